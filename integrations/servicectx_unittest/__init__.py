@@ -1,0 +1,1 @@
+"""servicectx for unittest."""

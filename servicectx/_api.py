@@ -1,0 +1,103 @@
+"""The public functions: `managed`, `managed_all`, `isolated`."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from servicectx._all import ManagedAll
+from servicectx._ask import ask
+from servicectx._managed import Managed
+from servicectx.services import registry
+from servicectx.services.base import Service
+
+if TYPE_CHECKING:
+    from servicectx.details.base import ServiceDetails
+    from servicectx.details.command import CommandDetails
+    from servicectx.details.postgres import PostgresDetails
+    from servicectx.details.redis import RedisDetails
+
+D = TypeVar("D", bound="ServiceDetails")
+Setup = Callable[..., Any] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+@overload
+def managed(service: Literal["postgres", "postgresql"], /, **arguments: Any) -> "Managed[PostgresDetails]": ...
+@overload
+def managed(service: Literal["redis", "valkey"], /, **arguments: Any) -> "Managed[RedisDetails]": ...
+@overload
+def managed(service: Literal["command"], /, **arguments: Any) -> "Managed[CommandDetails]": ...
+@overload
+def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
+@overload
+def managed(service: str, /, **arguments: Any) -> Managed[Any]: ...
+
+
+def managed(
+    service: Any,
+    /,
+    *,
+    name: str | None = None,
+    scope: str | None = None,
+    setup: Setup | None = None,
+    snapshot: bool | str | None = None,
+    linger: float | None = None,
+    keep_data: bool = False,
+    timeout: float | None = None,
+    **options: Any,
+) -> Managed[Any]:
+    """A real service for the length of a `with` or `async with` block: started, or joined if it already runs.
+
+    Whoever asks with the same scope, name, service, options and set-up gets the same instance; the last one out
+    stops it, and nothing is left. Nothing happens before the block is entered.
+
+    Args:
+        service: a registered name ("postgres", "redis", "command" ...), or a `Service` class or instance.
+        name: the role it plays for you; the service's name unless given. `SERVICECTX_<NAME>_DETAILS` in the
+            environment makes the block use details from outside; nothing is then started or stopped.
+        scope: who shares it: "project" (default: everyone below the same project directory), "user", "private", or
+            any text that the callers agree on.
+        setup: fills a fresh instance, once, before anybody else sees it: a callable that takes the details, or
+            files that the service understands (.sql for Postgres).
+        snapshot: accepted for later; the set-up runs once per instance.
+        linger: seconds to stay up after the last user has left. The longest wish of all users counts.
+        keep_data: leave the data directory, and say where it is.
+        timeout: seconds for the whole start, waiting for another starter included (default 60).
+        options: the service's own.
+
+    Raises:
+        UnknownService, InvalidOption: at once. What entering the block raises, `Managed.__enter__` lists.
+    """
+    return Managed(ask(service, name, scope, setup, linger, keep_data, timeout, options))
+
+
+def managed_all(*services: Any, **named: Any) -> ManagedAll:
+    """Several services at once, started side by side.
+
+    Args:
+        services: names, `Service` classes or instances, or `managed(...)` objects; the block then gives a tuple of
+            details in that order.
+        named: the same by the role that each plays; the block gives an object with these as attributes.
+
+    Raises:
+        TypeError: both forms at once. What one of them raises on entering; the others are left again first.
+    """
+    if services and named:
+        raise TypeError("managed_all() takes services in order, or by name, not both")
+    members = [each if isinstance(each, Managed) else managed(each) for each in services]
+    roles = {role: each if isinstance(each, Managed) else managed(each, name=role) for role, each in named.items()}
+    return ManagedAll(members, roles)
+
+
+def isolated(details: D, **wishes: Any) -> AbstractContextManager[D]:
+    """A fresh namespace of a shared instance for the length of a block; it is removed at the end.
+
+    Args:
+        details: what `managed()` gave, or details of a service from outside.
+        wishes: what the service understands.
+
+    Raises:
+        NotIsolable: this service has no namespaces.
+    """
+    service: Service[D] = registry.find(details.service)
+    return service.isolate(details, **wishes)

@@ -1,0 +1,83 @@
+"""What a caller of `managed()` asks for: the arguments, with the environment's defaults, checked."""
+
+import os
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from servicectx import _key
+from servicectx.errors import InvalidOption
+from servicectx.services import registry
+from servicectx.services.base import Service, option_values
+
+D = TypeVar("D")
+
+TIMEOUT = 60.0
+
+
+class Ask(NamedTuple, Generic[D]):
+    """Arguments of `managed()` after the environment was heard. `program` is found when the key is made."""
+
+    service: Service[Any]
+    name: str
+    scope: str
+    setup: _key.Setup | None
+    setup_files: list[Path] | None
+    linger: float
+    keep_data: bool
+    timeout: float
+    options: Any
+
+    def program(self) -> str:
+        return self.service.program(self.options)
+
+    def key(self, program: str) -> str:
+        setup = _key.setup_text(self.setup, self.setup_files)
+        options = option_values(self.options)
+        return _key.key(self.scope, self.name, self.service.name, options, setup, program)
+
+    def setup_called(self) -> str:
+        if self.setup_files is not None:
+            return ", ".join(str(file) for file in self.setup_files)
+        return _key.called(self.setup)
+
+
+def ask(
+    service: Any,
+    name: str | None,
+    scope: str | None,
+    setup: _key.Setup | None,
+    linger: float | None,
+    keep_data: bool,
+    timeout: float | None,
+    options: dict[str, Any],
+) -> Ask[Any]:
+    found = registry.find(service)
+    called = name or (service if isinstance(service, str) and service == found.name else found.name)
+    return Ask(
+        service=found,
+        name=called,
+        scope=scope or os.environ.get("SERVICECTX_SCOPE") or "project",
+        setup=setup,
+        setup_files=None if setup is None else _key.setup_files(found.name, setup),
+        linger=_seconds(found, "linger", linger, "SERVICECTX_LINGER", 0.0),
+        keep_data=keep_data or _flag("SERVICECTX_KEEP_DATA"),
+        timeout=_seconds(found, "timeout", timeout, "SERVICECTX_TIMEOUT", TIMEOUT),
+        options=found.options(options),
+    )
+
+
+def _seconds(service: Service[Any], option: str, given: float | None, variable: str, default: float) -> float:
+    said: Any = given if given is not None else os.environ.get(variable) or default
+    where = "" if given is not None else f" (from {variable})"
+    try:
+        seconds = float(said)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not seconds >= 0:
+        problem = f"{said!r}{where} is not a number of seconds, such as 1.5"
+        raise InvalidOption(service=service.name, option=option, problem=problem, known=[])
+    return seconds
+
+
+def _flag(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no", "off")

@@ -1,0 +1,64 @@
+"""Details from the environment: a service that runs elsewhere, named by a variable. They win, loudly."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from servicectx.errors import DetailsError
+from servicectx.services.base import Service
+
+if TYPE_CHECKING:
+    from servicectx.details.base import ServiceDetails
+
+D = TypeVar("D", bound="ServiceDetails")
+
+# The variables that users of managed-service-fixtures know; their field `hostname` is our `host`.
+LEGACY = {
+    "redis": "TEST_REDIS_DETAILS",
+    "cockroach": "TEST_CRDB_DETAILS",
+    "vault": "TEST_VAULT_DETAILS",
+    "moto": "TEST_MOTO_DETAILS",
+    "asgi": "TEST_APP_DETAILS",
+    "wsgi": "TEST_APP_DETAILS",
+}
+
+
+def variable(name: str) -> str | None:
+    """The variable that is set for this name, or None."""
+    own = "SERVICECTX_" + "".join(letter if letter.isalnum() else "_" for letter in name.upper()) + "_DETAILS"
+    return next((each for each in (own, LEGACY.get(name)) if each and each in os.environ), None)
+
+
+def read(source: str, service: Service[D], name: str) -> D:
+    """The details that the variable `source` gives: the path of a JSON file, or the JSON object itself.
+
+    Raises DetailsError, which names the variable, the path and the field.
+    """
+    from servicectx.details.base import read_text  # pydantic: only when there is something to read
+
+    said = os.environ[source].strip()
+    if not said:
+        raise DetailsError(source=source, problem="it is set but empty; unset it to have a service started")
+    path = None
+    if not said.startswith("{"):
+        path, said = said, read_text(Path(said).expanduser(), source)
+    model = service.details_model()
+    if source in LEGACY.values():
+        said = _with_host(said)
+    details = model.parse(said, source=source, path=path, service=service.name, name=name, external=True)
+    if details.service != service.name:
+        problem = f"it tells of {details.service!r}, and {service.name!r} is wanted"
+        raise DetailsError(source=source, path=path, field="service", problem=problem)
+    return details.model_copy(update={"name": name, "external": True})
+
+
+def _with_host(text: str) -> str:
+    import json
+
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        return text  # `parse` says what is wrong with it
+    if isinstance(raw, dict) and "hostname" in raw and "host" not in raw:
+        raw["host"] = raw.pop("hostname")
+    return json.dumps(raw)

@@ -1,0 +1,104 @@
+"""The key: who shares an instance with whom. Same scope, name, service, options, set-up and program: same instance."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from servicectx.errors import InvalidOption
+
+PROJECT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg")
+
+Setup = Callable[..., Any] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+def scope_text(scope: str) -> str:
+    """A scope as part of a key: a project by its directory, `private` by a text nobody else has."""
+    if scope == "project":
+        return f"project:{project()}"
+    if scope == "private":
+        return f"private:{os.urandom(8).hex()}"
+    return f"scope:{scope}"
+
+
+def project() -> Path:
+    """The directory of the project around the working directory; that directory itself when there is none."""
+    here = Path.cwd()
+    for place in (here, *here.parents):
+        if any((place / mark).exists() for mark in PROJECT_MARKS):
+            return place
+    return here
+
+
+def key(scope: str, name: str, service: str, options: dict[str, Any], setup: str, program: str) -> str:
+    """A short text that is safe as a file name. It differs between containers that share a directory."""
+    parts = [scope_text(scope), name, service, options, setup, program, _program_state(program), _machine()]
+    text = json.dumps(parts, sort_keys=True, default=_plain)
+    readable = "".join(letter for letter in name if letter.isalnum())[:20] or service
+    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def setup_files(service: str, setup: Setup) -> list[Path] | None:
+    """The files of a set-up that is given as files, or None for a callable. Raises InvalidOption."""
+    if callable(setup):
+        return None
+    given = [setup] if isinstance(setup, str | os.PathLike) else list(setup)
+    files = [Path(each).absolute() for each in given]
+    for file in files:
+        if not file.is_file():
+            raise InvalidOption(service=service, option="setup", problem=f"{file} is not a file", known=[])
+    return files
+
+
+def setup_text(setup: Setup | None, files: list[Path] | None) -> str:
+    """A set-up as part of a key: a callable by its name, files by their content."""
+    if setup is None:
+        return ""
+    if files is None:
+        return called(setup)
+    return ",".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+
+
+def called(function: Any) -> str:
+    """A callable's name, the same in every process that has the same code."""
+    inner = getattr(function, "func", None)
+    if inner is not None:  # functools.partial
+        return f"{called(inner)}({function.args!r}, {sorted(function.keywords.items())!r})"
+    target = getattr(function, "__wrapped__", function)
+    module, name = getattr(target, "__module__", ""), getattr(target, "__qualname__", type(target).__qualname__)
+    if module == "__main__":
+        module = os.path.abspath(getattr(sys.modules["__main__"], "__file__", None) or "")
+    code = getattr(target, "__code__", None)
+    if code is not None and "<" in name:  # a lambda or a local function: its name says too little
+        constants = [each for each in code.co_consts if isinstance(each, str | bytes | int | float | None)]
+        name += ":" + hashlib.sha256(code.co_code + repr(constants).encode()).hexdigest()[:12]
+    return f"{module}:{name}"
+
+
+def _plain(value: Any) -> Any:
+    if callable(value):
+        return called(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "items"):
+        return dict(value.items())
+    return repr(value)
+
+
+def _program_state(program: str) -> str:
+    try:
+        status = os.stat(program)
+    except OSError:
+        return ""
+    return f"{status.st_mtime_ns}:{status.st_size}"
+
+
+def _machine() -> str:
+    """Process ids and loopback mean something only within these namespaces (Linux)."""
+    try:
+        return ":".join(str(os.stat(f"/proc/self/ns/{kind}").st_ino) for kind in ("pid", "net"))
+    except OSError:
+        return ""

@@ -1,0 +1,168 @@
+"""The context manager that `managed()` gives: sync and async, safe in forked children, never forgotten."""
+
+import atexit
+import contextlib
+import os
+import threading
+import time
+import warnings
+import weakref
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from servicectx import _external
+from servicectx._ask import Ask
+from servicectx._share import Share
+from servicectx.errors import ServiceCtxError
+
+if TYPE_CHECKING:
+    from servicectx.details.base import ServiceDetails
+
+D = TypeVar("D", bound="ServiceDetails")
+
+
+class Managed(Generic[D]):
+    """A service for as long as the block lasts. It can be entered again after it was left, not while it is entered."""
+
+    def __init__(self, ask: Ask[Any]) -> None:
+        self._ask = ask
+        self._busy = threading.Lock()
+        self._abandoned = threading.Event()
+        self._pid = 0
+        self._share: Share[D] | None = None
+        #: The details, while it is entered and afterwards; None before.
+        self.details: D | None = None
+        #: Seconds that entering took.
+        self.took = 0.0
+
+    def __enter__(self) -> D:
+        """Give the details of a usable instance: joined if there is one, else started.
+
+        Raises:
+            BinaryNotFound: the server's program is nowhere.
+            StartFailed, StartTimeout, SetupFailed: also when another process tried while this one waited for it.
+            DetailsError: the details from outside cannot be used.
+            HomeError: the directory for instances is unsafe or full.
+            RuntimeError: this object is entered already.
+        """
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("this managed() object is entered already; make another one with managed(...)")
+        began = time.monotonic()
+        try:
+            self._share = None
+            source = _external.variable(self._ask.name)
+            if source is not None:
+                self.details = _external.read(source, self._ask.service, self._ask.name)
+            else:
+                self._share = Share(self._ask, began + self._ask.timeout, self._abandoned)
+                self.details = self._share.details()
+        except BaseException:
+            self._busy.release()
+            raise
+        self.took = time.monotonic() - began
+        self._pid = os.getpid()
+        _entered.add(self)
+        return self.details
+
+    def __exit__(self, *_: object) -> None:
+        """Leave. The last one out returns when server, keeper, data and port are gone (at once, if it lingers).
+
+        In a forked child, and the second time, nothing happens.
+        """
+        if os.getpid() != self._pid:
+            return
+        self._pid = 0
+        _entered.discard(self)
+        try:
+            if self._share is not None:
+                self._share.leave()
+        finally:
+            self._busy.release()
+
+    async def __aenter__(self) -> D:
+        """As `with`, in a thread. A task that is cancelled while it waits leaves nothing behind."""
+        import asyncio
+
+        self._abandoned.clear()
+        entering = asyncio.ensure_future(asyncio.to_thread(self._enter_or_none))
+        try:
+            entered = await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            self._abandoned.set()
+            while not entering.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({entering})
+            if entering.exception() is None and entering.result() is not None:
+                await asyncio.to_thread(self.__exit__)
+            raise
+        assert entered is not None
+        return entered
+
+    async def __aexit__(self, *_: object) -> None:
+        import asyncio
+
+        await asyncio.shield(asyncio.to_thread(self.__exit__))
+
+    def _enter_or_none(self) -> D | None:
+        from servicectx._starting import Abandoned
+
+        try:
+            return self.__enter__()
+        except Abandoned:
+            return None
+
+    @property
+    def external(self) -> bool:
+        """Whether the details came from outside."""
+        return self.details is not None and self.details.external
+
+    @property
+    def joined(self) -> bool:
+        """True when an instance that was already there was joined, False when this user started it."""
+        return self._share is not None and self._share.joined
+
+    @property
+    def log_path(self) -> str | None:
+        """The file that the service's output goes to, while it lives; None for one from outside."""
+        if self._share is None:
+            return None
+        return str(self._share.instance.directory(self._share.state.id) / "service.log")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the instance answers now. For one from outside: whether it takes connections."""
+        if self._share is not None:
+            return self._share.alive()
+        return self.details is not None and _connects(self.details.host, self.details.port)
+
+    @property
+    def failure(self) -> ServiceCtxError | None:
+        """Why the instance is dead (a ServiceDied, with its exit status and log), or None while it lives."""
+        return None if self._share is None or self.alive else self._share.failure()
+
+    def __repr__(self) -> str:
+        state = "entered" if self._pid else "not entered"
+        return f"<managed {self._ask.service.name} {self._ask.name!r}, scope {self._ask.scope!r}, {state}>"
+
+    def __del__(self) -> None:
+        if getattr(self, "_pid", 0) == os.getpid():
+            warnings.warn(f"{self!r} was never left; use it in a with statement", ResourceWarning, source=self)
+            self.__exit__()
+
+
+_entered: weakref.WeakSet[Managed[Any]] = weakref.WeakSet()
+
+
+@atexit.register
+def _leave_all() -> None:
+    for managed in list(_entered):
+        managed.__del__()
+
+
+def _connects(host: str, port: int) -> bool:
+    import socket
+
+    try:
+        socket.create_connection((host, port), 2.0).close()
+    except OSError:
+        return False
+    return True

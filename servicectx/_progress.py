@@ -1,0 +1,32 @@
+"""A line for people when something takes more than a second; nothing where no terminal listens."""
+
+import sys
+import threading
+import time
+
+PATIENCE = 1.0
+
+
+class Progress:
+    """Says what goes on once it has lasted `PATIENCE` seconds, and how long it took."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._began = time.monotonic()
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> None:
+        if sys.stderr is not None and sys.stderr.isatty():
+            self._timer = threading.Timer(PATIENCE, self._say, [f"servicectx: {self.what} ..."])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            took = time.monotonic() - self._began
+            if took > PATIENCE:
+                self._say(f"servicectx: {self.what} took {took:.1f} s")
+
+    def _say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)

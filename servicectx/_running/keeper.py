@@ -1,0 +1,276 @@
+"""The keeper: the small process that is the parent of one server, from its start until nothing of it is left.
+
+Beside it stands a guard that does nothing but wait for the keeper: should somebody kill the keeper, the guard ends
+what it left running and clears up. Both have left the caller's session, so no Ctrl-C and no hang-up reaches them.
+"""
+
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from servicectx._running import linux, pids, plan
+from servicectx._sharing.instance import Instance, remove_tree
+from servicectx._sharing.state import DIED, READY, STOPPING, Process, Processes, State, StateError
+from servicectx._sharing.steps import step
+from servicectx.errors import HomeError, ServiceCtxError, ServiceDied
+
+PATIENCE = 3600.0  # seconds for a lock that others hold for moments
+
+
+class Told(BaseException):
+    """SIGTERM came: stop at once. Whoever sent it holds the key's lock."""
+
+
+class StarterGone(BaseException):
+    """The process that asked for this start is dead."""
+
+
+def main(home: str, key: str, id: str) -> None:
+    """Leave the caller's family, split into guard and keeper, and live."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.chdir("/")
+    os.umask(0o077)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    os.closerange(3, min(os.sysconf("SC_OPEN_MAX"), 65536))
+    guard = os.getpid()
+    instance = Instance(Path(home), key)
+    status = 1
+    try:
+        if keeper := os.fork():
+            _guard(instance, id, keeper)
+        else:
+            os.setsid()
+            Keeper(instance, id, guard).live()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)  # no exit hook runs: mirakuru's would kill other people's processes
+
+
+def _guard(instance: Instance, id: str, keeper: int) -> None:
+    silence = os.open(os.devnull, os.O_RDWR)
+    os.dup2(silence, 0)
+    os.dup2(silence, 1)
+    linux.adopt_orphans()
+    _, status = os.waitpid(keeper, 0)
+    if status == 0:
+        return
+    linux.end_orphans()
+    how = f"its keeper (process {keeper}) was {_ended(os.waitstatus_to_exitcode(status))}"
+    _bury(instance, id, how, None, "")
+
+
+def _bury(instance: Instance, id: str, reason: str, exit_status: int | None, log_tail: str) -> None:
+    """Record the death for those who still hold the instance; when they have left, remove what is left of it."""
+    with instance.locked(PATIENCE):
+        state = _current(instance, id)
+        if state is not None:
+            death = ServiceDied(
+                service=state.service, name=state.name, reason=reason, exit_status=exit_status, log_tail=log_tail
+            )
+            if state.phase in (READY, STOPPING):
+                instance.write(state._replace(phase=DIED, failure=death.record()))
+            if state.data_directory and not instance.keeps_data(id):
+                remove_tree(Path(state.data_directory))
+    _remove_when_unused(instance, id)
+
+
+def _remove_when_unused(instance: Instance, id: str) -> None:
+    while instance.directory(id).exists():
+        instance.wait_until_unused(id)
+        with instance.locked(PATIENCE):
+            state = _current(instance, id)
+            if state is None:  # another instance took its place and removed this one
+                remove_tree(instance.directory(id))
+            elif not instance.users(id):
+                instance.remove(state)
+
+
+def _current(instance: Instance, id: str) -> State | None:
+    """The state, if it still speaks of this instance."""
+    try:
+        state = instance.look()
+    except (StateError, HomeError):
+        state = instance.recover()
+    return state if state is not None and state.id == id else None
+
+
+def _ended(status: int) -> str:
+    return f"ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
+class Keeper:
+    """Starts the server, tells the starter, watches server and users, stops, clears up."""
+
+    def __init__(self, instance: Instance, id: str, guard: int) -> None:
+        self.instance = instance
+        self.id = id
+        self.guard = pids.identity(guard)
+        self.me = pids.me()
+        self.stopping = False
+        signal.signal(signal.SIGTERM, self._told)
+
+    def live(self) -> None:
+        from servicectx._running.start import Start  # after the fork: the guard does without mirakuru
+
+        linux.adopt_orphans()
+        order = json.load(sys.stdin)
+        self.data_directory = Path(order["data_directory"])
+        self.start = Start(self, plan.decode(order["plan"]), order)
+        try:
+            self.tell(None)
+            failure = self._start()
+            if failure is None:
+                self.watch()
+            else:
+                self.report({"failed": failure.record()})
+                self.clear_server()
+                _remove_when_unused(self.instance, self.id)
+        except Told:
+            self.clear_server()
+            remove_tree(self.instance.directory(self.id))
+        except (StarterGone, HomeError):
+            self.clear_server()
+            self._withdraw()
+
+    def _start(self) -> ServiceCtxError | None:
+        try:
+            self.report({"ready": self.start.run()})
+        except HomeError:
+            raise
+        except ServiceCtxError as error:
+            return error
+        except (OSError, ValueError, KeyError) as error:
+            return self.start.failure(f"{type(error).__name__}: {error}")
+        return None
+
+    def _withdraw(self) -> None:
+        """Leave nothing of a start that nobody waits for any more."""
+        try:
+            with self.instance.locked(PATIENCE):
+                if state := _current(self.instance, self.id):
+                    self.instance.remove(state)
+        except Told:
+            pass
+        remove_tree(self.instance.directory(self.id))
+
+    # -- talking to the starter ------------------------------------------------------------------------------------
+
+    def tell(self, server: Process | None) -> None:
+        """Say who runs this instance. Fails when it was cleared meanwhile."""
+        self.instance.tell_processes(self.id, Processes(self.me, self.guard, server))
+
+    def check_starter(self) -> None:
+        """Raise StarterGone once nobody listens to the report any more."""
+        poller = select.poll()
+        poller.register(1, 0)
+        if poller.poll(0):
+            raise StarterGone
+
+    def report(self, what: dict[str, Any]) -> None:
+        step("reporting")
+        try:
+            os.write(1, json.dumps(what).encode() + b"\n")
+        except BrokenPipeError:
+            raise StarterGone from None
+        silence = os.open(os.devnull, os.O_RDWR)
+        os.dup2(silence, 0)
+        os.dup2(silence, 1)
+
+    # -- the long wait ---------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Until the last user has left and none came while lingering, or the server ended."""
+        import filelock  # noqa: F401  # needed when it is time to stop: better read now than then
+
+        server = self.start.server
+        assert server is not None
+        while True:
+            if not self._wait_until_unused(server):
+                step("server-died")
+                status, log_tail = server.exit_status, self.start.log_tail()
+                self.clear_server()
+                _bury(self.instance, self.id, f"the server was {_ended(status or 0)}", status, log_tail)
+                return
+            if self._lingered() and self._stop():
+                return
+
+    def _wait_until_unused(self, server: Any) -> bool:
+        """True: nobody holds a lease. False: the server ended first."""
+        reading, writing = os.pipe()
+
+        def wait() -> None:
+            self.instance.wait_until_unused(self.id)
+            os.close(writing)
+
+        threading.Thread(target=wait, daemon=True).start()
+        poller = select.poll()
+        poller.register(reading, select.POLLIN | select.POLLHUP)
+        descriptor = server.descriptor()
+        if descriptor is not None:
+            poller.register(descriptor, select.POLLIN)
+        while True:
+            poller.poll(None if descriptor is not None else 50)
+            if server.exit_status is not None:
+                return False
+            if select.select([reading], [], [], 0)[0]:
+                os.close(reading)
+                return True
+
+    def _lingered(self) -> bool:
+        """Whether nobody came or went for the whole time that the users wished."""
+        server = self.start.server
+        assert server is not None
+        left = self.instance.linger(self.id)
+        traffic = self.instance.traffic(self.id)
+        while left > 0:
+            pause = min(left, 1.0)
+            if server.wait(pause) or self.instance.users(self.id):
+                return False
+            left -= pause
+            if traffic != (now := self.instance.traffic(self.id)):
+                traffic, left = now, self.instance.linger(self.id)
+        return True
+
+    def _stop(self) -> bool:
+        """Announce it, count once more, and end. False: somebody joined in that moment."""
+        with self.instance.locked(PATIENCE):
+            state = _current(self.instance, self.id)
+            if state is not None and state.phase == READY:
+                self.instance.write(state._replace(phase=STOPPING))
+            step("stopping")
+            if self.instance.users(self.id):
+                if state is not None:
+                    self.instance.write(state)
+                return False
+            self.stopping = True
+            self.clear_server()
+            step("cleaning")
+            if state is not None:
+                self.instance.forget()
+            remove_tree(self.instance.directory(self.id))
+        return True
+
+    def clear_server(self) -> None:
+        """End the server and remove its data, or leave its log beside them where a user wished to keep them."""
+        self.start.end()
+        if not self.instance.keeps_data(self.id):
+            remove_tree(self.data_directory)
+        elif self.start.log.exists():
+            shutil.move(self.start.log, self.data_directory / "service.log")
+
+    def _told(self, *_: Any) -> None:
+        if not self.stopping:
+            self.stopping = True
+            raise Told

@@ -1,0 +1,60 @@
+"""Two things that only Linux gives: die with the parent, and adopt orphans. Elsewhere they do nothing."""
+
+import contextlib
+import os
+import signal
+import sys
+
+_SET_PDEATHSIG = 1
+_SET_CHILD_SUBREAPER = 36
+
+if sys.platform == "linux":
+    import ctypes
+
+    _libc = ctypes.CDLL(None, use_errno=True)
+
+    def die_with(parent: int, number: int) -> None:
+        """Let the kernel send `number` to this process when `parent` dies. For use between fork and exec."""
+        _libc.prctl(_SET_PDEATHSIG, number, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the call
+            os._exit(127)
+
+    def adopt_orphans() -> None:
+        """Become the parent of every descendant whose own parent dies."""
+        _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def children() -> list[int]:
+        """The processes whose parent is this one."""
+        found = []
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    with open(f"/proc/{name}/stat", "rb") as file:
+                        parent = int(file.read().rpartition(b")")[2].split()[1])
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
+                if parent == os.getpid():
+                    found.append(int(name))
+        return found
+
+else:
+
+    def die_with(parent: int, number: int) -> None:
+        pass
+
+    def adopt_orphans() -> None:
+        pass
+
+    def children() -> list[int]:
+        return []
+
+
+def end_orphans() -> None:
+    """Kill and reap every child of this process: what a server left behind was adopted by its keeper."""
+    while orphans := children():
+        for pid in orphans:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in orphans:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)

@@ -1,0 +1,202 @@
+"""A start, as its keeper carries it out: prepare the data, pick a port, run the program, probe until usable."""
+
+import os
+import pwd
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from servicectx._running import copying, plan, ports, probes, process
+from servicectx._sharing import paths
+from servicectx._sharing.instance import remove_tree
+from servicectx._sharing.steps import step
+from servicectx.errors import StartFailed, StartTimeout
+
+if TYPE_CHECKING:
+    from servicectx._running.keeper import Keeper
+
+PORT_TRIES = 8
+IN_USE = re.compile(r"address already in use|could not bind|could not create any TCP/IP sockets|EADDRINUSE", re.I)
+
+
+class PortLost(Exception):
+    """Somebody else has the port that was picked."""
+
+
+class Start:
+    """One start for one keeper. `run()` gives the facts that the details are made of."""
+
+    def __init__(self, keeper: "Keeper", what: plan.Plan, order: dict[str, Any]) -> None:
+        self.keeper = keeper
+        self.plan = what
+        self.name: str = order["name"]
+        self.timeout: float = order["timeout"]
+        self.deadline = time.monotonic() + self.timeout
+        self.directory = Path(order["data_directory"])
+        self.log = keeper.instance.directory(keeper.id) / "service.log"
+        self.facts: dict[str, Any] = {"host": plan.HOST, "dir": str(self.directory), "data": f"{self.directory}/data"}
+        self.server: process.Server | None = None
+        self.command: list[str] = what.command
+
+    def run(self) -> dict[str, Any]:
+        entry = pwd.getpwnam(self.plan.account) if self.plan.account else None
+        self.owner = (entry.pw_uid, entry.pw_gid) if entry else None
+        self.directory.mkdir(mode=0o700)
+        if self.owner:
+            os.chown(self.directory, *self.owner)
+        self._bring_programs()
+        if self.plan.template:
+            self._prepare(self.plan.template)
+        for _ in range(PORT_TRIES):
+            self.facts["port"] = ports.pick(plan.HOST)
+            try:
+                return self._run_once()
+            except PortLost:
+                self._end_server()
+        raise self.failure(f"{PORT_TRIES} ports were picked, and each was taken by another program before it was bound")
+
+    def end(self) -> None:
+        """End the server, if there is one. The second time nothing happens."""
+        self._end_server()
+
+    def log_tail(self) -> str:
+        return process.tail(self.log)
+
+    def failure(self, reason: str, exit_status: int | None = None) -> StartFailed:
+        return StartFailed(
+            service=self.plan.service,
+            name=self.name,
+            reason=reason,
+            command=process.shown(self.command),
+            exit_status=exit_status,
+            log_tail=self.log_tail(),
+        )
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    def _bring_programs(self) -> None:
+        """Give the server's account a copy of its programs where it cannot reach the originals."""
+        programs = self.plan.programs
+        if self.owner is None or programs is None or paths.reachable(Path(self.plan.command[0])):
+            return
+        status = os.stat(self.plan.command[0])
+        place = paths.passable_cache() / f"{Path(programs).parent.name}-{status.st_mtime_ns:x}-{status.st_size:x}"
+        if copying.notes(place) is None:
+            copying.keep(Path(programs), place, link=True)
+        if copying.notes(place) is None:
+            place = self.directory / "programs"
+            copying.copy_tree(Path(programs), place, self.owner)
+
+        def moved(value: str) -> str:
+            return value.replace(programs, str(place))
+
+        template = self.plan.template
+        if template:
+            template = template._replace(command=[moved(word) for word in template.command])
+        environment = {name: moved(value) for name, value in self.plan.environment.items()}
+        command = [moved(word) for word in self.plan.command]
+        self.plan = self.plan._replace(command=command, environment=environment, template=template)
+
+    def _prepare(self, template: plan.Template) -> None:
+        """The data directory: a copy of the cached one, else made by the template's command and then cached."""
+        data = Path(self.facts["data"])
+        cached = paths.cache() / "templates" / template.key
+        said = copying.notes(cached)
+        if said is not None:
+            step("copying")
+            self.facts["template_secret"] = said.get("secret", "")
+            try:
+                copying.copy_tree(cached, data, self.owner)
+                (data / ".servicectx").unlink()
+                return
+            except OSError:  # somebody clears the cache at this very moment
+                remove_tree(data)
+        self.facts["template_secret"] = template.secret
+        self._write_files(template.files)
+        maker = self._launch(plan.render(template.command, self.facts))
+        step("preparing")
+        while not maker.wait(0.02):
+            self._check("it was still preparing its data")
+        status = maker.exit_status
+        self._end_server()
+        if status != 0:
+            raise self.failure(f"preparing its data failed ({process.status_text(status)})", status)
+        for name in template.files:
+            (self.directory / name).unlink()
+        copying.keep(data, cached, secret=template.secret)
+
+    def _run_once(self) -> dict[str, Any]:
+        port = self.facts["port"]
+        self._write_files(self.plan.files)
+        step("starting")
+        server = self._launch(plan.render(self.plan.command, self.facts))
+        self.server = server
+        self.keeper.tell(server.identity)
+        step("started")
+        ready = plan.render(self.plan.ready, self.facts)
+        pause, looked = 0.002, time.monotonic()
+        while True:
+            if server.exit_status is not None:
+                self._ended_early(server, port)
+            wait = max(0.05, min(2.0, self.deadline - time.monotonic()))
+            learnt = probes.ask(ready, plan.HOST, port, str(self.log), wait)
+            if learnt is not None and server.exit_status is None:
+                if self.plan.owns_port and ports.belongs_to(server.pid, port) is False:
+                    raise PortLost
+                return {**self.facts, **learnt, "pid": server.pid}
+            if self.plan.owns_port and time.monotonic() - looked > 0.5:
+                looked = time.monotonic()
+                if ports.listening(port) and ports.belongs_to(server.pid, port) is False:
+                    raise PortLost
+            self._check("it did not answer its own protocol")
+            server.wait(pause)
+            pause = min(pause * 1.3, 0.05)
+
+    def _ended_early(self, server: process.Server, port: int) -> None:
+        status = server.exit_status
+        if self.plan.owns_port and (IN_USE.search(self.log_tail()) or not ports.is_free(plan.HOST, port)):
+            raise PortLost
+        raise self.failure(f"the server ended before it was usable ({process.status_text(status)})", status)
+
+    # -- small parts -----------------------------------------------------------------------------------------------
+
+    def _launch(self, command: list[str]) -> process.Server:
+        self.command = command
+        self.keeper.check_starter()
+        self.server = process.Server(
+            command,
+            plan.render(self.plan.environment, self.facts),
+            self.log,
+            plan.render(self.plan.working_directory, self.facts),
+            self.plan.account,
+            self.plan.stop_signal,
+        )
+        return self.server
+
+    def _end_server(self) -> None:
+        if self.server is not None:
+            server, self.server = self.server, None
+            server.end(self.plan.grace)
+
+    def _check(self, doing: str) -> None:
+        self.keeper.check_starter()
+        if time.monotonic() > self.deadline:
+            raise StartTimeout(
+                service=self.plan.service,
+                name=self.name,
+                timeout=self.timeout,
+                waiting_for=doing,
+                command=process.shown(self.command),
+                log_tail=self.log_tail(),
+            )
+
+    def _write_files(self, files: dict[str, str]) -> None:
+        for name, text in plan.render(files, self.facts).items():
+            path = self.directory / name
+            path.unlink(missing_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                if self.owner:
+                    os.fchown(file.fileno(), *self.owner)

@@ -1,0 +1,210 @@
+"""One user's share in an instance: join what is there, or start it; leave, and the last one out sees it gone."""
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from servicectx._ask import Ask
+from servicectx._running import launch, pids
+from servicectx._sharing import paths
+from servicectx._sharing.instance import Instance
+from servicectx._sharing.leases import Lease
+from servicectx._sharing.state import DIED, FAILED, READY, State, StateError
+from servicectx._sharing.steps import step
+from servicectx._starting import Abandoned, start
+from servicectx.errors import HomeError, ServiceCtxError, ServiceDied, StartFailed, StartTimeout, from_record
+
+if TYPE_CHECKING:
+    from servicectx.details.base import ServiceDetails
+
+D = TypeVar("D", bound="ServiceDetails")
+
+log = logging.getLogger("servicectx")
+
+KEEPER_TRIES = 3  # a keeper that somebody killed is no failure of the service
+PING_TIME = 5.0  # seconds for a running service to answer somebody who joins
+LEAVE_TIME = 30.0
+
+
+class Share(Generic[D]):
+    """Taken when it is made, given back by `leave()`. It belongs to the process that made it."""
+
+    lease: Lease
+    state: State
+
+    def __init__(self, ask: Ask[Any], deadline: float, abandoned: threading.Event) -> None:
+        self.ask = ask
+        self.deadline = deadline
+        self.abandoned = abandoned
+        self.joined = True
+        self.program = ask.program()
+        self.instance = Instance(paths.home(), ask.key(self.program))
+        self._take()
+
+    def details(self) -> D:
+        return details(self.ask, self.state)
+
+    # -- taking ----------------------------------------------------------------------------------------------------
+
+    def _take(self) -> None:
+        step("before-lock")
+        lost, pause = 0, 0.001
+        while not self._join():
+            with self.instance.locked() as locked:
+                if locked and not self._can_be_joined():
+                    step("holding-lock")
+                    self.joined = False
+                    try:
+                        self.state, self.lease = start(
+                            self.ask, self.instance, self.program, self.deadline, self.abandoned
+                        )
+                        return
+                    except launch.KeeperLost:
+                        lost += 1
+                        if lost == KEEPER_TRIES:
+                            raise self._failed(f"its keeper was killed {lost} times") from None
+            self._pause(pause)
+            pause = min(pause * 1.5, 0.02)
+
+    def _join(self) -> bool:
+        """Whether a running instance is now held by a lease of this user's."""
+        state = self._look()
+        if state is None or state.phase in (FAILED, DIED):
+            return False
+        lease = self.instance.lease(state.id, pids.me().start)  # first claim, then look: its keeper does the reverse
+        if lease is None:
+            return False
+        try:
+            ready = self._wait_until_ready(state.id)
+        except BaseException:
+            self._drop(lease, state.id)
+            raise
+        if ready is None:
+            self._drop(lease, state.id)
+            return False
+        self.state, self.lease = ready, lease
+        self.instance.wish(ready.id, self.ask.linger, self.ask.keep_data)
+        step("joined")
+        return True
+
+    def _wait_until_ready(self, id: str) -> State | None:
+        """Wait for an instance that is being started or stopped, lease in hand. None: it is not going to be ready."""
+        pause = 0.001
+        while True:
+            state = self._look()
+            if state is None or state.id != id or state.phase == DIED:
+                return None
+            if state.phase == FAILED:
+                raise from_record(state.failure or {})
+            if state.phase == READY:
+                return state if self._answers(state) else None
+            with self.instance.locked() as locked:
+                now = self._look() if locked else None
+                if locked and (now is None or now.id != id or now.phase not in (READY, FAILED)):
+                    return None  # whoever was starting or stopping it is dead
+            self._pause(pause)
+            pause = min(pause * 1.5, 0.02)
+
+    def _answers(self, state: State) -> bool:
+        """Raises StartTimeout for one that runs, does not answer, and is held by others: nobody may take it away."""
+        wait = max(0.1, min(PING_TIME, self.deadline - time.monotonic()))
+        if launch.answers(self.instance, state, wait):
+            return True
+        others = self.instance.users(state.id)
+        if len(others) > 1 and launch.lives(self.instance, state):
+            held = ", ".join(str(user["pid"]) for user in others)
+            raise self._timed_out(f"it runs but does not answer, and it is held by the processes {held}")
+        return False
+
+    def _can_be_joined(self) -> bool:
+        """Under the lock: whether there is something to join after all. What is stale is cleared."""
+        state = launch.current(self.instance)
+        if state is None:
+            return False
+        if state.phase == READY and launch.answers(self.instance, state, PING_TIME):
+            self.instance.write(state)  # it may have come from the instance's own copy
+            return True
+        if state.phase == FAILED:
+            self._let_waiters_hear(state.id)
+        elif state.phase in (READY, DIED):
+            log.warning("%s is started anew: %s", self.ask.name, died(self.ask, state))
+        launch.clear(self.instance, state)
+        return False
+
+    def _let_waiters_hear(self, id: str) -> None:
+        until = time.monotonic() + 1.0
+        while self.instance.users(id) and time.monotonic() < until:
+            time.sleep(0.005)
+
+    # -- leaving ---------------------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Drop the lease. The last one out waits until server, keeper, data and port are gone, if nothing lingers."""
+        step("leaving")
+        self.lease.release()
+        step("left")
+        id = self.state.id
+        if self.instance.users(id) or self.instance.linger(id) > 0:
+            return
+        kept = self.instance.keeps_data(id)
+        if not launch.wait_gone(self.instance, id, LEAVE_TIME) and not self.instance.users(id):
+            self._clear_after_the_dead()
+        if kept:
+            log.warning("the data of %s are kept in %s", self.state.name, self.state.data_directory)
+
+    def _clear_after_the_dead(self) -> None:
+        with self.instance.locked(PING_TIME) as locked:  # keeper and guard were both killed
+            now = launch.current(self.instance) if locked else None
+            if now is not None and now.id == self.state.id and not self.instance.users(now.id):
+                launch.clear(self.instance, now)
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def alive(self) -> bool:
+        """Whether the instance still serves."""
+        state = self._look()
+        return state is not None and state.id == self.state.id and launch.answers(self.instance, state, 2.0)
+
+    def failure(self) -> ServiceCtxError:
+        """Why it does not."""
+        state = self._look()
+        return died(self.ask, state if state is not None and state.id == self.state.id else None)
+
+    def _look(self) -> State | None:
+        try:
+            return self.instance.look()
+        except StateError:
+            return None  # under the lock somebody will recover it or start anew
+
+    def _drop(self, lease: Lease, id: str) -> None:
+        lease.release()
+        self.instance.remove_empty(id)
+
+    def _pause(self, seconds: float) -> None:
+        if self.abandoned.is_set():
+            raise Abandoned
+        if time.monotonic() > self.deadline:
+            raise self._timed_out(f"another one is starting or stopping it: {self.instance.holder()}")
+        time.sleep(seconds)
+
+    def _failed(self, reason: str) -> StartFailed:
+        return StartFailed(service=self.ask.service.name, name=self.ask.name, reason=reason)
+
+    def _timed_out(self, waiting_for: str) -> StartTimeout:
+        return StartTimeout(
+            service=self.ask.service.name, name=self.ask.name, timeout=self.ask.timeout, waiting_for=waiting_for
+        )
+
+
+def details(ask: Ask[Any], state: State) -> Any:
+    """The details that a state tells of."""
+    known = {"service": state.service, "name": state.name, "host": state.host, "port": state.port}
+    return ask.service.details_model()(**known, **(state.details or {}))
+
+
+def died(ask: Ask[Any], state: State | None) -> ServiceCtxError:
+    """What became of a dead instance, as far as anybody wrote it down."""
+    if state is not None and state.failure:
+        return from_record(state.failure)
+    return ServiceDied(service=ask.service.name, name=ask.name, reason="it is gone, and nobody saw how")

@@ -1,0 +1,1 @@
+"""WHO shares an instance: files and locks, no processes."""

@@ -1,0 +1,89 @@
+"""The state file's record: plain data, encoded and decoded; no I/O, and the details inside stay opaque."""
+
+import json
+import re
+from typing import Any, NamedTuple
+
+VERSION = 1
+
+STARTING = "starting"  # a starter holds the key's lock and a keeper is at work
+READY = "ready"  # usable: join it
+STOPPING = "stopping"  # its keeper saw no lease and counts once more
+FAILED = "failed"  # the start failed; the record stays for those who waited for it
+DIED = "died"  # the server ended under its users; the record tells them why
+
+PHASES = (STARTING, READY, STOPPING, FAILED, DIED)
+
+
+class StateError(Exception):
+    """This is no state file that this version wrote."""
+
+
+class Process(NamedTuple):
+    """A process by id *and* start, so that a reused id is never taken for it."""
+
+    pid: int
+    start: str
+
+
+class State(NamedTuple):
+    """One instance. `id` is its own for ever; the key's state file names the current one."""
+
+    id: str
+    phase: str
+    service: str
+    name: str
+    since: float
+    starter: Process
+    data_directory: str | None = None
+    host: str = ""
+    port: int = 0
+    details: dict[str, Any] | None = None
+    ping: dict[str, Any] | None = None
+    failure: dict[str, Any] | None = None
+    scope: str = ""
+
+
+class Processes(NamedTuple):
+    """Who runs an instance: written by its keeper alone, into the instance's directory."""
+
+    keeper: Process
+    guard: Process | None = None
+    server: Process | None = None
+
+
+def encode(state: State) -> str:
+    return json.dumps({"version": VERSION, **state._asdict()})
+
+
+def decode(text: str) -> State:
+    """The record in `text`. Raises StateError for anything that `encode` of this version did not write."""
+    try:
+        raw = json.loads(text)
+        if raw.pop("version") != VERSION:
+            raise StateError("another version of servicectx wrote it")
+        state = State(**raw | {"starter": _process(raw["starter"])})
+    except StateError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StateError(f"it is not a state file: {error!r}") from None
+    if state.phase not in PHASES or not re.fullmatch("[0-9a-f]{8}", str(state.id)):
+        raise StateError("it is not a state file: a field has no sense")
+    return state
+
+
+def encode_processes(processes: Processes) -> str:
+    return json.dumps(processes)
+
+
+def decode_processes(text: str) -> Processes | None:
+    try:
+        keeper, guard, server = json.loads(text)
+        return Processes(_process(keeper), guard and _process(guard), server and _process(server))
+    except (ValueError, TypeError):
+        return None
+
+
+def _process(raw: Any) -> Process:
+    pid, start = raw
+    return Process(int(pid), str(start))

@@ -1,0 +1,22 @@
+"""How to reach any command."""
+
+from servicectx.details.base import ServiceDetails
+
+
+class CommandDetails(ServiceDetails):
+    """A command of the user's own: where it listens, and its directory."""
+
+    scheme: str = "tcp"
+    directory: str | None = None
+    pid: int | None = None
+
+    @property
+    def url(self) -> str:
+        """`http://host:port` when it was made ready by an HTTP URL, else `tcp://host:port`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    def env(self) -> dict[str, str]:
+        """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name it was given."""
+        prefix = "".join(letter if letter.isalnum() else "_" for letter in self.name.upper())
+        return {f"{prefix}_URL": self.url, f"{prefix}_HOST": self.host, f"{prefix}_PORT": str(self.port)}

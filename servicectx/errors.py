@@ -1,0 +1,221 @@
+"""The errors of servicectx: each tells what happened and what cures it.
+
+Every error keeps its data as attributes, survives pickling, and can be written into a state file
+and raised again in another process (`record` and `from_record`).
+"""
+
+from typing import Any, ClassVar
+
+
+class ServiceCtxError(Exception):
+    """The base of every error that servicectx raises.
+
+    A subclass names its attributes in `fields` and says its message in `message()`.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, **data: Any) -> None:
+        for field in self.fields:
+            setattr(self, field, data.pop(field, None))
+        if data:
+            raise TypeError(f"{type(self).__name__} does not take {', '.join(data)}")
+        super().__init__(self.message())
+
+    def message(self) -> str:
+        return type(self).__name__
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The attributes that belong to this error, as plain data."""
+        return {field: getattr(self, field) for field in self.fields}
+
+    def record(self) -> dict[str, Any]:
+        """This error as JSON-ready data; `from_record` is the way back."""
+        return {"error": type(self).__name__, "data": self.data}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.data)
+
+
+def _rebuild(kind: type[ServiceCtxError], data: dict[str, Any]) -> ServiceCtxError:
+    return kind(**data)
+
+
+def from_record(record: dict[str, Any]) -> ServiceCtxError:
+    """The error that `record()` wrote, perhaps in another process."""
+    kind = globals()[record["error"]]
+    error = kind(**record["data"])
+    assert isinstance(error, ServiceCtxError)
+    return error
+
+
+def _lines(title: str, items: Any) -> str:
+    return "".join([f"\n{title}", *(f"\n  {item}" for item in items)]) if items else ""
+
+
+def _tail(log_tail: str | None) -> str:
+    return _lines("the last lines of its log:", (log_tail or "").splitlines())
+
+
+class UnknownService(ServiceCtxError):
+    """No service of this name is registered. Attributes: `service`, `known`."""
+
+    fields = ("service", "known")
+    service: str
+    known: list[str]
+
+    def message(self) -> str:
+        from difflib import get_close_matches
+
+        close = get_close_matches(self.service, self.known, n=1)
+        guess = f" Did you mean {close[0]!r}?" if close else ""
+        return (
+            f"no service is called {self.service!r}.{guess} Known: {', '.join(self.known)}. "
+            'Any other program can be run with managed("command", command=[...]); '
+            "servicectx.register(...) adds a service of your own."
+        )
+
+
+class InvalidOption(ServiceCtxError):
+    """An option is unknown or has a bad value. Attributes: `service`, `option`, `problem`, `known`."""
+
+    fields = ("service", "option", "problem", "known")
+    service: str
+    option: str
+    problem: str
+    known: list[str]
+
+    def message(self) -> str:
+        known = ", ".join(self.known) if self.known else "none"
+        return f"{self.service}: option {self.option!r}: {self.problem} (options of {self.service}: {known})"
+
+
+class BinaryNotFound(ServiceCtxError):
+    """The server's program was found nowhere. Attributes: `service`, `binary`, `looked`, `install`, `problem`."""
+
+    fields = ("service", "binary", "looked", "install", "problem")
+    service: str
+    binary: str
+    looked: list[str]
+    install: dict[str, str]
+    problem: str | None
+
+    def message(self) -> str:
+        cures = [f"{tool + ':':6}{command}" for tool, command in (self.install or {}).items()]
+        variable = f"SERVICECTX_{self.service.upper()}_BIN"
+        return (
+            f"{self.service}: {self.problem or f'no program {self.binary!r} was found'}"
+            + _lines("looked at:", self.looked)
+            + _lines("install it with one of:", cures)
+            + f"\nor set {variable} to the program or to the directory that holds it"
+        )
+
+
+class StartFailed(ServiceCtxError):
+    """The service did not start. Attributes: `service`, `name`, `reason`, `command`, `exit_status`, `log_tail`."""
+
+    fields = ("service", "name", "reason", "command", "exit_status", "log_tail")
+    service: str
+    name: str
+    reason: str
+    command: str | None
+    exit_status: int | None
+    log_tail: str | None
+
+    def message(self) -> str:
+        command = f"\ncommand: {self.command}" if self.command else ""
+        status = "" if self.exit_status is None else f"\nexit status: {self.exit_status}"
+        return f"{_called(self.service, self.name)} did not start: {self.reason}{command}{status}{_tail(self.log_tail)}"
+
+
+class StartTimeout(ServiceCtxError):
+    """Time ran out. Attributes: `service`, `name`, `timeout` (seconds), `waiting_for`, `command`, `log_tail`."""
+
+    fields = ("service", "name", "timeout", "waiting_for", "command", "log_tail")
+    service: str
+    name: str
+    timeout: float
+    waiting_for: str
+    command: str | None
+    log_tail: str | None
+
+    def message(self) -> str:
+        command = f"\ncommand: {self.command}" if self.command else ""
+        return (
+            f"{_called(self.service, self.name)} was not usable within {self.timeout:g} s: {self.waiting_for}"
+            f"{command}{_tail(self.log_tail)}\nallow more with timeout=SECONDS or SERVICECTX_TIMEOUT"
+        )
+
+
+class ServiceDied(ServiceCtxError):
+    """A running service ended under its users. Attributes: `service`, `name`, `reason`, `exit_status`, `log_tail`."""
+
+    fields = ("service", "name", "reason", "exit_status", "log_tail")
+    service: str
+    name: str
+    reason: str
+    exit_status: int | None
+    log_tail: str | None
+
+    def message(self) -> str:
+        return f"{_called(self.service, self.name)} died while it was in use: {self.reason}{_tail(self.log_tail)}"
+
+
+class SetupFailed(ServiceCtxError):
+    """The set-up raised. Attributes: `service`, `name`, `setup`, `problem`, `traceback`.
+
+    In the process that ran the set-up, `__cause__` is the original exception.
+    """
+
+    fields = ("service", "name", "setup", "problem", "traceback")
+    service: str
+    name: str
+    setup: str
+    problem: str
+    traceback: str | None
+
+    def message(self) -> str:
+        where = _lines("where it failed:", (self.traceback or "").rstrip().splitlines())
+        return f"the set-up {self.setup} of {_called(self.service, self.name)} failed: {self.problem}{where}"
+
+
+class DetailsError(ServiceCtxError):
+    """Details from outside cannot be used. Attributes: `source`, `path`, `field`, `problem`."""
+
+    fields = ("source", "path", "field", "problem")
+    source: str | None
+    path: str | None
+    field: str | None
+    problem: str
+
+    def message(self) -> str:
+        where = [self.source, self.path, self.field and f"field {self.field!r}"]
+        return f"{': '.join(str(part) for part in where if part)}: {self.problem}"
+
+
+class NotIsolable(ServiceCtxError):
+    """No fresh namespace can be had. Attributes: `service`, `reason`."""
+
+    fields = ("service", "reason")
+    service: str
+    reason: str
+
+    def message(self) -> str:
+        return f"{self.service} cannot be isolated: {self.reason}"
+
+
+class HomeError(ServiceCtxError):
+    """A directory that servicectx needs is unsafe or unusable. Attributes: `path`, `problem`, `cure`."""
+
+    fields = ("path", "problem", "cure")
+    path: str
+    problem: str
+    cure: str
+
+    def message(self) -> str:
+        return f"{self.path}: {self.problem}\n{self.cure}"
+
+
+def _called(service: str, name: str | None) -> str:
+    return service if name in (None, service) else f"{service} {name!r}"

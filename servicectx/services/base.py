@@ -1,0 +1,143 @@
+"""What a service must give, and what it may: the base class of all services, also of your own."""
+
+import importlib
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+from servicectx._running.plan import Plan, Template
+from servicectx.errors import InvalidOption, NotIsolable, StartFailed
+
+if TYPE_CHECKING:
+    from servicectx.details.base import ServiceDetails
+
+D = TypeVar("D", bound="ServiceDetails")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    """For services without options."""
+
+
+class Service(Generic[D]):
+    """A kind of thing that can be run. Subclass it, then pass it to `managed()` or `register()` it.
+
+    A subclass says its `name`, its `Options` (a dataclass or pydantic model whose fields have defaults), its `Details` (a
+    subclass of `ServiceDetails`, or "module:Class" so that pydantic is imported only while the service starts),
+    and makes a `plan`. Nothing here may start processes or hold locks: a plan is plain data for a keeper.
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type] = NoOptions
+    Details: ClassVar[Any]
+    install: ClassVar[dict[str, str]] = {}
+
+    def program(self, options: Any) -> str:
+        """The path of the server's program; part of the key. Raises BinaryNotFound."""
+        raise NotImplementedError
+
+    def plan(self, options: Any, program: str, secret: str) -> Plan:
+        """What a keeper must do to run this. `secret` is a fresh random text, good as a password."""
+        raise NotImplementedError
+
+    def details(self, options: Any, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        """The fields of the details beyond service, name, host and port.
+
+        `facts` are what the keeper found: host, port, pid, dir, data, and what the probe learnt (a version).
+        """
+        return {}
+
+    def check(self, options: Any, details: D) -> bool:
+        """One more look by the caller, repeated until true: for readiness that only Python code can tell."""
+        return True
+
+    def run_files(self, details: D, files: list[Path], program: str) -> None:
+        """Run the files of a set-up. A service that understands none says so."""
+        raise InvalidOption(
+            service=self.name, option="setup", problem=f"{self.name} takes a callable, not files", known=[]
+        )
+
+    def isolate(self, details: D, **wishes: Any) -> AbstractContextManager[D]:
+        """A fresh namespace as a context manager. Raises NotIsolable where there is no such thing."""
+        raise NotIsolable(service=self.name, reason="this service gives no namespaces of its own")
+
+    # -- used by the core ------------------------------------------------------------------------------------------
+
+    def options(self, given: dict[str, Any]) -> Any:
+        """The options, checked. Raises InvalidOption that lists the known ones."""
+        if not given:
+            return self.Options()
+        return _checked(self.name, self.Options, given)
+
+    def details_model(self) -> type[D]:
+        if isinstance(self.Details, str):
+            module, _, kind = self.Details.partition(":")
+            return cast("type[D]", getattr(importlib.import_module(module), kind))
+        return cast("type[D]", self.Details)
+
+
+def option_names(options: type) -> list[str]:
+    return list(getattr(options, "model_fields", None) or [field.name for field in fields(options)])
+
+
+def option_values(options: Any) -> dict[str, Any]:
+    """The options that differ from their defaults: what makes two askers differ."""
+    plain = type(options)()
+    names = option_names(type(options))
+    return {name: value for name in names if (value := getattr(options, name)) != getattr(plain, name)}
+
+
+def _checked(service: str, kind: type, given: dict[str, Any]) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    known = option_names(kind)
+    for name in given:
+        if name not in known:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, known, n=1)
+            problem = f"unknown; did you mean {close[0]!r}?" if close else "unknown"
+            raise InvalidOption(service=service, option=name, problem=problem, known=known)
+    try:
+        return TypeAdapter(kind).validate_python(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        option = str(first["loc"][0]) if first["loc"] else next(iter(given))
+        raise InvalidOption(service=service, option=option, problem=first["msg"], known=known) from None
+
+
+def account_for_root(*wanted: str) -> str | None:
+    """The account a server that refuses root runs as, or None when this process is not root."""
+    if os.geteuid() != 0:
+        return None
+    import pwd
+
+    known = {entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != 0}
+    for name in (*wanted, "nobody"):
+        if name in known:
+            return name
+    raise StartFailed(
+        service=wanted[0] if wanted else "the service",
+        reason=f"it refuses to run as root, and there is no account to drop to (looked for {', '.join(wanted)}, nobody)",
+    )
+
+
+def environment(**more: str) -> dict[str, str]:
+    """A server's environment: what programs need to run, and none of the caller's settings for clients."""
+    passed = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
+    kept = {name: os.environ[name] for name in passed if name in os.environ}
+    return {"PATH": os.defpath, **kept, "HOME": "{dir}", "TMPDIR": "{dir}", "LC_ALL": "C.UTF-8", **more}
+
+
+__all__ = [
+    "NoOptions",
+    "Plan",
+    "Service",
+    "Template",
+    "account_for_root",
+    "environment",
+    "option_names",
+    "option_values",
+]

@@ -1,0 +1,106 @@
+"""Finding servers: the user's word, then PATH, then well-known places, then wheels; and what was looked at."""
+
+import glob
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from servicectx.errors import BinaryNotFound
+
+SYSTEM_DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
+HOMEBREW = ("/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt")
+
+
+class Search(NamedTuple):
+    """Where a service's program may be.
+
+    `programs` are names in order of preference; `trees` are glob patterns of directories, the highest version first;
+    `wheels` are (import package, directory inside it); `formulas` are Homebrew's names.
+    """
+
+    service: str
+    programs: tuple[str, ...]
+    trees: tuple[str, ...] = ()
+    wheels: tuple[tuple[str, str], ...] = ()
+    formulas: tuple[str, ...] = ()
+    install: tuple[tuple[str, str], ...] = ()
+
+    def not_found(self, looked: list[str], problem: str | None = None) -> BinaryNotFound:
+        install = dict(self.install)
+        return BinaryNotFound(
+            service=self.service, binary=self.programs[0], looked=looked, install=install, problem=problem
+        )
+
+
+def find(search: Search) -> str:
+    """The path of the first program found, links followed. Raises BinaryNotFound."""
+    looked: list[str] = []
+    for path in candidates(search, looked):
+        return path
+    raise search.not_found(looked)
+
+
+def find_as_written(search: Search) -> str:
+    """Like `find`, with links not followed: for programs that look at the name they are called by."""
+    looked: list[str] = []
+    for directory in _directories(search, looked):
+        for path in _in_directory(directory, search.programs):
+            return os.path.abspath(path)
+    raise search.not_found(looked)
+
+
+def candidates(search: Search, looked: list[str]) -> Iterator[str]:
+    """Every program found, best first; `looked` fills with the places on the way.
+
+    Raises BinaryNotFound when the user's variable names a place that has none: nothing else is tried then.
+    """
+    variable = f"SERVICECTX_{search.service.upper()}_BIN"
+    if said := os.environ.get(variable):
+        looked.append(f"{variable}={said}")
+        found = [said] if _is_program(said) else _in_directory(os.path.expanduser(said), search.programs)
+        if not found:
+            raise search.not_found(
+                looked, f"{variable} is set, but there is no {' or '.join(search.programs)} at {said}"
+            )
+        yield from map(os.path.realpath, found)
+        return
+    for directory in _directories(search, looked):
+        yield from map(os.path.realpath, _in_directory(directory, search.programs))
+
+
+def _directories(search: Search, looked: list[str]) -> Iterator[str]:
+    path = [place for place in os.environ.get("PATH", "").split(os.pathsep) if place]
+    looked.append(f"PATH ({os.pathsep.join(path) or 'empty'})")
+    yield from path
+    looked.append(f"{', '.join(SYSTEM_DIRECTORIES)}")
+    yield from SYSTEM_DIRECTORIES
+    for formula in search.formulas:
+        for base in HOMEBREW:
+            yield f"{base}/{formula}/bin"
+    for tree in search.trees:
+        looked.append(tree)
+        yield from sorted(glob.glob(tree), key=_version_key, reverse=True)
+    for package, inside in search.wheels:
+        spec = find_spec(package)
+        looked.append(f"the Python package {package} ({'not installed' if spec is None else 'installed'})")
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            yield from sorted(glob.glob(os.path.join(place, inside)))
+    scripts = [sysconfig.get_path("scripts"), os.path.dirname(sys.executable)]
+    looked.append(f"scripts of this Python ({scripts[0]})")
+    yield from scripts
+
+
+def _in_directory(directory: str, programs: tuple[str, ...]) -> list[str]:
+    return [path for program in programs if _is_program(path := os.path.join(directory, program))]
+
+
+def _is_program(path: str) -> bool:
+    return shutil.which(path) is not None and os.path.isfile(path)
+
+
+def _version_key(path: str) -> list[int]:
+    return [int(part) for part in "".join(c if c.isdigit() else " " for c in path).split()]

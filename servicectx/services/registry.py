@@ -1,0 +1,70 @@
+"""The register of services: names, aliases, and services of other packages."""
+
+import importlib
+from typing import Any
+
+from servicectx.errors import UnknownService
+from servicectx.services.base import Service
+
+# The built-in ones by name, read only when they are asked for.
+BUILT_IN = {
+    "postgres": "servicectx.services.postgres:Postgres",
+    "redis": "servicectx.services.redis:Redis",
+    "command": "servicectx.services.command:Command",
+}
+ALIASES = {"postgresql": "postgres", "valkey": "redis"}
+ENTRY_POINTS = "servicectx.services"
+
+_registered: dict[str, Service[Any]] = {}
+
+
+def register(service: type[Service[Any]] | Service[Any]) -> None:
+    """Make a service known by its `name`, in this process. The second time replaces the first.
+
+    Args:
+        service: a subclass of `Service`, or an instance of one.
+
+    Raises:
+        TypeError: it is neither, or it has no `name`.
+    """
+    made = service() if isinstance(service, type) else service
+    if not isinstance(made, Service) or not getattr(made, "name", ""):
+        raise TypeError(f"register() takes a servicectx.Service with a name, not {service!r}")
+    _registered[made.name] = made
+
+
+def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
+    """The service for a name, a class or an instance. Raises UnknownService, which lists the known names."""
+    if isinstance(service, Service):
+        return service
+    if isinstance(service, type) and issubclass(service, Service):
+        return service()
+    if not isinstance(service, str):
+        raise TypeError(f"a service is a name, a servicectx.Service class or an instance, not {service!r}")
+    name = ALIASES.get(service, service)
+    if name not in _registered:
+        if name in BUILT_IN:
+            module, _, kind = BUILT_IN[name].partition(":")
+            register(getattr(importlib.import_module(module), kind))
+        elif not _register_entry_point(name):
+            raise UnknownService(service=service, known=names())
+    return _registered[name]
+
+
+def names() -> list[str]:
+    """The names of all services that `managed()` knows here, aliases left out."""
+    return sorted({*BUILT_IN, *_registered, *(point.name for point in _entry_points())})
+
+
+def _register_entry_point(name: str) -> bool:
+    for point in _entry_points():
+        if point.name == name:
+            register(point.load())
+            return name in _registered
+    return False
+
+
+def _entry_points() -> Any:
+    from importlib.metadata import entry_points  # 40 ms, and only for names that are not built in
+
+    return entry_points(group=ENTRY_POINTS)
