@@ -1,0 +1,69 @@
+"""Each test gets a home of its own, and must leave nothing in it; prepared data is cached for the whole run."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.leftovers import end, files, processes, wait_for_none
+
+RUN = "TESTS_RUN_DIRECTORY"  # how the workers of one run learn where it keeps things
+PATIENCE = 5.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        place = tempfile.mkdtemp(prefix="sctx-", dir=_roomy())
+        os.chmod(place, 0o711)  # the accounts that servers run as must get through
+        os.environ[RUN] = place
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(RUN), ignore_errors=True)
+
+
+def _roomy() -> str:
+    memory = "/dev/shm"
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30:
+        return memory
+    return tempfile.gettempdir()
+
+
+@pytest.fixture(scope="session")
+def run_directory() -> Path:
+    """A directory of this run, short, on a roomy file system, passable for every account."""
+    return Path(os.environ[RUN])
+
+
+@pytest.fixture(scope="session")
+def cache(run_directory: Path) -> Path:
+    """The cache that all tests of this run share."""
+    path = run_directory / "cache"
+    path.mkdir(mode=0o711, exist_ok=True)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def home(
+    run_directory: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Path]:
+    """This test's own SERVICECTX_HOME. Whatever a test leaves in it, or running from it, fails that test."""
+    for name in list(os.environ):
+        if name.startswith("SERVICECTX_") or re.fullmatch("TEST_[A-Z]+_DETAILS", name):
+            monkeypatch.delenv(name)
+    path = Path(tempfile.mkdtemp(prefix="home-", dir=run_directory))
+    path.chmod(0o711)
+    monkeypatch.setenv("SERVICECTX_HOME", str(path))
+    monkeypatch.setenv("SERVICECTX_CACHE", str(cache))
+    yield path
+    left = [str(process) for process in processes(path)] + files(path)
+    if left:
+        left = wait_for_none(path, PATIENCE)
+    if left:
+        end(path)
+    shutil.rmtree(path, ignore_errors=True)
+    assert not left, f"{request.node.name} left behind:\n" + "\n".join(left)
