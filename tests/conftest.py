@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.leftovers import end, files, processes, wait_for_none
 
 RUN = "TESTS_RUN_DIRECTORY"  # how the workers of one run learn where it keeps things
