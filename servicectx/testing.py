@@ -281,7 +281,8 @@ def _processes(home: Path) -> list[Any]:
 
 
 def _secrets(details: Any) -> list[str]:
-    return [value for name in details.secrets if (value := getattr(details, name, None))]
+    names = details.secrets | ServiceDetails.secrets
+    return [value for name in names if (value := getattr(details, name, None))]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,186 @@
+"""The fake service, and the checks for services of one's own."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from servicectx import BinaryNotFound, managed
+from servicectx.testing import FakeDetails, FakeOptions, FakeService, check_service
+
+
+def test_the_fake_keeps_what_it_is_told() -> None:
+    with managed(FakeService) as fake:
+        assert fake.ask("SET colour dark green") == "dark green"
+        assert fake.ask("GET colour") == "dark green"
+        assert fake.ask("GET size") == ""
+
+
+def test_the_fake_refuses_a_wrong_password() -> None:
+    with managed(FakeService) as fake, pytest.raises(PermissionError, match=r"password='\*\*\*'"):
+        fake.model_copy(update={"password": "guess"}).ask("GET colour")
+
+
+def test_the_fake_says_lines_into_its_log() -> None:
+    lease = managed(FakeService)
+    with lease as fake:
+        fake.ask("SAY something to be found")
+        assert lease.log_path is not None
+        assert "something to be found" in Path(lease.log_path).read_text()
+
+
+def test_the_fake_takes_files_as_set_up(tmp_path: Path) -> None:
+    file = tmp_path / "set-up"
+    file.write_text("SET one 1\nSET two 2\n")
+    with managed(FakeService, setup=file) as fake:
+        assert [fake.ask("GET one"), fake.ask("GET two")] == ["1", "2"]
+
+
+def test_the_fake_honours_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICECTX_FAKE_BIN", sys.executable)
+    with managed(FakeService) as fake:
+        assert fake.ask("GET nothing") == ""
+    monkeypatch.setenv("SERVICECTX_FAKE_BIN", str(tmp_path))
+    with pytest.raises(BinaryNotFound, match="SERVICECTX_FAKE_BIN is set"), managed(FakeService):
+        pass
+
+
+@pytest.mark.parametrize("service", ["redis", "postgres", FakeService])
+def test_every_service_of_ours_keeps_its_promises(service: Any) -> None:
+    check_service(service)
+
+
+def test_the_command_keeps_its_promises() -> None:
+    check_service(
+        "command",
+        binary=False,
+        command=[sys.executable, "-m", "http.server", "--bind", "{host}", "{port}"],
+        ready="http://{host}:{port}/",
+        stop_signal="SIGKILL",
+    )
+
+
+def test_options_reach_the_service_that_is_checked() -> None:
+    with pytest.raises(Exception, match="exit status: 3"):
+        check_service(FakeService, fail=3)
+
+
+def test_a_check_restores_the_environment() -> None:
+    before = dict(os.environ)
+    check_service(FakeService)
+    assert dict(os.environ) == before
+
+
+class LeakyDetails(FakeDetails):
+    secrets = frozenset()
+
+
+class Leaky(FakeService):
+    """Its password shows."""
+
+    Details: ClassVar[Any] = LeakyDetails
+
+
+class TellTale(FakeService):
+    """Its password is on its command line."""
+
+    def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
+        plan = super().plan(options, program, secret)
+        return plan._replace(command=[*plan.command, f"--password={secret}"])
+
+
+class Everywhere(FakeService):
+    """It listens on every interface."""
+
+    def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
+        plan = super().plan(options, program, secret)
+        return plan._replace(files={"fake.json": plan.files["fake.json"].replace("{host}", "0.0.0.0")})
+
+
+class Careless(FakeService):
+    """It writes its password where everybody can read it."""
+
+    def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
+        plan = super().plan(options, program, secret)
+        write = "os.umask(0); open(sys.argv[1] + '.copy', 'w').write(told['password'])\nif told["
+        command = [word.replace("if told[", write, 1) for word in plan.command]
+        return plan._replace(command=command)
+
+
+class Numbers(FakeDetails):
+    def env(self) -> dict[str, str]:
+        return {"FAKE_PORT": self.port}  # type: ignore[dict-item]
+
+
+class Mistyped(FakeService):
+    """Its variables are not texts."""
+
+    Details: ClassVar[Any] = Numbers
+
+
+class Deaf(FakeService):
+    """It does not care where the user says that its program is."""
+
+    def program(self, options: FakeOptions) -> str:
+        return sys.executable
+
+
+class Mute(FakeService):
+    """It does not say how to install its program."""
+
+    install: ClassVar[dict[str, str]] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyOptions(FakeOptions):
+    no_such_option: int = 0
+
+
+class Tolerant(FakeService):
+    """It swallows the option that the check makes up."""
+
+    Options: ClassVar[type] = AnyOptions
+
+
+@pytest.mark.parametrize(
+    ("service", "promise"),
+    [
+        (Leaky, "no secret shows in repr"),
+        (TellTale, "no secret in"),
+        (Everywhere, "loopback only"),
+        (Careless, "holds a secret and others read it"),
+        (Mistyped, r"env\(\) holds texts"),
+        (Deaf, "BinaryNotFound is raised"),
+        (Mute, "how to install"),
+        (Tolerant, "an unknown option raises InvalidOption"),
+    ],
+)
+def test_a_broken_promise_is_named(service: type[FakeService], promise: str) -> None:
+    with pytest.raises(AssertionError, match=f"broken: .*{promise}"):
+        check_service(service)
+
+
+class Sloppy(FakeService):
+    """It stores things outside of its directory."""
+
+    def run_files(self, details: FakeDetails, files: list[Path], program: str) -> None:
+        raise NotImplementedError
+
+    def details(self, options: FakeOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        (Path(os.environ["SERVICECTX_HOME"]) / "forgotten").touch()
+        return super().details(options, facts, secret)
+
+
+def test_a_file_that_stays_is_named() -> None:
+    with pytest.raises(AssertionError, match=r"no file is left: .*forgotten"):
+        check_service(Sloppy)
+
+
+def test_it_needs_no_test_framework() -> None:
+    script = "import sys, servicectx.testing; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"pytest", "_pytest", "unittest", "behave", "psutil"} & set(said)
