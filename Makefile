@@ -1,0 +1,79 @@
+# Needs Python 3.11 or newer with pip. Everything else goes into .venv; nothing outside this directory changes.
+
+PYTHON ?= python3
+MINUTES ?= 5
+WORKERS ?= 4
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>&1)
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PROJECT := setup.cfg setup.py pyproject.toml
+
+# Stamps: an environment is made anew when another Python is asked for, and filled again when setup.cfg changes.
+MADE := $(VENV)/.made-with-$(VERSION)
+USER := $(VENV)/.installed-for-users
+DEV := $(VENV)/.installed-for-development
+SITE := $(VENV)/.installed-for-docs
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test storm bench docs clean
+
+help: ## this list
+	@echo "servicectx: real services for tests and scripts"
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r what does; do \
+		printf '%-18s %s\n' "$$what" "$$does"; done
+	@echo
+	@echo "  PYTHON=python3.12 takes another Python; 'make test ARGS=...' hands arguments to pytest"
+
+quickstart: $(USER) ## see it work: a real Postgres and a real Redis, used and gone again
+	@$(BIN)/python examples/quickstart.py
+
+test: $(DEV) ## linters, types, and all tests, with real servers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+storm: $(DEV) ## random processes and random kills, for MINUTES=5
+	$(BIN)/python tests/storm.py --minutes $(MINUTES)
+
+bench: $(DEV) ## how fast it is, beside floors and peers
+	$(BIN)/python -m benchmarks
+
+docs: $(SITE) ## the documentation as web pages, in site/
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+clean: ## remove all that make made here
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A machine without ensurepip (Debian without python3-venv) still has pip, which can fill an environment from outside.
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "$(PYTHON) is no Python 3.11 or newer; say which one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@if ! $(BIN)/python -m pip --version 2>/dev/null | grep -q '(python $(VERSION))'; then \
+		echo "making $(VENV) with Python $(VERSION)"; \
+		rm -rf $(VENV); \
+		$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+			$(PYTHON) -m venv --clear --without-pip $(VENV) && \
+			$(PYTHON) -m pip --quiet --python $(BIN)/python install pip; }; \
+	fi
+	@rm -f $(VENV)/.made-with-* && touch $@
+
+$(USER): $(MADE) $(PROJECT)
+	@echo "installing servicectx with embedded servers into $(VENV)"
+	@$(PIP) install --editable '.[postgres,redis]'
+	@touch $@
+
+$(DEV): $(MADE) $(PROJECT)
+	@echo "installing servicectx with all that development needs into $(VENV)"
+	@$(PIP) install --editable '.[dev]'
+	@touch $@ $(USER)
+
+$(SITE): $(MADE) $(PROJECT)
+	@$(PIP) install --editable '.[docs]'
+	@touch $@
