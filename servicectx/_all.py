@@ -1,7 +1,5 @@
 """Several services side by side, as one context manager."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +14,8 @@ class ManagedAll:
         self.members = [*members, *roles.values()]
 
     def __enter__(self) -> Any:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(max(1, len(self.members))) as pool:
             entering = [pool.submit(member.__enter__) for member in self.members]
         failures = [failure for each in entering if (failure := each.exception()) is not None]
@@ -32,6 +32,8 @@ class ManagedAll:
 
     async def __aenter__(self) -> Any:
         """As `with`. A task that is cancelled while it waits leaves nothing behind."""
+        import asyncio
+
         entering = asyncio.gather(*(member.__aenter__() for member in self.members), return_exceptions=True)
         try:
             outcomes = await asyncio.shield(entering)
@@ -45,12 +47,16 @@ class ManagedAll:
         return SimpleNamespace(**dict(zip(self._roles, outcomes, strict=True))) if self._roles else tuple(outcomes)
 
     async def __aexit__(self, *_: object) -> None:
+        import asyncio
+
         await asyncio.shield(asyncio.to_thread(self.__exit__))
 
     def _leave(self, members: list[Managed[Any]]) -> None:
         """All of them, side by side; no failure hides another."""
         if not members:
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(len(members)) as pool:
             leaving = [pool.submit(member.__exit__) for member in members]
         failures = [failure for each in leaving if (failure := each.exception()) is not None]

@@ -24,6 +24,7 @@ log = logging.getLogger("servicectx")
 
 KEEPER_TRIES = 3  # a keeper that somebody killed is no failure of the service
 PING_TIME = 5.0  # seconds for a running service to answer somebody who joins
+OBITUARY_TIME = 0.5
 LEAVE_TIME = 30.0
 
 
@@ -38,6 +39,7 @@ class Share(Generic[D]):
         self.deadline = deadline
         self.abandoned = abandoned
         self.joined = True
+        self._obituary_due = deadline
         self.program = ask.program()
         self.instance = Instance(paths.home(), ask.key(self.program))
         self._take()
@@ -125,6 +127,9 @@ class Share(Generic[D]):
         if state.phase == READY and launch.answers(self.instance, state, PING_TIME):
             self.instance.write(state)  # it may have come from the instance's own copy
             return True
+        if state.phase == READY and launch.is_kept(self.instance, state) and time.monotonic() < self._obituary_due:
+            self._obituary_due = min(self._obituary_due, time.monotonic() + OBITUARY_TIME)
+            return True  # its server just died: let its keeper write down how, and come again
         if state.phase == FAILED:
             self._let_waiters_hear(state.id)
         elif state.phase in (READY, DIED):
@@ -142,13 +147,14 @@ class Share(Generic[D]):
     def leave(self) -> None:
         """Drop the lease. The last one out waits until server, keeper, data and port are gone, if nothing lingers."""
         step("leaving")
+        id = self.state.id
+        processes = self.instance.processes(id)  # read now: they may be gone, file and all, in a moment
         self.lease.release()
         step("left")
-        id = self.state.id
         if self.instance.users(id) or self.instance.linger(id) > 0:
             return
         kept = self.instance.keeps_data(id)
-        if not launch.wait_gone(self.instance, id, LEAVE_TIME) and not self.instance.users(id):
+        if not launch.wait_gone(self.instance, id, processes, LEAVE_TIME) and not self.instance.users(id):
             self._clear_after_the_dead()
         if kept:
             log.warning("the data of %s are kept in %s", self.state.name, self.state.data_directory)

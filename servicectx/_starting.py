@@ -1,6 +1,6 @@
 """A start, from the starter's side. All of it happens under the key's lock, with the first lease in hand."""
 
-import asyncio
+import inspect
 import os
 import threading
 import time
@@ -47,7 +47,8 @@ def start(
         instance.write(state)
         keeper = launch.Launch(instance, id)
         step("spawned")
-        keeper.order(plan, ask.name, str(data), max(0.0, deadline - time.monotonic()))
+        left = max(0.0, deadline - time.monotonic())
+        keeper.order(plan, name=ask.name, data_directory=str(data), timeout=ask.timeout, left=left)
         model = ask.service.details_model()  # imports pydantic, while the keeper starts the server
         launch.sweep(instance.home, instance.key)
         with Progress(f"starting {ask.name}"):
@@ -109,7 +110,9 @@ def _set_up(ask: Ask[Any], details: Any, program: str) -> None:
             ask.service.run_files(details, ask.setup_files, program)
         elif callable(ask.setup):
             result = ask.setup(details)
-            if asyncio.iscoroutine(result):
+            if inspect.iscoroutine(result):
+                import asyncio
+
                 asyncio.run(result)
     except Exception as error:
         raise SetupFailed(

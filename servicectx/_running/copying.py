@@ -14,7 +14,9 @@ def copy_tree(source: Path, target: Path, owner: Owner | None = None, link: bool
     With `owner` every copy gets that user and group. With `link` files become hard links where that is possible:
     for programs, never for data that a server writes to.
     """
-    os.mkdir(target, source.stat().st_mode & 0o777)
+    mode = source.stat().st_mode & 0o777
+    os.mkdir(target, mode)
+    os.chmod(target, mode)  # whatever the umask, which is strict in a keeper
     if owner:
         os.chown(target, *owner)
     files = 0
@@ -78,6 +80,7 @@ def _copy_file(source: str, target: str, owner: Owner | None, link: bool) -> Non
         status = os.fstat(reading)
         writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, status.st_mode & 0o777)
         try:
+            os.fchmod(writing, status.st_mode & 0o777)
             _pour(reading, writing, status.st_size)
             if owner:
                 os.fchown(writing, *owner)
@@ -90,18 +93,23 @@ def _copy_file(source: str, target: str, owner: Owner | None, link: bool) -> Non
 def _pour(reading: int, writing: int, size: int) -> None:
     """The kernel copies where it can: within one file system, else through sendfile, else by hand."""
     left = size
-    for call in (
-        lambda: os.copy_file_range(reading, writing, left),
-        lambda: os.sendfile(writing, reading, None, left),  # type: ignore[arg-type]  # the documented None: go on
-    ):
+    for move in (_copy_range, _send):
         try:
-            while left and (moved := call()):
+            while left and (moved := move(reading, writing, left)):
                 left -= moved
-        except (OSError, AttributeError):
+        except (OSError, AttributeError):  # another file system, an old kernel, another system
             continue
     while left and (chunk := os.read(reading, min(left, 1 << 20))):
         os.write(writing, chunk)
         left -= len(chunk)
+
+
+def _copy_range(reading: int, writing: int, count: int) -> int:
+    return os.copy_file_range(reading, writing, count)
+
+
+def _send(reading: int, writing: int, count: int) -> int:
+    return os.sendfile(writing, reading, None, count)
 
 
 def _drop_abandoned(folder: Path) -> None:

@@ -66,13 +66,18 @@ def _guard(instance: Instance, id: str, keeper: int) -> None:
     _, status = os.waitpid(keeper, 0)
     if status == 0:
         return
-    linux.end_orphans()
+    linux.end_orphans(grace=1.0)  # the kernel has sent them their parting signal already
     how = f"its keeper (process {keeper}) was {_ended(os.waitstatus_to_exitcode(status))}"
-    _bury(instance, id, how, None, "")
+    state = _record_death(instance, id, how)
+    if state is not None and state.data_directory and not instance.keeps_data(id):
+        remove_tree(Path(state.data_directory))
+    _remove_when_unused(instance, id)
 
 
-def _bury(instance: Instance, id: str, reason: str, exit_status: int | None, log_tail: str) -> None:
-    """Record the death for those who still hold the instance; when they have left, remove what is left of it."""
+def _record_death(
+    instance: Instance, id: str, reason: str, exit_status: int | None = None, log_tail: str = ""
+) -> State | None:
+    """Tell those who still hold the instance, and those who come, how it ended."""
     with instance.locked(PATIENCE):
         state = _current(instance, id)
         if state is not None:
@@ -81,9 +86,7 @@ def _bury(instance: Instance, id: str, reason: str, exit_status: int | None, log
             )
             if state.phase in (READY, STOPPING):
                 instance.write(state._replace(phase=DIED, failure=death.record()))
-            if state.data_directory and not instance.keeps_data(id):
-                remove_tree(Path(state.data_directory))
-    _remove_when_unused(instance, id)
+        return state
 
 
 def _remove_when_unused(instance: Instance, id: str) -> None:
@@ -200,8 +203,10 @@ class Keeper:
             if not self._wait_until_unused(server):
                 step("server-died")
                 status, log_tail = server.exit_status, self.start.log_tail()
+                self.start.end()
+                _record_death(self.instance, self.id, f"the server was {_ended(status or 0)}", status, log_tail)
                 self.clear_server()
-                _bury(self.instance, self.id, f"the server was {_ended(status or 0)}", status, log_tail)
+                _remove_when_unused(self.instance, self.id)
                 return
             if self._lingered() and self._stop():
                 return

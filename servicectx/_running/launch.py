@@ -13,8 +13,8 @@ from typing import Any
 
 from servicectx._running import pids, plan, probes
 from servicectx._sharing.instance import Instance
-from servicectx._sharing.state import READY, State, StateError
-from servicectx.errors import from_record
+from servicectx._sharing.state import READY, Processes, State, StateError
+from servicectx.errors import HomeError, from_record
 
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
 
@@ -68,10 +68,9 @@ class Launch:
             os.close(orders)
             os.close(reports)
 
-    def order(self, what: plan.Plan, name: str, data_directory: str, timeout: float) -> None:
-        """Say what to run."""
-        said = {"plan": plan.encode(what), "name": name, "data_directory": data_directory, "timeout": timeout}
-        text = json.dumps(said).encode()
+    def order(self, what: plan.Plan, **more: str | float) -> None:
+        """Say what to run: the plan, name, data_directory, timeout (seconds asked for) and left (seconds of them)."""
+        text = json.dumps({"plan": plan.encode(what), **more}).encode()
         try:
             while text:
                 text = text[os.write(self._orders, text) :]
@@ -135,21 +134,25 @@ def answers(instance: Instance, state: State, wait: float) -> bool:
     return True
 
 
+def is_kept(instance: Instance, state: State) -> bool:
+    """Whether its keeper is there, whatever became of the server."""
+    processes = instance.processes(state.id)
+    return processes is not None and pids.alive(processes.keeper)
+
+
 def lives(instance: Instance, state: State) -> bool:
     """Whether keeper and server are there, by id and start."""
     processes = instance.processes(state.id)
     return processes is not None and pids.alive(processes.keeper) and pids.alive(processes.server)
 
 
-def wait_gone(instance: Instance, id: str, seconds: float) -> bool:
-    """Whether the instance, its keeper and its guard are gone within `seconds`. False as well: it was joined again."""
+def wait_gone(instance: Instance, id: str, processes: Processes | None, seconds: float) -> bool:
+    """Whether the instance and its processes are gone within `seconds`. False as well: it was joined again."""
     deadline = time.monotonic() + seconds
-    processes = instance.processes(id)
-    if processes is None:
-        return not instance.directory(id).exists()
-    while not pids.wait_gone(processes.guard, 0.05) or not pids.wait_gone(processes.keeper, 0.05):
-        if time.monotonic() > deadline or instance.users(id):
-            return False
+    for process in (processes.guard, processes.keeper) if processes else ():
+        while not pids.wait_gone(process, 0.05):
+            if time.monotonic() > deadline or instance.users(id):
+                return False
     return not instance.directory(id).exists()
 
 
@@ -170,10 +173,21 @@ def sweep(home: Path, but: str) -> None:
     """Clear what the dead left under other keys: no lease is held, and keeper and guard are proven gone."""
     for key in {name.partition(".")[0] for name in os.listdir(home)} - {but, "data"}:
         instance = Instance(home, key)
+        if _is_in_use(instance):
+            continue
         with instance.locked() as locked:
             state = current(instance) if locked else None
             if state is not None and not instance.users(state.id) and not _has_processes(instance, state):
                 clear(instance, state)
+
+
+def _is_in_use(instance: Instance) -> bool:
+    """A look without the lock, so that nobody has to wait for a sweep."""
+    try:
+        state = instance.look()
+    except (StateError, HomeError):
+        return False
+    return state is not None and (pids.alive(state.starter) or _has_processes(instance, state))
 
 
 def current(instance: Instance) -> State | None:

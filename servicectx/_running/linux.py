@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 
 _SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
@@ -49,12 +50,24 @@ else:
         return []
 
 
-def end_orphans() -> None:
-    """Kill and reap every child of this process: what a server left behind was adopted by its keeper."""
+def end_orphans(grace: float = 0.0) -> None:
+    """Reap every child of this process, killed after `grace` seconds: what a server left was adopted by its keeper."""
+    until = time.monotonic() + grace
     while orphans := children():
+        if time.monotonic() < until:
+            time.sleep(0.005)
+            orphans = [pid for pid in orphans if _is_zombie(pid)]
         for pid in orphans:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for pid in orphans:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return True

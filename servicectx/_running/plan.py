@@ -45,6 +45,7 @@ class Plan(NamedTuple):
     working_directory: str = "{dir}"
     stop_signal: int = 9
     grace: float = 5.0
+    cleanup: dict[str, Any] | None = None  # a "call" after a server that others killed: what it could not free itself
     owns_port: bool = True
     expected_size: int = 16 * 2**20
 

@@ -28,14 +28,19 @@ def ask(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float 
             case "log":
                 return _log(log, **arguments)
             case "call":
-                module, _, function = probe["target"].partition(":")
-                learnt = getattr(importlib.import_module(module), function)(host, port, wait, **arguments)
+                learnt = call(probe["target"], host, port, wait, **arguments)
                 assert learnt is None or isinstance(learnt, dict)
                 return learnt
             case unknown:
                 raise ValueError(f"no probe is of the kind {unknown!r}")
     except (OSError, EOFError):
         return None
+
+
+def call(target: str, *arguments: Any, **more: Any) -> Any:
+    """Call "package.module:function"."""
+    module, _, function = target.partition(":")
+    return getattr(importlib.import_module(module), function)(*arguments, **more)
 
 
 def _exchange(host: str, port: int, wait: float, send: str, expect: str) -> dict[str, Any] | None:

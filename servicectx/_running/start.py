@@ -32,7 +32,7 @@ class Start:
         self.plan = what
         self.name: str = order["name"]
         self.timeout: float = order["timeout"]
-        self.deadline = time.monotonic() + self.timeout
+        self.deadline = time.monotonic() + order["left"]
         self.directory = Path(order["data_directory"])
         self.log = keeper.instance.directory(keeper.id) / "service.log"
         self.facts: dict[str, Any] = {"host": plan.HOST, "dir": str(self.directory), "data": f"{self.directory}/data"}
@@ -80,16 +80,27 @@ class Start:
         programs = self.plan.programs
         if self.owner is None or programs is None or paths.reachable(Path(self.plan.command[0])):
             return
+        package = Path(programs).parent
+        libraries = package.with_name(f"{package.name}.libs")  # where wheels keep them, found by their relative path
+        trees = [tree for tree in (Path(programs), libraries) if tree.is_dir()]
         status = os.stat(self.plan.command[0])
-        place = paths.passable_cache() / f"{Path(programs).parent.name}-{status.st_mtime_ns:x}-{status.st_size:x}"
-        if copying.notes(place) is None:
-            copying.keep(Path(programs), place, link=True)
-        if copying.notes(place) is None:
+        place = paths.passable_cache() / f"{package.name}-{status.st_mtime_ns:x}-{status.st_size:x}"
+        paths.private(place, paths.PASSABLE)
+        paths.private(place / package.name, paths.PASSABLE)
+        kept = [place / tree.relative_to(package.parent) for tree in trees]
+        for tree, copy in zip(trees, kept, strict=True):
+            if copying.notes(copy) is None:
+                copying.keep(tree, copy, link=True)
+        if any(copying.notes(copy) is None for copy in kept):
             place = self.directory / "programs"
-            copying.copy_tree(Path(programs), place, self.owner)
+            for made in (place, place / package.name):
+                made.mkdir()
+                os.chown(made, *self.owner)
+            for tree in trees:
+                copying.copy_tree(tree, place / tree.relative_to(package.parent), self.owner)
 
         def moved(value: str) -> str:
-            return value.replace(programs, str(place))
+            return value.replace(programs, str(place / package.name / Path(programs).name))
 
         template = self.plan.template
         if template:
@@ -177,7 +188,10 @@ class Start:
     def _end_server(self) -> None:
         if self.server is not None:
             server, self.server = self.server, None
+            killed = server.exit_status is not None
             server.end(self.plan.grace)
+            if killed and self.plan.cleanup:
+                probes.call(**plan.render(self.plan.cleanup, self.facts))
 
     def _check(self, doing: str) -> None:
         self.keeper.check_starter()

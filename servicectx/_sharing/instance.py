@@ -184,8 +184,9 @@ class Instance:
     def remove(self, state: State) -> None:
         """Remove the instance and its record. Its processes must be gone."""
         self.forget()
-        if state.data_directory and Path(state.data_directory).name == self.directory(state.id).name:
-            remove_tree(Path(state.data_directory))
+        ours = state.data_directory and Path(state.data_directory).name == self.directory(state.id).name
+        if ours and not self.keeps_data(state.id):
+            remove_tree(Path(state.data_directory or ""))
         remove_tree(self.directory(state.id))
 
     def remove_empty(self, id: str) -> None:
@@ -196,6 +197,7 @@ class Instance:
 
     def forget(self) -> None:
         self._state_file.unlink(missing_ok=True)
+        self._state_file.with_name(f"{self._state_file.name}.tmp").unlink(missing_ok=True)
 
     def _sign(self) -> None:
         holder = {"pid": os.getpid(), "command": sys.argv or ["python"], "since": time.time()}

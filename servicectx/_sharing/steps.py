@@ -1,6 +1,7 @@
 """Named steps of the story, where a test can make a process pause so that it can be killed just there.
 
-Nothing happens unless `SERVICECTX_TEST_PAUSE` says `STEP:FILE`: then the process writes its id to FILE and sleeps.
+Nothing happens unless `SERVICECTX_TEST_PAUSE` says `STEP:FILE`: then the process writes its id to FILE and
+sleeps until somebody empties it.
 """
 
 import os
@@ -15,4 +16,5 @@ def step(name: str) -> None:
             with open(file + ".new", "w") as writing:
                 writing.write(str(os.getpid()))
             os.replace(file + ".new", file)
-            time.sleep(600)
+            while os.path.getsize(file):
+                time.sleep(0.01)

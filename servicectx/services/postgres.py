@@ -31,7 +31,7 @@ SETTINGS: dict[str, str | int | bool] = {
     "shared_buffers": "32MB",
     "max_wal_size": "256MB",
     "max_connections": 200,
-    "dynamic_shared_memory_type": "posix",
+    "dynamic_shared_memory_type": "mmap",  # files in the data directory: gone with it, however the server ends
     "log_timezone": "UTC",
     "TimeZone": "UTC",
 }
@@ -111,6 +111,7 @@ class Postgres(Service["PostgresDetails"]):
             account=account_for_root("postgres"),
             programs=str(Path(program).parents[1]),
             stop_signal=int(signal.SIGQUIT),
+            cleanup={"target": f"{WIRE}:free_memory", "data": "{data}"},
             expected_size=64 * 2**20,
         )
 

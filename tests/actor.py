@@ -1,0 +1,175 @@
+"""A user of the library in a process of its own, that does what it is told: to be paused, stopped and killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.detector import Home, wait_for
+
+ROOT = Path(__file__).parents[1]
+
+
+class Actor:
+    """`enter`, `leave`, `ask`: send a word and, unless told not to, wait for its answer."""
+
+    def __init__(self, home: Home, *, pause_at: str | None = None, **environment: str) -> None:
+        self.home = home
+        self.paused_file = Path(tempfile.gettempdir()) / f"{home.path.name}.{os.urandom(3).hex()}.paused"
+        more = {"SERVICECTX_TEST_PAUSE": f"{pause_at}:{self.paused_file}"} if pause_at else {}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SERVICECTX_")}
+        cache = {"SERVICECTX_CACHE": os.environ.get("SERVICECTX_CACHE", str(ROOT / ".pytest_cache" / "servicectx"))}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.actor"],
+            cwd=ROOT,
+            env=inherited | cache | {"SERVICECTX_HOME": str(home.path)} | more | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+
+    def __enter__(self) -> "Actor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.paused_file.unlink(missing_ok=True)
+
+    def send(self, word: str, **arguments: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"do": word, **arguments}) + "\n")
+        self.process.stdin.flush()
+
+    def hear(self, seconds: float = 10.0) -> dict[str, Any]:
+        """The next answer. Fails when none comes in time, or the actor is dead."""
+        import select
+
+        assert self.process.stdout is not None
+        assert select.select([self.process.stdout], [], [], seconds)[0], f"no answer within {seconds:g} s"
+        line = self.process.stdout.readline()
+        assert line, "the actor died"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def ask(self, word: str, **arguments: Any) -> dict[str, Any]:
+        self.send(word, **arguments)
+        return self.hear()
+
+    def enter(self, service: str = "redis", **arguments: Any) -> dict[str, Any]:
+        answer = self.ask("enter", service=service, arguments=arguments)
+        assert "error" not in answer, answer
+        return answer
+
+    def leave(self) -> dict[str, Any]:
+        answer = self.ask("leave")
+        assert "error" not in answer, answer
+        return answer
+
+    def wait_paused(self, seconds: float = 10.0) -> int:
+        """Wait until some process of this actor's start stands still at the step; gives its process id."""
+        wait_for(self.paused_file.exists, seconds, lambda: "nobody came to the step")
+        return int(self.paused_file.read_text())
+
+    def resume(self) -> None:
+        """Let the paused process go on. Nobody pauses a second time."""
+        self.paused_file.write_text("")
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                pass
+
+
+def main() -> None:
+    import servicectx
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    held: list[servicectx.Managed[Any]] = []
+    for line in sys.stdin:
+        told = json.loads(line)
+        began = time.monotonic()
+        try:
+            answer = _act(told, held)
+        except (Exception, KeyboardInterrupt) as error:
+            answer = {"error": type(error).__name__, "message": str(error)}
+        print(json.dumps({"took": time.monotonic() - began, "at": time.monotonic(), **answer}), flush=True)
+
+
+def _act(told: dict[str, Any], held: list[Any]) -> dict[str, Any]:
+    import servicectx
+
+    match told["do"]:
+        case "enter":
+            arguments = told["arguments"]
+            if arguments.get("setup"):
+                arguments["setup"] = globals()[arguments["setup"]]
+            managed = servicectx.managed(told["service"], **arguments)
+            details = managed.__enter__()
+            held.append(managed)
+            return {**details.model_dump(), "url": details.url, "joined": managed.joined}
+        case "leave":
+            held.pop().__exit__(None, None, None)
+            return {}
+        case "alive":
+            failure = held[-1].failure
+            return {"alive": held[-1].alive, "failure": failure and str(failure)}
+        case "use":
+            return {"used": use(held[-1].details)}
+        case "fork":
+            child = os.fork()
+            if child == 0:
+                sys.exit(0)  # runs the parent's finally and atexit: none may give the parent's lease back
+            return {"status": os.waitpid(child, 0)[1]}
+        case other:
+            raise ValueError(other)
+
+
+def use(details: Any) -> str:
+    """Write something and read it back, with the service's usual client."""
+    if details.service == "postgres":
+        import psycopg
+
+        with psycopg.connect(details.url) as connection:
+            row = connection.execute("select 40 + 2").fetchone()
+            return str(row[0]) if row else ""
+    import redis
+
+    with redis.Redis.from_url(details.url) as client:
+        client.set("answer", "42")
+        return str(client.get("answer"), "utf-8")
+
+
+def note_setup(details: Any) -> None:
+    """A set-up that says in the service that it ran."""
+    import redis
+
+    with redis.Redis.from_url(details.url) as client:
+        client.incr("set-up")
+
+
+def failing_setup(details: Any) -> None:
+    raise LookupError("this set-up always fails")
+
+
+def slow_setup(details: Any) -> None:
+    time.sleep(0.5)
+    note_setup(details)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""An independent look at the machine: processes, ports, directories. It knows nothing of the library's own code."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+
+class Seen(NamedTuple):
+    process: psutil.Process
+    parent: int
+    words: str
+
+
+class Home:
+    """A directory for instances of one test, with eyes on everything that belongs to it."""
+
+    def __init__(self) -> None:
+        base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self.path = Path(tempfile.mkdtemp(prefix="sctest-", dir=base))
+        self.path.chmod(0o711)  # so that a server's own account gets through, and data stay inside
+
+    def remove(self) -> None:
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def seen(self) -> list[Seen]:
+        """Whoever works in this home, or names it on the command line: keepers, guards, servers, not their users."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                words = " ".join(process.cmdline())
+                if process.cwd().startswith(str(self.path)) or str(self.path) in words:
+                    found.append(Seen(process, process.ppid(), words))
+            except psutil.Error:
+                continue
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        return [each.process for each in self.seen()]
+
+    def keepers(self) -> list[psutil.Process]:
+        """A keeper's parent, its guard, runs the same program."""
+        return [each.process for each in self._helpers() if each.parent in {one.process.pid for one in self._helpers()}]
+
+    def guards(self) -> list[psutil.Process]:
+        keepers = {process.pid for process in self.keepers()}
+        return [each.process for each in self._helpers() if each.process.pid not in keepers]
+
+    def servers(self) -> list[psutil.Process]:
+        """The topmost process of each server."""
+        helpers = {each.process.pid for each in self._helpers()}
+        return [
+            each.process for each in self.seen() if each.process.pid not in helpers and each.parent in {*helpers, 1}
+        ]
+
+    def _helpers(self) -> list[Seen]:
+        return [each for each in self.seen() if "keeper" in each.words]
+
+    def files(self) -> list[str]:
+        """What lies in the home, the empty place for data left out."""
+        return sorted(
+            str(path.relative_to(self.path))
+            for path in self.path.rglob("*")
+            if path.name != "data" or any(path.iterdir())
+        )
+
+    def left(self) -> list[str]:
+        names = [f"{each.process.pid} {each.words[:40]} ... {each.words[-60:]}" for each in self.seen()]
+        return names + self.files()[:20]
+
+    def wait_until_empty(self, seconds: float = 2.0) -> None:
+        wait_for(lambda: not self.left(), seconds, lambda: f"left behind: {self.left()}")
+
+
+def wait_for(
+    what: Callable[[], object], seconds: float, otherwise: Callable[[], str] = lambda: "it did not happen"
+) -> None:
+    """Wait until `what()` is true, or fail."""
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until, f"not within {seconds:g} s: {otherwise()}"
+        time.sleep(0.01)
+
+
+def listens(host: str, port: int) -> bool:
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in psutil.net_connections("tcp"))
