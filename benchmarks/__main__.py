@@ -1,0 +1,49 @@
+"""`python -m benchmarks [CASE ...] [--rounds N] [--json FILE]`: measure, print, compare with the bars."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+from benchmarks import environment, report, rounds
+from benchmarks.cases import CASES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=_cases())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("case", nargs="*", choices=[*CASES, []], help="which cases (default: all)")
+    parser.add_argument("--rounds", type=int, default=11, metavar="N", help="rounds of each case (default 11)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there too")
+    asked = parser.parse_args()
+    place = environment.make()
+    print(f"Python {platform.python_version()} here, {os.cpu_count()} cores; servers: {place.servers()}")
+    found: list[report.Row] = []
+    for name in asked.case or CASES:
+        case = CASES[name]()
+        if case.missing:
+            print(f"\n{name}: skipped: {case.missing}")
+            continue
+        outcome = rounds.measure(case, place, asked.rounds, _progress)
+        _progress("")
+        print(report.table(outcome), flush=True)
+        found += report.rows(outcome)
+    cleared, bars = report.verdicts(found)
+    print(f"\n{cleared} of {bars} bars cleared")
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _cases() -> str:
+    return "cases:\n" + "\n".join(f"  {name:16} {make().title}" for name, make in CASES.items())
+
+
+def _progress(line: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""The cases, by name. Each is made when it is asked for."""
+
+from collections.abc import Callable
+
+from benchmarks.case import Case
+from benchmarks.cases import imports, postgres, redis, sharing
+
+CASES: dict[str, Callable[[], Case]] = {
+    "redis": redis.alone,
+    "redis-pytest": redis.under_pytest,
+    "postgres": postgres.in_memory,
+    "postgres-disk": postgres.on_disk,
+    "join": sharing.join,
+    "join-postgres": sharing.join_postgres,
+    "crowd": sharing.crowd,
+    "crowd-postgres": sharing.crowd_postgres,
+    "import": imports.library,
+    "idle-plugin": imports.plugin,
+}

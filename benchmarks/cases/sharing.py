@@ -1,0 +1,45 @@
+"""Joining what runs already, and leaving it again: alone and in a crowd."""
+
+from benchmarks.case import Bar, Case, Contender, Stage
+from benchmarks.cases.stages import OURS
+
+CROWD = 64
+
+
+def join() -> Case:
+    return _join("redis")
+
+
+def join_postgres() -> Case:
+    return _join("postgres")._replace(name="join-postgres", unprivileged=True)
+
+
+def crowd() -> Case:
+    return _crowd("redis")
+
+
+def crowd_postgres() -> Case:
+    return _crowd("postgres")._replace(name="crowd-postgres", unprivileged=True)
+
+
+def _join(service: str) -> Case:
+    join, leave = Stage("join", "asked", "joined"), Stage("leave, others stay", "leaving", "left")
+    bars = {join.name: Bar(2.0, "ms"), leave.name: Bar(2.0, "ms")}
+    return Case(
+        name="join",
+        title=f"one process joins a running {service}, its imports done",
+        stages=(join, leave),
+        contenders=(Contender("servicectx", ("script:join.py", service), bars, OURS),),
+    )
+
+
+def _crowd(service: str) -> Case:
+    join = Stage("first asks until last has details", "asked", "joined")
+    leave = Stage("first leaves until last has left", "leaving", "left")
+    bars = {stage.name: Bar(50.0, "ms") for stage in (join, leave)}
+    return Case(
+        name="crowd",
+        title=f"{CROWD} processes join a running {service} at once, and leave it at once",
+        stages=(join, leave),
+        contenders=(Contender("servicectx", ("script:crowd.py", service, str(CROWD)), bars, OURS),),
+    )

@@ -1,0 +1,76 @@
+"""Rounds: the contenders of a case in turn, again and again, so that a noisy minute hits them all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import account, process
+from benchmarks.case import Case, Contender
+from benchmarks.environment import Environment
+
+MEMORY = Path("/dev/shm")
+WARM_UP = 1
+
+
+class Outcome(NamedTuple):
+    """A case's times in ms, by contender and stage, a value for each round; and why contenders are missing."""
+
+    case: Case
+    times: dict[str, dict[str, list[float]]]
+    missing: dict[str, str]
+    load: tuple[float, float]
+
+
+def measure(case: Case, environment: Environment, rounds: int, said: Callable[[str], None]) -> Outcome:
+    missing = {
+        each.name: f"{each.needs} is not installed"
+        for each in case.contenders
+        if each.needs and not environment.has(each.needs)
+    }
+    running = [each for each in case.contenders if each.name not in missing]
+    times: dict[str, dict[str, list[float]]] = {
+        each.name: {stage.name: [] for stage in case.stages} for each in running
+    }
+    before = os.getloadavg()[0]
+    with _directory(case) as base:
+        for number in range(-WARM_UP, rounds):
+            said(f"{case.name}: {'warming up' if number < 0 else f'round {number + 1} of {rounds}'}")
+            for contender in running:
+                marks = _run(case, contender, environment, base)
+                for stage in case.stages if number >= 0 else ():
+                    times[contender.name][stage.name].append((marks[stage.until] - marks[stage.since]) * 1000)
+    return Outcome(case, times, missing, (before, os.getloadavg()[0]))
+
+
+def _run(case: Case, contender: Contender, environment: Environment, base: Path) -> process.Marks:
+    who = account.me() if contender.privileged or not case.unprivileged else account.unprivileged()
+    work = Path(tempfile.mkdtemp(dir=base))
+    who.own(work)
+    known = {"work": str(work), "base": str(base), "scripts": str(environment.scripts), **environment.servers()}
+    command = [environment.python]
+    for word in contender.words:
+        kind, _, name = word.partition(":")
+        command += ["-c", (environment.scripts / name).read_text()] if kind == "script" else [word.format(**known)]
+    variables = {name: value.format(**known) for name, value in contender.variables.items()}
+    try:
+        return process.run(command, variables, work, who)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _directory(case: Case) -> Iterator[Path]:
+    """A directory on the wanted file system that the case's account owns."""
+    memory = case.file_system == "memory" and os.access(MEMORY, os.W_OK)
+    base = Path(tempfile.mkdtemp(prefix="bench-", dir=MEMORY if memory else None))
+    try:
+        base.chmod(0o711)
+        if case.unprivileged:
+            account.unprivileged().own(base)
+        yield base
+    finally:
+        shutil.rmtree(base, ignore_errors=True)

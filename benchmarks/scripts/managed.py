@@ -1,0 +1,10 @@
+"""servicectx: from nothing to usable, and out again."""
+
+import sys
+import time
+
+from servicectx import managed
+
+with managed(sys.argv[1]):
+    print("mark usable", time.monotonic())
+print("mark left", time.monotonic())
