@@ -58,12 +58,20 @@ def ask(
         name=called,
         scope=scope or os.environ.get("SERVICECTX_SCOPE") or "project",
         setup=setup,
-        setup_files=None if setup is None else _key.setup_files(found.name, setup),
+        setup_files=_setup_files(found, setup),
         linger=_seconds(found, "linger", linger, "SERVICECTX_LINGER", 0.0),
         keep_data=keep_data or _flag("SERVICECTX_KEEP_DATA"),
         timeout=_seconds(found, "timeout", timeout, "SERVICECTX_TIMEOUT", TIMEOUT),
         options=found.options(options),
     )
+
+
+def _setup_files(service: Service[Any], setup: _key.Setup | None) -> list[Path] | None:
+    files = None if setup is None else _key.setup_files(service.name, setup)
+    if files is not None and type(service).run_files is Service.run_files:
+        problem = f"{service.name} takes a callable, not files"
+        raise InvalidOption(service=service.name, option="setup", problem=problem, known=[])
+    return files
 
 
 def _seconds(service: Service[Any], option: str, given: float | None, variable: str, default: float) -> float:

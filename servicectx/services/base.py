@@ -54,10 +54,8 @@ class Service(Generic[D]):
         return True
 
     def run_files(self, details: D, files: list[Path], program: str) -> None:
-        """Run the files of a set-up. A service that understands none says so."""
-        raise InvalidOption(
-            service=self.name, option="setup", problem=f"{self.name} takes a callable, not files", known=[]
-        )
+        """Run the files of a set-up. Where a service does not say how, files are refused before anything starts."""
+        raise NotImplementedError
 
     def isolate(self, details: D, **wishes: Any) -> AbstractContextManager[D]:
         """A fresh namespace as a context manager. Raises NotIsolable where there is no such thing."""

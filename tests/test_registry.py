@@ -1,0 +1,123 @@
+"""Services of one's own: passed, registered, or shipped by another package."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servicectx import Service, UnknownService, managed, register
+from servicectx.services import registry
+from servicectx.testing import FakeService
+
+
+@pytest.fixture(autouse=True)
+def _register_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registered", {})
+
+
+class Custom(FakeService):
+    name = "custom"
+
+
+def test_a_class_and_an_instance_can_be_passed() -> None:
+    with managed(Custom) as first, managed(Custom()) as second:
+        assert first == second
+        assert (first.service, first.name) == ("custom", "custom")
+
+
+def test_an_instance_may_carry_what_it_likes() -> None:
+    class Labelled(Custom):
+        def __init__(self, label: str) -> None:
+            self.label = label
+
+        def details(self, options: Any, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+            return {"password": secret}
+
+    with managed(Labelled("a")) as fake:
+        assert fake.ask("GET a") == ""
+
+
+def test_a_registered_service_is_known_by_its_name() -> None:
+    register(Custom)
+    assert "custom" in registry.names()
+    with managed("custom", label="x") as fake:
+        assert fake.service == "custom"
+
+
+def test_the_second_registration_replaces_the_first() -> None:
+    first, second = Custom(), Custom()
+    register(first)
+    register(second)
+    assert registry.find("custom") is second
+
+
+def test_a_built_in_can_be_replaced() -> None:
+    class Redis(FakeService):
+        name = "redis"
+
+    register(Redis)
+    with managed("redis") as fake:
+        assert fake.ask("GET a") == ""
+
+
+@pytest.mark.parametrize("thing", [object(), int, "redis", FakeService.plan, None])
+def test_what_is_no_service_is_not_registered(thing: Any) -> None:
+    with pytest.raises(TypeError, match=r"register\(\) takes a servicectx\.Service with a name"):
+        register(thing)
+
+
+def test_a_service_without_a_name_is_not_registered() -> None:
+    class Nameless(Service[Any]):
+        pass
+
+    with pytest.raises(TypeError, match="with a name"):
+        register(Nameless)
+
+
+@pytest.mark.parametrize(("alias", "name"), [("postgresql", "postgres"), ("valkey", "redis")])
+def test_aliases_mean_the_same(alias: str, name: str) -> None:
+    assert registry.find(alias) is registry.find(name)
+    assert alias not in registry.names()
+
+
+def test_an_alias_and_its_name_share_one_instance() -> None:
+    with managed("redis") as first, managed("valkey") as second:
+        assert first == second
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of somebody else's that ships two services, one of which cannot be loaded."""
+    (tmp_path / "their_services.py").write_text(
+        "from servicectx.testing import FakeService\n\n\nclass Theirs(FakeService):\n    name = 'theirs'\n"
+    )
+    info = tmp_path / "their_services-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-services\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[servicectx.services]\ntheirs = their_services:Theirs\nbroken = their_services:Missing\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "their_services", raising=False)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("plugin")
+def test_an_entry_point_is_found_by_its_name() -> None:
+    assert "theirs" in registry.names()
+    assert "their_services" not in sys.modules
+    with managed("theirs") as fake:
+        assert fake.service == "theirs"
+        assert fake.ask("SET a 1") == "1"
+
+
+@pytest.mark.usefixtures("plugin")
+def test_an_entry_point_that_cannot_be_loaded_says_so() -> None:
+    with pytest.raises(AttributeError, match="Missing"):
+        managed("broken")
+
+
+def test_without_the_package_its_name_is_unknown() -> None:
+    with pytest.raises(UnknownService):
+        managed("theirs")
