@@ -36,8 +36,7 @@ def table(outcome: Outcome) -> str:
     lines = [
         "",
         f"{case.name}: {case.title}",
-        f"({rounds} rounds in turn; load {before:.2f} before, {after:.2f} after; "
-        + f"ratio: {case.subject.name}'s time by the other's, round by round)",
+        f"({rounds} rounds; load {before:.2f} before, {after:.2f} after; ratio: {case.subject.name} / the other)",
         f"  {'':34}{'median ms':>10}{'min':>9}{'max':>9}  {'ratio':>7}",
     ]
     stage = ""
