@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from servicectx._running import linux, pids, plan
+from servicectx._sharing import leases
 from servicectx._sharing.instance import Instance, remove_tree
 from servicectx._sharing.state import DIED, READY, STOPPING, Process, Processes, State, StateError
 from servicectx._sharing.steps import step
@@ -195,8 +196,7 @@ class Keeper:
 
     def watch(self) -> None:
         """Until the last user has left and none came while lingering, or the server ended."""
-        import filelock  # noqa: F401  # needed when it is time to stop: better read now than then
-
+        leases.get_ready()  # to stop without delay when it is time
         server = self.start.server
         assert server is not None
         while True:

@@ -47,6 +47,11 @@ def take(folder: Path, start: str) -> Lease | None:
     return Lease(path, lock)
 
 
+def get_ready() -> None:
+    """Import now what locks need, rather than at the moment when one is needed."""
+    import filelock  # noqa: F401
+
+
 def users(folder: Path) -> list[dict[str, Any]]:
     """Who holds a lease in `folder`. Leases that nobody holds are removed on the way."""
     found = []

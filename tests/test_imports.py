@@ -1,0 +1,243 @@
+"""The way down: who may import whom; what an import costs; and what type checkers are told."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import servicectx
+
+ROOT = Path(__file__).parents[1]
+
+# From the top down. A part imports what stands in a lower line, and within itself.
+WAY_DOWN = [
+    "servicectx.cli",
+    "servicectx.testing",
+    "servicectx",
+    "servicectx._api",
+    "servicectx._all",
+    "servicectx._managed",
+    "servicectx._share",
+    "servicectx._starting",
+    "servicectx._progress",
+    "servicectx._ask",
+    "servicectx._external",
+    "servicectx._key",
+    "servicectx.services",
+    "servicectx.details",
+    "servicectx._running",
+    "servicectx._sharing",
+    "servicectx.errors",
+]
+
+# Packages that may be imported in these places alone.
+ONLY_IN = {
+    "filelock": ("servicectx._sharing.leases", "servicectx._sharing.instance"),
+    "platformdirs": ("servicectx._sharing.paths",),
+    "mirakuru": ("servicectx._running.process",),
+    "psutil": ("servicectx._running", "servicectx.testing"),
+    "pydantic": ("servicectx.details", "servicectx.services"),
+    "pytest": (),
+    "unittest": (),
+    "behave": (),
+}
+
+# Expensive ones that are imported where they are used.
+LATE = ("asyncio", "concurrent.futures", "filelock", "importlib.metadata", "mirakuru", "platformdirs", "psutil")
+LATE += ("psycopg", "pydantic", "pytest", "redis", "servicectx.details.base", "unittest", "urllib.request")
+
+
+class Import(NamedTuple):
+    by: str
+    what: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.by}, line {self.line}, imports {self.what}"
+
+
+def modules(folder: Path, package: str) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        yield ".".join([package, *(part for part in parts if part != "__init__")]), path
+
+
+def imports(folder: Path, package: str) -> list[Import]:
+    """All of them: at the top, in functions, and for type checkers."""
+    known = {name for name, _ in modules(ROOT / "servicectx", "servicectx")}
+    found = []
+    for name, path in modules(folder, package):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found += [Import(name, alias.name, node.lineno) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{name}, line {node.lineno}: imports are absolute here"
+                for alias in node.names:
+                    whole = f"{node.module}.{alias.name}"
+                    found.append(Import(name, whole if whole in known else str(node.module), node.lineno))
+    return found
+
+
+def within(name: str, part: str) -> bool:
+    return name == part or name.startswith(part + ".")
+
+
+def rank(name: str) -> int:
+    """The line of WAY_DOWN that this module belongs to."""
+    ranks = [line for line, part in enumerate(WAY_DOWN) if part != "servicectx" and within(name, part)]
+    if name == "servicectx":
+        ranks = [WAY_DOWN.index("servicectx")]
+    assert ranks, f"{name} has no place in WAY_DOWN"
+    return ranks[0]
+
+
+OURS = imports(ROOT / "servicectx", "servicectx")
+INTERNAL = [each for each in OURS if within(each.what, "servicectx")]
+ADAPTERS = [
+    each
+    for folder in sorted((ROOT / "integrations").glob("servicectx_*"))
+    for each in imports(folder, folder.name)
+    if within(each.what, "servicectx")
+]
+
+
+def test_something_was_found() -> None:
+    assert len(INTERNAL) > 50
+
+
+def test_imports_go_down_only() -> None:
+    assert not [str(each) for each in INTERNAL if rank(each.by) > rank(each.what)]
+
+
+def test_what_can_be_run_sees_neither_locks_nor_processes() -> None:
+    seen = {each.what for each in INTERNAL if within(each.by, "servicectx.services")}
+    assert {name for name in seen if within(name, "servicectx._running")} == {"servicectx._running.plan"}
+    assert not {name for name in seen if within(name, "servicectx._sharing")}
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_a_package_is_imported_in_its_place_alone(package: str) -> None:
+    strays = [each for each in OURS if within(each.what, package)]
+    assert not [str(each) for each in strays if not any(within(each.by, place) for place in ONLY_IN[package])]
+
+
+def test_adapters_use_public_names_alone() -> None:
+    public = {*servicectx.__all__, "testing", "errors"}
+    assert {each.what for each in ADAPTERS} <= {"servicectx", "servicectx.errors", "servicectx.testing"}
+    for folder in (ROOT / "integrations").glob("servicectx_*"):
+        for name, path in modules(folder, folder.name):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                used: set[str] = set()
+                if isinstance(node, ast.ImportFrom) and node.module == "servicectx":
+                    used = {alias.name for alias in node.names}
+                elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "servicectx":
+                    used = {node.attr}
+                assert used <= public, f"{name}, line {getattr(node, 'lineno', 0)}"
+
+
+def test_adapters_import_nothing_of_each_other() -> None:
+    for folder in sorted((ROOT / "integrations").glob("servicectx_*")):
+        others = {each.what.partition(".")[0] for each in imports(folder, folder.name)} - {folder.name}
+        assert not [name for name in others if name.startswith("servicectx_")]
+
+
+def test_importing_is_cheap() -> None:
+    """-S: what a development environment imports at its start is not ours."""
+    code = "import sys; sys.path[:] = sys.argv[1].split(':'); import servicectx; print(*sys.modules, sep='\\n')"
+    search = ":".join([str(ROOT), *sys.path])
+    said = subprocess.run([sys.executable, "-I", "-S", "-c", code, search], capture_output=True, text=True, timeout=30)
+    assert said.returncode == 0, said.stderr
+    assert "servicectx._managed" in said.stdout.split()
+    assert not set(said.stdout.split()) & set(LATE)
+
+
+def test_every_public_name_is_there() -> None:
+    assert list(servicectx.__all__) == sorted(servicectx.__all__)
+    for name in servicectx.__all__:
+        assert getattr(servicectx, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'manged'"):
+        servicectx.manged  # noqa: B018
+
+
+def test_public_names_are_seen_by_import_star_and_pickle() -> None:
+    names: dict[str, object] = {}
+    exec("from servicectx import *", names)
+    assert set(servicectx.__all__) - {"__version__"} <= set(names)
+
+
+TYPED = """
+from contextlib import ExitStack
+from typing import Any, assert_type
+
+import servicectx
+from servicectx import (
+    CommandDetails, Managed, Plan, PostgresDetails, RedisDetails, Service, ServiceDetails, isolated, managed,
+)
+
+assert_type(managed("postgres"), Managed[PostgresDetails])
+assert_type(managed("postgresql", name="orders", settings={"jit": "off"}), Managed[PostgresDetails])
+assert_type(managed("redis", linger=300), Managed[RedisDetails])
+assert_type(managed("valkey"), Managed[RedisDetails])
+assert_type(managed("command", command=["true"]), Managed[CommandDetails])
+assert_type(managed("from-another-package"), Managed[Any])
+
+
+class MineDetails(ServiceDetails):
+    token: str = ""
+
+
+class Mine(Service[MineDetails]):
+    name = "mine"
+    Details = MineDetails
+
+    def plan(self, options: Any, program: str, secret: str) -> Plan:
+        return Plan(service="mine", command=[program], environment={}, ready={"kind": "tcp"})
+
+
+assert_type(managed(Mine), Managed[MineDetails])
+assert_type(managed(Mine()), Managed[MineDetails])
+
+with managed("postgres") as pg, isolated(pg) as db:
+    assert_type(pg, PostgresDetails)
+    assert_type(db, PostgresDetails)
+    assert_type(pg.url, str)
+    assert_type(pg.port, int)
+    assert_type(pg.env(), dict[str, str])
+
+service = managed(Mine)
+with service as mine:
+    assert_type(mine.token, str)
+assert_type(service.took, float)
+assert_type(service.details, MineDetails | None)
+
+
+async def asynchronous() -> None:
+    async with managed("redis") as redis:
+        assert_type(redis, RedisDetails)
+
+
+with ExitStack() as stack:
+    assert_type(stack.enter_context(managed("redis")), RedisDetails)
+
+assert_type(PostgresDetails.read("file"), PostgresDetails)
+assert_type(servicectx.__version__, str)
+"""
+
+
+def test_type_checkers_know_what_is_given(tmp_path: Path) -> None:
+    (tmp_path / "typed.py").write_text(TYPED)
+    (tmp_path / "mypy.ini").write_text(
+        f"[mypy]\nstrict = True\nmypy_path = {ROOT}\n[mypy-servicectx.*]\nfollow_imports = silent\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--cache-dir", tmp_path / "cache", "typed.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
