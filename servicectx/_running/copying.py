@@ -4,64 +4,126 @@ import contextlib
 import os
 import shutil
 from pathlib import Path
+from typing import Any, NamedTuple
 
 Owner = tuple[int, int]
 
 
-def copy_tree(source: Path, target: Path, owner: Owner | None = None, link: bool = False) -> int:
-    """Copy `source` to the new directory `target`; gives the number of files. Modes are kept, times are not.
+class Size(NamedTuple):
+    """What a tree holds: enough to tell a complete copy from one that lost something."""
+
+    files: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Any) -> "Size":
+        return Size(self.files + other[0], self.bytes + other[1])
+
+
+def copy_tree(source: Path, target: Path, owner: Owner | None = None, link: bool = False) -> Size:
+    """Copy `source` to the new directory `target`. Modes are kept, times are not.
 
     With `owner` every copy gets that user and group. With `link` files become hard links where that is possible:
     for programs, never for data that a server writes to.
     """
-    mode = source.stat().st_mode & 0o777
-    os.mkdir(target, mode)
-    os.chmod(target, mode)  # whatever the umask, which is strict in a keeper
-    if owner:
-        os.chown(target, *owner)
-    files = 0
+    os.mkdir(target, 0o700)
+    size = Size()
     with os.scandir(source) as entries:
         for entry in entries:
             path = target / entry.name
             if entry.is_symlink():
                 os.symlink(os.readlink(entry.path), path)
             elif entry.is_dir(follow_symlinks=False):
-                files += copy_tree(Path(entry.path), path, owner, link)
+                size += copy_tree(Path(entry.path), path, owner, link)
             elif entry.is_file(follow_symlinks=False):
-                _copy_file(entry.path, str(path), owner, link)
-                files += 1
-    return files
+                size += (1, _copy_file(entry.path, str(path), owner, link))
+    os.chmod(target, source.stat().st_mode & 0o777)  # last: it may forbid writing
+    if owner:
+        os.chown(target, *owner)
+    return size
 
 
-def count_files(folder: Path) -> int:
-    return sum(len(files) for _, _, files in os.walk(folder))
+def measure(folder: Path) -> Size:
+    size = Size()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                size += measure(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                size += (1, entry.stat(follow_symlinks=False).st_size)
+    return size
+
+
+# -- kept copies -----------------------------------------------------------------------------------------------------
 
 
 def keep(source: Path, place: Path, link: bool = False, **notes: str) -> None:
-    """Keep a copy of `source` as the directory `place`, complete or not at all. The loser of a race is thrown away."""
+    """Keep a copy of `source` as the directory `place`, complete or not at all, instead of a damaged one.
+
+    The loser of a race is thrown away. Where nothing can be kept, nothing is.
+    """
     with contextlib.suppress(OSError):
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _drop_abandoned(place.parent)
         temporary = place.parent / f".{place.name}.{os.getpid()}"
         try:
-            files = copy_tree(source, temporary, link=link)
-            _note(temporary, files=str(files), **notes)
+            size = copy_tree(source, temporary, link=link)
+            _note(temporary, files=str(size.files), bytes=str(size.bytes), **notes)
+            if place.exists() and not is_kept(place):
+                drop(place)
             os.rename(temporary, place)
         finally:
-            if temporary.exists():
-                shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def bring(place: Path, target: Path, owner: Owner | None = None) -> dict[str, str] | None:
+    """Copy what `keep` kept to the new directory `target`; gives its notes. None: nothing is kept, or not all of it."""
+    said = _notes(place)
+    if said is None:
+        return None
+    try:
+        size = copy_tree(place, target, owner)
+        (target / _NOTES).unlink()
+    except OSError:  # somebody removes it at this very moment
+        size = Size()
+    if _is_complete(size, place, said):
+        return said
+    shutil.rmtree(target, ignore_errors=True)
+    return None
+
+
+def is_kept(place: Path) -> bool:
+    """Whether `place` is a complete kept copy."""
+    said = _notes(place)
+    try:
+        return said is not None and _is_complete(measure(place), place, said)
+    except OSError:
+        return False
+
+
+def drop(place: Path) -> None:
+    """Remove a kept copy: first from sight, so that nobody finds half of it."""
+    aside = place.parent / f".{place.name}.{os.getpid()}.{os.getpid()}"
+    os.rename(place, aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 _NOTES = ".servicectx"
 
 
-def notes(place: Path) -> dict[str, str] | None:
-    """What `keep` noted with a kept directory, or None when there is none or it is incomplete."""
+def _notes(place: Path) -> dict[str, str] | None:
     try:
         said = dict(line.split("=", 1) for line in (place / _NOTES).read_text().splitlines())
     except (OSError, ValueError):
         return None
-    return said if said.get("files", "").isdigit() and int(said["files"]) == count_files(place) - 1 else None
+    return said if "files" in said and "bytes" in said else None
+
+
+def _is_complete(size: Size, place: Path, said: dict[str, str]) -> bool:
+    try:
+        noted = (place / _NOTES).stat().st_size
+    except OSError:
+        return False
+    return (said["files"], said["bytes"]) == (str(size.files - 1), str(size.bytes - noted))
 
 
 def _note(place: Path, **said: str) -> None:
@@ -70,11 +132,11 @@ def _note(place: Path, **said: str) -> None:
         file.write("".join(f"{name}={value}\n" for name, value in said.items()))
 
 
-def _copy_file(source: str, target: str, owner: Owner | None, link: bool) -> None:
+def _copy_file(source: str, target: str, owner: Owner | None, link: bool) -> int:
     if link:
         with contextlib.suppress(OSError):
             os.link(source, target, follow_symlinks=False)
-            return
+            return os.stat(target).st_size
     reading = os.open(source, os.O_RDONLY)
     try:
         status = os.fstat(reading)
@@ -88,6 +150,7 @@ def _copy_file(source: str, target: str, owner: Owner | None, link: bool) -> Non
             os.close(writing)
     finally:
         os.close(reading)
+    return status.st_size
 
 
 def _pour(reading: int, writing: int, size: int) -> None:
@@ -100,8 +163,9 @@ def _pour(reading: int, writing: int, size: int) -> None:
         except (OSError, AttributeError):  # another file system, an old kernel, another system
             continue
     while left and (chunk := os.read(reading, min(left, 1 << 20))):
-        os.write(writing, chunk)
         left -= len(chunk)
+        while chunk:
+            chunk = chunk[os.write(writing, chunk) :]
 
 
 def _copy_range(reading: int, writing: int, count: int) -> int:

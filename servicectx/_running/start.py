@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from servicectx._running import copying, plan, ports, probes, process
 from servicectx._sharing import paths
-from servicectx._sharing.instance import remove_tree
 from servicectx._sharing.steps import step
 from servicectx.errors import StartFailed, StartTimeout
 
@@ -89,9 +88,9 @@ class Start:
         paths.private(place / package.name, paths.PASSABLE)
         kept = [place / tree.relative_to(package.parent) for tree in trees]
         for tree, copy in zip(trees, kept, strict=True):
-            if copying.notes(copy) is None:
+            if not copying.is_kept(copy):
                 copying.keep(tree, copy, link=True)
-        if any(copying.notes(copy) is None for copy in kept):
+        if not all(map(copying.is_kept, kept)):
             place = self.directory / "programs"
             for made in (place, place / package.name):
                 made.mkdir()
@@ -113,16 +112,11 @@ class Start:
         """The data directory: a copy of the cached one, else made by the template's command and then cached."""
         data = Path(self.facts["data"])
         cached = paths.cache() / "templates" / template.key
-        said = copying.notes(cached)
+        step("copying")
+        said = copying.bring(cached, data, self.owner)
         if said is not None:
-            step("copying")
             self.facts["template_secret"] = said.get("secret", "")
-            try:
-                copying.copy_tree(cached, data, self.owner)
-                (data / ".servicectx").unlink()
-                return
-            except OSError:  # somebody clears the cache at this very moment
-                remove_tree(data)
+            return
         self.facts["template_secret"] = template.secret
         self._write_files(template.files)
         maker = self._launch(plan.render(template.command, self.facts))

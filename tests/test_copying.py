@@ -1,0 +1,225 @@
+"""Copies of trees, and copies that are kept: complete or not at all."""
+
+import errno
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from servicectx._running import copying
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    source = tmp_path / "source"
+    (source / "deep" / "er").mkdir(parents=True)
+    (source / "empty").mkdir(mode=0o750)
+    (source / "one").write_bytes(b"1" * 1000)
+    (source / "deep" / "script").write_text("#!/bin/sh\n")
+    (source / "deep" / "script").chmod(0o755)
+    (source / "deep" / "er" / "big").write_bytes(os.urandom(3 << 20))
+    (source / "nothing").touch(mode=0o400)
+    (source / "link").symlink_to("deep/script")
+    (source / "dangling").symlink_to("/no/such/file")
+    return source
+
+
+def listing(place: Path) -> dict[str, tuple[int, bytes | str | None]]:
+    found: dict[str, tuple[int, bytes | str | None]] = {}
+    for path in sorted(place.rglob("*")):
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(place))] = stat.S_IMODE(path.lstat().st_mode), content
+    return found
+
+
+def test_a_copy_is_the_same(tree: Path, tmp_path: Path) -> None:
+    size = copying.copy_tree(tree, tmp_path / "copy")
+    assert listing(tmp_path / "copy") == listing(tree)
+    assert size == copying.measure(tree) == (4, 1000 + 10 + (3 << 20))
+
+
+def test_a_strict_umask_changes_nothing(tree: Path, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        copying.copy_tree(tree, tmp_path / "copy")
+    finally:
+        os.umask(before)
+    assert listing(tmp_path / "copy") == listing(tree)
+
+
+def test_a_copy_across_file_systems_is_the_same(tree: Path, run_directory: Path) -> None:
+    copy = run_directory / f"copy-{os.getpid()}"
+    try:
+        copying.copy_tree(tree, copy)
+        assert listing(copy) == listing(tree)
+    finally:
+        shutil.rmtree(copy)
+
+
+def test_a_linked_copy_shares_files_but_not_directories(tree: Path, tmp_path: Path) -> None:
+    size = copying.copy_tree(tree, tmp_path / "copy", link=True)
+    assert size == copying.measure(tree)
+    assert listing(tmp_path / "copy") == listing(tree)
+    assert (tmp_path / "copy" / "one").samefile(tree / "one")
+    (tmp_path / "copy" / "deep" / "more").touch()
+    assert not (tree / "deep" / "more").exists()
+
+
+def test_an_existing_target_is_not_touched(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    with pytest.raises(FileExistsError):
+        copying.copy_tree(tree, tmp_path / "copy")
+    assert list((tmp_path / "copy").iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 << 20])
+def test_pouring_by_hand_is_complete(size: int, tmp_path: Path) -> None:
+    (tmp_path / "from").write_bytes(os.urandom(size))
+    reading = os.open(tmp_path / "from", os.O_RDONLY)
+    writing = os.open(tmp_path / "to", os.O_WRONLY | os.O_CREAT | os.O_APPEND)  # which the kernel's ways refuse
+    try:
+        copying._pour(reading, writing, size)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert (tmp_path / "to").read_bytes() == (tmp_path / "from").read_bytes()
+
+
+def test_what_is_kept_can_be_brought_often(tree: Path, tmp_path: Path) -> None:
+    place = tmp_path / "cache" / "templates" / "one"
+    copying.keep(tree, place, secret="abc=def")
+    for name in ("first", "second"):
+        said = copying.bring(place, tmp_path / name)
+        assert said is not None
+        assert said["secret"] == "abc=def"
+        assert listing(tmp_path / name) == listing(tree)
+    assert copying.is_kept(place)
+
+
+def test_nothing_kept_is_nothing_brought(tmp_path: Path) -> None:
+    assert copying.bring(tmp_path / "none", tmp_path / "target") is None
+    assert not copying.is_kept(tmp_path / "none")
+    assert not (tmp_path / "target").exists()
+
+
+def damage_truncate(place: Path) -> None:
+    os.truncate(place / "deep" / "er" / "big", 100)
+
+
+def damage_remove(place: Path) -> None:
+    (place / "one").unlink()
+
+
+def damage_add(place: Path) -> None:
+    (place / "deep" / "more").touch()
+
+
+def damage_note(place: Path) -> None:
+    (place / ".servicectx").write_text("nonsense")
+
+
+def damage_no_note(place: Path) -> None:
+    (place / ".servicectx").unlink()
+
+
+def damage_all(place: Path) -> None:
+    shutil.rmtree(place)
+    place.mkdir()
+
+
+DAMAGES = [damage_truncate, damage_remove, damage_add, damage_note, damage_no_note, damage_all]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_copy_is_not_brought_and_is_replaced(damage: object, tree: Path, tmp_path: Path) -> None:
+    place = tmp_path / "cache" / "one"
+    copying.keep(tree, place)
+    assert callable(damage)
+    damage(place)
+    assert copying.bring(place, tmp_path / "target") is None
+    assert not (tmp_path / "target").exists()
+    assert not copying.is_kept(place)
+    copying.keep(tree, place)
+    assert copying.is_kept(place)
+    assert copying.bring(place, tmp_path / "target") is not None
+    assert os.listdir(place.parent) == ["one"]
+
+
+def test_a_good_copy_is_not_replaced(tree: Path, tmp_path: Path) -> None:
+    place = tmp_path / "cache" / "one"
+    copying.keep(tree, place, secret="first")
+    copying.keep(tree, place, secret="second")
+    said = copying.bring(place, tmp_path / "target")
+    assert said is not None
+    assert said["secret"] == "first"
+    assert os.listdir(place.parent) == ["one"]
+
+
+def test_many_may_keep_and_bring_at_once(tree: Path, tmp_path: Path) -> None:
+    place = tmp_path / "cache" / "one"
+    script = (
+        "import sys; from pathlib import Path; from servicectx._running import copying\n"
+        "source, place, target = map(Path, sys.argv[1:])\n"
+        "for round in range(10):\n"
+        "    copying.keep(source, place)\n"
+        "    assert copying.bring(place, target.with_name(f'{target.name}{round}')) is not None\n"
+    )
+    several = [
+        subprocess.Popen([sys.executable, "-c", script, str(tree), str(place), str(tmp_path / f"target{n}-")])
+        for n in range(4)
+    ]
+    assert [each.wait(60) for each in several] == [0] * 4
+    wanted = listing(tree)
+    assert all(listing(target) == wanted for target in tmp_path.glob("target*"))
+    assert os.listdir(place.parent) == ["one"]
+
+
+def test_half_made_copies_of_the_dead_are_dropped(tree: Path, tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    cache = tmp_path / "cache"
+    for maker in (dead.pid, os.getppid()):
+        (cache / f".one.{maker}").mkdir(parents=True)
+    copying.keep(tree, cache / "one")
+    assert sorted(os.listdir(cache)) == [f".one.{os.getppid()}", "one"]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    copying.keep(tree, tmp_path / "file" / "cache" / "one")
+    assert not copying.is_kept(tmp_path / "file" / "cache" / "one")
+
+
+def test_a_copy_that_vanishes_meanwhile_is_not_brought(tree: Path, tmp_path: Path) -> None:
+    place = tmp_path / "cache" / "one"
+    for n in range(20):
+        copying.keep(tree, place)
+        thread = threading.Thread(target=copying.drop, args=[place])
+        thread.start()
+        said = copying.bring(place, tmp_path / f"target{n}")
+        thread.join()
+        assert (said is None) == (not (tmp_path / f"target{n}").exists())
+        assert said is None or listing(tmp_path / f"target{n}") == listing(tree)
+
+
+def test_a_full_disk_is_an_error_and_no_half_copy(tree: Path, tmp_path: Path) -> None:
+    script = (
+        "import resource, signal, sys; from pathlib import Path; from servicectx._running import copying\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+        "source, place, target = map(Path, sys.argv[1:])\n"
+        "copying.keep(source, place)\n"
+        "assert not copying.is_kept(place)\n"
+        "try:\n"
+        "    copying.copy_tree(source, target)\n"
+        "except OSError as error:\n"
+        "    sys.exit(error.errno)\n"
+    )
+    command = [sys.executable, "-c", script, str(tree), str(tmp_path / "cache" / "one"), str(tmp_path / "target")]
+    assert subprocess.run(command, check=False).returncode == errno.EFBIG
+    assert os.listdir(tmp_path / "cache") == []
