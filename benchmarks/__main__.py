@@ -16,6 +16,9 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("case", nargs="*", choices=[*CASES, []], help="which cases (default: all)")
     parser.add_argument("--rounds", type=int, default=11, metavar="N", help="rounds of each case (default 11)")
+    parser.add_argument(
+        "--patience", type=float, default=3.0, metavar="S", help="wait so long for a quiet moment (default 3; 0: never)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there too")
     asked = parser.parse_args()
     place = environment.make()
@@ -26,7 +29,7 @@ def main() -> None:
         if case.missing:
             print(f"\n{name}: skipped: {case.missing}")
             continue
-        outcome = rounds.measure(case, place, asked.rounds, _progress)
+        outcome = rounds.measure(case, place, asked.rounds, asked.patience, _progress)
         _progress("")
         print(report.table(outcome), flush=True)
         found += report.rows(outcome)

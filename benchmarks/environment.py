@@ -79,7 +79,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _place() -> Path:
     """Below the checkout, unless the account that runs Postgres could not get there."""
-    inside = CHECKOUT / "build" / "bench-venv"
+    inside = CHECKOUT / ".venv" / "bench"  # no build cleans this up
     open_to_all = all(place.stat().st_mode & 0o001 for place in CHECKOUT.resolve().parents)
     if open_to_all and CHECKOUT.stat().st_mode & 0o001:
         inside.parent.mkdir(exist_ok=True)

@@ -31,12 +31,11 @@ def rows(outcome: Outcome) -> list[Row]:
 
 def table(outcome: Outcome) -> str:
     case = outcome.case
-    before, after = outcome.load
     rounds = len(next(iter(outcome.times[case.subject.name].values())))
     lines = [
         "",
         f"{case.name}: {case.title}",
-        f"({rounds} rounds; load {before:.2f} before, {after:.2f} after; ratio: {case.subject.name} / the other)",
+        f"({rounds} rounds, {_noise(outcome)}; ratio: {case.subject.name} / the other)",
         f"  {'':34}{'median ms':>10}{'min':>9}{'max':>9}  {'ratio':>7}",
     ]
     stage = ""
@@ -52,6 +51,10 @@ def verdicts(found: list[Row]) -> tuple[int, int]:
     """How many bars were cleared, of how many."""
     bars = [row["bar"] for row in found if "bar" in row]
     return sum(bar["passed"] for bar in bars), len(bars)
+
+
+def _noise(outcome: Outcome) -> str:
+    return f"{outcome.disturbed} runs on a busy machine" if outcome.disturbed else "on a quiet machine"
 
 
 def _figures(row: Row) -> str:

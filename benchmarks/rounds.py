@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import account, process
+from benchmarks import account, process, quiet
 from benchmarks.case import Case, Contender
 from benchmarks.environment import Environment
 
@@ -22,10 +22,11 @@ class Outcome(NamedTuple):
     case: Case
     times: dict[str, dict[str, list[float]]]
     missing: dict[str, str]
-    load: tuple[float, float]
+    disturbed: int  # runs that began while others kept the machine busy
 
 
-def measure(case: Case, environment: Environment, rounds: int, said: Callable[[str], None]) -> Outcome:
+def measure(case: Case, environment: Environment, rounds: int, patience: float, said: Callable[[str], None]) -> Outcome:
+    """Run a case. Before each run, wait for a quiet moment for at most `patience` seconds."""
     missing = {
         each.name: f"{each.needs} is not installed"
         for each in case.contenders
@@ -35,15 +36,16 @@ def measure(case: Case, environment: Environment, rounds: int, said: Callable[[s
     times: dict[str, dict[str, list[float]]] = {
         each.name: {stage.name: [] for stage in case.stages} for each in running
     }
-    before = os.getloadavg()[0]
+    disturbed = 0
     with _directory(case) as base:
         for number in range(-WARM_UP, rounds):
             said(f"{case.name}: {'warming up' if number < 0 else f'round {number + 1} of {rounds}'}")
             for contender in running:
+                disturbed += not quiet.wait(patience)
                 marks = _run(case, contender, environment, base)
                 for stage in case.stages if number >= 0 else ():
                     times[contender.name][stage.name].append((marks[stage.until] - marks[stage.since]) * 1000)
-    return Outcome(case, times, missing, (before, os.getloadavg()[0]))
+    return Outcome(case, times, missing, disturbed)
 
 
 def _run(case: Case, contender: Contender, environment: Environment, base: Path) -> process.Marks:
