@@ -59,6 +59,8 @@ def start(
         _check(ask, details, deadline, abandoned)
         _set_up(ask, details, program)
         instance.wish(id, ask.linger, ask.keep_data)
+        if not launch.is_kept(instance, state):
+            raise launch.KeeperLost
         if not launch.lives(instance, state):
             raise StartFailed(service=ask.service.name, name=ask.name, reason="it ended while it was being set up")
         step("publishing")

@@ -70,7 +70,7 @@ class Client(socketserver.StreamRequestHandler):
             self.wfile.write(answer.encode() + b"\\n")
 
 class Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
+    allow_reuse_address = daemon_threads = True
 
 Server((told["host"], told["port"]), Client).serve_forever()
 """

@@ -130,6 +130,10 @@ def _act(told: dict[str, Any], held: list[Any]) -> dict[str, Any]:
             return {"alive": held[-1].alive, "failure": failure and str(failure)}
         case "use":
             return {"used": use(held[-1].details)}
+        case "alive_check":
+            return {}
+        case "set_up_count":
+            return {"count": set_up_count(held[-1].details)}
         case "fork":
             child = os.fork()
             if child == 0:
@@ -164,6 +168,18 @@ def note_setup(details: Any) -> None:
 
 def failing_setup(details: Any) -> None:
     raise LookupError("this set-up always fails")
+
+
+def set_up_count(details: Any) -> int:
+    import redis
+
+    with redis.Redis.from_url(details.url) as client:
+        return int(client.get("set-up") or 0)
+
+
+def slow_failing_setup(details: Any) -> None:
+    time.sleep(0.5)
+    failing_setup(details)
 
 
 def slow_setup(details: Any) -> None:

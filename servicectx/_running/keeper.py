@@ -155,7 +155,7 @@ class Keeper:
             raise
         except ServiceCtxError as error:
             return error
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the starter must hear of it
             return self.start.failure(f"{type(error).__name__}: {error}")
         return None
 

@@ -25,7 +25,7 @@ _BOOTSTRAP = (
 
 
 class KeeperLost(Exception):
-    """The keeper ended without a word: somebody killed it."""
+    """The keeper ended without a word: somebody killed it. That is no failure of the service; start again."""
 
 
 class KeeperSilent(Exception):

@@ -57,6 +57,7 @@ def _exchange(host: str, port: int, wait: float, send: str, expect: str) -> dict
 
 def _http(wait: float, url: str) -> dict[str, Any] | None:
     """A status below 400 is an answer. The environment's proxies are not for loopback."""
+    import http.client
     import urllib.error
     import urllib.request
 
@@ -64,7 +65,7 @@ def _http(wait: float, url: str) -> dict[str, Any] | None:
     try:
         with opener.open(url, timeout=wait) as answer:
             return {} if answer.status < 400 else None
-    except (urllib.error.HTTPError, ValueError):
+    except (urllib.error.HTTPError, http.client.HTTPException, ValueError):
         return None
 
 

@@ -24,8 +24,8 @@ class NoOptions:
 class Service(Generic[D]):
     """A kind of thing that can be run. Subclass it, then pass it to `managed()` or `register()` it.
 
-    A subclass says its `name`, its `Options` (a dataclass or pydantic model whose fields have defaults), its `Details` (a
-    subclass of `ServiceDetails`, or "module:Class" so that pydantic is imported only while the service starts),
+    A subclass says its `name`, its `Options` (a dataclass or pydantic model whose fields have defaults), its `Details`
+    (a subclass of `ServiceDetails`, or "module:Class" so that pydantic is imported only while the service starts),
     and makes a `plan`. Nothing here may start processes or hold locks: a plan is plain data for a keeper.
     """
 
@@ -118,7 +118,7 @@ def account_for_root(*wanted: str) -> str | None:
             return name
     raise StartFailed(
         service=wanted[0] if wanted else "the service",
-        reason=f"it refuses to run as root, and there is no account to drop to (looked for {', '.join(wanted)}, nobody)",
+        reason=f"it refuses to run as root, and there is no account to drop to ({', '.join(wanted)}, nobody)",
     )
 
 

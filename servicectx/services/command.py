@@ -1,6 +1,7 @@
 """Any program: `managed("command", command=["my-server", "--port", "{port}"])`."""
 
 import os
+import re
 import shlex
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +43,7 @@ class Command(Service["CommandDetails"]):
     def program(self, options: CommandOptions) -> str:
         words = _words(options)
         if not words:
-            raise self._invalid("command", 'say what to run: command=["my-server", "--port", "{port}"]')
+            raise _invalid("command", 'say what to run: command=["my-server", "--port", "{port}"]')
         said = os.path.expanduser(words[0])
         if os.sep in said:
             search = binaries.Search(service="command", programs=(os.path.basename(said),))
@@ -54,11 +55,11 @@ class Command(Service["CommandDetails"]):
     def plan(self, options: CommandOptions, program: str, secret: str) -> Plan:
         number = getattr(signal, options.stop_signal, None)
         if not isinstance(number, signal.Signals):
-            raise self._invalid("stop_signal", f"{options.stop_signal!r} is not the name of a signal, such as SIGTERM")
+            raise _invalid("stop_signal", f"{options.stop_signal!r} is not the name of a signal, such as SIGTERM")
         words = [program, *_words(options)[1:]]
         ready = _ready(options.ready)
         if ready["kind"] == "tcp" and "{port}" not in " ".join([*words, *options.env.values()]):
-            raise self._invalid("command", "it never says {port}, so nobody could tell where it should listen")
+            raise _invalid("command", "it never says {port}, so nobody could tell where it should listen")
         inherited = {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"}
         return Plan(
             service=self.name,
@@ -80,9 +81,6 @@ class Command(Service["CommandDetails"]):
     def check(self, options: CommandOptions, details: "CommandDetails") -> bool:
         return not callable(options.ready) or bool(options.ready(details))
 
-    def _invalid(self, option: str, problem: str) -> InvalidOption:
-        return InvalidOption(service=self.name, option=option, problem=problem, known=option_names(CommandOptions))
-
 
 def _words(options: CommandOptions) -> list[str]:
     return shlex.split(options.command) if isinstance(options.command, str) else list(options.command)
@@ -92,14 +90,18 @@ def _ready(said: str | Callable[..., Any]) -> dict[str, Any]:
     if callable(said):
         return {"kind": "running"}
     if said.startswith("log:"):
-        return {"kind": "log", "pattern": said.removeprefix("log:")}
+        pattern = said.removeprefix("log:")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise _invalid("ready", f"{pattern!r} is not a regular expression: {error}") from None
+        return {"kind": "log", "pattern": pattern}
     if said.startswith(("http://", "https://")):
         return {"kind": "http", "url": said}
     if said == "tcp":
         return {"kind": "tcp"}
-    raise InvalidOption(
-        service="command",
-        option="ready",
-        problem=f"{said!r} is none of 'tcp', 'http://...', 'log:REGEX', a callable",
-        known=option_names(CommandOptions),
-    )
+    raise _invalid("ready", f"{said!r} is none of 'tcp', 'http://...', 'log:REGEX', a callable")
+
+
+def _invalid(option: str, problem: str) -> InvalidOption:
+    return InvalidOption(service=Command.name, option=option, problem=problem, known=option_names(CommandOptions))

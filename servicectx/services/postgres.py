@@ -75,7 +75,7 @@ class Postgres(Service["PostgresDetails"]):
         found = dict.fromkeys(binaries.candidates(self.search, looked))
         for path in found:
             complete = os.access(os.path.join(os.path.dirname(path), "initdb"), os.X_OK)
-            if complete and options.version in (None, _major(path)):
+            if complete and (options.version is None or options.version == _major(path)):
                 return path
         if found and options.version:
             versions = ", ".join(f"{_major(path)} ({path})" for path in found)

@@ -1,0 +1,220 @@
+"""A storm: random users enter, use and leave random keys while a killer kills at random; a detector looks on.
+
+    python -m tests.storm --minutes 5
+
+After every round: no wait beyond 10 s, never two live servers for one key, never details that do not connect (unless
+their server was just killed), and 2 s after the end nothing left. What happened is printed; a failure exits with 1.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import psutil
+
+from tests.actor import Actor
+from tests.detector import Home
+
+HANG = 10.0
+KEYS = [("redis", "a"), ("redis", "b"), ("postgres", "c")]
+KINDS = ["user", "user", "user", "keeper", "guard", "server"]
+
+
+@dataclass
+class Tally:
+    """What happened, over all rounds."""
+
+    rounds: int = 0
+    entered: int = 0
+    joined: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+    excuses: Counter[str] = field(default_factory=Counter)
+    worst: tuple[float, str] = (0.0, "")
+    faults: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        kills = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kills.items()))
+        return (
+            f"{self.rounds} rounds, {self.entered} entered ({self.joined} joined), killed: {kills or 'nobody'}; "
+            f"met a server that was just killed: {dict(self.excuses)}; "
+            f"worst wait {self.worst[0]:.2f} s ({self.worst[1]}); {len(self.faults)} faults"
+        )
+
+
+class Round:
+    """One home, some users, one killer, one detector."""
+
+    def __init__(self, tally: Tally, seed: int, seconds: float, users: int) -> None:
+        self.tally = tally
+        self.random = random.Random(seed)
+        self.home = Home()
+        self.until = time.monotonic() + seconds
+        self.users = users
+        self.actors: dict[int, Actor] = {}
+        self.killed: dict[str, list[float]] = {name: [] for _, name in KEYS}
+        self.victims: dict[str, set[str]] = {name: set() for _, name in KEYS}
+        self.lock = threading.Lock()
+
+    def run(self) -> None:
+        threads = [threading.Thread(target=self.use, args=(number,)) for number in range(self.users)]
+        threads += [threading.Thread(target=self.kill), threading.Thread(target=self.watch)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.check_end()
+        self.tally.rounds += 1
+        self.home.remove()
+
+    def fault(self, text: str) -> None:
+        with self.lock:
+            self.tally.faults.append(f"round {self.tally.rounds}: {text}")
+            print(f"FAULT {self.tally.faults[-1]}", flush=True)
+
+    # -- users -----------------------------------------------------------------------------------------------------
+
+    def use(self, number: int) -> None:
+        while time.monotonic() < self.until:
+            with Actor(self.home) as actor:
+                self.actors[number] = actor
+                with contextlib.suppress(Killed):
+                    while time.monotonic() < self.until:
+                        self.use_once(actor)
+
+    def use_once(self, actor: Actor) -> None:
+        service, name = self.random.choice(KEYS)
+        began = time.monotonic()
+        answer = self.ask(actor, name, "enter", service=service, arguments={"name": name})
+        if "error" in answer:
+            self.excuse(name, began, f"entering: {answer['error']}", f"{name}: {answer['message']}")
+            return
+        self.tally.entered += 1
+        self.tally.joined += answer["joined"]
+        used = self.ask(actor, name, "use")
+        if used.get("used") != "42":
+            self.excuse(name, began, f"using: {used.get('error')}", f"{name}: {used}")
+        time.sleep(self.random.random() * 0.2)
+        left = self.ask(actor, name, "leave")
+        if "error" in left:
+            self.fault(f"leaving {name}: {left}")
+
+    def ask(self, actor: Actor, name: str, word: str, **arguments: object) -> dict[str, object]:
+        began = time.monotonic()
+        try:
+            actor.send(word, **arguments)
+            answer = actor.hear(HANG)
+        except (AssertionError, OSError, ValueError):
+            if actor.process.poll() is None and time.monotonic() - began >= HANG:
+                self.fault(f"process {actor.process.pid} hangs in {word} {name}")
+                actor.kill()
+            raise Killed from None
+        self.tally.worst = max(self.tally.worst, (time.monotonic() - began, f"{word} {name}"))
+        return answer
+
+    def excuse(self, name: str, began: float, what: str, more: str) -> None:
+        """Only a kill of this key's own server, keeper or guard since shortly before excuses what went wrong."""
+        if any(moment > began - 1.0 for moment in self.killed[name]):
+            self.tally.excuses[what] += 1
+        else:
+            self.fault(f"{what} {more[:300]}")
+
+    # -- killer and detector ---------------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        while time.monotonic() < self.until:
+            time.sleep(self.random.random() * 0.4)
+            kind = self.random.choice(KINDS)
+            if kind == "user" and self.actors:
+                actor = self.random.choice(list(self.actors.values()))
+                if actor.process.poll() is None:
+                    os.killpg(actor.process.pid, signal.SIGKILL)
+                    self.tally.kills["user"] += 1
+            elif kind != "user":
+                self.kill_helper(kind)
+
+    def kill_helper(self, kind: str) -> None:
+        found = {"keeper": self.home.keepers, "guard": self.home.guards, "server": self.home.servers}[kind]()
+        if found:
+            victim = self.random.choice(found)
+            with contextlib.suppress(psutil.Error):
+                name = self.key_of(victim)
+                self.killed[name].append(time.monotonic() + 0.2)
+                self.victims[name].add(kind)
+                victim.kill()
+                self.tally.kills[kind] += 1
+
+    def key_of(self, process: psutil.Process) -> str:
+        text = " ".join(process.cmdline()) + " " + process.cwd()
+        for _, name in KEYS:
+            if f"{name}-" in text.replace(str(self.home.path), "").replace("/data/", " "):
+                for word in text.replace("/", " ").split():
+                    if word.startswith(f"{name}-"):
+                        return name
+        raise psutil.NoSuchProcess(process.pid)
+
+    def watch(self) -> None:
+        while time.monotonic() < self.until:
+            time.sleep(0.1)
+            servers: dict[str, list[psutil.Process]] = {}
+            for process in self.home.servers():
+                with contextlib.suppress(psutil.Error):
+                    servers.setdefault(self.key_of(process), []).append(process)
+            for name, found in servers.items():
+                still = [process for process in found if _runs(process)]
+                if len(still) > 1:
+                    self.fault(f"{len(still)} servers live for {name}: {still}")
+
+    def check_end(self) -> None:
+        """Everybody has left or is dead. What keeper *and* guard could not clear falls to the next visitor."""
+        self.actors.clear()
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end and self.home.left():
+            time.sleep(0.02)
+        if self.home.left() and any({"keeper", "guard"} <= kinds for kinds in self.victims.values()):
+            with Actor(self.home) as visitor:
+                visitor.enter("redis", name="visitor")
+                visitor.leave()
+        if left := self.home.left():
+            self.fault(f"left behind: {left}")
+
+
+class Killed(Exception):
+    """The user is dead."""
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def storm(minutes: float, seed: int, seconds: float = 10.0, users: int = 6) -> Tally:
+    """Rounds of `seconds` until `minutes` are over."""
+    tally, end = Tally(), time.monotonic() + minutes * 60
+    while time.monotonic() < end:
+        Round(tally, seed + tally.rounds, min(seconds, max(1.0, end - time.monotonic())), users).run()
+        print(tally.line(), flush=True)
+    return tally
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--users", type=int, default=6)
+    chosen = parser.parse_args()
+    print(f"seed {chosen.seed}", flush=True)
+    tally = storm(chosen.minutes, chosen.seed, users=chosen.users)
+    sys.exit(1 if tally.faults else 0)
+
+
+if __name__ == "__main__":
+    main()
