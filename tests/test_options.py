@@ -68,6 +68,7 @@ def test_settings_that_redis_needs_cannot_be_changed(name: str) -> None:
         ({"command": []}, "command", "say what to run"),
         ({"command": ["sleep", "9"]}, "command", "it never says {port}"),
         ({"command": ["sleep", "{port}"], "ready": "soon"}, "ready", "'soon' is none of"),
+        ({"command": ["sleep", "{port}"], "ready": "log:("}, "ready", "'(' is not a regular expression"),
         ({"command": ["sleep", "{port}"], "stop_signal": "SIGNOPE"}, "stop_signal", "is not the name of a signal"),
     ],
 )
