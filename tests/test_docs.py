@@ -1,0 +1,241 @@
+"""Every code block of the documentation does what the page says: programs run, files parse, output is as shown."""
+
+import configparser
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import servicectx
+from servicectx.services.redis import Redis
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+# Commands that are shown and not run here, and why.
+NOT_RUN = {
+    "make quickstart": "it makes an environment; what it runs is examples/quickstart.py, which runs below",
+    "make test": "it is what runs this",
+    "pip install 'servicectx[postgres,redis]'": "it would install from an index; test_packaging installs the wheel",
+}
+
+# Texts that no block above them prints, and the test that looks at them.
+SHOWN = {"servicectx.errors.BinaryNotFound": "test_the_message_in_the_readme_is_what_is_raised"}
+
+
+class Block(NamedTuple):
+    page: Path
+    line: int
+    language: str
+    title: str | None
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}, line {self.line}"
+
+
+FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, text.count("\n", 0, found.start()) + 1, found[1], found[2], found[3])
+        for found in FENCE.finditer(text)
+    ]
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+
+# Runs the Python blocks of one page in order, as one program, and writes what each printed, its children included.
+RUNNER = """
+import json, os, sys, tempfile
+with open(sys.argv[1]) as file:
+    told = json.load(file)
+outputs = []
+for page, line, code in told:
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 1)
+        exec(compile("\\n" * line + code, page, "exec"))
+        sys.stdout.flush()
+        printed.seek(0)
+        outputs.append(printed.read().decode())
+    with open(sys.argv[1] + ".printed", "w") as file:
+        json.dump(outputs, file)
+"""
+
+
+def environment() -> dict[str, str]:
+    """`python` is the Python of the tests. Pages that tell people to set variables start without them."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def expected(block: Block) -> str | None:
+    """The text block that follows a program directly: what it prints."""
+    here = blocks(block.page)
+    index = next(number for number, each in enumerate(here) if each.line == block.line)
+    if index + 1 == len(here) or here[index + 1].language != "text":
+        return None
+    return None if any(here[index + 1].text.startswith(start) for start in SHOWN) else here[index + 1].text
+
+
+def assert_printed(printed: str, shown: str, block: Block) -> None:
+    """`...` stands for anything."""
+    pattern = ".*".join(re.escape(part) for part in shown.rstrip().split("..."))
+    assert re.fullmatch(pattern, printed.rstrip(), re.DOTALL), f"{block} prints\n{printed}\nand not\n{shown}"
+
+
+def write_files(page: Path, folder: Path) -> None:
+    for block in blocks(page):
+        if block.title:
+            (folder / block.title).write_text(block.text)
+
+
+def with_python(page: Path) -> bool:
+    return any(block.language == "python" for block in blocks(page))
+
+
+def test_every_block_is_looked_at() -> None:
+    kinds = {"python", "console", "text", "json", "ini", "toml", "sql", ""}  # "": pictures
+    assert not [str(block) for block in BLOCKS if block.language not in kinds]
+    assert sum(block.language == "python" for block in BLOCKS) > 30
+    for page in PAGES:
+        assert page.read_text(encoding="utf-8").count("```") == 2 * len(blocks(page)), f"{page}: a fence is odd"
+
+
+def test_every_text_follows_the_program_that_prints_it() -> None:
+    for page in PAGES:
+        before = ""
+        for block in blocks(page):
+            if block.language == "text" and not any(block.text.startswith(start) for start in SHOWN):
+                assert before == "python", f"{block}: nothing prints this"
+            before = block.language
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if with_python(page)], ids=lambda page: page.name)
+def test_python_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path) -> None:
+    programs = [block for block in blocks(page) if block.language == "python"]
+    write_files(page, tmp_path)
+    told = tmp_path / "blocks.json"
+    told.write_text(json.dumps([(str(page), block.line, block.text) for block in programs]))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", RUNNER, told],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    outputs = json.loads(told.with_name("blocks.json.printed").read_text())
+    for block, printed in zip(programs, outputs, strict=True):
+        shown = expected(block)
+        if shown is None:
+            assert not printed, f"{block} prints {printed!r}, and the page does not show it"
+        else:
+            assert_printed(printed, shown, block)
+
+
+def commands(block: Block) -> list[tuple[str, str]]:
+    """The commands of a console block, each with the output shown below it."""
+    found: list[tuple[str, str]] = []
+    for line in block.text.splitlines(keepends=True):
+        if line.startswith("$ "):
+            found.append((line[2:].strip(), ""))
+        else:
+            found[-1] = (found[-1][0], found[-1][1] + line)
+    return found
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "console"], ids=str)
+def test_commands_run_and_print_what_is_shown(block: Block, tmp_path: Path) -> None:
+    write_files(block.page, tmp_path)
+    for command, shown in commands(block):
+        if command in NOT_RUN:
+            continue
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert_printed(done.stdout, shown, block)
+
+
+def test_no_command_is_excused_in_vain() -> None:
+    shown = {command for block in BLOCKS if block.language == "console" for command, _ in commands(block)}
+    assert set(NOT_RUN) <= shown
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {command.split()[1] for command in NOT_RUN if command.startswith("make")} <= targets
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language in ("json", "ini", "toml")], ids=str)
+def test_files_that_are_shown_can_be_read(block: Block) -> None:
+    if block.language == "json":
+        json.loads(block.text)
+    elif block.language == "toml":
+        tomllib.loads(block.text)
+    else:
+        configparser.ConfigParser().read_string(block.text)
+
+
+def test_the_message_in_the_readme_is_what_is_raised() -> None:
+    (shown,) = (block.text for block in blocks(ROOT / "README.md") if block.text.startswith("servicectx.errors"))
+    looked = [line.strip() for line in shown[: shown.index("install it")].splitlines()[2:]]
+    error = Redis.search.not_found(looked)
+    assert shown.strip() == f"{type(error).__module__}.{type(error).__name__}: {error}"
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda script: script.name)
+def test_examples_run(script: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, script],
+        env=environment(),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "LEFT BEHIND" not in done.stdout
+    assert "STILL THERE" not in done.stdout
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        text = FENCE.sub("", page.read_text(encoding="utf-8"))
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    told = (ROOT / "mkdocs.yml").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert f": {page.relative_to(ROOT / 'docs').as_posix()}\n" in told
+
+
+def test_every_error_and_every_variable_is_described() -> None:
+    errors = (ROOT / "docs/errors.md").read_text()
+    for name in servicectx.__all__:
+        kind = getattr(servicectx, name)
+        if isinstance(kind, type) and issubclass(kind, servicectx.ServiceCtxError) and kind.fields:
+            row = next(line for line in errors.splitlines() if line.startswith(f"| `{name}` |"))
+            assert all(f"`{field}`" in row for field in kind.fields), row
+    read = set()
+    for path in {*(ROOT / "servicectx").rglob("*.py")} - {ROOT / "servicectx/testing.py"}:
+        read |= set(re.findall(r'"((?:SERVICECTX|TEST)_[A-Z_]+[A-Z])"', path.read_text()))
+    known = (ROOT / "docs/environment.md").read_text()
+    assert not [name for name in read - {"SERVICECTX_TEST_PAUSE"} if f"`{name}`" not in known]
