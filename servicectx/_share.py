@@ -13,7 +13,7 @@ from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import DIED, FAILED, READY, State, StateError
 from servicectx._sharing.steps import step
 from servicectx._starting import Abandoned, start
-from servicectx.errors import HomeError, ServiceCtxError, ServiceDied, StartFailed, StartTimeout, from_record
+from servicectx.errors import ServiceCtxError, ServiceDied, StartFailed, StartTimeout, from_record
 
 if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails
@@ -24,7 +24,7 @@ log = logging.getLogger("servicectx")
 
 KEEPER_TRIES = 3  # a keeper that somebody killed is no failure of the service
 PING_TIME = 5.0  # seconds for a running service to answer somebody who joins
-OBITUARY_TIME = 0.5
+OBITUARY_TIME = 0.5  # seconds for the keeper of a dead server to write down how it ended
 LEAVE_TIME = 30.0
 
 
@@ -45,7 +45,8 @@ class Share(Generic[D]):
         self._take()
 
     def details(self) -> D:
-        return details(self.ask, self.state)
+        made: D = details(self.ask, self.state)
+        return made
 
     # -- taking ----------------------------------------------------------------------------------------------------
 
@@ -173,9 +174,14 @@ class Share(Generic[D]):
         return state is not None and state.id == self.state.id and launch.answers(self.instance, state, 2.0)
 
     def failure(self) -> ServiceCtxError:
-        """Why it does not."""
-        state = self._look()
-        return died(self.ask, state if state is not None and state.id == self.state.id else None)
+        """Why it does not. Its keeper may be a moment away from writing that down."""
+        until = time.monotonic() + OBITUARY_TIME
+        while True:
+            state = self._look()
+            ours = state if state is not None and state.id == self.state.id else None
+            if ours is None or ours.phase == DIED or time.monotonic() > until:
+                return died(self.ask, ours)
+            time.sleep(0.005)
 
     def _look(self) -> State | None:
         try:
