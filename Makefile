@@ -44,7 +44,7 @@ bench: $(DEV) ## how fast it is, beside floors and peers
 	$(BIN)/python -m benchmarks
 
 docs: $(SITE) ## the documentation as web pages, in site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open site/index.html"
 
 clean: ## remove all that make made here
