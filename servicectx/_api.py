@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from servicectx._all import ManagedAll
 from servicectx._ask import ask
+from servicectx._isolated import Isolated
 from servicectx._managed import Managed
 from servicectx.services import registry
 from servicectx.services.base import Service
@@ -89,15 +89,18 @@ def managed_all(*services: Any, **named: Any) -> ManagedAll:
     return ManagedAll(members, roles)
 
 
-def isolated(details: D, **wishes: Any) -> AbstractContextManager[D]:
-    """A fresh namespace of a shared instance for the length of a block; it is removed at the end.
+def isolated(details: D, *, keep: bool = False) -> Isolated[D]:
+    """A fresh namespace of a shared instance for the length of a `with` or `async with` block.
+
+    Postgres: a database, cloned from the state right after the set-up. Redis: a logical database. It is removed at
+    the end, also while clients are connected; what a killed user left is removed when the next one is made.
 
     Args:
-        details: what `managed()` gave, or details of a service from outside.
-        wishes: what the service understands.
+        details: what `managed()` gave, or details of a service from outside. There it is an empty database, made
+            with the rights of the user in the details.
+        keep: leave it there, and say how to connect to it.
 
     Raises:
-        NotIsolable: this service has no namespaces.
+        NotIsolable: on entering: this service has no namespaces, or cannot make one now; the reason is said.
     """
-    service: Service[D] = registry.find(details.service)
-    return service.isolate(details, **wishes)
+    return Isolated(registry.find(details.service), details, keep)

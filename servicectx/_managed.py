@@ -145,7 +145,8 @@ class Managed(Generic[D]):
 
     def __del__(self) -> None:
         if getattr(self, "_pid", 0) == os.getpid():
-            warnings.warn(f"{self!r} was never left; use it in a with statement", ResourceWarning, source=self)
+            warning = f"{self!r} was never left; use it in a with statement"
+            warnings.warn(warning, ResourceWarning, stacklevel=2, source=self)
             self.__exit__()
 
 

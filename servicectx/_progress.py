@@ -29,4 +29,5 @@ class Progress:
                 self._say(f"servicectx: {self.what} took {took:.1f} s")
 
     def _say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()

@@ -94,7 +94,7 @@ def _check(ask: Ask[Any], details: Any, deadline: float, abandoned: threading.Ev
         try:
             if ask.service.check(ask.options, details):
                 return
-        except Exception as error:  # not connected yet, most likely
+        except Exception as error:  # noqa: BLE001  # the user's code, and not connected yet, most likely
             problem = f"its readiness check raised {type(error).__name__}: {error}"
         if abandoned.is_set():
             raise Abandoned
@@ -116,6 +116,7 @@ def _set_up(ask: Ask[Any], details: Any, program: str) -> None:
                 import asyncio
 
                 asyncio.run(result)
+        ask.service.freeze(details)
     except Exception as error:
         raise SetupFailed(
             service=ask.service.name,

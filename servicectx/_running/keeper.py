@@ -53,7 +53,7 @@ def main(home: str, key: str, id: str) -> None:
             os.setsid()
             Keeper(instance, id, guard).live()
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # the last frame of this process: its guard learns from the status
         traceback.print_exc()
     finally:
         os._exit(status)  # no exit hook runs: mirakuru's would kill other people's processes

@@ -1,5 +1,6 @@
 """The caller's side of a keeper: spawn it, hand it the plan, hear that the service is usable or why it is not."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -107,10 +108,8 @@ class Launch:
             if descriptor >= 0:
                 os.close(descriptor)
         self._orders = self._reports = -1
-        try:
+        with contextlib.suppress(ChildProcessError, AttributeError):
             os.waitpid(self._pid, 0)  # it left at once, when it made guard and keeper
-        except (ChildProcessError, AttributeError):
-            pass
 
 
 def _pipe() -> tuple[int, int]:

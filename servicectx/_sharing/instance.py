@@ -74,7 +74,7 @@ class Instance:
         leases.wait_until_free(self.directory(id) / "leases")
 
     def lease(self, id: str, start: str) -> leases.Lease | None:
-        """Claim the instance `id`; None when it is gone. The claim holds in every phase, so take it first, then look."""
+        """Claim the instance `id`; None when it is gone. It holds in every phase: first claim, then look."""
         return leases.take(self.directory(id) / "leases", start)
 
     # -- wishes: what users ask of the keeper; a file each, so that no lock is needed -------------------------------

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -57,9 +56,15 @@ class Service(Generic[D]):
         """Run the files of a set-up. Where a service does not say how, files are refused before anything starts."""
         raise NotImplementedError
 
-    def isolate(self, details: D, **wishes: Any) -> AbstractContextManager[D]:
-        """A fresh namespace as a context manager. Raises NotIsolable where there is no such thing."""
+    def freeze(self, details: D) -> None:
+        """Called once, right after the set-up: keep the state that namespaces will be copies of."""
+
+    def open_namespace(self, details: D) -> D:
+        """Make a fresh namespace for one user; its details. Raises NotIsolable where there is no such thing."""
         raise NotIsolable(service=self.name, reason="this service gives no namespaces of its own")
+
+    def close_namespace(self, namespace: D) -> None:
+        """Remove what `open_namespace` made, also while somebody still uses it."""
 
     # -- used by the core ------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan, Template
 from servicectx.errors import InvalidOption
-from servicectx.services import binaries
+from servicectx.services import binaries, postgres_databases
 from servicectx.services.base import Service, account_for_root, environment, option_names
 
 if TYPE_CHECKING:
@@ -122,6 +122,15 @@ class Postgres(Service["PostgresDetails"]):
             "dbname": options.dbname,
             "version": facts.get("version"),
         }
+
+    def freeze(self, details: "PostgresDetails") -> None:
+        postgres_databases.freeze(details)
+
+    def open_namespace(self, details: "PostgresDetails") -> "PostgresDetails":
+        return details.model_copy(update={"dbname": postgres_databases.create(details)})
+
+    def close_namespace(self, namespace: "PostgresDetails") -> None:
+        postgres_databases.drop(namespace, namespace.dbname)
 
     def run_files(self, details: "PostgresDetails", files: list[Path], program: str) -> None:
         """Each file through psql, which stands beside the server, in one go and stopping at the first error."""

@@ -36,7 +36,7 @@ class Connection:
         try:
             start = b"".join(word.encode() + b"\0" for word in ("user", user, "database", dbname)) + b"\0"
             self._socket.sendall(struct.pack("!ii", len(start) + 8, PROTOCOL_3) + start)
-            self._log_in(password)
+            self._log_in(user, password)
         except BaseException:
             self.close()
             raise
@@ -62,7 +62,7 @@ class Connection:
         self._reader.close()
         self._socket.close()
 
-    def _log_in(self, password: str) -> None:
+    def _log_in(self, user: str, password: str) -> None:
         nonce = base64.b64encode(os.urandom(18)).decode()
         first = f"n=,r={nonce}"
         proof = b""
@@ -77,7 +77,11 @@ class Connection:
                 return
             elif kind == b"R":
                 (step,) = struct.unpack_from("!i", body)
-                if step == 10:  # SASL: the mechanisms follow
+                if step == 3:  # a server from outside may still ask for it so
+                    self._send(b"p", password.encode() + b"\0")
+                elif step == 5:
+                    self._send(b"p", _md5_answer(user, password, body[4:8]))
+                elif step == 10:  # SASL: the mechanisms follow
                     said = f"n,,{first}".encode()
                     self._send(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(said)) + said)
                 elif step == 11:
@@ -112,8 +116,8 @@ def take_over(
             first = Connection(host, port, user, old, "postgres", wait)
             try:
                 if dbname not in first.run("SELECT datname FROM pg_database"):
-                    first.run(f"CREATE DATABASE {_quoted(dbname)}")
-                first.run(f"ALTER ROLE {_quoted(user)} PASSWORD '{verifier(new)}'")
+                    first.run(f"CREATE DATABASE {quoted(dbname)}")
+                first.run(f"ALTER ROLE {quoted(user)} PASSWORD '{verifier(new)}'")
             finally:
                 first.close()
         except Refused as refusal:
@@ -172,12 +176,23 @@ def _scram_answer(password: str, nonce: str, first: str, challenge: str) -> tupl
     return f"{last},p={proof}".encode(), _hmac(_hmac(salted, b"Server Key"), signed)
 
 
+def _md5_answer(user: str, password: str, salt: bytes) -> bytes:
+    inner = hashlib.md5((password + user).encode(), usedforsecurity=False).hexdigest()
+    return b"md5" + hashlib.md5(inner.encode() + salt, usedforsecurity=False).hexdigest().encode() + b"\0"
+
+
 def _hmac(key: bytes, text: bytes) -> bytes:
     return hmac.digest(key, text, "sha256")
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name in SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _lines(path: Path) -> list[str]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
 from servicectx.errors import InvalidOption
-from servicectx.services import binaries
+from servicectx.services import binaries, redis_databases
 from servicectx.services.base import Service, environment
 
 if TYPE_CHECKING:
-    from servicectx.details.redis import RedisDetails  # noqa: F401  # the type parameter below
+    from servicectx.details.redis import RedisDetails  # the type parameter below
 
-OURS = ("bind", "port", "dir", "requirepass", "daemonize", "pidfile", "logfile", "unixsocket")
+OURS = ("bind", "port", "dir", "requirepass", "daemonize", "pidfile", "logfile", "unixsocket", "databases")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,7 @@ class Redis(Service["RedisDetails"]):
             'save ""',
             "appendonly no",
             "daemonize no",
+            f"databases {redis_databases.DATABASES}",
             f"requirepass {secret}",
             *(f"{name} {value}" for name, value in options.settings.items()),
         ]
@@ -74,6 +75,12 @@ class Redis(Service["RedisDetails"]):
             ping={"kind": "exchange", "send": hello, "expect": r"^\+OK\r\n\+PONG\r\n"},
             expected_size=8 * 2**20,
         )
+
+    def open_namespace(self, details: "RedisDetails") -> "RedisDetails":
+        return details.model_copy(update={"db": redis_databases.take(details)})
+
+    def close_namespace(self, namespace: "RedisDetails") -> None:
+        redis_databases.give_back(namespace, namespace.db)
 
     def details(self, options: RedisOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"password": secret, "version": facts.get("valkey") or facts.get("version")}

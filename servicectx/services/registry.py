@@ -27,7 +27,7 @@ def register(service: type[Service[Any]] | Service[Any]) -> None:
     Raises:
         TypeError: it is neither, or it has no `name`.
     """
-    made = service() if isinstance(service, type) else service
+    made: object = service() if isinstance(service, type) else service
     if not isinstance(made, Service) or not getattr(made, "name", ""):
         raise TypeError(f"register() takes a servicectx.Service with a name, not {service!r}")
     _registered[made.name] = made
