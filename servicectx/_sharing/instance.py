@@ -29,6 +29,7 @@ from servicectx._sharing.state import (
 )
 from servicectx.errors import HomeError
 
+_CURE = "free some space, or set SERVICECTX_HOME to a directory that can be written and has some"
 LINGER = "linger-"
 KEEP = "keep-data"
 
@@ -129,8 +130,7 @@ class Instance:
             yield False
             return
         except OSError as error:
-            cure = "free some space, or set SERVICECTX_HOME to a directory that can be written"
-            raise HomeError(path=str(self._lock_file), problem=f"no lock: {error.strerror}", cure=cure) from None
+            raise HomeError(path=str(self._lock_file), problem=f"no lock: {error.strerror}", cure=_CURE) from None
         try:
             self._sign()
             yield True
@@ -153,8 +153,11 @@ class Instance:
     def create(self, id: str) -> Path:
         """The directory of a new instance."""
         path = self.directory(id)
-        path.mkdir(mode=0o700)
-        (path / "leases").mkdir(mode=0o700)
+        try:
+            path.mkdir(mode=0o700)
+            (path / "leases").mkdir(mode=0o700)
+        except OSError as error:
+            raise HomeError(path=str(path), problem=f"not made: {error.strerror}", cure=_CURE) from None
         return path
 
     def write(self, state: State) -> None:
@@ -215,8 +218,7 @@ def _write(path: Path, text: str) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        cure = "free some space, or set SERVICECTX_HOME to a directory that has some"
-        raise HomeError(path=str(path), problem=f"not written: {error.strerror}", cure=cure) from None
+        raise HomeError(path=str(path), problem=f"not written: {error.strerror}", cure=_CURE) from None
 
 
 def remove_tree(path: Path) -> None:

@@ -3,13 +3,18 @@
 The kernel frees a lock when its holder dies, however it dies; what the file says about its user is for people.
 """
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from servicectx.errors import HomeError
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -40,11 +45,25 @@ def take(folder: Path, start: str) -> Lease | None:
     try:
         lock.acquire(timeout=5)
         user = {"pid": os.getpid(), "start": start, "command": sys.argv or ["python"], "since": time.time()}
-        path.write_text(json.dumps(user))
+        with _for_people():
+            path.write_text(json.dumps(user))
     except (FileNotFoundError, NotADirectoryError):
         lock.release(force=True)
         return None
+    except OSError as error:
+        cure = "free some space, or set SERVICECTX_HOME to a directory that has some"
+        raise HomeError(path=str(path), problem=f"no lease: {error.strerror}", cure=cure) from None
     return Lease(path, lock)
+
+
+@contextlib.contextmanager
+def _for_people() -> Iterator[None]:
+    """What nobody but people reads may be missing, on a full disk say."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
 
 
 def get_ready() -> None:

@@ -99,7 +99,10 @@ def _runtime() -> Path:
 
     with _filters, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns where there is no XDG_RUNTIME_DIR, which is normal in CI
-        path = Path(platformdirs.user_runtime_dir("servicectx", appauthor=False))
+        try:
+            path = Path(platformdirs.user_runtime_dir("servicectx", appauthor=False))
+        except PermissionError as error:
+            raise HomeError(path=tempfile.gettempdir(), problem=str(error), cure=_CURE) from None
     private(path.parent)
     return path
 
