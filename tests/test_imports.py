@@ -20,6 +20,7 @@ WAY_DOWN = [
     "servicectx",
     "servicectx._api",
     "servicectx._all",
+    "servicectx._isolated",
     "servicectx._managed",
     "servicectx._share",
     "servicectx._starting",
@@ -115,7 +116,10 @@ def test_imports_go_down_only() -> None:
 
 def test_what_can_be_run_sees_neither_locks_nor_processes() -> None:
     seen = {each.what for each in INTERNAL if within(each.by, "servicectx.services")}
-    assert {name for name in seen if within(name, "servicectx._running")} == {"servicectx._running.plan"}
+    assert {name for name in seen if within(name, "servicectx._running")} == {
+        "servicectx._running.plan",
+        "servicectx._running.pids",
+    }
     assert not {name for name in seen if within(name, "servicectx._sharing")}
 
 
