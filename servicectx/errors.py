@@ -58,6 +58,9 @@ def _tail(log_tail: str | None) -> str:
     return _lines("the last lines of its log:", (log_tail or "").splitlines())
 
 
+_GIVE_PATH = "\ngive the path of the program, or add its directory to PATH"
+
+
 class UnknownService(ServiceCtxError):
     """No service of this name is registered. Attributes: `service`, `known`."""
 
@@ -108,7 +111,7 @@ class BinaryNotFound(ServiceCtxError):
             f"{self.service}: {self.problem or f'no program {self.binary!r} was found'}"
             + _lines("looked at:", self.looked)
             + _lines("install it with one of:", cures)
-            + f"\nor set {variable} to the program or to the directory that holds it"
+            + (f"\nor set {variable} to the program or to the directory that holds it" if cures else _GIVE_PATH)
         )
 
 

@@ -79,8 +79,9 @@ def _directories(search: Search, looked: list[str]) -> Iterator[str]:
     looked.append(f"{', '.join(SYSTEM_DIRECTORIES)}")
     yield from SYSTEM_DIRECTORIES
     for formula in search.formulas:
-        for base in HOMEBREW:
-            yield f"{base}/{formula}/bin"
+        brewed = [f"{base}/{formula}/bin" for base in HOMEBREW]
+        looked.append(", ".join(brewed))
+        yield from brewed
     for tree in search.trees:
         looked.append(tree)
         yield from sorted(glob.glob(tree), key=_version_key, reverse=True)
