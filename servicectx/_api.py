@@ -59,7 +59,8 @@ def managed(
             any text that the callers agree on.
         setup: fills a fresh instance, once, before anybody else sees it: a callable that takes the details, or
             files that the service understands (.sql for Postgres).
-        snapshot: accepted for later; the set-up runs once per instance.
+        snapshot: keep the data after the set-up in the cache, so that the next start is a copy and the set-up is
+            skipped: True for a set-up given as files, else a text that you change whenever the set-up changes.
         linger: seconds to stay up after the last user has left. The longest wish of all users counts.
         keep_data: leave the data directory, and say where it is.
         timeout: seconds for the whole start, waiting for another starter included (default 60).
@@ -68,7 +69,7 @@ def managed(
     Raises:
         UnknownService, InvalidOption: at once. What entering the block raises, `Managed.__enter__` lists.
     """
-    return Managed(ask(service, name, scope, setup, linger, keep_data, timeout, options))
+    return Managed(ask(service, name, scope, setup, snapshot, linger, keep_data, timeout, options))
 
 
 def managed_all(*services: Any, **named: Any) -> ManagedAll:

@@ -1,5 +1,6 @@
 """What a caller of `managed()` asks for: the arguments, with the environment's defaults, checked."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -7,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from servicectx import _key
 from servicectx.errors import InvalidOption
 from servicectx.services import registry
-from servicectx.services.base import Service, option_values
+from servicectx.services.base import Plan, Service, option_names, option_values
 
 D = TypeVar("D")
 
@@ -22,6 +23,7 @@ class Ask(NamedTuple, Generic[D]):
     scope: str
     setup: _key.Setup | None
     setup_files: list[Path] | None
+    snapshot: str | None
     linger: float
     keep_data: bool
     timeout: float
@@ -31,9 +33,26 @@ class Ask(NamedTuple, Generic[D]):
         return self.service.program(self.options)
 
     def key(self, program: str) -> str:
-        setup = _key.setup_text(self.setup, self.setup_files)
+        setup = self._setup_text()
         options = option_values(self.options)
         return _key.key(self.scope, self.name, self.service.name, options, setup, program)
+
+    def snapshot_name(self, plan: Plan) -> str | None:
+        """Where the data after the set-up are kept: the same for the same program, options, set-up and text."""
+        if self.snapshot is None:
+            return None
+        if plan.template is None or plan.clean_signal is None:
+            raise InvalidOption(
+                service=self.service.name,
+                option="snapshot",
+                problem=f"the data of {self.service.name} cannot be kept",
+                known=option_names(type(self.options)),
+            )
+        text = f"{plan.template.key} {option_values(self.options)} {self._setup_text()}"
+        return f"{self.service.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def _setup_text(self) -> str:
+        return _key.setup_text(self.setup, self.setup_files) + (f" snapshot {self.snapshot}" if self.snapshot else "")
 
     def setup_called(self) -> str:
         if self.setup_files is not None:
@@ -46,6 +65,7 @@ def ask(
     name: str | None,
     scope: str | None,
     setup: _key.Setup | None,
+    snapshot: bool | str | None,
     linger: float | None,
     keep_data: bool,
     timeout: float | None,
@@ -53,12 +73,14 @@ def ask(
 ) -> Ask[Any]:
     found = registry.find(service)
     called = name or (service if isinstance(service, str) and service == found.name else found.name)
+    files = _setup_files(found, setup)
     return Ask(
         service=found,
         name=called,
         scope=scope or os.environ.get("SERVICECTX_SCOPE") or "project",
         setup=setup,
-        setup_files=_setup_files(found, setup),
+        setup_files=files,
+        snapshot=_snapshot(found, snapshot, setup, files),
         linger=_seconds(found, "linger", linger, "SERVICECTX_LINGER", 0.0),
         keep_data=keep_data or _flag("SERVICECTX_KEEP_DATA"),
         timeout=_seconds(found, "timeout", timeout, "SERVICECTX_TIMEOUT", TIMEOUT),
@@ -72,6 +94,20 @@ def _setup_files(service: Service[Any], setup: _key.Setup | None) -> list[Path] 
         problem = f"{service.name} takes a callable, not files"
         raise InvalidOption(service=service.name, option="setup", problem=problem, known=[])
     return files
+
+
+def _snapshot(
+    service: Service[Any], said: bool | str | None, setup: _key.Setup | None, files: list[Path] | None
+) -> str | None:
+    """The text that stands for the set-up's version: the caller's, or "files", whose content is in the key anyway."""
+    if said is None or said is False:
+        return None
+    if setup is not None and (isinstance(said, str) or files is not None):
+        return said if isinstance(said, str) else "files"
+    problem = "True is for a set-up given as files; for a callable give a text, and change it with the set-up"
+    if setup is None:
+        problem = "it keeps the data after a set-up, and none is given"
+    raise InvalidOption(service=service.name, option="snapshot", problem=problem, known=[])
 
 
 def _seconds(service: Service[Any], option: str, given: float | None, variable: str, default: float) -> float:

@@ -17,6 +17,8 @@ from servicectx._sharing.state import FAILED, READY, STARTING, State
 from servicectx._sharing.steps import step
 from servicectx.errors import SetupFailed, StartFailed, StartTimeout
 
+SNAPSHOT_TIME = 60.0  # seconds to stop, copy and start again
+
 
 class Abandoned(BaseException):
     """Whoever asked does not want it any more: its task was cancelled."""
@@ -28,6 +30,7 @@ def start(
     """Start, set up, publish. Whatever goes wrong, nothing stays but, for those who wait, the reason."""
     id, secret = os.urandom(4).hex(), os.urandom(16).hex()
     plan = ask.service.plan(ask.options, program, secret)
+    snapshot = ask.snapshot_name(plan)
     data = paths.data_root(plan.expected_size, plan.account) / instance.directory(id).name
     state = State(
         id=id,
@@ -48,7 +51,7 @@ def start(
         keeper = launch.Launch(instance, id)
         step("spawned")
         left = max(0.0, deadline - time.monotonic())
-        keeper.order(plan, name=ask.name, data_directory=str(data), timeout=ask.timeout, left=left)
+        keeper.order(plan, name=ask.name, data_directory=str(data), timeout=ask.timeout, left=left, snapshot=snapshot)
         model = ask.service.details_model()  # imports pydantic, while the keeper starts the server
         launch.sweep(instance.home, instance.key)
         with Progress(f"starting {ask.name}"):
@@ -57,7 +60,11 @@ def start(
         state = state._replace(host=facts["host"], port=facts["port"], ping=plan.ping, details=told)
         details = model(service=state.service, name=state.name, host=state.host, port=state.port, **told)
         _check(ask, details, deadline, abandoned)
-        _set_up(ask, details, program)
+        if not facts["restored"]:
+            _set_up(ask, details, program)
+            if snapshot:
+                keeper.keep_snapshot()
+                keeper.facts(time.monotonic() + SNAPSHOT_TIME, abandoned.is_set)
         instance.wish(id, ask.linger, ask.keep_data)
         if not launch.is_kept(instance, state):
             raise launch.KeeperLost

@@ -4,18 +4,17 @@ Beside it stands a guard that does nothing but wait for the keeper: should someb
 what it left running and clears up. Both have left the caller's session, so no Ctrl-C and no hang-up reaches them.
 """
 
-import json
 import os
 import select
 import shutil
 import signal
-import sys
 import threading
 import traceback
 from pathlib import Path
 from typing import Any
 
 from servicectx._running import linux, pids, plan
+from servicectx._running.starter import Starter, StarterGone
 from servicectx._sharing import leases
 from servicectx._sharing.instance import Instance, remove_tree
 from servicectx._sharing.state import DIED, READY, STOPPING, Process, Processes, State, StateError
@@ -27,10 +26,6 @@ PATIENCE = 3600.0  # seconds for a lock that others hold for moments
 
 class Told(BaseException):
     """SIGTERM came: stop at once. Whoever sent it holds the key's lock."""
-
-
-class StarterGone(BaseException):
-    """The process that asked for this start is dead."""
 
 
 def main(home: str, key: str, id: str) -> None:
@@ -123,22 +118,25 @@ class Keeper:
         self.guard = pids.identity(guard)
         self.me = pids.me()
         self.stopping = False
+        self.starter = Starter()
         signal.signal(signal.SIGTERM, self._told)
 
     def live(self) -> None:
         from servicectx._running.start import Start  # after the fork: the guard does without mirakuru
 
         linux.adopt_orphans()
-        order = json.load(sys.stdin)
+        order = self.starter.order()
         self.data_directory = Path(order["data_directory"])
         self.start = Start(self, plan.decode(order["plan"]), order)
         try:
             self.tell(None)
             failure = self._start()
             if failure is None:
+                self.starter.hang_up()
                 self.watch()
             else:
-                self.report({"failed": failure.record()})
+                self.starter.report({"failed": failure.record()})
+                self.starter.hang_up()
                 self.clear_server()
                 _remove_when_unused(self.instance, self.id)
         except Told:
@@ -150,7 +148,9 @@ class Keeper:
 
     def _start(self) -> ServiceCtxError | None:
         try:
-            self.report({"ready": self.start.run()})
+            self.starter.report({"ready": self.start.run()})
+            if self.start.wants_snapshot and self._is_set_up():
+                self.starter.report({"ready": self.start.keep_snapshot()})
         except HomeError:
             raise
         except ServiceCtxError as error:
@@ -158,6 +158,13 @@ class Keeper:
         except Exception as error:  # noqa: BLE001  # whatever it is, the starter must hear of it
             return self.start.failure(f"{type(error).__name__}: {error}")
         return None
+
+    def _is_set_up(self) -> bool:
+        """Wait for the starter's word. False: its set-up failed, or it died, which its lease will tell."""
+        try:
+            return "snapshot" in self.starter.order()
+        except StarterGone:
+            return False
 
     def _withdraw(self) -> None:
         """Leave nothing of a start that nobody waits for any more."""
@@ -169,28 +176,9 @@ class Keeper:
             pass
         remove_tree(self.instance.directory(self.id))
 
-    # -- talking to the starter ------------------------------------------------------------------------------------
-
     def tell(self, server: Process | None) -> None:
         """Say who runs this instance. Fails when it was cleared meanwhile."""
         self.instance.tell_processes(self.id, Processes(self.me, self.guard, server))
-
-    def check_starter(self) -> None:
-        """Raise StarterGone once nobody listens to the report any more."""
-        poller = select.poll()
-        poller.register(1, 0)
-        if poller.poll(0):
-            raise StarterGone
-
-    def report(self, what: dict[str, Any]) -> None:
-        step("reporting")
-        try:
-            os.write(1, json.dumps(what).encode() + b"\n")
-        except BrokenPipeError:
-            raise StarterGone from None
-        silence = os.open(os.devnull, os.O_RDWR)
-        os.dup2(silence, 0)
-        os.dup2(silence, 1)
 
     # -- the long wait ---------------------------------------------------------------------------------------------
 

@@ -69,16 +69,22 @@ class Launch:
             os.close(orders)
             os.close(reports)
 
-    def order(self, what: plan.Plan, **more: str | float) -> None:
-        """Say what to run: the plan, name, data_directory, timeout (seconds asked for) and left (seconds of them)."""
-        text = json.dumps({"plan": plan.encode(what), **more}).encode()
+    def order(self, what: plan.Plan, **more: str | float | None) -> None:
+        """Say what to run: the plan, name, data_directory, timeout (seconds asked for), left (seconds of them),
+        snapshot (its name in the cache, or none)."""
+        self._say({"plan": plan.encode(what), **more})
+
+    def keep_snapshot(self) -> None:
+        """Say that the set-up is done. The keeper keeps a copy of the data and reports once more."""
+        self._say({"snapshot": True})
+
+    def _say(self, what: dict[str, Any]) -> None:
+        text = json.dumps(what).encode() + b"\n"
         try:
             while text:
                 text = text[os.write(self._orders, text) :]
         except BrokenPipeError:
             pass  # the keeper is dead; `facts` tells
-        os.close(self._orders)
-        self._orders = -1
 
     def facts(self, deadline: float, given_up: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Wait for the report: the facts of a usable service.

@@ -44,6 +44,8 @@ class Plan(NamedTuple):
     programs: str | None = None  # the tree that holds the server's programs, copied where `account` can reach it
     working_directory: str = "{dir}"
     stop_signal: int = 9
+    clean_signal: int | None = None  # ends it with its data fit to be copied; without, there are no snapshots
+    secret: str = ""  # the instance's password, kept with a snapshot, private, until the next instance gets its own
     grace: float = 5.0
     cleanup: dict[str, Any] | None = None  # a "call" after a server that others killed: what it could not free itself
     owns_port: bool = True

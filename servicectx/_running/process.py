@@ -36,6 +36,8 @@ class _Executor(SimpleExecutor):
 
         def prepare() -> None:
             os.setsid()
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):  # ignored by the keeper, not by servers
+                signal.signal(number, signal.SIG_DFL)
             linux.die_with(keeper, self.parting_signal)
 
         return {**super()._popen_kwargs, "preexec_fn": prepare}
@@ -104,11 +106,11 @@ class Server:
             poller.poll(max(0.0, seconds) * 1000)
         return self.exit_status is not None
 
-    def end(self, grace: float) -> None:
-        """Send the stop signal, after `grace` seconds SIGKILL, and then see to whatever it left running."""
+    def end(self, grace: float, number: int | None = None) -> None:
+        """Send a signal (its stop signal), after `grace` seconds SIGKILL, then see to whatever it left running."""
         if self.exit_status is None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, self._stop_signal)
+                os.kill(self.pid, number or self._stop_signal)
             self.wait(grace)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from servicectx._running.keeper import Keeper
 
 PORT_TRIES = 8
+CLEAN_STOP = 30.0  # seconds for a server to write down everything before its data are copied
 IN_USE = re.compile(r"address already in use|could not bind|could not create any TCP/IP sockets|EADDRINUSE", re.I)
 
 
@@ -31,6 +32,8 @@ class Start:
         self.plan = what
         self.name: str = order["name"]
         self.timeout: float = order["timeout"]
+        self.snapshot: Path | None = paths.cache() / "snapshots" / order["snapshot"] if order["snapshot"] else None
+        self.restored = False
         self.deadline = time.monotonic() + order["left"]
         self.directory = Path(order["data_directory"])
         self.log = keeper.instance.directory(keeper.id) / "service.log"
@@ -54,6 +57,27 @@ class Start:
             except PortLost:
                 self._end_server()
         raise self.failure(f"{PORT_TRIES} ports were picked, and each was taken by another program before it was bound")
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """Whether the starter is going to say that the set-up is done and the data are worth keeping."""
+        return self.snapshot is not None and not self.restored
+
+    def keep_snapshot(self) -> dict[str, Any]:
+        """Stop the server cleanly, keep a copy of its data, start it again on the same port; the new facts.
+
+        The cache may be read-only or full: then there is no snapshot, and the next start runs the set-up again.
+        """
+        assert self.snapshot is not None
+        assert self.plan.clean_signal is not None
+        server, self.server = self.server, None
+        assert server is not None
+        server.end(CLEAN_STOP, self.plan.clean_signal)
+        if server.exit_status == 0:
+            step("keeping")
+            copying.keep(Path(self.facts["data"]), self.snapshot, secret=self.plan.secret)
+        self.deadline = time.monotonic() + CLEAN_STOP
+        return self._run_once()
 
     def end(self) -> None:
         """End the server, if there is one. The second time nothing happens."""
@@ -113,10 +137,12 @@ class Start:
         data = Path(self.facts["data"])
         cached = paths.cache() / "templates" / template.key
         step("copying")
-        said = copying.bring(cached, data, self.owner)
-        if said is not None:
-            self.facts["template_secret"] = said.get("secret", "")
-            return
+        for kept in (self.snapshot, cached):
+            said = copying.bring(kept, data, self.owner) if kept else None
+            if said is not None:
+                self.restored = kept is self.snapshot
+                self.facts["template_secret"] = said.get("secret", "")
+                return
         self.facts["template_secret"] = template.secret
         self._write_files(template.files)
         maker = self._launch(plan.render(template.command, self.facts))
@@ -149,7 +175,7 @@ class Start:
             if learnt is not None and server.exit_status is None:
                 if self.plan.owns_port and ports.belongs_to(server.pid, port) is False:
                     raise PortLost
-                return {**self.facts, **learnt, "pid": server.pid}
+                return {**self.facts, **learnt, "pid": server.pid, "restored": self.restored}
             if self.plan.owns_port and time.monotonic() - looked > 0.5:
                 looked = time.monotonic()
                 if ports.listening(port) and ports.belongs_to(server.pid, port) is False:
@@ -168,7 +194,7 @@ class Start:
 
     def _launch(self, command: list[str]) -> process.Server:
         self.command = command
-        self.keeper.check_starter()
+        self.keeper.starter.check()
         self.server = process.Server(
             command,
             plan.render(self.plan.environment, self.facts),
@@ -188,7 +214,7 @@ class Start:
                 probes.call(**plan.render(self.plan.cleanup, self.facts))
 
     def _check(self, doing: str) -> None:
-        self.keeper.check_starter()
+        self.keeper.starter.check()
         if time.monotonic() > self.deadline:
             raise StartTimeout(
                 service=self.plan.service,

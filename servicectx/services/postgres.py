@@ -111,6 +111,8 @@ class Postgres(Service["PostgresDetails"]):
             account=account_for_root("postgres"),
             programs=str(Path(program).parents[1]),
             stop_signal=int(signal.SIGQUIT),
+            clean_signal=int(signal.SIGINT),
+            secret=secret,
             cleanup={"target": f"{WIRE}:free_memory", "data": "{data}"},
             expected_size=64 * 2**20,
         )
