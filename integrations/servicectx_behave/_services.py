@@ -1,0 +1,129 @@
+"""A service for as long as the layer of the context that asked for it."""
+
+import atexit
+import multiprocessing
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import servicectx
+from servicectx import Managed, Service, ServiceDetails
+
+if TYPE_CHECKING:
+    from behave.runner import Context
+
+PREFIX = "service"
+
+_open: set[ExitStack] = set()
+_kept: dict[str, Managed[Any]] = {}
+
+
+def use_service(
+    context: "Context", service: str | type[Service[Any]] | Service[Any], *, isolated: bool = False, **arguments: Any
+) -> Any:
+    """Start or join a service, put its details on the context under its name, and give them.
+
+    In `before_all` it is there for the run, in `before_feature` for the feature, in `before_scenario` or a step for
+    the scenario; then it is left, and the attribute is gone. A worker of a parallel runner runs `before_all` again for
+    each feature or scenario, so there a service of `before_all` is kept until the worker ends.
+
+    Args:
+        context: behave's.
+        service: as for `servicectx.managed`.
+        isolated: give a namespace of its own instead (a database, a logical database ...). Without further
+            arguments it is one of the service that the context has under this name, if there is one.
+        arguments: as for `servicectx.managed`. `-D servicectx.linger=300`, `servicectx.scope`, `servicectx.timeout`
+            and `servicectx.keep_data` on behave's command line are the defaults.
+
+    Raises:
+        What `servicectx.managed` and entering it raise; NotIsolable.
+    """
+    layer = ExitStack()
+    _open.add(layer)
+    context.add_cleanup(_close, layer)
+    details = None if arguments or not isolated else _in_use(context, service)
+    if details is None:
+        managed = servicectx.managed(service, **(_defaults(context) | arguments))
+        details = managed.__enter__()
+        in_worker = context.feature is None and multiprocessing.parent_process() is not None
+        layer.callback(_keep if in_worker else _leave, managed)
+    if isolated:
+        details = layer.enter_context(servicectx.isolated(details))
+    setattr(context, _attribute(details.name), details)
+    return details
+
+
+def use_service_by_tag(tag: str, context: "Context", services: Mapping[str, Mapping[str, Any]] | None = None) -> Any:
+    """For `before_tag`: use what `@service.NAME` or `@service.NAME.isolated` asks for; other tags do nothing.
+
+    Args:
+        tag, context: what behave gave.
+        services: arguments of `servicectx.managed` by NAME, with `service` among them unless NAME is the service:
+            `{"orders": {"service": "postgres", "setup": migrate}}`.
+
+    Raises:
+        ValueError: the tag has another ending. UnknownService, and whatever else `use_service` raises.
+    """
+    kind, _, rest = tag.partition(".")
+    if kind != PREFIX:
+        return None
+    name, _, ending = rest.partition(".")
+    if not name or ending not in ("", "isolated"):
+        raise ValueError(f"@{tag} is neither @{PREFIX}.NAME nor @{PREFIX}.NAME.isolated")
+    arguments = dict((services or {}).get(name, {}))
+    if "service" in arguments:
+        arguments["name"] = name
+    return use_service(context, arguments.pop("service", name), isolated=ending == "isolated", **arguments)
+
+
+def _defaults(context: "Context") -> dict[str, Any]:
+    userdata = context.config.userdata
+    said = {option: userdata.get(f"servicectx.{option}") for option in ("scope", "linger", "timeout")}
+    said["keep_data"] = userdata.getbool("servicectx.keep_data") or None
+    return {option: value for option, value in said.items() if value is not None}
+
+
+def _in_use(context: "Context", service: Any) -> ServiceDetails | None:
+    details = getattr(context, _attribute(service if isinstance(service, str) else service.name), None)
+    return details if isinstance(details, ServiceDetails) else None
+
+
+def _attribute(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _close(layer: ExitStack) -> None:
+    _open.discard(layer)
+    layer.close()
+
+
+def _leave(managed: Managed[Any]) -> None:
+    managed.__exit__(None, None, None)
+
+
+def _keep(managed: Managed[Any]) -> None:
+    """Hold this one until the worker ends, instead of the one before it."""
+    assert managed.details is not None
+    before = _kept.get(managed.details.name)
+    _kept[managed.details.name] = managed
+    if before is not None:
+        _leave(before)
+
+
+@atexit.register
+def _leave_all() -> None:
+    """Some runners forget the clean-ups of `before_all`."""
+    for layer in list(_open):
+        _close(layer)
+    while _kept:
+        _leave(_kept.popitem()[1])
+
+
+def _forget() -> None:
+    """What a parent entered, no child leaves."""
+    _open.clear()
+    _kept.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

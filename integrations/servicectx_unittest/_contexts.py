@@ -1,0 +1,46 @@
+"""Context managers for a run and for a module, beside those of unittest for a class and for a test."""
+
+import atexit
+import os
+import unittest
+from contextlib import AbstractContextManager, ExitStack
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_run = ExitStack()
+atexit.register(_run.close)
+os.register_at_fork(after_in_child=_run.pop_all)  # what a parent entered, no child leaves
+
+
+def enterRunContext(manager: AbstractContextManager[T]) -> T:
+    """Enter a context manager for the rest of the run, and give what it gives.
+
+    unittest says nobody when a run is over, so it is left when this process ends. The next module that asks for the
+    same service finds it running and set up, and so do the other workers of a parallel run.
+
+    Args:
+        manager: `managed(...)`, as a rule.
+
+    Raises:
+        What entering it raises. Then there is nothing to leave.
+    """
+    return _run.enter_context(manager)
+
+
+def enterModuleContext(manager: AbstractContextManager[T]) -> T:
+    """As `unittest.enterModuleContext`, for `setUpModule`; and left at the end of the process where the runner forgets.
+
+    pytest never runs the clean-ups of a unittest module; after Ctrl-C in a test, unittest does not either.
+
+    Args:
+        manager: `managed(...)` or `isolated(...)`.
+
+    Raises:
+        What entering it raises. Then there is nothing to leave.
+    """
+    module = ExitStack()
+    given = module.enter_context(manager)
+    unittest.addModuleCleanup(module.close)
+    _run.callback(module.close)  # the second time, it does nothing
+    return given
