@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from servicectx._api import isolated, managed, managed_all
+from servicectx._api import hold, isolated, managed, managed_all, service_names
 from servicectx._managed import Managed
 from servicectx.errors import (
     BinaryNotFound,
@@ -56,10 +56,12 @@ __all__ = [
     "Template",
     "UnknownService",
     "__version__",
+    "hold",
     "isolated",
     "managed",
     "managed_all",
     "register",
+    "service_names",
 ]
 
 

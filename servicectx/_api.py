@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from servicectx._all import ManagedAll
 from servicectx._ask import ask
+from servicectx._claim import Hold
 from servicectx._isolated import Isolated
 from servicectx._managed import Managed
 from servicectx.services import registry
@@ -56,7 +57,7 @@ def managed(
         name: the role it plays for you; the service's name unless given. `SERVICECTX_<NAME>_DETAILS` in the
             environment makes the block use details from outside; nothing is then started or stopped.
         scope: who shares it: "project" (default: everyone below the same project directory), "user", "private", or
-            any text that the callers agree on.
+            any text that the callers agree on. "project:DIRECTORY" is the project around that directory.
         setup: fills a fresh instance, once, before anybody else sees it: a callable that takes the details, or
             files that the service understands (.sql for Postgres).
         snapshot: keep the data after the set-up in the cache, so that the next start is a copy and the set-up is
@@ -105,3 +106,20 @@ def isolated(details: D, *, keep: bool = False) -> Isolated[D]:
         NotIsolable: on entering: this service has no namespaces, or cannot make one now; the reason is said.
     """
     return Isolated(registry.find(details.service), details, keep)
+
+
+def hold(ticket: str) -> Hold:
+    """One more lease, in this process, on an instance that another process has entered, for the length of a block.
+
+    It needs neither the arguments nor the set-up that the instance was asked for with, only the other one's `ticket`
+    (`Managed.ticket`). The last one out stops the service, as ever.
+
+    Raises:
+        ServiceDied: on entering: the instance does not run any more.
+    """
+    return Hold(ticket)
+
+
+def service_names() -> list[str]:
+    """The names that `managed()` knows in this process: built in, from other packages, and registered."""
+    return registry.names()

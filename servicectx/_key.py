@@ -17,16 +17,17 @@ Setup = Callable[..., Any] | str | os.PathLike[str] | Sequence[str | os.PathLike
 
 def scope_text(scope: str) -> str:
     """A scope as part of a key: a project by its directory, `private` by a text nobody else has."""
-    if scope == "project":
-        return f"project:{project()}"
+    kind, _, directory = scope.partition(":")
+    if kind == "project":
+        return f"project:{project(directory)}"
     if scope == "private":
         return f"private:{os.urandom(8).hex()}"
     return f"scope:{scope}"
 
 
-def project() -> Path:
-    """The directory of the project around the working directory; that directory itself when there is none."""
-    here = Path.cwd()
+def project(directory: str = "") -> Path:
+    """The directory of the project around `directory` (the working one); that directory itself when there is none."""
+    here = Path.cwd() / directory
     for place in (here, *here.parents):
         if any((place / mark).exists() for mark in PROJECT_MARKS):
             return place

@@ -128,6 +128,21 @@ class Managed(Generic[D]):
         return str(self._share.instance.directory(self._share.state.id) / "service.log")
 
     @property
+    def key(self) -> str | None:
+        """A text that is the same for all who share the instance; None when the details come from outside.
+
+        It is known before entering. Raises BinaryNotFound.
+        """
+        if _external.variable(self._ask.name) is not None:
+            return None
+        return self._ask.key(self._ask.program())
+
+    @property
+    def ticket(self) -> str | None:
+        """A text for `hold()` in another process of this user; None before entering, and for one from outside."""
+        return None if self._share is None else self._share.ticket()
+
+    @property
     def alive(self) -> bool:
         """Whether the instance answers now. For one from outside: whether it takes connections."""
         if self._share is not None:

@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from servicectx._ask import Ask
+from servicectx._claim import Claim
 from servicectx._running import launch, pids
 from servicectx._sharing import paths
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
-from servicectx._sharing.state import DIED, FAILED, READY, State, StateError
+from servicectx._sharing.state import DIED, FAILED, READY, State
 from servicectx._sharing.steps import step
 from servicectx._starting import Abandoned, start
 from servicectx.errors import ServiceCtxError, ServiceDied, StartFailed, StartTimeout, from_record
@@ -25,14 +26,10 @@ log = logging.getLogger("servicectx")
 KEEPER_TRIES = 3  # a keeper that somebody killed is no failure of the service
 PING_TIME = 5.0  # seconds for a running service to answer somebody who joins
 OBITUARY_TIME = 0.5  # seconds for the keeper of a dead server to write down how it ended
-LEAVE_TIME = 30.0
 
 
-class Share(Generic[D]):
-    """Taken when it is made, given back by `leave()`. It belongs to the process that made it."""
-
-    lease: Lease
-    state: State
+class Share(Claim, Generic[D]):
+    """A claim that is taken when it is made: by joining what is there, or by starting it."""
 
     def __init__(self, ask: Ask[Any], deadline: float, abandoned: threading.Event) -> None:
         self.ask = ask
@@ -143,35 +140,7 @@ class Share(Generic[D]):
         while self.instance.users(id) and time.monotonic() < until:
             time.sleep(0.005)
 
-    # -- leaving ---------------------------------------------------------------------------------------------------
-
-    def leave(self) -> None:
-        """Drop the lease. The last one out waits until server, keeper, data and port are gone, if nothing lingers."""
-        step("leaving")
-        id = self.state.id
-        processes = self.instance.processes(id)  # read now: they may be gone, file and all, in a moment
-        self.lease.release()
-        step("left")
-        if self.instance.users(id) or self.instance.linger(id) > 0:
-            return
-        kept = self.instance.keeps_data(id)
-        if not launch.wait_gone(self.instance, id, processes, LEAVE_TIME) and not self.instance.users(id):
-            self._clear_after_the_dead()
-        if kept:
-            log.warning("the data of %s are kept in %s", self.state.name, self.state.data_directory)
-
-    def _clear_after_the_dead(self) -> None:
-        with self.instance.locked(PING_TIME) as locked:  # keeper and guard were both killed
-            now = launch.current(self.instance) if locked else None
-            if now is not None and now.id == self.state.id and not self.instance.users(now.id):
-                launch.clear(self.instance, now)
-
     # -- looking ---------------------------------------------------------------------------------------------------
-
-    def alive(self) -> bool:
-        """Whether the instance still serves."""
-        state = self._look()
-        return state is not None and state.id == self.state.id and launch.answers(self.instance, state, 2.0)
 
     def failure(self) -> ServiceCtxError:
         """Why it does not. Its keeper may be a moment away from writing that down."""
@@ -182,12 +151,6 @@ class Share(Generic[D]):
             if ours is None or ours.phase == DIED or time.monotonic() > until:
                 return died(self.ask, ours)
             time.sleep(0.005)
-
-    def _look(self) -> State | None:
-        try:
-            return self.instance.look()
-        except StateError:
-            return None  # under the lock somebody will recover it or start anew
 
     def _drop(self, lease: Lease, id: str) -> None:
         lease.release()

@@ -23,6 +23,7 @@ WAY_DOWN = [
     "servicectx._isolated",
     "servicectx._managed",
     "servicectx._share",
+    "servicectx._claim",
     "servicectx._starting",
     "servicectx._progress",
     "servicectx._ask",

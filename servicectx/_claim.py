@@ -1,0 +1,105 @@
+"""One process's claim on an instance that is there, and the ticket that lets another process claim it too."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from types import TracebackType
+
+from servicectx._running import launch, pids
+from servicectx._sharing.instance import Instance
+from servicectx._sharing.leases import Lease
+from servicectx._sharing.state import READY, State, StateError
+from servicectx._sharing.steps import step
+from servicectx.errors import ServiceDied
+
+log = logging.getLogger("servicectx")
+
+PING_TIME = 5.0  # seconds for whoever holds the key's lock
+LEAVE_TIME = 30.0
+
+
+class Claim:
+    """A lease on an instance that is there. It belongs to the process that took it; `leave()` gives it back."""
+
+    def __init__(self, instance: Instance, state: State, lease: Lease) -> None:
+        self.instance = instance
+        self.state = state
+        self.lease = lease
+
+    def leave(self) -> None:
+        """Drop the lease. The last one out waits until server, keeper, data and port are gone, if nothing lingers."""
+        step("leaving")
+        id = self.state.id
+        processes = self.instance.processes(id)  # read now: they may be gone, file and all, in a moment
+        self.lease.release()
+        step("left")
+        if self.instance.users(id) or self.instance.linger(id) > 0:
+            return
+        kept = self.instance.keeps_data(id)
+        if not launch.wait_gone(self.instance, id, processes, LEAVE_TIME) and not self.instance.users(id):
+            self._clear_after_the_dead()
+        if kept:
+            log.warning("the data of %s are kept in %s", self.state.name, self.state.data_directory)
+
+    def _clear_after_the_dead(self) -> None:
+        with self.instance.locked(PING_TIME) as locked:  # keeper and guard were both killed
+            now = launch.current(self.instance) if locked else None
+            if now is not None and now.id == self.state.id and not self.instance.users(now.id):
+                launch.clear(self.instance, now)
+
+    def alive(self) -> bool:
+        """Whether the instance still serves."""
+        state = self._look()
+        return state is not None and state.id == self.state.id and launch.answers(self.instance, state, 2.0)
+
+    def _look(self) -> State | None:
+        try:
+            return self.instance.look()
+        except StateError:
+            return None  # under the lock somebody will recover it or start anew
+
+    def ticket(self) -> str:
+        """What `redeem` needs, as a text."""
+        return json.dumps([str(self.instance.home), self.instance.key, self.state.id])
+
+
+def redeem(ticket: str) -> Claim:
+    """One more claim on the instance that a ticket names. Raises ServiceDied when it does not run any more."""
+    home, key, id = json.loads(ticket)
+    instance = Instance(Path(home), key)
+    lease = instance.lease(id, pids.me().start)  # first claim, then look: its keeper does the reverse
+    try:
+        state = instance.look() if lease is not None else None
+    except StateError:
+        state = None
+    if lease is not None and state is not None and state.id == id and state.phase == READY:
+        return Claim(instance, state, lease)
+    if lease is not None:
+        lease.release()
+        instance.remove_empty(id)
+    raise ServiceDied(service=key.partition("-")[0], reason="what the ticket names does not run any more")
+
+
+class Hold:
+    """The context manager that `hold()` gives."""
+
+    def __init__(self, ticket: str) -> None:
+        self._ticket = ticket
+        self._claim: Claim | None = None
+        self._pid = 0
+
+    def __enter__(self) -> None:
+        """Raises ServiceDied when it does not run any more, RuntimeError when this object is entered already."""
+        if self._claim is not None:
+            raise RuntimeError("this hold() object is entered already; make another one with hold(...)")
+        self._claim = redeem(self._ticket)
+        self._pid = os.getpid()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """As leaving `managed()`. In a forked child, and the second time, nothing happens."""
+        if self._claim is not None and os.getpid() == self._pid:
+            claim, self._claim = self._claim, None
+            claim.leave()
