@@ -1,0 +1,84 @@
+"""A run of a sample project, in a copy of its own, by a framework's own command; and what it wrote down."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.detector import wait_for
+from tests.leftovers import wait_for_none
+
+LIMIT = 90.0  # seconds for a run, many times what it takes
+GONE = 2.0  # seconds after its end until nothing may be left
+
+
+class Run:
+    """Started when it is made. The command starts with a program of this Python's environment."""
+
+    def __init__(self, folder: Path, command: str, *, journal: Path | None = None, **environment: str) -> None:
+        program, *rest = command.split()
+        self.journal = journal or folder / f"journal-{os.urandom(3).hex()}"
+        self.journal.touch()
+        self.output = ""
+        self.process = subprocess.Popen(
+            [str(Path(sys.executable).with_name(program)), *rest],
+            cwd=folder,
+            env=os.environ | {"JOURNAL": str(self.journal), "PYTHONDONTWRITEBYTECODE": "1"} | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        )
+
+    def end(self, gone: float = GONE) -> "Run":
+        """Wait for its end; nothing is left so many seconds after it."""
+        try:
+            self.output, _ = self.process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            self.signal_all(signal.SIGKILL)
+            self.output, _ = self.process.communicate()
+            raise AssertionError(f"it hangs:\n{self.output}") from None
+        left = wait_for_none(Path(os.environ["SERVICECTX_HOME"]), gone)
+        assert not left, f"left behind: {left}\n{self.output}"
+        return self
+
+    def passes(self, gone: float = GONE) -> "Run":
+        self.end(gone)
+        assert self.process.returncode == 0, self.output
+        for word in ("ResourceWarning", "Exception ignored", "Traceback"):
+            assert word not in self.output, self.output
+        return self
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def signal_all(self, number: int) -> None:
+        """As a terminal does: to the whole group."""
+        os.killpg(self.process.pid, number)
+
+    def notes(self, what: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.journal.read_text().splitlines()]
+        return [line for line in lines if line["what"] == what]
+
+    def wait_for_note(self, what: str, count: int = 1) -> list[dict[str, Any]]:
+        wait_for(lambda: len(self.notes(what)) >= count or self.process.poll() is not None, LIMIT)
+        notes = self.notes(what)
+        if len(notes) < count:
+            raise AssertionError(f"it ended before {what!r}:\n{self.end().output}")
+        return notes
+
+
+def copy(project: Path, to: Path) -> Path:
+    """A copy of a sample project: a project of its own, so that no other run shares its services."""
+    shutil.copytree(project, to, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", "output"))
+    return to
+
+
+def instances(notes: list[dict[str, Any]], service: str) -> set[str]:
+    """The servers that notes tell of, by what the servers themselves say of their start."""
+    return {note["instance"] for note in notes if note["service"] == service}

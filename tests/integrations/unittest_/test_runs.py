@@ -1,0 +1,196 @@
+"""unittest test cases under every runner that runs them: one server, one set-up, nothing left, and not a word of it."""
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.integrations.runs import Run, copy, instances
+
+SAMPLE = Path(__file__).with_name("sample")
+TESTS = 8
+
+RUNNERS = {
+    "unittest": "python -W error -m unittest",
+    "unittest-parallel": "unittest-parallel -j 2",
+    "unittest-parallel, classes": "unittest-parallel -j 2 --level class",
+    "nose2": "nose2",
+    "nose2, processes": "nose2 --plugin nose2.plugins.mp -N 2",
+    "pytest": "pytest -p no:asyncio -W error",
+    "pytest, workers": "pytest -p no:asyncio -W error -n 2",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copy(SAMPLE, tmp_path / "project")
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_every_runner(project: Path, runner: str) -> None:
+    run = Run(project, RUNNERS[runner]).passes()
+    assert re.search(rf"Ran {TESTS} tests|{TESTS} passed", run.output), run.output
+    tests = run.notes("test")
+    assert len(tests) == 7
+    assert len(instances(tests + run.notes("set-up"), "postgres")) == len(run.notes("set-up")) == 1, (
+        run.journal.read_text()
+    )
+
+
+def test_a_process_for_each_module_needs_linger(project: Path) -> None:
+    run = Run(project, "unittest-parallel -j 2 --disable-process-pooling", SERVICECTX_LINGER="4").passes(gone=7)
+    assert len(instances(run.notes("test"), "postgres")) == len(run.notes("set-up")) == 1
+
+
+def test_threads_share_run_contexts(project: Path) -> None:
+    """Not module contexts: the module that is done first would run the clean-ups of all."""
+    run = Run(project, "unittest-parallel -j 2 --thread -p test_[do]*.py").passes()
+    assert len(instances(run.notes("test"), "postgres")) == len(run.notes("set-up")) == 1
+
+
+def test_a_test_class_alone_and_a_test_alone(project: Path) -> None:
+    for name in ("test_declared.TestOne", "test_declared.TestAsync.test_async"):
+        run = Run(project, f"python -W error -m unittest {name}").passes()
+        assert len(run.notes("set-up")) == 1
+
+
+def test_discovery_starts_nothing(project: Path) -> None:
+    for words in ("pytest -p no:asyncio --collect-only -q", "python -m unittest -k nothing"):
+        assert not Run(project, words).end().journal.read_text()
+
+
+@pytest.mark.parametrize("runner", ["unittest", "unittest-parallel", "pytest"])
+def test_ctrl_c_in_a_terminal(project: Path, runner: str) -> None:
+    run = Run(project, RUNNERS[runner], PAUSE="in a test")
+    run.wait_for_note("in a test")
+    run.signal_all(signal.SIGINT)
+    assert run.end().process.returncode != 0
+    assert "ResourceWarning" not in run.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("runner", ["unittest", "unittest-parallel", "pytest"])
+def test_all_of_it_is_killed(project: Path, runner: str, number: signal.Signals) -> None:
+    run = Run(project, RUNNERS[runner], PAUSE="in a test")
+    run.wait_for_note("in a test")
+    run.signal_all(number)
+    assert run.end().process.returncode != 0
+
+
+def test_first_failure_ends_the_run(project: Path) -> None:
+    code = (project / "test_other_module.py").read_text()
+    (project / "test_a_failure.py").write_text(code.replace('note("test", db)', "self.fail(pg.service)"))
+    run = Run(project, "python -m unittest -f").end()
+    assert run.process.returncode == 1
+    assert "AssertionError: postgres" in run.output
+    assert not run.notes("test")
+
+
+def test_a_set_up_that_fails_is_tried_once_and_fails_every_class(project: Path) -> None:
+    run = Run(project, "python -m unittest test_declared", FAIL="set-up").end()
+    assert run.process.returncode == 1
+    assert len(run.notes("set-up")) == 1
+    assert len(re.findall("^ERROR: setUpClass", run.output, re.MULTILINE)) == 2
+    assert len(re.findall("SetupFailed: .*LookupError: this set-up fails", run.output)) == 2
+
+
+def test_a_module_context_ends_with_its_module(project: Path) -> None:
+    code = """
+import unittest
+from journal import note
+from servicectx import managed
+from servicectx_unittest import enterModuleContext
+
+def setUpModule():
+    global redis
+    redis = enterModuleContext(managed("redis"))
+
+class Test(unittest.TestCase):
+    def test(self):
+        note("seen", redis)
+"""
+    for name in ("one_case.py", "two_case.py"):
+        (project / name).write_text(code)
+    run = Run(project, "python -W error -m unittest one_case two_case").passes()
+    assert len(instances(run.notes("seen"), "redis")) == 2
+    run = Run(project, "pytest -p no:asyncio -W error one_case.py two_case.py").passes()
+    assert len(run.notes("seen")) == 2
+
+
+def test_the_next_class_gets_a_new_server_when_one_died(project: Path) -> None:
+    (project / "dying_case.py").write_text("""
+import os
+import redis
+from journal import note
+from servicectx import managed
+from servicectx_unittest import ServiceTestCase, service
+
+class Base(ServiceTestCase):
+    redis = service(managed("redis"))
+
+class TestA(Base):
+    def test(self):
+        with redis.Redis.from_url(self.redis.url) as client:
+            os.kill(client.info("server")["process_id"], 9)
+
+class TestB(Base):
+    def test(self):
+        note("seen", self.redis)
+""")
+    run = Run(project, "python -m unittest dying_case").passes()
+    assert len(run.notes("seen")) == 1
+
+
+def test_a_forked_child_leaves_nothing(project: Path) -> None:
+    (project / "forking_case.py").write_text("""
+import os, sys, unittest
+from journal import note
+from servicectx import managed
+from servicectx_unittest import ServiceTestCase, enterModuleContext, enterRunContext, service
+
+def setUpModule():
+    global one, two
+    one, two = enterRunContext(managed("redis", name="one")), enterModuleContext(managed("redis", name="two"))
+
+class Test(ServiceTestCase):
+    three = service(managed("redis", name="three"))
+
+    def test(self):
+        child = os.fork()
+        if child == 0:
+            sys.exit(0)
+        os.waitpid(child, 0)
+        for each in (one, two, self.three):
+            note("seen", each)
+""")
+    run = Run(project, "python -m unittest forking_case").end()
+    assert len(run.notes("seen")) == 3
+
+
+def test_what_goes_wrong_is_said(project: Path) -> None:
+    (project / "wrong_case.py").write_text("""
+import sys, unittest
+from servicectx import managed
+from servicectx_unittest import ServiceTestCase, service
+
+class TestFiles(ServiceTestCase):
+    command = [sys.executable, "-m", "http.server", "--bind", "{host}", "{port}"]
+    files = service(managed("command", command=command), isolated=True)
+
+    def test(self):
+        self.files
+
+class TestForgotten(ServiceTestCase):
+    redis = service(managed("redis"))
+
+    @classmethod
+    def setUpClass(cls):
+        pass
+
+    def test(self):
+        self.redis
+""")
+    run = Run(project, "python -m unittest wrong_case").end()
+    assert "NotIsolable: command cannot be isolated" in run.output
+    assert "redis is entered by ServiceTestCase.setUpClass: call super().setUpClass()" in run.output
