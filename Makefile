@@ -38,7 +38,7 @@ test: $(DEV) ## linters, types, and all tests, with real servers
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 storm: $(DEV) ## random processes and random kills, for MINUTES=5
-	$(BIN)/python tests/storm.py --minutes $(MINUTES)
+	$(BIN)/python -m tests.storm --minutes $(MINUTES)
 
 bench: $(DEV) ## how fast it is, beside floors and peers
 	$(BIN)/python -m benchmarks
