@@ -1,0 +1,110 @@
+"""The fixtures, and the helper that makes more of them."""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from servicectx_pytest._settings import settings
+from servicectx_pytest._state import RUN, SERVICES
+
+if TYPE_CHECKING:
+    from servicectx_pytest._services import Services
+
+# The services of servicectx itself, so that their names need no import. Others are found when a test names them.
+STATIC = ("cockroach", "command", "moto", "postgres", "redis", "vault")
+
+
+class ManagedService(Protocol):
+    """What the fixture `managed_service` gives: `servicectx.managed` for the length of the run."""
+
+    def __call__(self, service: Any, /, **arguments: Any) -> Any: ...
+
+
+@pytest.fixture(scope="session")
+def _servicectx(request: pytest.FixtureRequest) -> "Iterator[Services]":
+    """The services of this process; left when its tests are done."""
+    from servicectx_pytest._services import Services
+
+    config, run = request.config, request.config.stash[RUN]
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+    services = config.stash[SERVICES] = Services(settings(config, run.id, run.address), run, worker)
+    yield services
+    del config.stash[SERVICES]
+    services.close()
+
+
+@pytest.fixture(scope="session")
+def managed_service(_servicectx: "Services") -> ManagedService:
+    """A factory: `managed_service("postgres", name="orders", setup=migrate)` gives the details of a service.
+
+    It takes what `servicectx.managed` takes. Asked twice for the same it gives the same; all is left when the run ends.
+    """
+
+    def managed_service(service: Any, /, **arguments: Any) -> Any:
+        __tracebackhide__ = True
+        return _servicectx.get(service, arguments, "managed_service")
+
+    return managed_service
+
+
+@pytest.fixture(scope="session")
+def managed_asgi_app_factory(_servicectx: "Services") -> Any:
+    """`with managed_asgi_app_factory("module:app") as app:` runs an ASGI app, for the block; gives its details.
+
+    Without an argument it is the app that the variable TEST_APP_LOCATION names, else app.main:app.
+    """
+
+    def factory(app_location: str | None = None, **arguments: Any) -> Any:
+        app = app_location or os.environ.get("TEST_APP_LOCATION") or "app.main:app"
+        return _servicectx.managed("asgi", {"app": app, **arguments})
+
+    return factory
+
+
+def service_fixture(service: Any, /, *, isolated: bool = False, **arguments: Any) -> Any:
+    """A fixture of your own, in one line of a conftest: `cache = service_fixture("redis", name="cache")`.
+
+    Args:
+        service: as for `servicectx.managed`, and so are the `arguments`: name, setup, options ...
+        isolated: a fresh namespace of the service for each test, made as by `servicectx.isolated`. Otherwise the
+            fixture has session scope and gives the details of the service itself.
+    """
+    kind = service if isinstance(service, str) else service.name
+
+    def whole(_servicectx: "Services", request: pytest.FixtureRequest) -> Any:
+        return _servicectx.get(service, arguments, str(request.fixturename))
+
+    def part(_servicectx: "Services", request: pytest.FixtureRequest) -> Iterator[Any]:
+        from servicectx import isolated
+
+        with isolated(_servicectx.get(service, arguments, str(request.fixturename))) as details:
+            yield details
+
+    whole.__doc__ = f"A running {kind}, shared by the whole run: its details."
+    part.__doc__ = f"A fresh namespace of a running {kind} for each test: its details."
+    return pytest.fixture(part) if isolated else pytest.fixture(scope="session")(whole)
+
+
+def fixtures(services: Iterable[str]) -> dict[str, Any]:
+    """`managed_...` and `isolated_...` for each of the services, by their names."""
+    made = {}
+    for service in services:
+        name = "".join(letter if letter.isalnum() else "_" for letter in service)
+        made[f"managed_{name}"] = service_fixture(service)
+        made[f"isolated_{name}"] = _isolated_fixture(service, f"managed_{name}")
+    return made
+
+
+def _isolated_fixture(service: str, whole: str) -> Any:
+    def part(_servicectx: "Services", request: pytest.FixtureRequest) -> Iterator[Any]:
+        from servicectx import isolated
+
+        details = request.getfixturevalue(whole)  # which a conftest may have replaced, to add a set-up
+        _servicectx.note_fixture(details, str(request.fixturename))
+        with isolated(details) as namespace:
+            yield namespace
+
+    part.__doc__ = f"A fresh namespace of a running {service} for each test: its details."
+    return pytest.fixture(part)

@@ -1,0 +1,61 @@
+"""The line from a worker to the first process of its run."""
+
+import contextlib
+import json
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from servicectx_pytest._run import Record
+
+
+class RunIsOver(Exception):
+    """The first process of the run is gone."""
+
+
+class Line:
+    """Speaks to a `Run`; the same words. When that is gone, all services here are left: nobody will hear of them."""
+
+    def __init__(self, address: str, when_lost: Callable[[], None]) -> None:
+        """Raises OSError when nobody listens there, as on another machine."""
+        port, token = address.split(":")
+        self._socket = socket.create_connection(("127.0.0.1", int(port)), 5.0)
+        self._socket.settimeout(None)
+        self._socket.sendall(f"{token}\n".encode())
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._when_lost = when_lost
+        self._closed = False
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def begin(self, key: str, seconds: float) -> Record | None:
+        failure: Record | None = self._ask("begin", key, seconds)
+        return failure
+
+    def end(self, key: str, use: Record | None, failure: Record | None, ticket: str | None) -> None:
+        self._ask("end", key, use, failure, ticket)
+
+    def close(self) -> None:
+        self._closed = True
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _ask(self, *words: Any) -> Any:
+        """Raises RunIsOver."""
+        with contextlib.suppress(OSError):
+            self._socket.sendall(json.dumps(words).encode() + b"\n")
+        answer = self._answers.get()
+        if not answer:
+            self._answers.put("")
+            raise RunIsOver
+        return json.loads(answer)
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError), self._socket.makefile("r", encoding="utf-8") as lines:
+            for line in lines:
+                self._answers.put(line)
+        self._answers.put("")
+        if not self._closed:
+            self._when_lost()

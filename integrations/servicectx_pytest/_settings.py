@@ -1,0 +1,64 @@
+"""The options, on the command line and as ini values, and what follows from them for every process of a run."""
+
+import os
+from typing import Any, NamedTuple
+
+import pytest
+
+
+class Settings(NamedTuple):
+    """What the fixtures ask for unless a call says otherwise. `address` is where the run's first process listens."""
+
+    scope: str
+    linger: float | None
+    keep_data: bool
+    address: str = ""
+
+    def defaults(self) -> dict[str, Any]:
+        """Arguments of `servicectx.managed`."""
+        return {"scope": self.scope, "linger": self.linger, "keep_data": self.keep_data}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("servicectx", "real services")
+    scope = "who shares the services: run (the default), project, user, or any text"
+    linger = "stay up so long after the last user, for the next run of the project; the default scope is then project"
+    keep_data = "leave the data directories, and say where they are"
+    group.addoption("--servicectx-scope", metavar="SCOPE", help=scope)
+    group.addoption("--servicectx-linger", metavar="SECONDS", help=linger)
+    group.addoption("--servicectx-keep-data", action="store_true", help=keep_data)
+    parser.addini("servicectx_scope", scope, default="")
+    parser.addini("servicectx_linger", linger, default="")
+    parser.addini("servicectx_keep_data", keep_data, type="bool", default=False)
+
+
+def settings(config: pytest.Config, run_id: str, address: str = "") -> Settings:
+    """The command line wins over ini values, those over the environment. Raises UsageError.
+
+    A worker of pytest-xdist does as its controller says.
+    """
+    told: dict[str, Any] | None = getattr(config, "workerinput", {}).get("servicectx")
+    if told is not None:
+        return Settings(**told)
+    linger = _seconds(config.getoption("--servicectx-linger") or config.getini("servicectx_linger"))
+    lingers = os.environ.get("SERVICECTX_LINGER", "0") != "0" if linger is None else linger > 0
+    scope = config.getoption("--servicectx-scope") or config.getini("servicectx_scope")
+    scope = scope or os.environ.get("SERVICECTX_SCOPE") or ("project" if lingers else "run")
+    if scope == "run":
+        scope = f"run-{run_id}"
+    elif scope == "project":  # of this run, wherever a test may have changed to when it asks
+        scope = f"project:{config.invocation_params.dir}"
+    keep_data = bool(config.getoption("--servicectx-keep-data") or config.getini("servicectx_keep_data"))
+    return Settings(scope, linger, keep_data, address)
+
+
+def _seconds(said: str) -> float | None:
+    if not said:
+        return None
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise pytest.UsageError(f"servicectx linger: {said!r} is not a number of seconds, such as 300")
+    return seconds
