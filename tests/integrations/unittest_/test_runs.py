@@ -23,8 +23,8 @@ RUNNERS = {
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return copy(SAMPLE, tmp_path / "project")
+def project(place: Path) -> Path:
+    return copy(SAMPLE, place / "project")
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
