@@ -1,9 +1,17 @@
 """Several services side by side, as one context manager."""
 
+import contextlib
+from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from servicectx._managed import Managed
+
+if TYPE_CHECKING:
+    from asyncio import Future as Pending
+    from concurrent.futures import Future
+
+    Outcome = Pending[Any] | Future[Any]
 
 
 class ManagedAll:
@@ -14,18 +22,21 @@ class ManagedAll:
         self.members = [*members, *roles.values()]
 
     def __enter__(self) -> Any:
-        from concurrent.futures import ThreadPoolExecutor
+        from concurrent.futures import ThreadPoolExecutor, wait
 
         with ThreadPoolExecutor(max(1, len(self.members))) as pool:
             entering = [pool.submit(member.__enter__) for member in self.members]
-        failures = [failure for each in entering if (failure := each.exception()) is not None]
-        if failures:
-            self._leave([member for member, each in zip(self.members, entering, strict=True) if not each.exception()])
-            for other in failures[1:]:
-                failures[0].add_note(f"and {type(other).__name__}: {other}")
-            raise failures[0]
-        details = [each.result() for each in entering]
-        return SimpleNamespace(**dict(zip(self._roles, details, strict=True))) if self._roles else tuple(details)
+            try:
+                wait(entering)
+            except BaseException:  # Ctrl-C
+                for member in self.members:
+                    member.abandon()
+                wait(entering)
+                for member in self.members:
+                    member.abandon_no_more()
+                self._leave(self._entered(entering))
+                raise
+        return self._given(entering)
 
     def __exit__(self, *_: object) -> None:
         self._leave(self.members)
@@ -34,22 +45,37 @@ class ManagedAll:
         """As `with`. A task that is cancelled while it waits leaves nothing behind."""
         import asyncio
 
-        entering = asyncio.gather(*(member.__aenter__() for member in self.members), return_exceptions=True)
+        entering = [asyncio.ensure_future(member.__aenter__()) for member in self.members]
         try:
-            outcomes = await asyncio.shield(entering)
+            await asyncio.gather(*entering, return_exceptions=True)
         except asyncio.CancelledError:
-            entering.cancel()
+            while not all(each.done() for each in entering):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait(entering)
+            await asyncio.to_thread(self._leave, self._entered(entering))
             raise
-        entered = [member for member, each in zip(self.members, outcomes, strict=True) if not _failed(each)]
-        if failures := [each for each in outcomes if _failed(each)]:
-            await asyncio.to_thread(self._leave, entered)
-            raise failures[0]
-        return SimpleNamespace(**dict(zip(self._roles, outcomes, strict=True))) if self._roles else tuple(outcomes)
+        return await asyncio.to_thread(self._given, entering)
 
     async def __aexit__(self, *_: object) -> None:
         import asyncio
 
         await asyncio.shield(asyncio.to_thread(self.__exit__))
+
+    def _given(self, entering: "Sequence[Outcome]") -> Any:
+        """What the block gets: all of the details; or the first failure, after the others were left."""
+        failures = [failure for each in entering if (failure := _failure(each)) is not None]
+        if failures:
+            for other in failures[1:]:
+                failures[0].add_note(f"and {type(other).__name__}: {other}")
+            try:
+                self._leave(self._entered(entering))
+            finally:
+                raise failures[0]
+        details = [each.result() for each in entering]
+        return SimpleNamespace(**dict(zip(self._roles, details, strict=True))) if self._roles else tuple(details)
+
+    def _entered(self, entering: "Sequence[Outcome]") -> list[Managed[Any]]:
+        return [member for member, each in zip(self.members, entering, strict=True) if _failure(each) is None]
 
     def _leave(self, members: list[Managed[Any]]) -> None:
         """All of them, side by side; no failure hides another."""
@@ -64,5 +90,9 @@ class ManagedAll:
             raise BaseExceptionGroup("leaving services failed", failures) if len(failures) > 1 else failures[0]
 
 
-def _failed(outcome: Any) -> bool:
-    return isinstance(outcome, BaseException)
+def _failure(outcome: "Outcome") -> BaseException | None:
+    if outcome.cancelled():
+        import asyncio
+
+        return asyncio.CancelledError()
+    return outcome.exception()

@@ -81,16 +81,19 @@ class Managed(Generic[D]):
     async def __aenter__(self) -> D:
         """As `with`, in a thread. A task that is cancelled while it waits leaves nothing behind."""
         import asyncio
+        import contextvars
 
-        self._abandoned.clear()
-        entering = asyncio.ensure_future(asyncio.to_thread(self._enter_or_none))
+        # A future and no task: a loop that is closing cancels all tasks, and this one's thread would go on unheard.
+        context = contextvars.copy_context()
+        entering = asyncio.get_running_loop().run_in_executor(None, context.run, self._enter_or_none)
         try:
             entered = await asyncio.shield(entering)
         except asyncio.CancelledError:
-            self._abandoned.set()
+            self.abandon()
             while not entering.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait({entering})
+            self.abandon_no_more()
             if entering.exception() is None and entering.result() is not None:
                 await asyncio.to_thread(self.__exit__)
             raise
@@ -101,6 +104,13 @@ class Managed(Generic[D]):
         import asyncio
 
         await asyncio.shield(asyncio.to_thread(self.__exit__))
+
+    def abandon(self) -> None:
+        """Make whoever is entering this object in another thread give up at the next occasion."""
+        self._abandoned.set()
+
+    def abandon_no_more(self) -> None:
+        self._abandoned.clear()
 
     def _enter_or_none(self) -> D | None:
         from servicectx._starting import Abandoned

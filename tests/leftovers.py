@@ -22,6 +22,17 @@ def processes(*places: Path) -> list[psutil.Process]:
     return found
 
 
+def command_lines(*places: Path) -> list[str]:
+    """The command lines of `processes`, of those that still live."""
+    found = []
+    for process in processes(*places):
+        try:
+            found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
 def files(home: Path) -> list[str]:
     """What lies in a home, empty directories for data left out."""
     if not home.is_dir() or home.is_symlink():

@@ -274,7 +274,7 @@ def test_its_children_end_with_it(home: Path) -> None:
         "print('up', flush=True); time.sleep(600)\n"
     )
     with managed("command", command=[sys.executable, "-c", script], ready="log:up"):
-        assert len([each for each in leftovers.processes(home) if "time.sleep(600)" in " ".join(each.cmdline())]) == 4
+        assert len([line for line in leftovers.command_lines(home) if "time.sleep(600)" in line]) == 4
     assert leftovers.wait_for_none(home, 0) == []
 
 
