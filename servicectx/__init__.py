@@ -2,37 +2,55 @@
 
 from typing import TYPE_CHECKING, Any
 
-from servicectx._api import hold, isolated, managed, managed_all, service_names
-from servicectx._managed import Managed
-from servicectx.errors import (
-    BinaryNotFound,
-    DetailsError,
-    HomeError,
-    InvalidOption,
-    NotIsolable,
-    ServiceCtxError,
-    ServiceDied,
-    SetupFailed,
-    StartFailed,
-    StartTimeout,
-    UnknownService,
-)
-from servicectx.services.base import Plan, Service, Template
-from servicectx.services.registry import register
-
 if TYPE_CHECKING:
+    from servicectx._api import hold, isolated, managed, managed_all, service_names
+    from servicectx._managed import Managed
     from servicectx.details.base import ServiceDetails
     from servicectx.details.command import CommandDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
+    from servicectx.errors import (
+        BinaryNotFound,
+        DetailsError,
+        HomeError,
+        InvalidOption,
+        NotIsolable,
+        ServiceCtxError,
+        ServiceDied,
+        SetupFailed,
+        StartFailed,
+        StartTimeout,
+        UnknownService,
+    )
+    from servicectx.services.base import Plan, Service, Template
+    from servicectx.services.registry import register
 
 __version__ = "0.1.0"
 
-_DETAILS = {
-    "ServiceDetails": "base",
-    "CommandDetails": "command",
-    "PostgresDetails": "postgres",
-    "RedisDetails": "redis",
+# Read when asked for: a keeper, which is a process of this package too, must not pay for what only callers need,
+# and callers import pydantic only while their service starts.
+_WHERE = {
+    "_api": ("hold", "isolated", "managed", "managed_all", "service_names"),
+    "_managed": ("Managed",),
+    "details.base": ("ServiceDetails",),
+    "details.command": ("CommandDetails",),
+    "details.postgres": ("PostgresDetails",),
+    "details.redis": ("RedisDetails",),
+    "errors": (
+        "BinaryNotFound",
+        "DetailsError",
+        "HomeError",
+        "InvalidOption",
+        "NotIsolable",
+        "ServiceCtxError",
+        "ServiceDied",
+        "SetupFailed",
+        "StartFailed",
+        "StartTimeout",
+        "UnknownService",
+    ),
+    "services.base": ("Plan", "Service", "Template"),
+    "services.registry": ("register",),
 }
 
 __all__ = [
@@ -66,9 +84,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The details models, read when they are asked for: they need pydantic, and a start can do without it at first."""
-    if name in _DETAILS:
-        from importlib import import_module
+    for module, names in _WHERE.items():
+        if name in names:
+            from importlib import import_module
 
-        return getattr(import_module(f"servicectx.details.{_DETAILS[name]}"), name)
+            value = globals()[name] = getattr(import_module(f"servicectx.{module}"), name)
+            return value
     raise AttributeError(f"module 'servicectx' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

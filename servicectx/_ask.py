@@ -37,6 +37,14 @@ class Ask(NamedTuple, Generic[D]):
         options = option_values(self.options)
         return _key.key(self.scope, self.name, self.service.name, options, setup, program)
 
+    def details(self, host: str, port: int, told: dict[str, Any]) -> Any:
+        """The details model, from our own plain data. These need no check, and building a model's validators takes
+        longer than a join: only who reads a details file does that."""
+        model = self.service.details_model()
+        if unknown := told.keys() - model.model_fields.keys():
+            raise TypeError(f"{type(self.service).__name__}.details() gives {sorted(unknown)}, unknown to {model}")
+        return model.model_construct(service=self.service.name, name=self.name, host=host, port=port, **told)
+
     def snapshot_name(self, plan: Plan) -> str | None:
         """Where the data after the set-up are kept: the same for the same program, options, set-up and text."""
         if self.snapshot is None:

@@ -42,7 +42,7 @@ class Share(Claim, Generic[D]):
         self._take()
 
     def details(self) -> D:
-        made: D = details(self.ask, self.state)
+        made: D = self.ask.details(self.state.host, self.state.port, self.state.details or {})
         return made
 
     # -- taking ----------------------------------------------------------------------------------------------------
@@ -170,12 +170,6 @@ class Share(Claim, Generic[D]):
         return StartTimeout(
             service=self.ask.service.name, name=self.ask.name, timeout=self.ask.timeout, waiting_for=waiting_for
         )
-
-
-def details(ask: Ask[Any], state: State) -> Any:
-    """The details that a state tells of."""
-    known = {"service": state.service, "name": state.name, "host": state.host, "port": state.port}
-    return ask.service.details_model()(**known, **(state.details or {}))
 
 
 def died(ask: Ask[Any], state: State | None) -> ServiceCtxError:

@@ -52,13 +52,13 @@ def start(
         step("spawned")
         left = max(0.0, deadline - time.monotonic())
         keeper.order(plan, name=ask.name, data_directory=str(data), timeout=ask.timeout, left=left, snapshot=snapshot)
-        model = ask.service.details_model()  # imports pydantic, while the keeper starts the server
+        ask.service.details_model()  # imports pydantic, while the keeper starts the server
         launch.sweep(instance.home, instance.key)
         with Progress(f"starting {ask.name}"):
             facts = keeper.facts(deadline, abandoned.is_set)
         told = ask.service.details(ask.options, facts, secret)
         state = state._replace(host=facts["host"], port=facts["port"], ping=plan.ping, details=told)
-        details = model(service=state.service, name=state.name, host=state.host, port=state.port, **told)
+        details = ask.details(state.host, state.port, told)
         _check(ask, details, deadline, abandoned)
         if not facts["restored"]:
             _set_up(ask, details, program)

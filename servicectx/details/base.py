@@ -19,7 +19,7 @@ class ServiceDetails(BaseModel):
     never show in `repr()`; they do in `url` and in the details file.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
     secrets: ClassVar[frozenset[str]] = frozenset({"password", "token"})
 
     service: str
