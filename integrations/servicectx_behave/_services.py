@@ -20,7 +20,12 @@ _kept: dict[str, Managed[Any]] = {}
 
 
 def use_service(
-    context: "Context", service: str | type[Service[Any]] | Service[Any], *, isolated: bool = False, **arguments: Any
+    context: "Context",
+    service: str | type[Service[Any]] | Service[Any],
+    *,
+    name: str | None = None,
+    isolated: bool = False,
+    **arguments: Any,
 ) -> Any:
     """Start or join a service, put its details on the context under its name, and give them.
 
@@ -31,6 +36,7 @@ def use_service(
     Args:
         context: behave's.
         service: as for `servicectx.managed`.
+        name: the role it plays, and the attribute; the service's name unless given.
         isolated: give a namespace of its own instead (a database, a logical database ...). Without further
             arguments it is one of the service that the context has under this name, if there is one.
         arguments: as for `servicectx.managed`. `-D servicectx.linger=300`, `servicectx.scope`, `servicectx.timeout`
@@ -42,9 +48,9 @@ def use_service(
     layer = ExitStack()
     _open.add(layer)
     context.add_cleanup(_close, layer)
-    details = None if arguments or not isolated else _in_use(context, service)
+    details = None if arguments or not isolated else _in_use(context, name or service)
     if details is None:
-        managed = servicectx.managed(service, **(_defaults(context) | arguments))
+        managed = servicectx.managed(service, name=name, **(_defaults(context) | arguments))
         details = managed.__enter__()
         in_worker = context.feature is None and multiprocessing.parent_process() is not None
         layer.callback(_keep if in_worker else _leave, managed)

@@ -17,11 +17,12 @@ GONE = 2.0  # seconds after its end until nothing may be left
 
 
 class Run:
-    """Started when it is made. The command starts with a program of this Python's environment."""
+    """Started when it is made. The command starts with a program of this Python's environment; {run} is unique."""
 
     def __init__(self, folder: Path, command: str, *, journal: Path | None = None, **environment: str) -> None:
-        program, *rest = command.split()
-        self.journal = journal or folder / f"journal-{os.urandom(3).hex()}"
+        run = os.urandom(3).hex()
+        program, *rest = command.format(run=run).split()
+        self.journal = journal or folder / f"journal-{run}"
         self.journal.touch()
         self.output = ""
         self.process = subprocess.Popen(
@@ -35,14 +36,19 @@ class Run:
             process_group=0,
         )
 
-    def end(self, gone: float = GONE) -> "Run":
-        """Wait for its end; nothing is left so many seconds after it."""
+    def wait(self) -> "Run":
+        """Wait for its end."""
         try:
-            self.output, _ = self.process.communicate(timeout=LIMIT)
+            self.output = self.output or self.process.communicate(timeout=LIMIT)[0]
         except subprocess.TimeoutExpired:
             self.signal_all(signal.SIGKILL)
             self.output, _ = self.process.communicate()
             raise AssertionError(f"it hangs:\n{self.output}") from None
+        return self
+
+    def end(self, gone: float = GONE) -> "Run":
+        """Wait for its end; nothing is left so many seconds after it."""
+        self.wait()
         left = wait_for_none(Path(os.environ["SERVICECTX_HOME"]), gone)
         assert not left, f"left behind: {left}\n{self.output}"
         return self
@@ -74,8 +80,9 @@ class Run:
 
 
 def copy(project: Path, to: Path) -> Path:
-    """A copy of a sample project: a project of its own, so that no other run shares its services."""
+    """A copy of a sample project: a project of its own, so that no other run shares its services; with a journal."""
     shutil.copytree(project, to, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", "output"))
+    shutil.copy(Path(__file__).with_name("journal.py"), to)
     return to
 
 
