@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -30,7 +31,15 @@ class Ask(NamedTuple, Generic[D]):
     options: Any
 
     def program(self) -> str:
-        return self.service.program(self.options)
+        """The server's program. A search looks at dozens of places; its answer holds while it is still there."""
+        variable = f"SERVICECTX_{self.service.name.upper()}_BIN"
+        asked = (
+            *(type(self.service), repr(option_values(self.options)), os.getcwd()),
+            *(os.environ.get(variable), os.environ.get("PATH"), tuple(sys.path)),
+        )
+        if asked not in _programs or not os.access(_programs[asked], os.X_OK):
+            _programs[asked] = self.service.program(self.options)
+        return _programs[asked]
 
     def key(self, program: str) -> str:
         setup = self._setup_text()
@@ -66,6 +75,9 @@ class Ask(NamedTuple, Generic[D]):
         if self.setup_files is not None:
             return ", ".join(str(file) for file in self.setup_files)
         return _key.called(self.setup)
+
+
+_programs: dict[tuple[Any, ...], str] = {}
 
 
 def ask(

@@ -1,5 +1,6 @@
 """A user of the library in a process of its own, that does what it is told: to be paused, stopped and killed."""
 
+import contextlib
 import json
 import os
 import signal
@@ -89,10 +90,8 @@ class Actor:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 pipe.close()
-            except BrokenPipeError:
-                pass
 
 
 def main() -> None:

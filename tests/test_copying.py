@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from servicectx._running import copying
+from servicectx._running import copying, kept
 
 
 @pytest.fixture
@@ -92,18 +92,18 @@ def test_pouring_by_hand_is_complete(size: int, tmp_path: Path) -> None:
 
 def test_what_is_kept_can_be_brought_often(tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "templates" / "one"
-    copying.keep(tree, place, secret="abc=def")
+    kept.keep(tree, place, secret="abc=def")
     for name in ("first", "second"):
-        said = copying.bring(place, tmp_path / name)
+        said = kept.bring(place, tmp_path / name)
         assert said is not None
         assert said["secret"] == "abc=def"
         assert listing(tmp_path / name) == listing(tree)
-    assert copying.is_kept(place)
+    assert kept.is_kept(place)
 
 
 def test_nothing_kept_is_nothing_brought(tmp_path: Path) -> None:
-    assert copying.bring(tmp_path / "none", tmp_path / "target") is None
-    assert not copying.is_kept(tmp_path / "none")
+    assert kept.bring(tmp_path / "none", tmp_path / "target") is None
+    assert not kept.is_kept(tmp_path / "none")
     assert not (tmp_path / "target").exists()
 
 
@@ -138,23 +138,23 @@ DAMAGES = [damage_truncate, damage_remove, damage_add, damage_note, damage_no_no
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_copy_is_not_brought_and_is_replaced(damage: object, tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "one"
-    copying.keep(tree, place)
+    kept.keep(tree, place)
     assert callable(damage)
     damage(place)
-    assert copying.bring(place, tmp_path / "target") is None
+    assert kept.bring(place, tmp_path / "target") is None
     assert not (tmp_path / "target").exists()
-    assert not copying.is_kept(place)
-    copying.keep(tree, place)
-    assert copying.is_kept(place)
-    assert copying.bring(place, tmp_path / "target") is not None
+    assert not kept.is_kept(place)
+    kept.keep(tree, place)
+    assert kept.is_kept(place)
+    assert kept.bring(place, tmp_path / "target") is not None
     assert os.listdir(place.parent) == ["one"]
 
 
 def test_a_good_copy_is_not_replaced(tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "one"
-    copying.keep(tree, place, secret="first")
-    copying.keep(tree, place, secret="second")
-    said = copying.bring(place, tmp_path / "target")
+    kept.keep(tree, place, secret="first")
+    kept.keep(tree, place, secret="second")
+    said = kept.bring(place, tmp_path / "target")
     assert said is not None
     assert said["secret"] == "first"
     assert os.listdir(place.parent) == ["one"]
@@ -163,11 +163,11 @@ def test_a_good_copy_is_not_replaced(tree: Path, tmp_path: Path) -> None:
 def test_many_may_keep_and_bring_at_once(tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "one"
     script = (
-        "import sys; from pathlib import Path; from servicectx._running import copying\n"
+        "import sys; from pathlib import Path; from servicectx._running import copying, kept\n"
         "source, place, target = map(Path, sys.argv[1:])\n"
         "for round in range(10):\n"
-        "    copying.keep(source, place)\n"
-        "    assert copying.bring(place, target.with_name(f'{target.name}{round}')) is not None\n"
+        "    kept.keep(source, place)\n"
+        "    assert kept.bring(place, target.with_name(f'{target.name}{round}')) is not None\n"
     )
     several = [
         subprocess.Popen([sys.executable, "-c", script, str(tree), str(place), str(tmp_path / f"target{n}-")])
@@ -185,23 +185,23 @@ def test_half_made_copies_of_the_dead_are_dropped(tree: Path, tmp_path: Path) ->
     cache = tmp_path / "cache"
     for maker in (dead.pid, os.getppid()):
         (cache / f".one.{maker}").mkdir(parents=True)
-    copying.keep(tree, cache / "one")
+    kept.keep(tree, cache / "one")
     assert sorted(os.listdir(cache)) == [f".one.{os.getppid()}", "one"]
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    copying.keep(tree, tmp_path / "file" / "cache" / "one")
-    assert not copying.is_kept(tmp_path / "file" / "cache" / "one")
+    kept.keep(tree, tmp_path / "file" / "cache" / "one")
+    assert not kept.is_kept(tmp_path / "file" / "cache" / "one")
 
 
 def test_a_copy_that_vanishes_meanwhile_is_not_brought(tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "one"
     for n in range(20):
-        copying.keep(tree, place)
-        thread = threading.Thread(target=copying.drop, args=[place])
+        kept.keep(tree, place)
+        thread = threading.Thread(target=kept.drop, args=[place])
         thread.start()
-        said = copying.bring(place, tmp_path / f"target{n}")
+        said = kept.bring(place, tmp_path / f"target{n}")
         thread.join()
         assert (said is None) == (not (tmp_path / f"target{n}").exists())
         assert said is None or listing(tmp_path / f"target{n}") == listing(tree)
@@ -209,12 +209,12 @@ def test_a_copy_that_vanishes_meanwhile_is_not_brought(tree: Path, tmp_path: Pat
 
 def test_a_full_disk_is_an_error_and_no_half_copy(tree: Path, tmp_path: Path) -> None:
     script = (
-        "import resource, signal, sys; from pathlib import Path; from servicectx._running import copying\n"
+        "import resource, signal, sys; from pathlib import Path; from servicectx._running import copying, kept\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
         "source, place, target = map(Path, sys.argv[1:])\n"
-        "copying.keep(source, place)\n"
-        "assert not copying.is_kept(place)\n"
+        "kept.keep(source, place)\n"
+        "assert not kept.is_kept(place)\n"
         "try:\n"
         "    copying.copy_tree(source, target)\n"
         "except OSError as error:\n"

