@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 from servicectx.errors import InvalidOption
@@ -64,19 +65,48 @@ def setup_text(setup: Setup | None, files: list[Path] | None) -> str:
 
 
 def called(function: Any) -> str:
-    """A callable's name, the same in every process that has the same code."""
+    """A callable's name, the same in every process that has the same code.
+
+    A lambda or a local function is known by its code, its defaults and what it closes over: its name says too little.
+    """
     inner = getattr(function, "func", None)
     if inner is not None:  # functools.partial
-        return f"{called(inner)}({function.args!r}, {sorted(function.keywords.items())!r})"
+        return f"{called(inner)}({_held(function.args, 3)}, {_held(function.keywords, 3)})"
     target = getattr(function, "__wrapped__", function)
     module, name = getattr(target, "__module__", ""), getattr(target, "__qualname__", type(target).__qualname__)
     if module == "__main__":
         module = os.path.abspath(getattr(sys.modules["__main__"], "__file__", None) or "")
-    code = getattr(target, "__code__", None)
-    if code is not None and "<" in name:  # a lambda or a local function: its name says too little
-        constants = [each for each in code.co_consts if isinstance(each, str | bytes | int | float | None)]
-        name += ":" + hashlib.sha256(code.co_code + repr(constants).encode()).hexdigest()[:12]
+    if "<" in name and hasattr(target, "__code__"):
+        name += f":{hashlib.sha256(_held(target, 3).encode()).hexdigest()[:12]}"
     return f"{module}:{name}"
+
+
+def _held(value: Any, depth: int) -> str:
+    """What a function holds, as text that says the same in every process: an object's address must not get in."""
+    if isinstance(value, str | bytes | int | float | complex | None):
+        return repr(value)
+    if isinstance(value, os.PathLike):
+        return repr(os.fspath(value))
+    kind = type(value).__qualname__
+    if depth == 0:
+        return kind
+    if isinstance(value, CodeType):
+        return f"{value.co_code!r}{value.co_names}{_held(value.co_consts, depth)}"
+    if isinstance(value, tuple | list):
+        return f"{kind}({', '.join(_held(each, depth - 1) for each in value)})"
+    if isinstance(value, set | frozenset):
+        return f"{kind}({', '.join(sorted(_held(each, depth - 1) for each in value))})"
+    if isinstance(value, Mapping):
+        return f"{kind}({', '.join(sorted(f'{name!r}: {_held(each, depth - 1)}' for name, each in value.items()))})"
+    if isinstance(value, CellType):
+        try:
+            return _held(value.cell_contents, depth)
+        except ValueError:  # nothing in it yet
+            return kind
+    if isinstance(value, FunctionType) and "<" in value.__qualname__:
+        parts = (value.__code__, value.__defaults__, value.__kwdefaults__, value.__closure__)
+        return f"{value.__module__}:{value.__qualname__}{_held(parts, depth)}"
+    return called(value) if callable(value) else kind
 
 
 def _plain(value: Any) -> Any:

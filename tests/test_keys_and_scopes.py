@@ -29,7 +29,8 @@ def set_up_otherwise(fake: FakeDetails) -> None:
 
 
 def same_instance(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    one, other = {"service": FakeService, **one}, {"service": FakeService, **other}
+    service = one.get("service", FakeService) if "settings" in one else FakeService
+    one, other = {"service": service, **one}, {"service": service, **other}
     with managed(one.pop("service"), **one) as first, managed(other.pop("service"), **other) as second:
         assert (first.port == second.port) == (first.password == second.password)
         return first.port == second.port
@@ -48,9 +49,9 @@ def same_instance(one: dict[str, Any], other: dict[str, Any]) -> bool:
         ({"timeout": 9.0}, {"timeout": 30.0, "keep_data": False}),
         ({"service": FakeService()}, {}),
         ({"service": "redis"}, {"service": "valkey"}),
-        ({"service": "redis", "settings": {"hz": 5, "maxclients": 9}}, {"service": "redis", "settings": {"maxclients": 9, "hz": 5}}),
+        ({"service": "redis", "settings": {"hz": 5, "maxclients": 9}}, {"settings": {"maxclients": 9, "hz": 5}}),
     ],
-)  # fmt: skip
+)
 def test_who_asks_for_the_same_gets_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert same_instance(one, other)
 
@@ -68,7 +69,7 @@ def test_who_asks_for_the_same_gets_the_same(one: dict[str, Any], other: dict[st
         ({"setup": set_up}, {"setup": set_up_otherwise}),
         ({"setup": functools.partial(set_up)}, {"setup": set_up}),
         ({"service": OtherService, "name": "fake"}, {}),
-        ({"service": "redis", "settings": {"hz": 5}}, {"service": "redis"}),
+        ({"service": "redis", "settings": {"hz": 5}}, {"settings": {}}),
     ],
 )
 def test_who_asks_for_something_else_gets_something_else(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -184,8 +185,11 @@ def outer():
     return inner
 @functools.wraps(migrate)
 def wrapped(fake): migrate(fake)
-setups = [migrate, Steps().run, Steps.static, outer(), lambda fake: fake.ask("SET a 5"), lambda fake: fake.ask("SET a 6"),
-          functools.partial(migrate), functools.partial(lambda word, fake: fake.ask("SET a " + word), "7")]
+setups = [
+    *(migrate, Steps().run, Steps.static, outer(), lambda fake: fake.ask("5"), lambda fake: fake.ask("6")),
+    *(functools.partial(migrate), functools.partial(lambda word, fake: fake.ask("SET a " + word), "7")),
+    *(functools.partial(migrate, object()), functools.partial(migrate, None, [{"a": {1, "b", None}}])),
+]
 if __name__ == "__main__":
     from servicectx._key import called
     import json
@@ -262,11 +266,22 @@ def test_local_functions_differ_by_the_names_they_use() -> None:
         assert first.port != second.port
 
 
-class Filler:
-    """A set-up with a state of its own."""
+def test_local_functions_that_hold_themselves_can_be_named() -> None:
+    def again(number: int) -> int:
+        return again(number - 1) if number else 0
 
-    def __init__(self, value: str) -> None:
-        self.value = value
+    def late() -> Any:
+        return missing
 
-    def fill(self, fake: FakeDetails) -> None:
-        fake.ask(f"SET a {self.value}")
+    assert called(again) == called(again)
+    assert called(late) == called(late)
+    missing = 1
+
+
+def test_an_object_s_address_is_in_no_name() -> None:
+    def make(value: object) -> Any:
+        return lambda fake: fake.ask(value)
+
+    assert called(make(object())) == called(make(object()))
+    assert called(make(Path("a"))) != called(make(Path("b")))
+    assert called(make(FakeDetails)) != called(make(FakeService))
