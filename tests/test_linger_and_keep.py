@@ -1,0 +1,226 @@
+"""Staying up after the last user, and leaving the data."""
+
+import logging
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from servicectx import ServiceDied, managed
+from servicectx.testing import FakeDetails, FakeService
+from tests import leftovers, servers
+from tests.detector import wait_for
+
+
+def is_up(fake: FakeDetails) -> bool:
+    return bool(servers.listeners(fake.port))
+
+
+# -- linger ------------------------------------------------------------------------------------------------------
+
+
+def test_without_linger_the_service_is_gone_at_once() -> None:
+    with managed(FakeService) as fake:
+        pass
+    assert not is_up(fake)
+
+
+def test_it_stays_for_the_next_user(home: Path) -> None:
+    with managed(FakeService, linger=30) as first:
+        first.ask("SET a 1")
+    assert is_up(first)
+    began = time.monotonic()
+    lease = managed(FakeService, linger=0.2)
+    with lease as second:
+        assert lease.joined
+        assert second == first
+        assert second.ask("GET a") == "1"
+    assert time.monotonic() - began < 20
+    assert is_up(first)
+    leftovers.end(home)
+    leave_the_dead(home)
+
+
+def leave_the_dead(home: Path) -> None:
+    """Keeper and guard were killed by the test: the next visitor clears."""
+    with managed(FakeService):
+        pass
+    assert leftovers.wait_for_none(home, 2) == []
+
+
+def test_it_ends_when_nobody_came(home: Path) -> None:
+    with managed(FakeService, linger=0.5) as fake:
+        pass
+    left = time.monotonic()
+    assert is_up(fake)
+    wait_for(lambda: not is_up(fake), 10)
+    assert time.monotonic() - left >= 0.4
+    assert leftovers.wait_for_none(home, 2) == []
+
+
+def test_each_visitor_begins_the_time_anew(home: Path) -> None:
+    with managed(FakeService, linger=1.0) as fake:
+        pass
+    until = time.monotonic() + 2.0
+    while time.monotonic() < until:
+        time.sleep(0.3)
+        with managed(FakeService) as joined:
+            assert joined == fake
+    assert is_up(fake)
+    assert leftovers.wait_for_none(home, 10) == []
+
+
+def test_the_longest_wish_counts(home: Path) -> None:
+    with managed(FakeService, linger=0.1) as fake, managed(FakeService, linger=1.5), managed(FakeService):
+        pass
+    time.sleep(0.7)
+    assert is_up(fake)
+    assert leftovers.wait_for_none(home, 10) == []
+
+
+def test_it_outlives_the_process_that_started_it(home: Path) -> None:
+    script = (
+        "from servicectx import managed\nfrom servicectx.testing import FakeService\n"
+        "with managed(FakeService, linger=1.5) as fake: print(fake.ask('SET a 1'))"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout == "1\n"
+    lease = managed(FakeService)
+    with lease as fake:
+        assert lease.joined
+        assert fake.ask("GET a") == "1"
+    assert leftovers.wait_for_none(home, 10) == []
+
+
+def test_it_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("SERVICECTX_LINGER", "0.6")
+    with managed(FakeService) as fake:
+        pass
+    assert is_up(fake)
+    assert leftovers.wait_for_none(home, 10) == []
+    with managed(FakeService, linger=0) as fake:
+        pass
+    assert not is_up(fake)
+
+
+def test_a_service_that_dies_while_it_lingers_is_cleared(home: Path) -> None:
+    with managed(FakeService, linger=60) as fake:
+        pass
+    fake.ask("EXIT 1")
+    assert leftovers.wait_for_none(home, 5) == []
+    with managed(FakeService) as fresh:
+        assert fresh.ask("GET a") == ""
+
+
+def test_a_killed_user_s_service_lingers_too(home: Path) -> None:
+    script = (
+        "import os\nfrom servicectx import managed\nfrom servicectx.testing import FakeService\n"
+        "with managed(FakeService, linger=1.5) as fake: fake.ask('SET a 1'); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    with managed(FakeService) as fake:
+        assert fake.ask("GET a") == "1"
+    assert leftovers.wait_for_none(home, 10) == []
+
+
+# -- keep_data ---------------------------------------------------------------------------------------------------
+
+
+def kept(home: Path, caplog: pytest.LogCaptureFixture, name: str) -> Path:
+    """The one directory that was kept, which a warning names. Whatever else there was is gone."""
+    assert leftovers.processes(home) == []
+    said = [record for record in caplog.records if record.name == "servicectx" and record.levelno == logging.WARNING]
+    found = re.fullmatch(f"the data of {name} are kept in (.*)", said[-1].getMessage())
+    assert found is not None
+    place = Path(found[1])
+    assert leftovers.files(home) == [str(place)]
+    return place
+
+
+def test_data_and_log_are_kept_and_named(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with managed("postgres", name="orders", keep_data=True) as postgres, psycopg.connect(postgres.url) as connection:
+        connection.execute("create table notes (text text)")
+    place = kept(home, caplog, "orders")
+    assert stat.S_IMODE(place.stat().st_mode) & 0o077 == 0
+    assert (place / "data" / "PG_VERSION").is_file()
+    assert "database system is ready" in (place / "service.log").read_text()
+    shutil.rmtree(place)
+
+
+def test_one_user_s_wish_is_enough(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with managed(FakeService), managed(FakeService, keep_data=True):
+        pass
+    place = kept(home, caplog, "fake")
+    assert (place / "fake.json").is_file()
+    shutil.rmtree(place)
+
+
+def test_kept_data_are_not_used_again(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    places = []
+    for _ in range(2):
+        caplog.clear()
+        with managed(FakeService, keep_data=True):
+            pass
+        places.append(re.findall("kept in (.*)", caplog.text)[-1])
+    assert len(set(places)) == 2
+    assert leftovers.files(home) == sorted(places)
+    for place in places:
+        shutil.rmtree(place)
+
+
+@pytest.mark.parametrize(
+    ("said", "keeps"),
+    [*((text, True) for text in ("1", "true", "yes")), *((text, False) for text in ("0", "false", "No", "off", ""))],
+)
+def test_the_wish_may_come_from_the_environment(
+    said: str, keeps: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICECTX_KEEP_DATA", said)
+    with managed(FakeService):
+        pass
+    left = leftovers.files(home)
+    assert bool(left) == keeps
+    for place in left:
+        shutil.rmtree(place)
+
+
+def test_data_of_a_service_that_died_are_kept(home: Path) -> None:
+    lease = managed(FakeService, keep_data=True)
+    with lease as fake:
+        fake.ask("EXIT 9")
+        wait_for(lambda: isinstance(lease.failure, ServiceDied) and lease.failure.exit_status == 9, 5)
+    wait_for(lambda: not leftovers.processes(home), 5)
+    (place,) = leftovers.files(home)
+    assert (Path(place) / "fake.json").is_file()
+    assert (Path(place) / "service.log").is_file()
+    shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"linger": 0.5}])
+def test_nothing_is_said_where_nothing_is_kept(
+    arguments: dict[str, Any], caplog: pytest.LogCaptureFixture, home: Path
+) -> None:
+    with managed(FakeService, **arguments):
+        pass
+    assert leftovers.wait_for_none(home, 10) == []
+    assert caplog.records == []
+
+
+def test_the_log_does_not_hold_the_password(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with managed(FakeService, keep_data=True) as fake, managed("redis", keep_data=True) as redis:
+        pass
+    for place in leftovers.files(home):
+        log = (Path(place) / "service.log").read_text()
+        assert fake.password not in log
+        assert redis.password not in log
+        shutil.rmtree(place)
+    assert fake.password not in caplog.text
+    assert redis.password not in caplog.text
