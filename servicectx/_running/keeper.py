@@ -63,6 +63,8 @@ def _guard(instance: Instance, id: str, keeper: int) -> None:
     if status == 0:
         return
     linux.end_orphans(grace=1.0)  # the kernel has sent them their parting signal already
+    if (processes := instance.processes(id)) is not None:
+        pids.send(processes.server, signal.SIGKILL)  # where no kernel does that, and nobody adopts
     how = f"its keeper (process {keeper}) was {_ended(os.waitstatus_to_exitcode(status))}"
     state = _record_death(instance, id, how)
     if state is not None and state.data_directory and not instance.keeps_data(id):

@@ -112,11 +112,22 @@ def _checked(service: str, kind: type, given: dict[str, Any]) -> Any:
 
 
 def account_for_root(*wanted: str) -> str | None:
-    """The account a server that refuses root runs as, or None when this process is not root."""
-    if os.geteuid() != 0:
-        return None
+    """The account a server that refuses root runs as, or None when this process is not root.
+
+    Raises StartFailed, with the cure, where there is no account: some platforms run containers under ids that no
+    passwd entry knows, and such servers refuse those too.
+    """
     import pwd
 
+    if os.geteuid() != 0:
+        try:
+            pwd.getpwuid(os.geteuid())
+        except KeyError:
+            uid, gid = os.geteuid(), os.getegid()
+            cure = f"add one to /etc/passwd: test:x:{uid}:{gid}::/tmp:/bin/sh"
+            reason = f"user id {uid} has no passwd entry, and the server refuses to run without; {cure}"
+            raise StartFailed(service=wanted[0] if wanted else "the service", reason=reason) from None
+        return None
     known = {entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != 0}
     for name in (*wanted, "nobody"):
         if name in known:
