@@ -1,6 +1,7 @@
 """Context managers for a run and for a module, beside those of unittest for a class and for a test."""
 
 import atexit
+import functools
 import os
 import unittest
 from contextlib import AbstractContextManager, ExitStack
@@ -9,7 +10,6 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _run = ExitStack()
-atexit.register(_run.close)
 os.register_at_fork(after_in_child=_run.pop_all)  # what a parent entered, no child leaves
 
 
@@ -25,6 +25,7 @@ def enterRunContext(manager: AbstractContextManager[T]) -> T:
     Raises:
         What entering it raises. Then there is nothing to leave.
     """
+    _leave_at_exit()
     return _run.enter_context(manager)
 
 
@@ -39,8 +40,15 @@ def enterModuleContext(manager: AbstractContextManager[T]) -> T:
     Raises:
         What entering it raises. Then there is nothing to leave.
     """
+    _leave_at_exit()
     module = ExitStack()
     given = module.enter_context(manager)
     unittest.addModuleCleanup(module.close)
     _run.callback(module.close)  # the second time, it does nothing
     return given
+
+
+@functools.cache
+def _leave_at_exit() -> None:
+    """Only now that there is something to enter: exit hooks run backwards, and whoever made it may have one, too."""
+    atexit.register(_run.close)

@@ -1,0 +1,16 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    initial = True
+    operations = [
+        migrations.CreateModel(
+            name="Product",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True)),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("price", models.DecimalField(max_digits=8, decimal_places=2)),
+                ("tags", models.JSONField(default=list)),
+            ],
+        )
+    ]

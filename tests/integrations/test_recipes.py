@@ -1,0 +1,106 @@
+"""The examples that are projects, run as their READMEs say, and in ways that their users will."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integrations.runs import Run, copy
+from tests.leftovers import wait_for_none
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PROJECTS = [path.parent for path in sorted(EXAMPLES.glob("*/README.md"))]
+
+SPAWNED = """
+import multiprocessing, os
+from django.core.management import execute_from_command_line
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+    execute_from_command_line(["manage.py", "test", "--parallel", "2"])
+"""
+
+
+def commands(project: Path) -> Iterator[str]:
+    for block in re.findall(r"```console\n(.*?)```", (project / "README.md").read_text(), re.DOTALL):
+        for line in block.splitlines():
+            yield line.removeprefix("$ ")
+
+
+def test_every_project_says_how_to_run_it() -> None:
+    assert [path.name for path in PROJECTS] == ["celery_worker", "django_shop", "fastapi_async", "sqlalchemy_alembic"]
+    assert all(list(commands(project)) for project in PROJECTS)
+
+
+@pytest.mark.parametrize(
+    ("project", "command"),
+    [(project, command) for project in PROJECTS for command in commands(project)],
+    ids=lambda value: value.name if isinstance(value, Path) else value,
+)
+def test_a_project_runs(project: Path, command: str, place: Path) -> None:
+    plugins = "" if project.name == "fastapi_async" else "-p no:asyncio"  # it warns where it is not configured
+    run = Run(copy(project, place / project.name), command, PYTHONWARNINGS="error", PYTEST_ADDOPTS=plugins).passes()
+    assert "skipped" not in run.output
+
+
+@pytest.mark.parametrize("project", ["celery_worker", "fastapi_async", "sqlalchemy_alembic"])
+def test_workers_share_what_a_recipe_starts(project: str, place: Path) -> None:
+    Run(copy(EXAMPLES / project, place / project), "python -m pytest -n 2").passes()
+
+
+def test_django_spawns_its_workers(place: Path) -> None:
+    project = copy(EXAMPLES / "django_shop", place / "shop")
+    (project / "spawned.py").write_text(SPAWNED)
+    run = Run(project, "python -W error spawned.py").passes()
+    assert "Ran 4 tests" in run.output
+
+
+@pytest.mark.parametrize("command", ["python manage.py test", "python manage.py test --parallel 2"])
+def test_two_runs_of_django_at_once(command: str, place: Path) -> None:
+    project = copy(EXAMPLES / "django_shop", place / "shop")
+    runs = [Run(project, command) for _ in range(2)]
+    for run in runs:
+        run.wait()
+    for run in runs:
+        assert "Ran 4 tests" in run.passes().output
+
+
+def test_a_worker_of_celery_does_not_outlive_a_killed_run(place: Path) -> None:
+    project = copy(EXAMPLES / "celery_worker", place / "jobs")
+    (project / "test_jobs.py").write_text("""
+import time
+from journal import note
+
+def test_it_hangs(jobs):
+    assert jobs.add.delay(2, 3).get(timeout=10) == 5
+    note("hanging")
+    time.sleep(60)
+""")
+    run = Run(project, "python -m pytest")
+    run.wait_for_note("hanging")
+    run.signal_all(signal.SIGKILL)
+    run.end(gone=7)  # the worker has 5 s to finish its jobs
+
+
+def test_a_prompt(home: Path, place: Path) -> None:
+    """Pasted into a real prompt; a second one, which is killed, finds what the first made."""
+    cells = (EXAMPLES / "repl.py").read_text()
+    said = subprocess.run(
+        [sys.executable, "-i"], input=cells, cwd=place, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "\n(1,)\n" in said.stdout, said.stderr
+    assert "\n(True,)\n" in said.stdout, said.stderr
+    assert "Error" not in said.stderr
+    killing = cells.partition("# %% the last cell")[0] + "\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    said = subprocess.run([sys.executable, "-i"], input=killing, cwd=place, capture_output=True, text=True, timeout=60)
+    assert said.returncode == -signal.SIGKILL
+    assert "\n(2,)\n" in said.stdout, said.stderr
+    left = wait_for_none(home, 4.0)
+    assert not left, left
+    assert os.listdir(place) == []
