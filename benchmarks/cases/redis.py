@@ -24,15 +24,16 @@ def alone() -> Case:
 def under_pytest() -> Case:
     return Case(
         name="redis-pytest",
-        title="cold Redis under pytest, one test that pings through redis-py",
+        title="cold Redis under pytest, one test; pytest-redis cannot do without redis-py, servicectx can",
         stages=(USABLE, GONE),
         contenders=(
-            Contender("servicectx", (*PYTEST, "{scripts}/test_redis_managed.py"), variables=OURS),
+            Contender("servicectx", (*PYTEST, "{scripts}/test_redis_details.py"), variables=OURS),
             Contender(
                 "pytest-redis",
                 (*PYTEST, "-p", "pytest_redis", "--redis-exec={redis}", "{scripts}/test_redis_peer.py"),
                 {USABLE.name: Bar(0.75)},
                 needs="pytest_redis",
             ),
+            Contender("servicectx and redis-py", (*PYTEST, "{scripts}/test_redis_client.py"), variables=OURS),
         ),
     )
