@@ -31,11 +31,12 @@ help: ## this list
 quickstart: $(USER) ## see it work: a real Postgres and a real Redis, used and gone again
 	@$(BIN)/python examples/quickstart.py
 
-test: $(DEV) ## linters, types, and all tests, with real servers
+test: $(DEV) ## linters, types, all tests with real servers, and a short storm
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m tests.storm --minutes 0.5 --users 4
 
 storm: $(DEV) ## random processes and random kills, for MINUTES=5
 	$(BIN)/python -m tests.storm --minutes $(MINUTES)

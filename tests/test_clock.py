@@ -1,0 +1,22 @@
+"""The wall clock may jump: nothing is decided by it. It is asked for people, and for the age of what lies in the cache."""
+
+import ast
+from pathlib import Path
+
+HOUSE = Path(__file__).parents[1] / "servicectx"
+
+FOR_PEOPLE = {
+    "_starting.py": "since when an instance is there",
+    "_sharing/instance.py": "since when somebody holds the lock",
+    "_sharing/leases.py": "since when somebody uses it",
+    "_running/kept.py": "what nobody has used for a month",
+}
+
+
+def test_the_wall_clock_decides_nothing() -> None:
+    asked = set()
+    for path in HOUSE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.time", "datetime.now", "time.localtime"):
+                asked.add(str(path.relative_to(HOUSE)))
+    assert {name for name in asked if not name.startswith("cli/")} == set(FOR_PEOPLE)
