@@ -10,9 +10,11 @@ from typing import Any
 
 from servicectx_pytest._run import Record
 
+PATIENCE = 60.0  # seconds for an answer that takes milliseconds
+
 
 class RunIsOver(Exception):
-    """The first process of the run is gone."""
+    """The first process of the run is gone, or does not answer."""
 
 
 class Line:
@@ -30,11 +32,11 @@ class Line:
         threading.Thread(target=self._read, daemon=True).start()
 
     def begin(self, key: str, seconds: float) -> Record | None:
-        failure: Record | None = self._ask("begin", key, seconds)
+        failure: Record | None = self._ask(seconds + PATIENCE, "begin", key, seconds)
         return failure
 
     def end(self, key: str, use: Record | None, failure: Record | None, ticket: str | None) -> None:
-        self._ask("end", key, use, failure, ticket)
+        self._ask(PATIENCE, "end", key, use, failure, ticket)
 
     def close(self) -> None:
         self._closed = True
@@ -42,13 +44,16 @@ class Line:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
-    def _ask(self, *words: Any) -> Any:
+    def _ask(self, patience: float, *words: Any) -> Any:
         """Raises RunIsOver."""
         with contextlib.suppress(OSError):
             self._socket.sendall(json.dumps(words).encode() + b"\n")
-        answer = self._answers.get()
+        try:
+            answer = self._answers.get(timeout=patience)
+        except queue.Empty:
+            answer = ""
         if not answer:
-            self._answers.put("")
+            self._answers.put("")  # for whoever asks next
             raise RunIsOver
         return json.loads(answer)
 

@@ -53,7 +53,7 @@ def _lines(uses: list[dict[str, object]]) -> Iterator[str]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     services = item.config.stash.get(SERVICES, None)
     for used in services.used if services is not None else ():
-        used.mark_log()
+        used.new_test()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -68,7 +68,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def _sections(services: "Services", fixtures: set[str]) -> Iterator[tuple[str, str]]:
     """For each service that the test can use and that wrote something meanwhile, or died."""
     for used in services.used:
-        if used.managed.details is not None and used.fixtures & fixtures and (text := _died(used) + _log(used)):
+        concerned = used.asked or used.fixtures & fixtures
+        if concerned and used.managed.details is not None and (text := _died(used) + _log(used)):
             yield f"service {used.label}", text
 
 

@@ -56,9 +56,9 @@ class Run:
             self._changed.notify_all()
 
     def _hold(self, ticket: str) -> None:
-        from servicectx import ServiceDied, hold
+        from servicectx import ServiceCtxError, hold
 
-        with contextlib.suppress(ServiceDied):
+        with contextlib.suppress(ServiceCtxError):  # it died meanwhile; whoever uses it will learn of that
             holding = hold(ticket)
             holding.__enter__()
             self._holds[ticket] = holding
@@ -77,17 +77,20 @@ class Run:
         with contextlib.suppress(OSError):  # closed
             while True:
                 caller, _ = listener.accept()
-                self._sockets.append(caller)
-                threading.Thread(target=self._talk, args=(caller, token), daemon=True).start()
+                with self._changed:
+                    if self._sockets:
+                        self._sockets.append(caller)
+                        threading.Thread(target=self._talk, args=(caller, token), daemon=True).start()
+                    else:
+                        caller.close()
 
     def _talk(self, caller: socket.socket, token: str) -> None:
         from hmac import compare_digest
 
         begun = set()
-        with contextlib.suppress(OSError, ValueError), caller.makefile("r", encoding="utf-8") as lines:
-            if not compare_digest(lines.readline().strip(), token):
-                return
-            for line in lines:
+        with contextlib.suppress(OSError, ValueError), caller, caller.makefile("r", encoding="utf-8") as lines:
+            known = compare_digest(lines.readline(100).strip(), token)
+            for line in lines if known else ():
                 word, key, *rest = json.loads(line)
                 if word == "begin":
                     begun.add(key)
@@ -97,6 +100,8 @@ class Run:
                     self.end(key, *rest)
                     answer = None
                 caller.sendall(json.dumps(answer).encode() + b"\n")
+        with self._changed, contextlib.suppress(ValueError):
+            self._sockets.remove(caller)
         for key in begun:  # it died while it was starting them
             self.end(key, None, None, None)
 

@@ -26,13 +26,16 @@ class Used:
         self.error: servicectx.ServiceCtxError | None = None
         #: The fixtures that tests get it by.
         self.fixtures: set[str] = set()
+        #: Whether the current test, or a fixture of its, has asked for it.
+        self.asked = False
         #: Where the log's part that belongs to the current test begins.
         self.log_mark = 0
 
     def log(self) -> Path | None:
         return Path(self.managed.log_path) if self.managed.log_path else None
 
-    def mark_log(self) -> None:
+    def new_test(self) -> None:
+        self.asked = False
         with contextlib.suppress(OSError):
             self.log_mark = log.stat().st_size if (log := self.log()) else 0
 
@@ -58,6 +61,7 @@ class Services:
             self.used.append(used)
             self._enter(used)
         used.fixtures.add(fixture)
+        used.asked = True
         if used.error is not None:
             raise used.error.with_traceback(None)  # what it says is for people; where the library raised it is not
         return used.managed.details
@@ -75,6 +79,7 @@ class Services:
         for used in self.used:
             if used.managed.details is details:
                 used.fixtures.add(fixture)
+                used.asked = True
 
     def _enter(self, used: Used) -> None:
         partner, told, use, failure = self._partner(), None, None, None
@@ -85,7 +90,7 @@ class Services:
             if told is not None:
                 raise _rebuilt(told)
             used.managed.__enter__()
-            used.mark_log()
+            used.new_test()
             use = self._report(used)
         except servicectx.ServiceCtxError as error:
             used.error = error

@@ -1,0 +1,213 @@
+"""Which fixtures there are: of built-in services, of others, of one's own; and what they cost whoever needs none."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import servicectx_pytest
+from servicectx_pytest._fixtures import STATIC
+
+import servicectx
+from tests.integrations.pytest_.projects import Project
+
+LEGACY = {"cockroach", "moto", "redis", "vault"}
+
+SERVICE = """
+    from servicectx.testing import FakeService
+
+    class Mine(FakeService):
+        name = "my-{0}"
+"""
+
+
+def test_built_in_services_have_their_names_without_an_import() -> None:
+    code = "from servicectx.services.registry import BUILT_IN; print(*BUILT_IN)"
+    built_in = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert set(built_in) | LEGACY == set(STATIC)
+    for service in STATIC:
+        assert hasattr(servicectx_pytest, f"managed_{service}")
+        assert hasattr(servicectx_pytest, f"isolated_{service}")
+
+
+def test_a_run_that_uses_no_service_imports_nothing(tmp_path: Path) -> None:
+    project = Project(
+        tmp_path,
+        test_nothing="""
+            import sys
+
+            def test_nothing():
+                loaded = {name.partition(".")[0] for name in sys.modules}
+                assert "servicectx_pytest" in loaded
+                assert not loaded & {"servicectx", "pydantic", "filelock", "mirakuru"}
+                assert not {"servicectx_pytest._services", "servicectx_pytest._line"} & set(sys.modules)
+        """,
+    )
+    project.run("-p", "no:platformdirs", "-n0")
+    project.run("-p", "no:platformdirs", "-n1")
+
+
+def test_services_of_others(tmp_path: Path) -> None:
+    """Registered by the first conftest, by a deeper one, by the module itself, and by a package that is installed."""
+    project = Project(
+        tmp_path,
+        mine_first=SERVICE.format("first"),
+        mine_deep=SERVICE.format("deep"),
+        mine_late=SERVICE.format("late"),
+        mine_packaged=SERVICE.format("packaged"),
+        conftest="""
+            import servicectx
+            from mine_first import Mine
+
+            servicectx.register(Mine)
+        """,
+        deep__conftest="""
+            import servicectx
+            from mine_deep import Mine
+
+            servicectx.register(Mine)
+        """,
+        deep__test_deep="""
+            import pytest
+            import servicectx
+            from mine_late import Mine
+
+            servicectx.register(Mine)
+
+            def test_names(managed_my_first, managed_my_deep, managed_my_late, managed_my_packaged):
+                for details in (managed_my_first, managed_my_deep, managed_my_late, managed_my_packaged):
+                    assert details.ask("PING").startswith("PONG")
+
+            def test_by_name(request):
+                assert request.getfixturevalue("managed_my_first").service == "my-first"
+
+            def test_cannot(request):
+                with pytest.raises(servicectx.NotIsolable, match="my-first"):
+                    request.getfixturevalue("isolated_my_first")
+        """,
+    )
+    packaged = tmp_path / "packaged-1.0.dist-info"
+    packaged.mkdir()
+    (packaged / "METADATA").write_text("Metadata-Version: 2.1\nName: packaged\nVersion: 1.0\n")
+    (packaged / "entry_points.txt").write_text("[servicectx.services]\nmy-packaged = mine_packaged:Mine\n")
+    for way in ("-n0", "-n2"):
+        run = project.run(way, PYTHONPATH=str(tmp_path))
+        assert "3 passed" in run.output
+
+
+def test_fixtures_of_ones_own(tmp_path: Path) -> None:
+    project = Project(
+        tmp_path,
+        schema="""
+            import psycopg
+
+            def migrate(pg):
+                with psycopg.connect(pg.url) as connection:
+                    connection.execute("create table orders ()")
+
+            def tables(pg):
+                with psycopg.connect(pg.url) as connection:
+                    found = connection.execute("select tablename from pg_tables where schemaname = 'public'")
+                    return [name for name, in found]
+        """,
+        conftest="""
+            import pytest
+            from schema import migrate
+            from servicectx.testing import FakeService
+            from servicectx_pytest import service_fixture
+
+            managed_postgres = service_fixture("postgres", setup=migrate)  # isolated_postgres is of this one, too
+            shop = service_fixture("postgres", setup=migrate, dbname="shop", name="shop")
+            shop_db = service_fixture("postgres", setup=migrate, dbname="shop", name="shop", isolated=True)
+            fake = service_fixture(FakeService, label="one")
+            sleeper = service_fixture("command", command=["{python}", "-m", "http.server", "{port}"])
+
+            @pytest.fixture(scope="session")
+            def by_hand(managed_service):
+                return managed_service("redis", name="by hand", settings={"maxmemory": "64mb"})
+        """,
+        test_shop="""
+            import redis
+            import unittest
+            import pytest
+            from schema import tables
+
+            def test_whole(managed_postgres, shop, fake):
+                assert tables(managed_postgres) == tables(shop) == ["orders"]
+                assert managed_postgres.port != shop.port
+                assert shop.dbname == "shop"
+                assert fake.ask("PING").startswith("PONG")
+
+            def test_part(isolated_postgres, managed_postgres, shop_db, shop):
+                assert tables(isolated_postgres) == tables(shop_db) == ["orders"]
+                assert isolated_postgres.port == managed_postgres.port
+                assert isolated_postgres.dbname != managed_postgres.dbname
+                assert shop_db.port == shop.port
+
+            def test_factory(by_hand, managed_service):
+                assert managed_service("redis", name="by hand", settings={"maxmemory": "64mb"}) is by_hand
+                with redis.Redis.from_url(by_hand.url) as client:
+                    assert client.config_get("maxmemory") == {"maxmemory": str(64 * 2**20)}
+
+            @pytest.mark.usefixtures("managed_redis")
+            class TestOld(unittest.TestCase):
+                def test_old(self):
+                    pass
+        """,
+    )
+    (tmp_path / "conftest.py").write_text((tmp_path / "conftest.py").read_text().replace("{python}", sys.executable))
+    run = project.run()
+    assert "4 passed" in run.output
+
+
+def test_the_names_that_users_of_managed_service_fixtures_know(tmp_path: Path) -> None:
+    known = servicectx.service_names()
+    project = Project(
+        tmp_path,
+        test_names="""
+            import pytest
+            from servicectx import UnknownService, service_names
+
+            @pytest.mark.parametrize("name", ["vault", "moto", "cockroach"])
+            def test_services(request, name):
+                if name not in service_names():
+                    with pytest.raises(UnknownService, match=f"no service is called '{name}'"):
+                        request.getfixturevalue(f"managed_{name}")
+
+            def test_redis(managed_redis):
+                assert managed_redis.url.startswith("redis://")
+
+            def test_app(managed_asgi_app_factory):
+                if "asgi" not in service_names():
+                    with pytest.raises(UnknownService, match="no service is called 'asgi'"):
+                        managed_asgi_app_factory("app:app")
+        """,
+    )
+    assert "redis" in known
+    assert "5 passed" in project.run().output
+
+
+@pytest.mark.parametrize("way", ["option", "conftest", "both"])
+def test_without_autoload(tmp_path: Path, way: str) -> None:
+    modules = {"test_cache": "def test_cache(managed_redis): pass"}
+    if way != "option":
+        modules["conftest"] = 'pytest_plugins = ["servicectx_pytest"]'
+    words = ["-p", "servicectx_pytest"] if way != "conftest" else []
+    environment = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if way != "both" else {}
+    assert "1 passed" in Project(tmp_path, **modules).run(*words, **environment).output
+
+
+def test_the_plugin_can_be_left_out(tmp_path: Path) -> None:
+    run = Project(tmp_path, test_cache="def test_cache(managed_redis): pass").run(
+        "-p", "no:servicectx_pytest", status=1
+    )
+    assert "fixture 'managed_redis' not found" in run.output
+
+
+def test_the_fixtures_are_listed(tmp_path: Path) -> None:
+    run = Project(tmp_path, test_cache="").run("--fixtures")
+    assert "managed_redis [session scope]" in run.output
+    assert "A running redis, shared by the whole run: its details." in run.output
+    assert "isolated_postgres" in run.output
+    assert os.environ["SERVICECTX_HOME"]

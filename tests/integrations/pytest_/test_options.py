@@ -1,0 +1,112 @@
+"""The options: who shares, how long it stays, whether data are kept."""
+
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integrations.pytest_.projects import INI, Project
+from tests.integrations.runs import instances
+from tests.leftovers import wait_for_none
+
+CACHE = {
+    "test_cache": """
+        import pytest
+        from helping import use
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_cache(managed_redis, number):
+            use(managed_redis)
+    """,
+    "test_meeting": """
+        from helping import note, use, wait_for
+
+        def test_meeting(managed_redis):
+            note("here")
+            wait_for("here", 2)
+            use(managed_redis)
+    """,
+}
+
+
+def test_runs_with_the_same_scope_share(tmp_path: Path) -> None:
+    project = Project(tmp_path, **CACHE)
+    words = ("test_meeting.py", "--servicectx-scope=ours")
+    one = project.start(*words)
+    other = project.start(*words, "-n1", JOURNAL=str(one.journal))
+    for run in (one, other):
+        run.wait()
+    for run in (one, other):
+        run.end()
+        assert run.process.returncode == 0, run.output
+    assert len(one.notes("use")) == 2
+    assert len(instances(one.notes("use"), "redis")) == 1
+
+
+@pytest.mark.parametrize("how", ["command line", "ini", "environment"])
+def test_with_linger_the_next_run_of_the_project_finds_it_warm(home: Path, tmp_path: Path, how: str) -> None:
+    project = Project(tmp_path, **CACHE)
+    words = ["test_cache.py"]
+    environment = {}
+    if how == "ini":
+        (tmp_path / "pytest.ini").write_text(f"{INI}servicectx_linger = 4\n")
+    elif how == "command line":
+        words.append("--servicectx-linger=4")
+    else:
+        environment["SERVICECTX_LINGER"] = "4"
+    first = project.start(*words, "-n2", **environment).wait()
+    second = project.start(*words, **environment).wait()
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper/test_moves.py").write_text(
+        "from helping import use\n"
+        "def test_moves(monkeypatch, request):\n"
+        "    monkeypatch.chdir('/')\n"
+        "    use(request.getfixturevalue('managed_redis'))\n"
+    )
+    third = project.start("deeper", *words[1:], **environment).wait()
+    for run in (first, second, third):
+        assert run.process.returncode == 0, run.output
+    seen = [instances(run.notes("use"), "redis") for run in (first, second, third)]
+    assert len(seen[0]) == 1
+    assert seen[0] == seen[1] == seen[2]
+    assert "redis: joined in" in second.output
+    own_way = project.start(*words, "--servicectx-scope=run", "--servicectx-linger=0", **environment).wait()
+    assert instances(own_way.notes("use"), "redis") != seen[0]
+    assert not wait_for_none(home, 10)
+
+
+@pytest.mark.parametrize("way", ["-n0", "-n2"])
+def test_kept_data_are_named_in_the_summary(home: Path, tmp_path: Path, way: str) -> None:
+    project = Project(
+        tmp_path,
+        test_orders="""
+            import psycopg
+
+            def test_orders(managed_postgres):
+                with psycopg.connect(managed_postgres.url) as connection:
+                    connection.execute("create table orders ()")
+        """,
+    )
+    run = project.start(way, "--servicectx-keep-data").wait()
+    assert run.process.returncode == 0, run.output
+    (kept,) = re.findall(r"the data of postgres are kept in (\S+)", run.output)
+    assert (Path(kept) / "service.log").exists()
+    shutil.rmtree(kept)
+    assert not wait_for_none(home, 2)
+
+
+def test_an_option_that_makes_no_sense_is_refused_at_once(tmp_path: Path) -> None:
+    project = Project(tmp_path, **CACHE)
+    run = project.run("--servicectx-linger=soon", status=4)
+    assert "servicectx linger: 'soon' is not a number of seconds, such as 300" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_the_longest_wish_ends_too(home: Path, tmp_path: Path) -> None:
+    began = time.monotonic()
+    run = Project(tmp_path, **CACHE).start("test_cache.py", "--servicectx-linger=1").wait()
+    assert run.process.returncode == 0, run.output
+    assert not wait_for_none(home, 10)
+    assert time.monotonic() - began > 1
