@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from servicectx import Managed, ServiceDied, StartFailed, managed, managed_all
+from servicectx import Managed, ServiceDied, StartFailed, StartTimeout, managed, managed_all
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers, servers
 from tests.detector import wait_for
@@ -225,6 +226,29 @@ def test_the_death_of_the_service_can_be_learnt() -> None:
         assert "last words" in str(lease.failure)
         with managed(FakeService) as fresh:
             assert fresh.ask("GET a") == ""
+
+
+# -- waiting for another one -------------------------------------------------------------------------------------
+
+
+def test_who_waits_too_long_learns_for_whom(home: Path) -> None:
+    script = """
+from servicectx import managed
+from servicectx.testing import FakeService
+with managed(FakeService, delay=3.0):
+    pass
+"""
+    with subprocess.Popen([sys.executable, "-c", script, "some", "words"]) as starter:
+        wait_for(lambda: any("fake.json" in line for line in leftovers.command_lines(home)), 20)
+        with pytest.raises(StartTimeout) as caught, managed(FakeService, delay=3.0, timeout=0.4):
+            pass
+        said = caught.value.waiting_for
+        found = re.search(r"process (\d+) \((.*)\) has held the lock for (\d+\.\d) s", said)
+        assert found is not None, said
+        assert (int(found[1]), found[2]) == (starter.pid, "-c some words")
+        assert 0.4 <= float(found[3]) < 60
+        assert "within 0.4 s" in str(caught.value)
+        assert starter.wait(30) == 0
 
 
 # -- details from outside ----------------------------------------------------------------------------------------

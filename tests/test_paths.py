@@ -125,12 +125,10 @@ def test_a_home_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 @contextmanager
 def tiny_disk(place: Path, size: int) -> Iterator[None]:
-    """A file system of `size` bytes at `place` (root); else a limit for the size of files, which stops writers too."""
+    """A file system of `size` bytes at `place`, which `fill` can fill up; for an ordinary user it has to pretend."""
     place.mkdir(mode=0o700)
     mounted = ROOT and _mount("-t", "tmpfs", "-o", f"size={size},mode=0700", "none", str(place))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if not mounted:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 1024, limits[1]))
     try:
         yield
     finally:
@@ -139,17 +137,25 @@ def tiny_disk(place: Path, size: int) -> Iterator[None]:
             subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def _mount(*arguments: str) -> bool:
-    return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode == 0
-
-
 def fill(place: Path) -> None:
+    if not os.path.ismount(place):  # then no file may grow any more, and writers hear of it likewise
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     try:
         with (place / "filler").open("wb", buffering=0) as file:
             while file.write(b"\0" * 4096):
                 pass
     except OSError:
         pass
+
+
+def make_room(place: Path) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    (place / "filler").unlink()
+
+
+def _mount(*arguments: str) -> bool:
+    return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode == 0
 
 
 def test_a_full_disk_is_named(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +177,7 @@ def test_a_disk_that_fills_up_meanwhile_takes_nothing_with_it(scratch: Path, mon
         with managed(FakeService) as fake:
             fill(place)
             assert fake.ask("SET a 1") == "1"
-        (place / "filler").unlink(missing_ok=True)
+        make_room(place)
         assert [path.name for path in place.iterdir()] == ["data"]
         with managed(FakeService) as fake:
             assert fake.ask("GET a") == ""

@@ -240,6 +240,21 @@ def test_leaving_takes_everything_at_once(home: Path) -> None:
     assert leftovers.files(home) == []
 
 
+def test_without_a_home_of_one_s_own_data_live_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SERVICECTX_HOME")
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    memory = Path("/dev/shm")
+    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
+    with managed("postgres") as postgres:
+        directory = Path(servers.owner(postgres.port).cwd())
+        assert (memory in directory.parents) == roomy
+        with managed("redis") as redis:
+            assert (memory in Path(servers.owner(redis.port).cwd()).parents) == roomy
+    assert not directory.exists()
+    assert leftovers.wait_for_none(tmp_path / "servicectx", 0) == []
+
+
 def test_data_do_not_survive() -> None:
     for _ in range(2):
         with managed("postgres") as postgres:
