@@ -1,10 +1,15 @@
 """A service for as long as the layer of the context that asked for it."""
 
 import atexit
+import contextlib
+import functools
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 import servicectx
@@ -14,8 +19,9 @@ if TYPE_CHECKING:
     from behave.runner import Context
 
 PREFIX = "service"
+PAUSE = 0.5  # seconds between two looks for a parent that may be gone
 
-_open: set[ExitStack] = set()
+_open: dict[ExitStack, None] = {}
 _kept: dict[str, Managed[Any]] = {}
 
 
@@ -31,7 +37,7 @@ def use_service(
 
     In `before_all` it is there for the run, in `before_feature` for the feature, in `before_scenario` or a step for
     the scenario; then it is left, and the attribute is gone. A worker of a parallel runner runs `before_all` again for
-    each feature or scenario, so there a service of `before_all` is kept until the worker ends.
+    each feature or scenario, so there a service of `before_all` is kept until the worker, or its parent, ends.
 
     Args:
         context: behave's.
@@ -45,8 +51,9 @@ def use_service(
     Raises:
         What `servicectx.managed` and entering it raise; NotIsolable.
     """
+    _leave_at_exit()
     layer = ExitStack()
-    _open.add(layer)
+    _open[layer] = None
     context.add_cleanup(_close, layer)
     details = None if arguments or not isolated else _in_use(context, name or service)
     if details is None:
@@ -100,7 +107,7 @@ def _attribute(name: str) -> str:
 
 
 def _close(layer: ExitStack) -> None:
-    _open.discard(layer)
+    _open.pop(layer, None)
     layer.close()
 
 
@@ -117,19 +124,40 @@ def _keep(managed: Managed[Any]) -> None:
         _leave(before)
 
 
-@atexit.register
 def _leave_all() -> None:
-    """Some runners forget the clean-ups of `before_all`."""
-    for layer in list(_open):
-        _close(layer)
-    while _kept:
-        _leave(_kept.popitem()[1])
+    """In the order of a with statement. A namespace whose server is gone already must not keep the rest open."""
+    for layer in reversed(list(_open)):
+        with contextlib.suppress(Exception):
+            _close(layer)
+    for name in list(_kept):
+        managed = _kept.pop(name, None)
+        if managed is not None:
+            _leave(managed)
+
+
+@functools.cache
+def _leave_at_exit() -> None:
+    """Some runners forget the clean-ups of `before_all`; some workers outlive their run."""
+    atexit.register(_leave_all)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_with, args=(os.getppid(), parent.sentinel), daemon=True).start()
+
+
+def _leave_with(parent: int, sentinel: int) -> None:
+    """A forked sibling may hold the other end of the sentinel, so that it stays silent; then the number tells."""
+    while os.getppid() == parent:
+        connection.wait([sentinel], PAUSE)
+    while True:  # a feature that was waiting in a queue may still run
+        _leave_all()
+        time.sleep(PAUSE)
 
 
 def _forget() -> None:
     """What a parent entered, no child leaves."""
     _open.clear()
     _kept.clear()
+    _leave_at_exit.cache_clear()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -43,4 +43,4 @@ def come_to(place):
     """Stand still at a place, if the test at the other end asked for that."""
     note(place)
     if os.environ.get("PAUSE") == place:
-        time.sleep(60)
+        time.sleep(float(os.environ.get("PAUSE_SECONDS", "60")))

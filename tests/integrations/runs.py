@@ -1,5 +1,6 @@
 """A run of a sample project, in a copy of its own, by a framework's own command; and what it wrote down."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.detector import wait_for
-from tests.leftovers import wait_for_none
+from tests.leftovers import files, processes, wait_for_none
 
 LIMIT = 90.0  # seconds for a run, many times what it takes
 GONE = 2.0  # seconds after its end until nothing may be left
@@ -34,6 +37,7 @@ class Run:
             stderr=subprocess.STDOUT,
             text=True,
             process_group=0,
+            preexec_fn=_hear_ctrl_c,
         )
 
     def wait(self) -> "Run":
@@ -77,6 +81,22 @@ class Run:
         if len(notes) < count:
             raise AssertionError(f"it ended before {what!r}:\n{self.end().output}")
         return notes
+
+
+def services_left(project: Path) -> list[str]:
+    """Processes and files of services; processes of the run itself work in the project."""
+    home = Path(os.environ["SERVICECTX_HOME"])
+    left = files(home)
+    for process in processes(home):
+        with contextlib.suppress(psutil.Error):
+            if process.cwd() != str(project):
+                left.append(" ".join(process.cmdline()))
+    return left
+
+
+def _hear_ctrl_c() -> None:
+    """A shell's background jobs ignore it, and so would all that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def copy(project: Path, to: Path) -> Path:

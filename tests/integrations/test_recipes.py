@@ -45,7 +45,8 @@ def test_every_project_says_how_to_run_it() -> None:
 )
 def test_a_project_runs(project: Path, command: str, place: Path) -> None:
     plugins = "" if project.name == "fastapi_async" else "-p no:asyncio"  # it warns where it is not configured
-    run = Run(copy(project, place / project.name), command, PYTHONWARNINGS="error", PYTEST_ADDOPTS=plugins).passes()
+    warnings = "" if project.name == "celery_worker" else "error"  # it warns root
+    run = Run(copy(project, place / project.name), command, PYTHONWARNINGS=warnings, PYTEST_ADDOPTS=plugins).passes()
     assert "skipped" not in run.output
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integrations.runs import Run, copy, instances
+from tests.detector import wait_for
+from tests.integrations.runs import GONE, Run, copy, instances, services_left
 
 SAMPLE = Path(__file__).with_name("sample")
 SCENARIOS = 10
@@ -81,6 +82,23 @@ def test_all_of_it_is_killed(project: Path, runner: str, number: signal.Signals)
     run.wait_for_note("in a step", 1 if runner == "behave" else 2)
     run.signal_all(number)
     assert run.end().process.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("runner", "number"),
+    [("behavex, features", signal.SIGTERM), ("behavex, features", signal.SIGKILL), ("behave-pool", signal.SIGKILL)],
+)
+def test_the_first_process_is_killed_and_its_workers_live_on(
+    project: Path, runner: str, number: signal.Signals
+) -> None:
+    run = Run(project, RUNNERS[runner], PAUSE="in a step")
+    run.wait_for_note("in a step", 2)
+    assert services_left(project)
+    run.signal(number)
+    run.process.wait(10)
+    wait_for(lambda: not services_left(project), GONE, lambda: str(services_left(project)))
+    run.signal_all(signal.SIGKILL)
+    run.end()
 
 
 @pytest.mark.parametrize("runner", ["behave", "behavex, features", "behave-pool"])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integrations.runs import Run, copy, instances
+from tests.detector import wait_for
+from tests.integrations.runs import GONE, Run, copy, instances, services_left
 
 SAMPLE = Path(__file__).with_name("sample")
 TESTS = 8
@@ -76,6 +77,27 @@ def test_all_of_it_is_killed(project: Path, runner: str, number: signal.Signals)
     run.wait_for_note("in a test")
     run.signal_all(number)
     assert run.end().process.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("runner", "number"),
+    [
+        ("unittest-parallel", signal.SIGTERM),
+        ("unittest-parallel", signal.SIGKILL),
+        ("nose2, processes", signal.SIGKILL),
+    ],
+)
+def test_the_first_process_is_killed_and_its_workers_live_on(
+    project: Path, runner: str, number: signal.Signals
+) -> None:
+    run = Run(project, RUNNERS[runner], PAUSE="in a test")
+    run.wait_for_note("in a test", 1)
+    assert services_left(project)
+    run.signal(number)
+    run.process.wait(10)
+    wait_for(lambda: not services_left(project), GONE, lambda: str(services_left(project)))
+    run.signal_all(signal.SIGKILL)
+    run.end()
 
 
 def test_first_failure_ends_the_run(project: Path) -> None:
