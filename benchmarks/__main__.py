@@ -1,4 +1,7 @@
-"""`python -m benchmarks [CASE ...] [--rounds N] [--json FILE]`: measure, print, compare with the bars."""
+"""Measure servicectx beside a bare server and beside its peers, in turn, and compare with the bars.
+
+The first run makes an environment with the peers in .venv/bench; every run copies this checkout's servicectx into it.
+"""
 
 import argparse
 import json
