@@ -9,7 +9,7 @@ import pytest
 
 from tests.integrations.pytest_.projects import INI, Project
 from tests.integrations.runs import instances
-from tests.leftovers import wait_for_none
+from tests.leftovers import end, wait_for_none
 
 CACHE = {
     "test_cache": """
@@ -51,11 +51,11 @@ def test_with_linger_the_next_run_of_the_project_finds_it_warm(home: Path, tmp_p
     words = ["test_cache.py"]
     environment = {}
     if how == "ini":
-        (tmp_path / "pytest.ini").write_text(f"{INI}servicectx_linger = 4\n")
+        (tmp_path / "pytest.ini").write_text(f"{INI}servicectx_linger = 60\n")
     elif how == "command line":
-        words.append("--servicectx-linger=4")
+        words.append("--servicectx-linger=60")
     else:
-        environment["SERVICECTX_LINGER"] = "4"
+        environment["SERVICECTX_LINGER"] = "60"
     first = project.start(*words, "-n2", **environment).wait()
     second = project.start(*words, **environment).wait()
     (tmp_path / "deeper").mkdir()
@@ -74,7 +74,9 @@ def test_with_linger_the_next_run_of_the_project_finds_it_warm(home: Path, tmp_p
     assert "redis: joined in" in second.output
     own_way = project.start(*words, "--servicectx-scope=run", "--servicectx-linger=0", **environment).wait()
     assert instances(own_way.notes("use"), "redis") != seen[0]
-    assert not wait_for_none(home, 10)
+    end(home)  # rather than wait; the next test looks at that
+    shutil.rmtree(home)
+    home.mkdir()
 
 
 @pytest.mark.parametrize("way", ["-n0", "-n2"])
@@ -104,7 +106,7 @@ def test_an_option_that_makes_no_sense_is_refused_at_once(tmp_path: Path) -> Non
     assert "Traceback" not in run.output
 
 
-def test_the_longest_wish_ends_too(home: Path, tmp_path: Path) -> None:
+def test_lingering_ends_by_itself(home: Path, tmp_path: Path) -> None:
     began = time.monotonic()
     run = Project(tmp_path, **CACHE).start("test_cache.py", "--servicectx-linger=1").wait()
     assert run.process.returncode == 0, run.output

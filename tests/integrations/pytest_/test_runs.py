@@ -78,7 +78,7 @@ def test_one_server_of_each_kind_set_up_once(tmp_path: Path, way: str) -> None:
     assert len(uses) == 14
     assert len(instances(uses, "postgres")) == len(instances(uses, "redis")) == 1
     assert len(run.notes("set-up")) == 1
-    assert "redis: started in 0." in run.output
+    assert "redis: started in " in run.output
     assert "postgres 'orders': started in " in run.output
 
 
