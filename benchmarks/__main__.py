@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 from pathlib import Path
 
@@ -17,13 +18,16 @@ from benchmarks.cases import CASES
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=_cases())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("case", nargs="*", choices=[*CASES, []], help="which cases (default: all)")
+    parser.add_argument("case", nargs="*", metavar="CASE", help="which cases (default: all)")
     parser.add_argument("--rounds", type=int, default=11, metavar="N", help="rounds of each case (default 11)")
     parser.add_argument(
         "--patience", type=float, default=3.0, metavar="S", help="wait so long for a quiet moment (default 3; 0: never)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there too")
     asked = parser.parse_args()
+    if unknown := set(asked.case) - set(CASES):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that directories are removed
     place = environment.make()
     print(f"Python {platform.python_version()} here, {os.cpu_count()} cores; servers: {place.servers()}")
     found: list[report.Row] = []

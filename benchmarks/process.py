@@ -38,9 +38,12 @@ def run(command: list[str], variables: dict[str, str], work: Path, account: Acco
         )
         watch = threading.Timer(PATIENCE, process.kill)
         watch.start()
-        status = process.wait()  # without a timeout: with one, it polls, and that would be what is measured
-        ended = time.monotonic()
-        watch.cancel()
+        try:
+            status = process.wait()  # without a timeout: with one, it polls, and that would be what is measured
+            ended = time.monotonic()
+        finally:
+            watch.cancel()
+            process.kill()  # nothing happens to one that was waited for
     said = output.read_text(errors="replace")
     if status != 0:
         raise Failed(f"{' '.join(command)[:200]} ended with status {status}:\n{said[-2000:]}")
