@@ -94,7 +94,9 @@ def assert_printed(printed: str, shown: str, block: Block) -> None:
 def write_files(page: Path, folder: Path) -> None:
     for block in blocks(page):
         if block.title:
-            (folder / block.title).write_text(block.text)
+            path = folder / block.title
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
 
 
 def with_python(page: Path) -> bool:
@@ -102,7 +104,7 @@ def with_python(page: Path) -> bool:
 
 
 def test_every_block_is_looked_at() -> None:
-    kinds = {"python", "console", "text", "json", "ini", "toml", "sql", ""}  # "": pictures
+    kinds = {"python", "console", "text", "json", "ini", "toml", "sql", "gherkin", ""}  # "": pictures
     assert not [str(block) for block in BLOCKS if block.language not in kinds]
     assert sum(block.language == "python" for block in BLOCKS) > 30
     for page in PAGES:
