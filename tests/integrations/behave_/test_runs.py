@@ -1,5 +1,6 @@
 """Features under behave and its parallel runners: services come and go with their layer, and nothing is left."""
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -108,7 +109,8 @@ def test_a_hook_that_fails_leaves_nothing(project: Path, runner: str) -> None:
     assert len(instances(run.notes("before_all"), "postgres")) == 1
 
 
-def test_stop_at_the_first_failure(project: Path) -> None:
+@pytest.mark.parametrize("command", ["behave --stop", "behavex --stop", "behave-pool --stop --parallel 2"])
+def test_stop_at_the_first_failure(project: Path, command: str) -> None:
     (project / "features/a_failure.feature").write_text("""
 @service.redis
 Feature: It fails
@@ -120,9 +122,20 @@ Feature: It fails
   Scenario: it is not run
     Then something fails
 """)
-    run = Run(project, "behave --stop").end()
+    run = Run(project, command).end()
     assert run.process.returncode == 1
-    assert len(run.notes("after_scenario")) == 1
+    assert len(run.notes("after_scenario")) < SCENARIOS + 2
+
+
+@pytest.mark.parametrize("runner", ["behavex, features", "behave-pool"])
+def test_a_worker_is_killed(project: Path, runner: str) -> None:
+    run = Run(project, RUNNERS[runner], PAUSE="in a step", PAUSE_SECONDS="1")
+    os.kill(run.wait_for_note("in a step")[0]["pid"], signal.SIGKILL)
+    if runner == "behave-pool":  # it waits for ever
+        run.wait_for_note("after_scenario", 3)
+        assert run.process.poll() is None
+        run.signal_all(signal.SIGINT)
+    assert run.end().process.returncode != 0
 
 
 def test_tags_that_cannot_be_served_fail_only_their_scenario(project: Path) -> None:

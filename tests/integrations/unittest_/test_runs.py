@@ -1,5 +1,6 @@
 """unittest test cases under every runner that runs them: one server, one set-up, nothing left, and not a word of it."""
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -100,13 +101,34 @@ def test_the_first_process_is_killed_and_its_workers_live_on(
     run.end()
 
 
-def test_first_failure_ends_the_run(project: Path) -> None:
+@pytest.mark.parametrize("runner", ["unittest-parallel", "nose2, processes"])
+def test_a_worker_is_killed_and_the_run_waits_for_it(project: Path, runner: str) -> None:
+    """For ever, both of them; so somebody ends it."""
+    run = Run(project, RUNNERS[runner], PAUSE="in a test")
+    os.kill(run.wait_for_note("in a test")[0]["pid"], signal.SIGKILL)
+    run.wait_for_note("test", 5)
+    assert run.process.poll() is None
+    run.signal_all(signal.SIGINT)
+    run.end()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python -m unittest -f",
+        "unittest-parallel -j 2 -f",
+        "nose2 -F",
+        "pytest -p no:asyncio -x",
+        "pytest -p no:asyncio -x -n 2",
+    ],
+)
+def test_first_failure_ends_the_run(project: Path, command: str) -> None:
     code = (project / "test_other_module.py").read_text()
     (project / "test_a_failure.py").write_text(code.replace('note("test", db)', "self.fail(pg.service)"))
-    run = Run(project, "python -m unittest -f").end()
-    assert run.process.returncode == 1
+    run = Run(project, command).end()
+    assert run.process.returncode != 0
     assert "AssertionError: postgres" in run.output
-    assert not run.notes("test")
+    assert len(run.notes("test")) < 7
 
 
 def test_a_set_up_that_fails_is_tried_once_and_fails_every_class(project: Path) -> None:
