@@ -26,7 +26,7 @@ def pytest_report_header() -> list[str]:
     return [f"services from outside: {', '.join(found)}"] if found else []
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:
     run = config.stash[RUN]
     if (run.uses or run.notes) and terminalreporter.verbosity >= 0:
         terminalreporter.section("services")
