@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from servicectx.details.redis import RedisDetails
     from servicectx.errors import (
         BinaryNotFound,
+        ConfigError,
         DetailsError,
         HomeError,
         InvalidOption,
@@ -38,6 +39,7 @@ _WHERE = {
     "details.redis": ("RedisDetails",),
     "errors": (
         "BinaryNotFound",
+        "ConfigError",
         "DetailsError",
         "HomeError",
         "InvalidOption",
@@ -56,6 +58,7 @@ _WHERE = {
 __all__ = [
     "BinaryNotFound",
     "CommandDetails",
+    "ConfigError",
     "DetailsError",
     "HomeError",
     "InvalidOption",

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from servicectx import _config
 from servicectx._all import ManagedAll
 from servicectx._ask import ask
 from servicectx._claim import Hold
@@ -53,7 +54,8 @@ def managed(
     stops it, and nothing is left. Nothing happens before the block is entered.
 
     Args:
-        service: a registered name ("postgres", "redis", "command" ...), or a `Service` class or instance.
+        service: a registered name ("postgres", "redis", "command" ...), a name from the project's `[tool.servicectx]`
+            (whose values then stand for what is not given here), or a `Service` class or instance.
         name: the role it plays for you; the service's name unless given. `SERVICECTX_<NAME>_DETAILS` in the
             environment makes the block use details from outside; nothing is then started or stopped.
         scope: who shares it: "project" (default: everyone below the same project directory), "user", "private", or
@@ -68,7 +70,7 @@ def managed(
         options: the service's own.
 
     Raises:
-        UnknownService, InvalidOption: at once. What entering the block raises, `Managed.__enter__` lists.
+        UnknownService, InvalidOption, ConfigError: at once. What entering the block raises, `Managed.__enter__` lists.
     """
     return Managed(ask(service, name, scope, setup, snapshot, linger, keep_data, timeout, options))
 
@@ -105,7 +107,7 @@ def isolated(details: D, *, keep: bool = False) -> Isolated[D]:
     Raises:
         NotIsolable: on entering: this service has no namespaces, or cannot make one now; the reason is said.
     """
-    return Isolated(registry.find(details.service), details, keep)
+    return Isolated(registry.find_again(details.service), details, keep)
 
 
 def hold(ticket: str) -> Hold:
@@ -121,5 +123,5 @@ def hold(ticket: str) -> Hold:
 
 
 def service_names() -> list[str]:
-    """The names that `managed()` knows in this process: built in, from other packages, and registered."""
-    return registry.names()
+    """The names that `managed()` knows here: built in, from other packages, registered, and given by the project."""
+    return sorted({*registry.names(), *_config.names()})

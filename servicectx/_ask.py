@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from servicectx import _key
-from servicectx.errors import InvalidOption
+from servicectx import _config, _key
+from servicectx.errors import InvalidOption, UnknownService
 from servicectx.services import registry
 from servicectx.services.base import Plan, Service, option_names, option_values
 
@@ -91,21 +91,33 @@ def ask(
     timeout: float | None,
     options: dict[str, Any],
 ) -> Ask[Any]:
-    found = registry.find(service)
-    called = name or (service if isinstance(service, str) and service == found.name else found.name)
-    files = _setup_files(found, setup)
-    return Ask(
-        service=found,
-        name=called,
-        scope=scope or os.environ.get("SERVICECTX_SCOPE") or "project",
-        setup=setup,
-        setup_files=files,
-        snapshot=_snapshot(found, snapshot, setup, files),
-        linger=_seconds(found, "linger", linger, "SERVICECTX_LINGER", 0.0),
-        keep_data=keep_data or _flag("SERVICECTX_KEEP_DATA"),
-        timeout=_seconds(found, "timeout", timeout, "SERVICECTX_TIMEOUT", TIMEOUT),
-        options=found.options(options),
-    )
+    entry = _config.find(service, scope) if isinstance(service, str) else None
+    said: dict[str, Any] = {} if entry is None else entry.arguments
+    given = {"setup": setup, "snapshot": snapshot, "linger": linger, "timeout": timeout}
+    with _config.blaming(entry, options | {argument: value for argument, value in given.items() if value is not None}):
+        found = _find(service) if entry is None else registry.find(entry.service)
+        called = name or (service if entry is not None or service == found.name else found.name)
+        setup = said.get("setup") if setup is None else setup
+        files = _setup_files(found, setup)
+        return Ask(
+            service=found,
+            name=called,
+            scope=scope or os.environ.get("SERVICECTX_SCOPE") or said.get("scope") or "project",
+            setup=setup,
+            setup_files=files,
+            snapshot=_snapshot(found, said.get("snapshot") if snapshot is None else snapshot, setup, files),
+            linger=_seconds(found, "linger", linger, "SERVICECTX_LINGER", said.get("linger", 0.0)),
+            keep_data=keep_data or _flag("SERVICECTX_KEEP_DATA", said.get("keep_data", False)),
+            timeout=_seconds(found, "timeout", timeout, "SERVICECTX_TIMEOUT", said.get("timeout", TIMEOUT)),
+            options=found.options(options if entry is None else entry.options | options),
+        )
+
+
+def _find(service: Any) -> Service[Any]:
+    try:
+        return registry.find(service)
+    except UnknownService as error:
+        raise UnknownService(service=error.service, known=sorted({*error.known, *_config.names()})) from None
 
 
 def _setup_files(service: Service[Any], setup: _key.Setup | None) -> list[Path] | None:
@@ -143,5 +155,6 @@ def _seconds(service: Service[Any], option: str, given: float | None, variable: 
     return seconds
 
 
-def _flag(variable: str) -> bool:
-    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no", "off")
+def _flag(variable: str, default: bool) -> bool:
+    said = os.environ.get(variable, "").lower()
+    return said not in ("0", "false", "no", "off") if said else default

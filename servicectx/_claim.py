@@ -61,7 +61,11 @@ class Claim:
 
     def ticket(self) -> str:
         """What `redeem` needs, as a text."""
-        return json.dumps([str(self.instance.home), self.instance.key, self.state.id])
+        return self.ticket_for(self.instance, self.state)
+
+    @staticmethod
+    def ticket_for(instance: Instance, state: State) -> str:
+        return json.dumps([str(instance.home), instance.key, state.id])
 
 
 def redeem(ticket: str) -> Claim:

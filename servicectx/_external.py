@@ -25,8 +25,11 @@ LEGACY = {
 
 def variable(name: str) -> str | None:
     """The variable that is set for this name, or None."""
-    own = "SERVICECTX_" + "".join(letter if letter.isalnum() else "_" for letter in name.upper()) + "_DETAILS"
-    return next((each for each in (own, LEGACY.get(name)) if each and each in os.environ), None)
+    return next((each for each in (own_variable(name), LEGACY.get(name)) if each and each in os.environ), None)
+
+
+def own_variable(name: str) -> str:
+    return "SERVICECTX_" + "".join(letter if letter.isalnum() else "_" for letter in name.upper()) + "_DETAILS"
 
 
 def read(source: str, service: Service[D], name: str) -> D:

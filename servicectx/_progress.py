@@ -6,6 +6,8 @@ import time
 
 PATIENCE = 1.0
 
+silent = False  # set by a program that shows the same in its own way
+
 
 class Progress:
     """Says what goes on once it has lasted `PATIENCE` seconds, and how long it took."""
@@ -16,7 +18,7 @@ class Progress:
         self._timer: threading.Timer | None = None
 
     def __enter__(self) -> None:
-        if sys.stderr is not None and sys.stderr.isatty():
+        if not silent and sys.stderr is not None and sys.stderr.isatty():
             self._timer = threading.Timer(PATIENCE, self._say, [f"servicectx: {self.what} ..."])
             self._timer.daemon = True
             self._timer.start()

@@ -13,7 +13,7 @@ from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import DIED, FAILED, READY, State
 from servicectx._sharing.steps import step
-from servicectx._starting import Abandoned, start
+from servicectx._starting import Abandoned, Starting
 from servicectx.errors import ServiceCtxError, ServiceDied, StartFailed, StartTimeout, from_record
 
 if TYPE_CHECKING:
@@ -51,19 +51,21 @@ class Share(Claim, Generic[D]):
         step("before-lock")
         lost, pause = 0, 0.001
         while not self._join():
-            with self.instance.locked() as locked:
-                if locked and not self._can_be_joined():
-                    step("holding-lock")
-                    self.joined = False
-                    try:
-                        self.state, self.lease = start(
-                            self.ask, self.instance, self.program, self.deadline, self.abandoned
-                        )
+            starting = Starting(self.ask, self.instance, self.program, self.deadline, self.abandoned)
+            try:
+                with self.instance.locked() as locked:
+                    if locked and not self._can_be_joined():
+                        step("holding-lock")
+                        self.joined = False
+                        self.state, self.lease = starting.run()
                         return
-                    except launch.KeeperLost:
-                        lost += 1
-                        if lost == KEEPER_TRIES:
-                            raise self._failed(f"its keeper was killed {lost} times") from None
+            except launch.KeeperLost:
+                lost += 1
+                if lost == KEEPER_TRIES:
+                    raise self._failed(f"its keeper was killed {lost} times") from None
+            except ServiceCtxError:
+                starting.see_it_gone()
+                raise
             self._pause(pause)
             pause = min(pause * 1.5, 0.02)
 

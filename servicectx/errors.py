@@ -197,6 +197,18 @@ class DetailsError(ServiceCtxError):
         return f"{': '.join(str(part) for part in where if part)}: {self.problem}"
 
 
+class ConfigError(ServiceCtxError):
+    """What pyproject.toml or setup.cfg says of a service cannot be used. Attributes: `path`, `key`, `problem`."""
+
+    fields = ("path", "key", "problem")
+    path: str
+    key: str | None
+    problem: str
+
+    def message(self) -> str:
+        return f"{self.path}: {f'{self.key}: ' if self.key else ''}{self.problem}"
+
+
 class NotIsolable(ServiceCtxError):
     """No fresh namespace can be had. Attributes: `service`, `reason`."""
 

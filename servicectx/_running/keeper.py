@@ -15,7 +15,7 @@ from typing import Any
 
 from servicectx._running import linux, pids, plan
 from servicectx._running.starter import Starter, StarterGone
-from servicectx._sharing import leases
+from servicectx._sharing import handouts, leases
 from servicectx._sharing.instance import Instance, remove_tree
 from servicectx._sharing.state import DIED, READY, STOPPING, Process, Processes, State, StateError
 from servicectx._sharing.steps import step
@@ -260,6 +260,7 @@ class Keeper:
     def clear_server(self) -> None:
         """End the server and remove its data, or leave its log beside them where a user wished to keep them."""
         self.start.end()
+        handouts.take_back(self.instance.directory(self.id))
         if not self.instance.keeps_data(self.id):
             remove_tree(self.data_directory)
         elif self.start.log.exists():

@@ -163,7 +163,7 @@ def wait_gone(instance: Instance, id: str, processes: Processes | None, seconds:
 
 def clear(instance: Instance, state: State) -> None:
     """End and remove an instance that is of no use any more. The caller holds the key's lock."""
-    processes = instance.processes(state.id)
+    processes, kept = instance.processes(state.id), instance.keeps_data(state.id)
     if processes is not None:
         pids.send(processes.keeper, signal.SIGTERM)
         if not pids.wait_gone(processes.keeper, GRACE):
@@ -171,7 +171,8 @@ def clear(instance: Instance, state: State) -> None:
         if not pids.wait_gone(processes.server, GRACE):
             pids.send(processes.server, signal.SIGKILL)
             pids.wait_gone(processes.server, GRACE)
-    instance.remove(state)
+        pids.wait_gone(processes.guard, 0.2)  # it goes with its keeper, unless that was killed and it wants the lock
+    instance.remove(state, keep_data=kept)
 
 
 def sweep(home: Path, but: str) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from servicectx._sharing import leases
+from servicectx._sharing import handouts, leases
 from servicectx._sharing.state import (
     Processes,
     State,
@@ -184,11 +184,13 @@ class Instance:
                 remove_tree(path)
         return None
 
-    def remove(self, state: State) -> None:
-        """Remove the instance and its record. Its processes must be gone."""
+    def remove(self, state: State, keep_data: bool = False) -> None:
+        """Remove the instance and its record. Its processes must be gone. Data that a user wished to keep stay, too
+        when the wish went with the directory: then `keep_data` tells."""
         self.forget()
+        handouts.take_back(self.directory(state.id))
         ours = state.data_directory and Path(state.data_directory).name == self.directory(state.id).name
-        if ours and not self.keeps_data(state.id):
+        if ours and not keep_data and not self.keeps_data(state.id):
             remove_tree(Path(state.data_directory or ""))
         remove_tree(self.directory(state.id))
 

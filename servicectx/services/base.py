@@ -4,15 +4,24 @@ import importlib
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from servicectx._running.plan import Plan, Template
 from servicectx.errors import InvalidOption, NotIsolable, StartFailed
+from servicectx.services.binaries import Search
 
 if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails
 
 D = TypeVar("D", bound="ServiceDetails")
+
+
+class Client(NamedTuple):
+    """A program that talks to one instance: where to look for it, its arguments, its variables."""
+
+    search: Search
+    arguments: list[str]
+    environment: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +74,10 @@ class Service(Generic[D]):
 
     def close_namespace(self, namespace: D) -> None:
         """Remove what `open_namespace` made, also while somebody still uses it."""
+
+    def client(self, details: D) -> Client | None:
+        """The service's own shell, for people: what to look for and what to hand it. Secrets go into `environment`."""
+        return None
 
     # -- used by the core ------------------------------------------------------------------------------------------
 
@@ -146,6 +159,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 __all__ = [
+    "Client",
     "NoOptions",
     "Plan",
     "Service",

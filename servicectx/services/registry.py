@@ -16,6 +16,7 @@ ALIASES = {"postgresql": "postgres", "valkey": "redis"}
 ENTRY_POINTS = "servicectx.services"
 
 _registered: dict[str, Service[Any]] = {}
+_passed: dict[str, Service[Any]] = {}
 
 
 def register(service: type[Service[Any]] | Service[Any]) -> None:
@@ -35,10 +36,11 @@ def register(service: type[Service[Any]] | Service[Any]) -> None:
 
 def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
     """The service for a name, a class or an instance. Raises UnknownService, which lists the known names."""
-    if isinstance(service, Service):
-        return service
     if isinstance(service, type) and issubclass(service, Service):
-        return service()
+        service = service()
+    if isinstance(service, Service):
+        _passed[service.name] = service
+        return service
     if not isinstance(service, str):
         raise TypeError(f"a service is a name, a servicectx.Service class or an instance, not {service!r}")
     name = ALIASES.get(service, service)
@@ -49,6 +51,11 @@ def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
         elif not _register_entry_point(name):
             raise UnknownService(service=service, known=names())
     return _registered[name]
+
+
+def find_again(name: str) -> Service[Any]:
+    """The service that details speak of: also one that was passed to `managed()` and never registered."""
+    return _passed[name] if name in _passed else find(name)
 
 
 def names() -> list[str]:

@@ -1,0 +1,42 @@
+"""Files that were written for somebody outside and must go when their instance goes: details files."""
+
+import contextlib
+import os
+from pathlib import Path
+
+_LIST = "handouts"
+
+
+def note(directory: Path, file: Path) -> None:
+    """Let `file` be removed together with the instance in `directory`, unless somebody changes it before."""
+    descriptor = os.open(directory / _LIST, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as listing:
+        listing.write(f"{_digest(file)} {file.absolute()}\n")
+
+
+def noted(directory: Path) -> list[Path]:
+    """The files that were handed out and are still as they were."""
+    try:
+        lines = (directory / _LIST).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    pairs = [line.partition(" ") for line in lines]
+    return [Path(path) for digest, _, path in pairs if _digest(Path(path)) == digest]
+
+
+def take_back(directory: Path) -> None:
+    """Remove what was handed out. The second time nothing happens."""
+    for file in noted(directory):
+        with contextlib.suppress(OSError):
+            file.unlink()
+
+
+def _digest(file: Path) -> str:
+    import hashlib  # slow to import, and a keeper needs it only where something was handed out
+
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(descriptor, "rb") as reading:
+            return hashlib.sha256(reading.read(1_000_000)).hexdigest()
+    except OSError:
+        return ""

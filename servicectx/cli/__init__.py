@@ -1,0 +1,16 @@
+"""The command line: `servicectx`, and `python -m servicectx`."""
+
+import sys
+
+
+def main() -> None:
+    """Run it; exits with the statuses that docs/cli.md lists. Without the extra `cli`: how to get it, and status 2."""
+    try:
+        import click  # noqa: F401
+        import rich  # noqa: F401
+    except ImportError:
+        sys.stderr.write("servicectx: the command line needs the extra 'cli': pip install 'servicectx[cli]'\n")
+        raise SystemExit(2) from None
+    from servicectx.cli.app import run
+
+    run()

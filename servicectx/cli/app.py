@@ -1,0 +1,142 @@
+"""The command `servicectx` itself: its commands, and what becomes of errors."""
+
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+import servicectx
+from servicectx import _key
+from servicectx.cli.console import note
+
+# Each is read only when it is called, or its help is.
+COMMANDS = {
+    "run": "start services, run a command with them, stop them",
+    "up": "start services that stay",
+    "down": "stop what stays",
+    "status": "what runs, where, and who holds it",
+    "env": "environment variables of what runs, for a shell or a file",
+    "details": "how to connect to what runs, as JSON",
+    "shell": "open psql, valkey-cli ... on what runs",
+    "logs": "what a server wrote",
+    "list": "services that can be started here",
+    "doctor": "look for what is wrong on this machine",
+    "prune": "clear what dead machines and processes left",
+    "cache": "prepared data kept between runs",
+    "completion": "completion for bash, zsh and fish",
+}
+DEBUG = "servicectx.debug"
+PROGRAM = "servicectx"
+
+
+class Group(click.Group):
+    """Finds a command in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"servicectx.cli.{name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if not close:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", ctx) from None
+
+
+def debug_option(command: Any) -> Any:
+    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            ctx.find_root().meta[DEBUG] = True
+
+    return click.option(
+        "--debug", is_flag=True, expose_value=False, callback=remember, help="Show tracebacks of errors."
+    )(command)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(servicectx.__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+@debug_option
+def app() -> None:
+    """Real services for tests and scripts: started when needed, shared, gone when the last user leaves.
+
+    \b
+    servicectx run postgres redis -- pytest -n 8
+    servicectx up postgres && servicectx shell postgres && servicectx down
+    """
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Carry out a command line and exit with its status. Errors are said in words, with --debug as tracebacks too."""
+    _find_set_ups()
+    meta: dict[str, Any] = {}
+    try:
+        context = app.make_context(PROGRAM, sys.argv[1:] if arguments is None else arguments)
+        meta = context.meta
+        with context:
+            status = app.invoke(context)
+        _flush()
+        raise SystemExit(status if isinstance(status, int) else 0)
+    except click.exceptions.Exit as done:
+        raise SystemExit(done.exit_code) from None
+    except click.ClickException as error:
+        _debug(meta)
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except (KeyboardInterrupt, click.Abort):
+        _debug(meta)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # Whoever read our output has enough. What is still in the buffer must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except servicectx.ServiceCtxError as error:
+        _debug(meta)
+        note(f"servicectx: {error}")
+        for more in getattr(error, "__notes__", ()):
+            note(more)
+        raise SystemExit(getattr(error, "exit_status", 1)) from None
+
+
+class Failed(click.ClickException):
+    """Something that could not be done, said in one line or more; exit status 1."""
+
+    def show(self, file: Any = None) -> None:
+        note(f"servicectx: {self.message}")
+
+
+def _debug(meta: dict[str, Any]) -> None:
+    if meta.get(DEBUG):
+        traceback.print_exc()
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+
+
+def _find_set_ups() -> None:
+    """Let set-ups given as "module:function" be found as the project's own programs find them."""
+    with contextlib.suppress(OSError):
+        for place in (os.getcwd(), str(_key.project())):
+            if place not in sys.path:
+                sys.path.append(place)

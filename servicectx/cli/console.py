@@ -1,0 +1,63 @@
+"""What is said where: results on stdout, the rest on stderr; colours and tables for terminals, plain text elsewhere."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+
+def terminal(stderr: bool = False) -> Console | None:
+    """A console where a terminal listens; None where plain text is wanted. `NO_COLOR` and `TERM` are heard by rich."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False) if stream.isatty() else None
+
+
+def say(text: str = "") -> None:
+    click.echo(text)
+
+
+def note(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def say_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def plain(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns for scripts and logs: aligned, never cut, nothing behind the last one."""
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    texts = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)) for line in lines]
+    return "\n".join(text.rstrip() for text in texts)
+
+
+def styled(text: str, style: str) -> Text:
+    return Text(text, style=style)
+
+
+def age(seconds: float) -> str:
+    """About how long, in at most seven letters."""
+    if seconds == float("inf"):
+        return "forever"
+    for unit, length, finer, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if seconds >= length:
+            rest = int(seconds % length // part)
+            return f"{int(seconds // length)}{unit}" + (f"{rest}{finer}" if rest else "")
+    return f"{max(0, int(seconds))}s"
+
+
+def size(count: int | None) -> str:
+    """Bytes for people; "-" where nobody knows."""
+    if count is None:
+        return "-"
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"

@@ -1,0 +1,71 @@
+"""Environment variables that say how to connect, and how shells and files write them."""
+
+import json
+import shlex
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+def of(every: Iterable[Any]) -> tuple[dict[str, str], list[str]]:
+    """The variables of several details, in order, and a remark for each that two of them want: the first one has it.
+
+    Each has `<NAME>_URL` besides what its service's own tools read.
+    """
+    found: dict[str, str] = {}
+    owner: dict[str, str] = {}
+    remarks = []
+    for details in every:
+        mine = details.env() | {f"{prefix(details.name)}_URL": details.url}
+        taken = [name for name, value in mine.items() if found.get(name, value) != value]
+        if taken:
+            remarks.append(f"{', '.join(taken)}: of {owner[taken[0]]}, not of {details.name}")
+        for name, value in mine.items():
+            owner.setdefault(name, details.name)
+            found.setdefault(name, value)
+    return found, remarks
+
+
+def prefix(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name.upper())
+
+
+def fish(variables: dict[str, str]) -> str:
+    def quoted(value: str) -> str:
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+    return _lines(f"set -gx {name} {quoted(value)}" for name, value in variables.items())
+
+
+def posix(variables: dict[str, str]) -> str:
+    return _lines(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+
+
+def dotenv(variables: dict[str, str]) -> str:
+    """Single quotes are taken literally by every reader of .env files; a value that has one is escaped instead."""
+
+    def quoted(value: str) -> str:
+        if "'" not in value:
+            return f"'{value}'"
+        for letter in ("\\", '"', "$", "`"):
+            value = value.replace(letter, f"\\{letter}")
+        return f'"{value}"'
+
+    return _lines(f"{name}={quoted(value)}" for name, value in variables.items())
+
+
+def _json(variables: dict[str, str]) -> str:
+    return json.dumps(variables, indent=2)
+
+
+FORMATS: dict[str, Callable[[dict[str, str]], str]] = {
+    "sh": posix,
+    "bash": posix,
+    "zsh": posix,
+    "fish": fish,
+    "dotenv": dotenv,
+    "json": _json,
+}
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "\n".join(lines)
