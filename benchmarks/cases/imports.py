@@ -15,7 +15,7 @@ def library() -> Case:
     bars = {imported.name: Bar(1.3), process.name: Bar(1.3)}
     return Case(
         name="import",
-        title="import servicectx",
+        title="from servicectx import managed",
         stages=(imported, process),
         contenders=(
             Contender("servicectx", ("script:import_servicectx.py",)),
