@@ -62,7 +62,7 @@ def test_discovery_starts_nothing(project: Path) -> None:
         assert not Run(project, words).end().journal.read_text()
 
 
-@pytest.mark.parametrize("runner", ["unittest", "unittest-parallel", "pytest"])
+@pytest.mark.parametrize("runner", ["unittest", "unittest-parallel", "nose2", "nose2, processes", "pytest"])
 def test_ctrl_c_in_a_terminal(project: Path, runner: str) -> None:
     run = Run(project, RUNNERS[runner], PAUSE="in a test")
     run.wait_for_note("in a test")
@@ -72,7 +72,7 @@ def test_ctrl_c_in_a_terminal(project: Path, runner: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("runner", ["unittest", "unittest-parallel", "pytest"])
+@pytest.mark.parametrize("runner", ["unittest", "unittest-parallel", "nose2", "nose2, processes", "pytest"])
 def test_all_of_it_is_killed(project: Path, runner: str, number: signal.Signals) -> None:
     run = Run(project, RUNNERS[runner], PAUSE="in a test")
     run.wait_for_note("in a test")
