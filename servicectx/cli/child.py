@@ -61,13 +61,15 @@ def _become(words: list[str], environment: dict[str, str], guard: Guard, mask: s
 
 
 def _next_signal() -> int | None:
-    """The next signal that the child has not had: one from the terminal went to it as well."""
+    """The next signal that the child may not have had. A terminal sends its keys' to all in the foreground, so to the
+    child too; that it was closed it tells the first process of the session alone, and that may be this one."""
     if hasattr(signal, "sigtimedwait"):
         heard = signal.sigtimedwait(WATCHED, LOOK)
-        return None if heard is None or heard.si_code == FROM_KERNEL else heard.si_signo
-    number = signal.sigwait(WATCHED)
-    from_terminal = number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP) and _in_foreground()
-    return None if from_terminal else number
+        number, from_terminal = (heard.si_signo, heard.si_code == FROM_KERNEL) if heard else (None, False)
+    else:
+        number = signal.sigwait(WATCHED)
+        from_terminal = _in_foreground()
+    return None if from_terminal and number in (signal.SIGINT, signal.SIGQUIT) else number
 
 
 def _in_foreground() -> bool:

@@ -1,0 +1,50 @@
+"""`servicectx env`: how to connect to what runs, as variables."""
+
+import os
+
+import click
+
+from servicectx import _external
+from servicectx._instances import Running
+from servicectx.cli import variables
+from servicectx.cli.app import debug_option
+from servicectx.cli.chosen import choose, names_argument, scope_option
+from servicectx.cli.console import note, say
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  eval "$(servicectx env)"                        bash, zsh
+  servicectx env --format fish | source           fish
+  servicectx env orders --format dotenv > .env    a file
+  servicectx env --json | jq -r .DATABASE_URL
+""",
+)
+@names_argument
+@scope_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(variables.FORMATS)),
+    default=lambda: "fish" if os.path.basename(os.environ.get("SHELL", "")) == "fish" else "sh",
+    help="How to write them; sh unless $SHELL is fish.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@debug_option
+def command(names: tuple[str, ...], scope: str | None, form: str, as_json: bool) -> None:
+    """Print environment variables of what runs in this project, or of the named instances, for a shell or a file.
+
+    Passwords are among them.
+    """
+    chosen = choose(names, scope)
+    say(variables.FORMATS["json" if as_json else form](environment(chosen)))
+
+
+def environment(chosen: list[Running]) -> dict[str, str]:
+    """Their variables; SERVICECTX_NAME_DETAILS for those whose details were written to a file."""
+    found, remarks = variables.of(each.details() for each in chosen)
+    for remark in remarks:
+        note(f"servicectx: {remark}")
+    files = {_external.own_variable(each.state.name): each.handed_out() for each in chosen}
+    return found | {name: str(file) for name, file in files.items() if file is not None}

@@ -1,0 +1,113 @@
+"""The command line as its users have it: a process, its output, and a terminal where it wants one."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+COMMAND = [sys.executable, "-m", "servicectx"]
+PATIENCE = 40.0
+
+
+def cli(*words: object, cwd: Path, **more: Any) -> "subprocess.CompletedProcess[str]":
+    """Run it to its end, with nothing on its standard input."""
+    environment = os.environ | more.pop("env", {})
+    return subprocess.run(
+        [*COMMAND, *map(str, words)],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        **more,
+    )
+
+
+def spawn(*words: object, cwd: Path, **more: Any) -> "subprocess.Popen[str]":
+    return subprocess.Popen([*COMMAND, *map(str, words)], cwd=cwd, stdin=subprocess.DEVNULL, text=True, **more)
+
+
+class Terminal:
+    """A process that leads a session on a terminal of its own."""
+
+    def __init__(
+        self, *words: object, cwd: Path, columns: int = 80, program: list[str] | None = None, **env: str
+    ) -> None:
+        self.text = ""
+        self._ended: int | None = None
+        self.pid, self._master = pty.fork()
+        if self.pid == 0:
+            try:
+                os.chdir(cwd)
+                command = [*(COMMAND if program is None else program), *map(str, words)]
+                os.execvpe(command[0], command, os.environ | {"TERM": "xterm-256color"} | env)
+            finally:
+                os._exit(99)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._ended is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        self.close()
+
+    def type(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def close(self) -> None:
+        """Close the terminal, as its window does."""
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
+
+    def expect(self, pattern: str, seconds: float = PATIENCE) -> "re.Match[str]":
+        """Wait for a text; what came up to its end is forgotten."""
+        until = time.monotonic() + seconds
+        while not (found := re.search(pattern, self.text)):
+            assert time.monotonic() < until, f"no {pattern!r} in {self.text!r}"
+            assert self._read(0.1) or found, f"it ended without {pattern!r}: {self.text!r}"
+        self.text = self.text[found.end() :]
+        return found
+
+    def end(self, seconds: float = PATIENCE) -> int:
+        """Read to the end; the exit status."""
+        until = time.monotonic() + seconds
+        while self._read(0.1):
+            assert time.monotonic() < until, f"it goes on: {self.text!r}"
+        return self.wait(until - time.monotonic())
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        until = time.monotonic() + seconds
+        while self._ended is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._ended = os.waitstatus_to_exitcode(status)
+            else:
+                assert time.monotonic() < until, f"it does not end: {self.text!r}"
+                time.sleep(0.01)
+        return self._ended
+
+    def _read(self, seconds: float) -> bool:
+        """False: nobody writes any more."""
+        if not select.select([self._master], [], [], seconds)[0]:
+            return True
+        try:
+            chunk = os.read(self._master, 65536)
+        except OSError:  # Linux says EIO when the last writer has gone
+            return False
+        self.text += chunk.decode(errors="replace")
+        return bool(chunk)
