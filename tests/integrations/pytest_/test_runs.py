@@ -86,6 +86,8 @@ def test_two_runs_at_once_share_nothing(tmp_path: Path) -> None:
     project = Project(tmp_path, **ORDERS)
     both = [project.start("-n2"), project.start("-n2")]
     for run in both:
+        run.wait()
+    for run in both:
         run.end()
         assert run.process.returncode == 0, run.output
     for service in ("postgres", "redis"):
