@@ -32,6 +32,7 @@ SETTINGS: dict[str, str | int | bool] = {
     "max_wal_size": "256MB",
     "max_connections": 200,
     "dynamic_shared_memory_type": "mmap",  # files in the data directory: gone with it, however the server ends
+    "log_checkpoints": False,  # nothing that concerns a test
     "log_timezone": "UTC",
     "TimeZone": "UTC",
 }
