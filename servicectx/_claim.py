@@ -34,10 +34,10 @@ class Claim:
         processes = self.instance.processes(id)  # read now: they may be gone, file and all, in a moment
         self.lease.release()
         step("left")
-        if self.instance.users(id) or self.instance.linger(id) > 0:
+        if self.instance.is_used(id) or self.instance.linger(id) > 0:
             return
         kept = self.instance.keeps_data(id)
-        if not launch.wait_gone(self.instance, id, processes, LEAVE_TIME) and not self.instance.users(id):
+        if not launch.wait_gone(self.instance, id, processes, LEAVE_TIME) and not self.instance.is_used(id):
             self._clear_after_the_dead()
         if kept:
             log.warning("the data of %s are kept in %s", self.state.name, self.state.data_directory)
@@ -45,7 +45,7 @@ class Claim:
     def _clear_after_the_dead(self) -> None:
         with self.instance.locked(PING_TIME) as locked:  # keeper and guard were both killed
             now = launch.current(self.instance) if locked else None
-            if now is not None and now.id == self.state.id and not self.instance.users(now.id):
+            if now is not None and now.id == self.state.id and not self.instance.is_used(now.id):
                 launch.clear(self.instance, now)
 
     def alive(self) -> bool:

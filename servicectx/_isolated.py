@@ -41,7 +41,10 @@ class Isolated(Generic[D]):
         if self.keep:
             log.warning("kept for you: %s", namespace.url)
         else:
-            self._service.close_namespace(namespace)
+            try:
+                self._service.close_namespace(namespace)
+            except (OSError, EOFError) as error:  # gone with its server, which is somebody else's to report
+                log.info("%s was not removed: %s", namespace.url.rpartition("@")[2], error)
 
     async def __aenter__(self) -> D:
         """As `with`, in a thread."""

@@ -44,6 +44,8 @@ class Managed(Generic[D]):
             HomeError: the directory for instances is unsafe or full.
             RuntimeError: this object is entered already.
         """
+        if self._pid not in (0, os.getpid()):  # a forked child got this object entered: here it is not
+            self._busy, self._pid = threading.Lock(), 0
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this managed() object is entered already; make another one with managed(...)")
         began = time.monotonic()

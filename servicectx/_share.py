@@ -139,7 +139,7 @@ class Share(Claim, Generic[D]):
 
     def _let_waiters_hear(self, id: str) -> None:
         until = time.monotonic() + 1.0
-        while self.instance.users(id) and time.monotonic() < until:
+        while self.instance.is_used(id) and time.monotonic() < until:
             time.sleep(0.005)
 
     # -- looking ---------------------------------------------------------------------------------------------------

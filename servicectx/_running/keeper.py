@@ -94,7 +94,7 @@ def _remove_when_unused(instance: Instance, id: str) -> None:
             state = _current(instance, id)
             if state is None:  # another instance took its place and removed this one
                 remove_tree(instance.directory(id))
-            elif not instance.users(id):
+            elif not instance.is_used(id):
                 instance.remove(state)
 
 
@@ -231,7 +231,7 @@ class Keeper:
         traffic = self.instance.traffic(self.id)
         while left > 0:
             pause = min(left, 1.0)
-            if server.wait(pause) or self.instance.users(self.id):
+            if server.wait(pause) or self.instance.is_used(self.id):
                 return False
             left -= pause
             if traffic != (now := self.instance.traffic(self.id)):
@@ -245,7 +245,7 @@ class Keeper:
             if state is not None and state.phase == READY:
                 self.instance.write(state._replace(phase=STOPPING))
             step("stopping")
-            if self.instance.users(self.id):
+            if self.instance.is_used(self.id):
                 if state is not None:
                     self.instance.write(state)
                 return False

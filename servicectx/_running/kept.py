@@ -96,11 +96,11 @@ def _drop_abandoned(folder: Path) -> None:
         if maker.isdigit():
             if pids.identity(int(maker)) is None:
                 shutil.rmtree(path, ignore_errors=True)
-        elif _last_used(path) < time.time() - UNUSED:
+        elif last_used(path) < time.time() - UNUSED:
             drop(path)
 
 
-def _last_used(place: Path) -> float:
+def last_used(place: Path) -> float:
     """`bring` touches the notes; a directory without notes is not ours to drop."""
     try:
         return (place / _NOTES).stat().st_mtime

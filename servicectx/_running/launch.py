@@ -20,7 +20,7 @@ from servicectx.errors import HomeError, from_record
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
 
 _BOOTSTRAP = (
-    "import sys; paths, home, key, id = sys.argv[1:]; sys.path[:] = paths.split(':'); "
+    "import gc, sys; gc.disable(); paths, home, key, id = sys.argv[1:]; sys.path[:] = paths.split(':'); "
     "from servicectx._running.keeper import main; main(home, key, id)"
 )
 
@@ -156,7 +156,7 @@ def wait_gone(instance: Instance, id: str, processes: Processes | None, seconds:
     deadline = time.monotonic() + seconds
     for process in (processes.guard, processes.keeper) if processes else ():
         while not pids.wait_gone(process, 0.05):
-            if time.monotonic() > deadline or instance.users(id):
+            if time.monotonic() > deadline or instance.is_used(id):
                 return False
     return not instance.directory(id).exists()
 
@@ -183,7 +183,7 @@ def sweep(home: Path, but: str) -> None:
             continue
         with instance.locked() as locked:
             state = current(instance) if locked else None
-            if state is not None and not instance.users(state.id) and not _has_processes(instance, state):
+            if state is not None and not instance.is_used(state.id) and not _has_processes(instance, state):
                 clear(instance, state)
 
 

@@ -49,6 +49,7 @@ class Plan(NamedTuple):
     grace: float = 5.0
     cleanup: dict[str, Any] | None = None  # a "call" after a server that others killed: what it could not free itself
     owns_port: bool = True
+    proves_itself: bool = False  # nobody else could answer `ready`: whose the port is need not be looked up
     expected_size: int = 16 * 2**20
 
 

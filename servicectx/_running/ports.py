@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import sys
 
@@ -36,14 +37,13 @@ def belongs_to(server: int, port: int) -> bool | None:
 
 def listening(port: int) -> set[str]:
     """The inodes of the sockets that listen on `port` (proc(5): local address in hexadecimal, state 0A)."""
+    line = re.compile(
+        rb"^ *\d+: [0-9A-F]+:%04X [0-9A-F]+:[0-9A-F]+ 0A +\S+ +\S+ +\S+ +\S+ +\S+ +(\d+)" % port, re.MULTILINE
+    )
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(FileNotFoundError), open(table) as file:
-            next(file)
-            for line in file:
-                fields = line.split()
-                if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                    found.add(f"socket:[{fields[9]}]")
+        with contextlib.suppress(FileNotFoundError), open(table, "rb") as file:
+            found |= {f"socket:[{inode.decode()}]" for inode in line.findall(file.read())}
     return found
 
 

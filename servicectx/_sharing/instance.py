@@ -70,6 +70,9 @@ class Instance:
         """Who holds the instance `id` now: pid, command, since."""
         return leases.users(self.directory(id) / "leases")
 
+    def is_used(self, id: str) -> bool:
+        return leases.is_used(self.directory(id) / "leases")
+
     def wait_until_unused(self, id: str) -> None:
         """Block until no lease on `id` is held."""
         leases.wait_until_free(self.directory(id) / "leases")

@@ -88,6 +88,21 @@ def users(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def is_used(folder: Path) -> bool:
+    """Whether anybody holds a lease in `folder`. A crowd that leaves asks this one by one, so the first one held ends
+    the search."""
+    for path in _files(folder):
+        descriptor = _open(path)
+        if descriptor is not None:
+            try:
+                if not _is_free(descriptor):
+                    return True
+                path.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
+    return False
+
+
 def wait_until_free(folder: Path) -> None:
     """Block, without polling, until no lease in `folder` is held."""
     while True:

@@ -21,7 +21,13 @@ def home() -> Path:
     Raises HomeError when somebody else could write there.
     """
     said = os.environ.get("SERVICECTX_HOME")
-    return private(Path(said).absolute()) if said else private(_runtime())
+    if said:
+        return private(Path(said).absolute())
+    asked = (os.geteuid(), *map(os.environ.get, ("XDG_RUNTIME_DIR", "HOME", "TMPDIR")))
+    if asked not in _runtimes:
+        _runtimes[asked] = _runtime()
+    private(_runtimes[asked].parent)
+    return private(_runtimes[asked])
 
 
 def data_root(need: int, account: str | None) -> Path:
@@ -90,6 +96,7 @@ def private(path: Path, mode: int = PRIVATE) -> Path:
     return path
 
 
+_runtimes: dict[tuple[object, ...], Path] = {}
 _filters = threading.Lock()  # warning filters belong to the whole process
 _CURE = "set SERVICECTX_HOME to a directory of your own that only you can write"
 
@@ -103,7 +110,6 @@ def _runtime() -> Path:
             path = Path(platformdirs.user_runtime_dir("servicectx", appauthor=False))
         except PermissionError as error:
             raise HomeError(path=tempfile.gettempdir(), problem=str(error), cure=_CURE) from None
-    private(path.parent)
     return path
 
 

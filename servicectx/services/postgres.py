@@ -124,6 +124,7 @@ class Postgres(Service["PostgresDetails"]):
             stop_signal=int(signal.SIGQUIT),
             clean_signal=int(signal.SIGINT),
             secret=secret,
+            proves_itself=True,
             cleanup={"target": f"{WIRE}:free_memory", "data": "{data}"},
             expected_size=64 * 2**20,
         )

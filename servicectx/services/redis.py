@@ -42,7 +42,7 @@ class Redis(Service["RedisDetails"]):
     )
 
     shell = binaries.Search(
-        service="valkey-cli",
+        service="valkey_cli",
         programs=("valkey-cli", "redis-cli", "iredis"),
         formulas=("valkey", "redis"),
         install=(
