@@ -89,6 +89,10 @@ def app() -> None:
 def run(arguments: list[str] | None = None) -> None:
     """Carry out a command line and exit with its status. Errors are said in words, with --debug as tracebacks too."""
     _find_set_ups()
+    if (asked := os.environ.get("_SERVICECTX_COMPLETE")) is not None:
+        from click.shell_completion import shell_complete
+
+        raise SystemExit(shell_complete(app, {}, PROGRAM, "_SERVICECTX_COMPLETE", asked))
     meta: dict[str, Any] = {}
     try:
         context = app.make_context(PROGRAM, sys.argv[1:] if arguments is None else arguments)

@@ -1,0 +1,56 @@
+"""`servicectx logs`: what a server wrote."""
+
+import os
+import sys
+import time
+from collections import deque
+from typing import BinaryIO
+
+import click
+
+from servicectx._instances import Running
+from servicectx.cli.app import Failed, debug_option
+from servicectx.cli.chosen import choose, name_argument, scope_option
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  servicectx logs postgres
+  servicectx logs postgres -n 20 -f
+""",
+)
+@name_argument
+@scope_option
+@click.option("-n", "--lines", type=click.IntRange(min=0), help="Only the last so many lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the instance is gone, or Ctrl-C.")
+@debug_option
+def command(name: str, scope: str | None, lines: int | None, follow: bool) -> None:
+    """Print the log of an instance: what its server wrote to stdout and stderr."""
+    (each,) = choose((name,), scope, phases=())
+    try:
+        with open(each.log, "rb") as file:
+            _print(file if lines is None else deque(file, lines))
+            if follow:
+                _follow(each, file)
+    except FileNotFoundError:
+        raise Failed(f"{name} has no log: it is gone, or has not started anything yet") from None
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+
+
+def _print(chunks: "BinaryIO | deque[bytes]") -> None:
+    for chunk in chunks:
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.flush()
+
+
+def _follow(each: Running, file: BinaryIO) -> None:
+    while True:
+        gone = not os.path.exists(each.log)
+        if chunk := file.read():
+            _print(deque([chunk]))
+        elif gone:
+            return
+        time.sleep(0.1)

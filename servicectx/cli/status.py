@@ -1,0 +1,68 @@
+"""`servicectx status`: what runs, where, and who holds it."""
+
+import time
+from typing import Any
+
+import click
+from rich.live import Live
+
+from servicectx._instances import running
+from servicectx.cli import console, facts, table
+from servicectx.cli.app import debug_option
+from servicectx.cli.asked import Seconds
+from servicectx.cli.chosen import complete_name, scope_option, scope_text
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  servicectx status
+  servicectx status --watch
+  servicectx status --json | jq -r '.[] | select(.holders == []) | .key'
+""",
+)
+@click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=complete_name)
+@scope_option
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects; sizes in bytes, times in seconds.")
+@click.option("-w", "--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option("-n", "--interval", type=Seconds(), default="1", show_default=True, help="Time between two looks.")
+@debug_option
+def command(names: tuple[str, ...], scope: str | None, as_json: bool, watch: bool, interval: float) -> None:
+    """Show this user's instances: name, service and version, address, state, age, memory, size of the data, scope,
+    who holds them, and what they wait for. Of all projects, unless names or a scope say less.
+    """
+
+    def look() -> list[facts.Facts]:
+        every = [each for each in running() if not names or each.state.name in names or each.key in names]
+        return [facts.of(each) for each in every if scope is None or each.state.scope == scope_text(scope)]
+
+    try:
+        if watch:
+            _watch(look, as_json, max(interval, 0.1))
+        else:
+            _show(look(), as_json)
+    except KeyboardInterrupt:
+        if not watch:
+            raise
+
+
+def _show(every: list[facts.Facts], as_json: bool) -> None:
+    terminal = console.terminal()
+    if as_json:
+        console.say_json([each._asdict() for each in every])
+    elif terminal is not None:
+        terminal.print(table.status(every, terminal.width))
+    else:
+        console.say(table.plain_status(every))
+
+
+def _watch(look: Any, as_json: bool, interval: float) -> None:
+    terminal = None if as_json else console.terminal()
+    if terminal is None:
+        while True:
+            _show(look(), as_json)
+            time.sleep(interval)
+    with Live(console=terminal, auto_refresh=False, screen=True) as live:
+        while True:
+            live.update(table.status(look(), terminal.width), refresh=True)
+            time.sleep(interval)

@@ -1,0 +1,113 @@
+"""Tables of instances: on a terminal as wide as it is, elsewhere as plain columns."""
+
+from rich.console import Group, JustifyMethod, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from servicectx.cli import console
+from servicectx.cli.chosen import holder
+from servicectx.cli.facts import Facts
+
+WIDE = 120  # columns of a terminal that has room for scope and holders beside the rest
+NARROW = 72  # and one that has room for the rest
+STYLES = {"in use": "green", "up": "cyan", "starting": "yellow", "stopping": "yellow"}
+HEAD = ("NAME", "SERVICE", "ADDRESS", "STATE", "AGE", "MEMORY", "DATA")
+SHOWN_HOLDERS = 5
+
+
+def status(every: list[Facts], width: int) -> RenderableType:
+    if not every:
+        return Text("nothing runs", style="dim")
+    return (_wide if width >= WIDE else _narrow if width >= NARROW else _tiny)(every)
+
+
+def plain_status(every: list[Facts]) -> str:
+    if not every:
+        return "nothing runs"
+    rows = [
+        [*_cells(each), each.scope, "; ".join(map(holder, each.holders)) or "-", each.waits_for or "-"]
+        for each in every
+    ]
+    return console.plain([*HEAD, "SCOPE", "HOLDERS", "WAITS FOR"], rows)
+
+
+def _cells(each: Facts) -> list[str]:
+    return [
+        each.name,
+        f"{each.service} {each.version}" if each.version else each.service,
+        each.address or "-",
+        each.state,
+        console.age(each.age),
+        console.size(each.memory),
+        console.size(each.data),
+    ]
+
+
+def _styled(each: Facts) -> list[Text]:
+    name, service, address, state, *rest = _cells(each)
+    colour = STYLES.get(each.state, "red")
+    return [Text(name, "bold"), Text(service), Text(address), Text(state, colour), *map(Text, rest)]
+
+
+def _table(every: list[Facts]) -> Table:
+    """Names may be folded where it is narrow; an address or a size that is cut says nothing."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    rows = [_cells(each) for each in every]
+    for number, title in enumerate(HEAD):
+        justify: JustifyMethod = "right" if title in ("AGE", "MEMORY", "DATA") else "left"
+        if title == "NAME":
+            table.add_column(title, overflow="fold", justify=justify)
+        else:
+            width = max(len(title), *(len(row[number]) for row in rows))
+            table.add_column(title, no_wrap=True, justify=justify, min_width=width)
+    return table
+
+
+def _wide(every: list[Facts]) -> RenderableType:
+    table = _table(every)
+    table.add_column("SCOPE", overflow="fold")
+    table.add_column("HELD BY, OR WAITS FOR", overflow="fold", ratio=1)
+    table.expand = True
+    for each in every:
+        lines = [Text(line) for line in _holder_lines(each)]
+        if each.waits_for:
+            lines.append(Text(each.waits_for, "dim"))
+        table.add_row(*_styled(each), Text(each.scope, "dim"), Text("\n").join(lines))
+    return table
+
+
+def _narrow(every: list[Facts]) -> RenderableType:
+    """The long texts go below, as far as the terminal is wide."""
+    table = _table(every)
+    for each in every:
+        table.add_row(*_styled(each))
+    return Group(table, Text(""), *_below(every))
+
+
+def _tiny(every: list[Facts]) -> RenderableType:
+    """One thing in a line."""
+    lines = []
+    for each in every:
+        name, *cells = _styled(each)
+        titles = [Text(f"  {title.lower()} ", "dim") for title in HEAD[1:]]
+        lines += [name, *(title.append_text(cell) for title, cell in zip(titles, cells, strict=True))]
+    return Group(*lines, Text(""), *_below(every))
+
+
+def _below(every: list[Facts]) -> list[Text]:
+    below = []
+    for each in every:
+        below.append(Text.assemble((each.name, "bold"), ("  scope ", "dim"), each.scope))
+        lines = [Text.assemble(("  held by ", "dim"), line) for line in _holder_lines(each)]
+        if each.waits_for:
+            lines.append(Text.assemble(("  waits for ", "dim"), each.waits_for))
+        for line in lines:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        below += lines
+    return below
+
+
+def _holder_lines(each: Facts) -> list[str]:
+    shown = [holder(user) for user in each.holders[:SHOWN_HOLDERS]]
+    more = len(each.holders) - len(shown)
+    return [*shown, f"{more} more"] if more > 0 else shown

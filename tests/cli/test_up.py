@@ -1,0 +1,180 @@
+"""`servicectx up`, `env`, `details`, `down`: what the shell started, programs join, and the other way round."""
+
+import json
+import os
+import shlex
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import servicectx
+from servicectx.cli.variables import FORMATS
+from tests.cli.command import cli
+from tests.leftovers import files, processes, wait_for_none
+
+TRICKY = 'a\'b "c" $HOME `id` \\ d'
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = tmp_path / "project"
+    place.mkdir()
+    (place / "pyproject.toml").touch()
+    monkeypatch.chdir(place)
+    return place
+
+
+def ok(*words: object, cwd: Path, **env: str) -> str:
+    done = cli(*words, cwd=cwd, env=env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_up_stays_and_down_ends_it(project: Path, home: Path) -> None:
+    said = ok("up", "redis", "postgres", cwd=project)
+    assert "until `servicectx down`" in said
+    assert 'eval "$(servicectx env)"' in said
+    assert len(processes(home)) >= 6
+    assert sorted(ok("down", cwd=project).splitlines()) == ["postgres: stopped", "redis: stopped"]
+    assert not files(home)
+    assert not processes(home)
+
+
+def test_a_program_joins_what_the_shell_started(project: Path) -> None:
+    ok("up", "-q", "redis", "--set", "redis.settings.maxmemory=64mb", cwd=project)
+    with servicectx.managed("redis", settings={"maxmemory": "64mb"}) as redis:
+        assert json.loads(ok("details", "redis", cwd=project))["password"] == redis.password
+    managed = servicectx.managed("redis", settings={"maxmemory": "64mb"})
+    with managed:
+        assert managed.joined
+        refused = cli("down", cwd=project)
+        assert refused.returncode == 1
+        assert f"{os.getpid()} " in refused.stderr
+        assert managed.alive
+    ok("down", "redis", cwd=project)
+
+
+def test_the_shell_joins_what_a_program_started(project: Path, home: Path) -> None:
+    with servicectx.managed("redis") as redis:
+        assert "joined" in cli("up", "redis", "--linger", "1h", cwd=project).stderr
+    assert processes(home)
+    assert json.loads(ok("details", cwd=project))["port"] == redis.port
+    ok("down", cwd=project)
+
+
+def test_down_by_force(project: Path, home: Path) -> None:
+    managed = servicectx.managed("redis")
+    with managed:
+        ok("down", "--force", cwd=project)
+        assert not managed.alive
+        assert not wait_for_none(home, 2.0)
+
+
+def test_a_lingering_one_ends_by_itself(project: Path, home: Path) -> None:
+    ok("up", "-q", "redis", "--linger", "0.5s", "--details-dir", "details", cwd=project)
+    assert not wait_for_none(home, 5.0)
+    assert not list((project / "details").iterdir())
+
+
+@pytest.mark.parametrize("form", ["sh", "bash", "zsh", "dotenv"])
+def test_variables_for_shells_and_files(project: Path, form: str) -> None:
+    (project / "script").write_text(FORMATS[form]({"ONE": TRICKY, "TWO": "2"}))
+    show = f'{shlex.quote(sys.executable)} -c \'import os; print(os.environ["ONE"] + os.environ["TWO"])\''
+    shell = ["bash", "-c", f"set -a; . ./script; {show}"]
+    done = subprocess.run(shell, cwd=project, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{TRICKY}2\n"
+
+
+def test_variables_for_fish() -> None:
+    """Its manual: within single quotes only the backslash and the quote itself are escaped."""
+    assert FORMATS["fish"]({"ONE": 'it\'s $1 \\ "2"'}) == "set -gx ONE 'it\\'s $1 \\\\ \"2\"'"
+
+
+def test_env_is_for_eval(project: Path) -> None:
+    ok("up", "-q", "redis", cwd=project)
+    evaluated = subprocess.run(
+        ["sh", "-c", f'eval "$({sys.executable} -m servicectx env)"; echo "$REDIS_URL"'],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    assert evaluated == json.loads(ok("env", "--json", cwd=project))["REDIS_URL"]
+    assert f"set -gx REDIS_URL '{evaluated}'" in ok("env", cwd=project, SHELL="/usr/bin/fish")
+    ok("down", cwd=project)
+
+
+def test_up_can_print_variables_itself(project: Path) -> None:
+    said = json.loads(ok("up", "redis", "--format", "json", cwd=project))
+    assert said == json.loads(ok("env", "--json", cwd=project))
+    ok("down", cwd=project)
+
+
+def test_details_files(project: Path) -> None:
+    """Written privately, named by the variable, taken for details from outside, and removed with the service."""
+    ok("up", "-q", "redis", "postgres", "--details-dir", "details", cwd=project)
+    file = project / "details" / "redis.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads(ok("env", "--json", cwd=project))["SERVICECTX_REDIS_DETAILS"] == str(file)
+    kept = project / "details" / "postgres.json"
+    kept.write_text("somebody wrote something else here")
+    ok("down", cwd=project)
+    assert not file.exists()
+    assert kept.exists()
+
+
+def test_kept_data_are_kept_by_down(project: Path) -> None:
+    ok("up", "-q", "postgres", "--keep-data", cwd=project)
+    said = cli("down", cwd=project)
+    assert said.returncode == 0
+    data = Path(said.stderr.rpartition("its data are kept in ")[2].strip())
+    assert (data / "service.log").exists()
+    assert str(data) in ok("prune", cwd=project)
+    assert data.exists()
+    ok("prune", "--kept-data", cwd=project)
+    assert not data.exists()
+
+
+def test_another_project_is_left_alone(project: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "setup.cfg").touch()
+    ok("up", "-q", "redis", cwd=project)
+    for words in (["down"], ["down", "redis"], ["env"], ["env", "redis"], ["logs", "redis"], ["shell", "redis"]):
+        done = cli(*words, cwd=other)
+        assert done.returncode == 1
+        assert f"--scope project:{project}" in done.stderr, words
+    ok("down", "redis", "--scope", f"project:{project}", cwd=other)
+
+
+def test_scopes_and_names(project: Path, tmp_path: Path) -> None:
+    ok("up", "-q", "redis", "--scope", "user", "--name", "mine=redis", cwd=project)
+    ok("up", "-q", "redis", cwd=project)
+    ok("up", "-q", "redis", "--set", "redis.settings.maxmemory=64mb", cwd=project)
+    assert json.loads(ok("details", "mine", cwd=tmp_path))["name"] == "mine"
+    doubtful = cli("details", "redis", cwd=project)
+    assert doubtful.returncode == 1
+    key = doubtful.stderr.splitlines()[1].split()[0]
+    assert json.loads(ok("details", key, cwd=project))["name"] == "redis"
+    assert len(json.loads(ok("status", "--json", "redis", cwd=project))) == 2
+    assert len(json.loads(ok("status", "--json", "--scope", "user", cwd=project))) == 1
+    ok("down", "--all", cwd=project)
+    assert json.loads(ok("status", "--json", cwd=project)) == []
+
+
+def test_details_from_outside_start_nothing(project: Path, home: Path) -> None:
+    said = ok("up", "redis", cwd=project, SERVICECTX_REDIS_DETAILS='{"host": "example.com", "port": 1}')
+    assert "Nothing was started" in said
+    assert not files(home)
+
+
+def test_what_cannot_be(project: Path) -> None:
+    assert cli("up", cwd=project).returncode == 2
+    assert cli("up", "redis", "--linger", "0", cwd=project).returncode == 2
+    assert cli("up", "redis", "--linger", "soon", cwd=project).returncode == 2
+    assert cli("down", "--all", "redis", cwd=project).returncode == 2
+    assert cli("down", cwd=project).returncode == 1
+    assert cli("env", cwd=project).returncode == 1
