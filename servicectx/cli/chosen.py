@@ -103,4 +103,4 @@ def holder(user: dict[str, Any]) -> str:
     words = [str(word) for word in user.get("command", [])]
     shown = " ".join([PurePath(words[0]).name, *words[1:]]) if words else "a program that did not say which"
     since = f" ({console.age(time.time() - user['since'])})" if "since" in user else ""
-    return f"{user['pid']} {shown}{since}"
+    return f"{user['pid']}{since} {shown}"

@@ -64,7 +64,7 @@ def _state(each: Running, users: list[dict[str, Any]], linger: float) -> tuple[s
     if phase == READY:
         if linger == float("inf"):
             return "up", "servicectx down"
-        return "up", f"a user; it ends when it has had none for {console.age(linger)}"
+        return "up", f"a user; it ends when it had none for {console.age(linger)}"
     if phase == FAILED or each.state.failure:
         failure = (each.state.failure or {}).get("data", {})
         return phase, str(failure.get("reason") or failure.get("waiting_for") or failure.get("problem") or "")

@@ -1,5 +1,7 @@
 """Tables of instances: on a terminal as wide as it is, elsewhere as plain columns."""
 
+import os
+
 from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -72,7 +74,7 @@ def _wide(every: list[Facts]) -> RenderableType:
         lines = [Text(line) for line in _holder_lines(each)]
         if each.waits_for:
             lines.append(Text(each.waits_for, "dim"))
-        table.add_row(*_styled(each), Text(each.scope, "dim"), Text("\n").join(lines))
+        table.add_row(*_styled(each), Text(_scope(each), "dim"), Text("\n").join(lines))
     return table
 
 
@@ -89,15 +91,15 @@ def _tiny(every: list[Facts]) -> RenderableType:
     lines = []
     for each in every:
         name, *cells = _styled(each)
-        titles = [Text(f"  {title.lower()} ", "dim") for title in HEAD[1:]]
-        lines += [name, *(title.append_text(cell) for title, cell in zip(titles, cells, strict=True))]
+        titles = [(f"  {title.lower()} ", "dim") for title in HEAD[1:]]
+        lines += [name, *(Text.assemble(title, cell) for title, cell in zip(titles, cells, strict=True))]
     return Group(*lines, Text(""), *_below(every))
 
 
 def _below(every: list[Facts]) -> list[Text]:
     below = []
     for each in every:
-        below.append(Text.assemble((each.name, "bold"), ("  scope ", "dim"), each.scope))
+        below.append(Text.assemble((each.name, "bold"), ("  scope ", "dim"), _scope(each)))
         lines = [Text.assemble(("  held by ", "dim"), line) for line in _holder_lines(each)]
         if each.waits_for:
             lines.append(Text.assemble(("  waits for ", "dim"), each.waits_for))
@@ -105,6 +107,12 @@ def _below(every: list[Facts]) -> list[Text]:
             line.no_wrap, line.overflow = True, "ellipsis"
         below += lines
     return below
+
+
+def _scope(each: Facts) -> str:
+    home = os.path.expanduser("~")
+    inside = home != "/" and each.scope.startswith(f"{home}/")
+    return f"~{each.scope.removeprefix(home)}" if inside else each.scope
 
 
 def _holder_lines(each: Facts) -> list[str]:

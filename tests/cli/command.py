@@ -51,7 +51,8 @@ class Terminal:
             try:
                 os.chdir(cwd)
                 command = [*(COMMAND if program is None else program), *map(str, words)]
-                os.execvpe(command[0], command, os.environ | {"TERM": "xterm-256color"} | env)
+                inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+                os.execvpe(command[0], command, inherited | {"TERM": "xterm-256color"} | env)
             finally:
                 os._exit(99)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
