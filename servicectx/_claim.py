@@ -81,7 +81,6 @@ def redeem(ticket: str) -> Claim:
         return Claim(instance, state, lease)
     if lease is not None:
         lease.release()
-        instance.remove_empty(id)
     raise ServiceDied(service=key.partition("-")[0], reason="what the ticket names does not run any more")
 
 

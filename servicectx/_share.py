@@ -10,7 +10,6 @@ from servicectx._claim import Claim
 from servicectx._running import launch, pids
 from servicectx._sharing import paths
 from servicectx._sharing.instance import Instance
-from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import DIED, FAILED, READY, State
 from servicectx._sharing.steps import step
 from servicectx._starting import Abandoned, Starting
@@ -80,10 +79,10 @@ class Share(Claim, Generic[D]):
         try:
             ready = self._wait_until_ready(state.id)
         except BaseException:
-            self._drop(lease, state.id)
+            lease.release()
             raise
         if ready is None:
-            self._drop(lease, state.id)
+            lease.release()
             return False
         self.state, self.lease = ready, lease
         self.instance.wish(ready.id, self.ask.linger, self.ask.keep_data)
@@ -153,10 +152,6 @@ class Share(Claim, Generic[D]):
             if ours is None or ours.phase == DIED or time.monotonic() > until:
                 return died(self.ask, ours)
             time.sleep(0.005)
-
-    def _drop(self, lease: Lease, id: str) -> None:
-        lease.release()
-        self.instance.remove_empty(id)
 
     def _pause(self, seconds: float) -> None:
         if self.abandoned.is_set():

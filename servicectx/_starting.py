@@ -67,9 +67,8 @@ class Starting:
             keeper = launch.Launch(instance, id)
             step("spawned")
             left = max(0.0, self.deadline - time.monotonic())
-            keeper.order(
-                plan, name=ask.name, data_directory=str(data), timeout=ask.timeout, left=left, snapshot=snapshot
-            )
+            more = {"name": ask.name, "data_directory": str(data), "snapshot": snapshot, "cache": str(paths.cache())}
+            keeper.order(plan, timeout=ask.timeout, left=left, **more)
             ask.service.details_model()  # imports pydantic, while the keeper starts the server
             launch.sweep(instance.home, instance.key)
             with Progress(f"starting {ask.name}"):

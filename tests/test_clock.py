@@ -1,4 +1,4 @@
-"""The wall clock may jump: nothing is decided by it. It is asked for people, and for the age of what lies in the cache."""
+"""The wall clock may jump: nothing is decided by it. It tells people since when, and how old a kept copy is."""
 
 import ast
 from pathlib import Path

@@ -6,20 +6,23 @@ what it left running and clears up. Both have left the caller's session, so no C
 
 import os
 import select
-import shutil
 import signal
 import threading
-import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from servicectx._running import linux, pids, plan
+from servicectx._running.data import Data, sources
 from servicectx._running.starter import Starter, StarterGone
 from servicectx._sharing import handouts, leases
 from servicectx._sharing.instance import Instance, remove_tree
 from servicectx._sharing.state import DIED, READY, STOPPING, Process, Processes, State, StateError
 from servicectx._sharing.steps import step
 from servicectx.errors import HomeError, ServiceCtxError, ServiceDied
+
+if TYPE_CHECKING:
+    from servicectx._running.process import Server
+    from servicectx._running.start import Start
 
 PATIENCE = 3600.0  # seconds for a lock that others hold for moments
 
@@ -49,6 +52,8 @@ def main(home: str, key: str, id: str) -> None:
             Keeper(instance, id, guard).live()
         status = 0
     except BaseException:  # noqa: BLE001  # the last frame of this process: its guard learns from the status
+        import traceback
+
         traceback.print_exc()
     finally:
         os._exit(status)  # no exit hook runs: mirakuru's would kill other people's processes
@@ -121,21 +126,25 @@ class Keeper:
         self.me = pids.me()
         self.stopping = False
         self.starter = Starter()
+        self.start: Start | None = None
         signal.signal(signal.SIGTERM, self._told)
 
     def live(self) -> None:
-        from servicectx._running.start import Start  # after the fork: the guard does without mirakuru
-
         linux.adopt_orphans()
         order = self.starter.order()
+        what = plan.decode(order["plan"])
         self.data_directory = Path(order["data_directory"])
-        self.start = Start(self, plan.decode(order["plan"]), order)
+        data = Data(self.data_directory, what.account, sources(what, order))
         try:
             self.tell(None)
-            failure = self._start()
+            data.begin()
+            from servicectx._running.start import Start  # meanwhile; it brings mirakuru, which the guard does without
+
+            self.start = Start(self, what, order, data)
+            failure = self._start(self.start)
             if failure is None:
                 self.starter.hang_up()
-                self.watch()
+                self.watch(self.start)
             else:
                 self.starter.report({"failed": failure.record()})
                 self.starter.hang_up()
@@ -148,17 +157,17 @@ class Keeper:
             self.clear_server()
             self._withdraw()
 
-    def _start(self) -> ServiceCtxError | None:
+    def _start(self, start: "Start") -> ServiceCtxError | None:
         try:
-            self.starter.report({"ready": self.start.run()})
-            if self.start.wants_snapshot and self._is_set_up():
-                self.starter.report({"ready": self.start.keep_snapshot()})
+            self.starter.report({"ready": start.run()})
+            if start.wants_snapshot and self._is_set_up():
+                self.starter.report({"ready": start.keep_snapshot()})
         except HomeError:
             raise
         except ServiceCtxError as error:
             return error
         except Exception as error:  # noqa: BLE001  # whatever it is, the starter must hear of it
-            return self.start.failure(f"{type(error).__name__}: {error}")
+            return start.failure(f"{type(error).__name__}: {error}")
         return None
 
     def _is_set_up(self) -> bool:
@@ -184,24 +193,24 @@ class Keeper:
 
     # -- the long wait ---------------------------------------------------------------------------------------------
 
-    def watch(self) -> None:
+    def watch(self, start: "Start") -> None:
         """Until the last user has left and none came while lingering, or the server ended."""
         leases.get_ready()  # to stop without delay when it is time
-        server = self.start.server
+        server = start.server
         assert server is not None
         while True:
             if not self._wait_until_unused(server):
                 step("server-died")
-                status, log_tail = server.exit_status, self.start.log_tail()
-                self.start.end()
+                status, log_tail = server.exit_status, start.log_tail()
+                start.end()
                 _record_death(self.instance, self.id, f"the server was {_ended(status or 0)}", status, log_tail)
                 self.clear_server()
                 _remove_when_unused(self.instance, self.id)
                 return
-            if self._lingered() and self._stop():
+            if self._lingered(server) and self._stop():
                 return
 
-    def _wait_until_unused(self, server: Any) -> bool:
+    def _wait_until_unused(self, server: "Server") -> bool:
         """True: nobody holds a lease. False: the server ended first."""
         reading, writing = os.pipe()
 
@@ -223,10 +232,8 @@ class Keeper:
                 os.close(reading)
                 return True
 
-    def _lingered(self) -> bool:
+    def _lingered(self, server: "Server") -> bool:
         """Whether nobody came or went for the whole time that the users wished."""
-        server = self.start.server
-        assert server is not None
         left = self.instance.linger(self.id)
         traffic = self.instance.traffic(self.id)
         while left > 0:
@@ -259,11 +266,15 @@ class Keeper:
 
     def clear_server(self) -> None:
         """End the server and remove its data, or leave its log beside them where a user wished to keep them."""
-        self.start.end()
+        if self.start is not None:
+            self.start.end()
+        linux.end_orphans()  # one that still copies data, say
         handouts.take_back(self.instance.directory(self.id))
         if not self.instance.keeps_data(self.id):
             remove_tree(self.data_directory)
-        elif self.start.log.exists():
+        elif self.start is not None and self.start.log.exists():
+            import shutil
+
             shutil.move(self.start.log, self.data_directory / "service.log")
 
     def _told(self, *_: Any) -> None:

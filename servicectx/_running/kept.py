@@ -48,6 +48,11 @@ def bring(place: Path, target: Path, owner: Owner | None = None) -> dict[str, st
     return None
 
 
+def note(place: Path, name: str) -> str:
+    """One of the notes that `keep` was given."""
+    return (_notes(place) or {}).get(name, "")
+
+
 def is_kept(place: Path) -> bool:
     """Whether `place` is a complete kept copy."""
     said = _notes(place)

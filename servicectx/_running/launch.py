@@ -71,7 +71,7 @@ class Launch:
 
     def order(self, what: plan.Plan, **more: str | float | None) -> None:
         """Say what to run: the plan, name, data_directory, timeout (seconds asked for), left (seconds of them),
-        snapshot (its name in the cache, or none)."""
+        snapshot (its name in the cache, or none), cache."""
         self._say({"plan": plan.encode(what), **more})
 
     def keep_snapshot(self) -> None:

@@ -1,14 +1,13 @@
 """A start, as its keeper carries it out: prepare the data, pick a port, run the program, probe until usable."""
 
 import os
-import pwd
 import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servicectx._running import kept, plan, ports, probes, process, programs
-from servicectx._sharing import paths
+from servicectx._running.data import Data, snapshot_place, template_place
 from servicectx._sharing.steps import step
 from servicectx.errors import StartFailed, StartTimeout
 
@@ -27,29 +26,28 @@ class PortLost(Exception):
 class Start:
     """One start for one keeper. `run()` gives the facts that the details are made of."""
 
-    def __init__(self, keeper: "Keeper", what: plan.Plan, order: dict[str, Any]) -> None:
+    def __init__(self, keeper: "Keeper", what: plan.Plan, order: dict[str, Any], data: Data) -> None:
         self.keeper = keeper
         self.plan = what
         self.name: str = order["name"]
         self.timeout: float = order["timeout"]
-        self.snapshot: Path | None = paths.cache() / "snapshots" / order["snapshot"] if order["snapshot"] else None
+        self.data = data
+        self.cache = Path(order["cache"])
+        self.snapshot = snapshot_place(order)
         self.restored = False
         self.deadline = time.monotonic() + order["left"]
-        self.directory = Path(order["data_directory"])
+        self.directory = data.directory
         self.log = keeper.instance.directory(keeper.id) / "service.log"
         self.facts: dict[str, Any] = {"host": plan.HOST, "dir": str(self.directory), "data": f"{self.directory}/data"}
         self.server: process.Server | None = None
         self.command: list[str] = what.command
 
     def run(self) -> dict[str, Any]:
-        entry = pwd.getpwnam(self.plan.account) if self.plan.account else None
-        self.owner = (entry.pw_uid, entry.pw_gid) if entry else None
-        self.directory.mkdir(mode=0o700)
-        if self.owner:
-            os.chown(self.directory, *self.owner)
+        source = self.data.arrived()
+        self.owner = self.data.owner
         self.plan = programs.within_reach(self.plan, self.directory, self.owner)
         if self.plan.template:
-            self._prepare(self.plan.template)
+            self._prepare(self.plan.template, source)
         for _ in range(PORT_TRIES):
             self.facts["port"] = ports.pick(plan.HOST)
             try:
@@ -75,7 +73,7 @@ class Start:
         server.end(CLEAN_STOP, self.plan.clean_signal)
         if server.exit_status == 0:
             step("keeping")
-            kept.keep(Path(self.facts["data"]), self.snapshot, secret=self.plan.secret)
+            kept.keep(self.data.path, self.snapshot, secret=self.plan.secret)
         self.deadline = time.monotonic() + CLEAN_STOP
         return self._run_once()
 
@@ -98,17 +96,12 @@ class Start:
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
-    def _prepare(self, template: plan.Template) -> None:
-        """The data directory: a copy of the cached one, else made by the template's command and then cached."""
-        data = Path(self.facts["data"])
-        cached = paths.cache() / "templates" / template.key
-        step("copying")
-        for place in (self.snapshot, cached):
-            said = kept.bring(place, data, self.owner) if place else None
-            if said is not None:
-                self.restored = place is self.snapshot
-                self.facts["template_secret"] = said.get("secret", "")
-                return
+    def _prepare(self, template: plan.Template, source: Path | None) -> None:
+        """The data directory: a copy of a kept one, else made by the template's command and then kept."""
+        if source is not None:
+            self.restored = source == self.snapshot
+            self.facts["template_secret"] = kept.note(source, "secret")
+            return
         self.facts["template_secret"] = template.secret
         self._write_files(template.files)
         maker = self._launch(plan.render(template.command, self.facts))
@@ -121,7 +114,7 @@ class Start:
             raise self.failure(f"preparing its data failed ({process.status_text(status)})", status)
         for name in template.files:
             (self.directory / name).unlink()
-        kept.keep(data, cached, secret=template.secret)
+        kept.keep(self.data.path, template_place(self.cache, template), secret=template.secret)
 
     def _run_once(self) -> dict[str, Any]:
         port = self.facts["port"]

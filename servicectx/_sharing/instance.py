@@ -10,7 +10,6 @@ This is the only place where a phase changes, and it changes under the key's loc
 import contextlib
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -197,12 +196,6 @@ class Instance:
             remove_tree(Path(state.data_directory or ""))
         remove_tree(self.directory(state.id))
 
-    def remove_empty(self, id: str) -> None:
-        """Remove the directories of `id` if taking a lease made them again after the instance was removed."""
-        with contextlib.suppress(OSError):
-            (self.directory(id) / "leases").rmdir()
-            self.directory(id).rmdir()
-
     def forget(self) -> None:
         self._state_file.unlink(missing_ok=True)
         self._state_file.with_name(f"{self._state_file.name}.tmp").unlink(missing_ok=True)
@@ -228,6 +221,8 @@ def _write(path: Path, text: str) -> None:
 
 def remove_tree(path: Path) -> None:
     """Remove `path` whatever is in it, also while somebody still adds to it."""
+    import shutil  # not before there is something to remove
+
     for _ in range(100):
         shutil.rmtree(path, ignore_errors=True)
         if not path.exists():

@@ -4,70 +4,96 @@ The kernel frees a lock when its holder dies, however it dies; what the file say
 """
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from servicectx.errors import HomeError
 
-if TYPE_CHECKING:
-    from filelock import FileLock
+PATIENCE = 5.0  # seconds; whoever counts holds a new lease's file for an instant
 
 
 class Lease:
-    """One user's claim on an instance, locked until `release()` or the death of this process."""
+    """One user's claim on an instance, locked until `release()` or the death of this process.
 
-    def __init__(self, path: Path, lock: "FileLock") -> None:
+    A plain flock: it is taken in microseconds, without a wait, by whoever joins. (The key's lock, which people wait
+    for, is filelock's.) A forked child shares the lock until it closes its copy, which it does at once.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
-        self._lock = lock
+        self._descriptor = descriptor
+        self._pid = os.getpid()
+        _held.add(descriptor)
 
     def release(self) -> None:
         """Give the claim back. The second time, and in a forked child, nothing happens."""
-        if self._lock.is_locked:
+        if self._pid == os.getpid():
+            self._pid = 0
+            _held.discard(self._descriptor)
             self.path.unlink(missing_ok=True)
-            self._lock.release(force=True)
+            os.close(self._descriptor)
+
+    def __del__(self) -> None:
+        self.release()
+
+
+_held: set[int] = set()
+
+
+def _let_go_in_child() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def take(folder: Path, start: str) -> Lease | None:
     """A new lease in `folder`, or None when the folder is gone. `start` says when this process began."""
-    from filelock import FileLock
-
     path = folder / f"{os.getpid()}-{os.urandom(4).hex()}"
-    if not folder.is_dir():
-        return None
-    lock = FileLock(path, mode=0o600, thread_local=False, poll_interval=0.001, fallback_to_soft=False)
+    user = {"pid": os.getpid(), "start": start, "command": sys.argv or ["python"], "since": time.time()}
     try:
-        lock.acquire(timeout=5)
-        user = {"pid": os.getpid(), "start": start, "command": sys.argv or ["python"], "since": time.time()}
-        with _for_people():
-            path.write_text(json.dumps(user))
+        descriptor = _open_locked(path)
+        with contextlib.suppress(OSError):  # what nobody but people reads may be missing, on a full disk say
+            os.write(descriptor, json.dumps(user).encode())
     except (FileNotFoundError, NotADirectoryError):
-        lock.release(force=True)
         return None
     except OSError as error:
         cure = "free some space, or set SERVICECTX_HOME to a directory that has some"
         raise HomeError(path=str(path), problem=f"no lease: {error.strerror}", cure=cure) from None
-    return Lease(path, lock)
+    return Lease(path, descriptor)
 
 
-@contextlib.contextmanager
-def _for_people() -> Iterator[None]:
-    """What nobody but people reads may be missing, on a full disk say."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def _open_locked(path: Path) -> int:
+    """Make the file and lock it. Whoever counted in between took it for a dead user's and removed it: once more."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+        except BlockingIOError:
+            if time.monotonic() > until:
+                os.close(descriptor)
+                raise
+            time.sleep(0.0005)
+        except BaseException:
+            os.close(descriptor)
             raise
+        os.close(descriptor)
 
 
 def get_ready() -> None:
     """Import now what locks need, rather than at the moment when one is needed."""
+    import shutil  # noqa: F401
+
     import filelock  # noqa: F401
 
 
