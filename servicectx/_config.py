@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,6 +99,8 @@ def from_text(words: Mapping[str, str]) -> dict[str, Any]:
 
 def _value(key: str, text: str) -> Any:
     if key == "setup" and not text.startswith("["):
+        import shlex
+
         return shlex.split(text.replace(",", " "))
     if key in ("keep_data", "snapshot") and text.lower() in ("true", "false"):
         return text.lower() == "true"
