@@ -171,7 +171,8 @@ class Instance:
     def recover(self) -> State | None:
         """The state that the instance's own copy tells, for when the state file is lost or damaged.
 
-        Directories of this key that tell nothing were left by a starter killed at its first steps; they are removed.
+        Directories of this key that tell nothing were left by a starter killed at its first steps; they are removed,
+        unless somebody holds a lease there: then another version of this package wrote what cannot be read.
         """
         for path in self.home.glob(f"{self.key}.*"):
             if path.suffix == ".tmp" or path.is_symlink():
@@ -183,7 +184,8 @@ class Instance:
                         return state
                 except (OSError, UnicodeDecodeError, StateError):
                     pass
-                remove_tree(path)
+                if not leases.is_used(path / "leases"):
+                    remove_tree(path)
         return None
 
     def remove(self, state: State, keep_data: bool = False) -> None:
