@@ -68,12 +68,12 @@ class Home:
         return [each for each in self.seen() if "keeper" in each.words]
 
     def files(self) -> list[str]:
-        """What lies in the home, the empty place for data left out."""
-        return sorted(
-            str(path.relative_to(self.path))
-            for path in self.path.rglob("*")
-            if path.name != "data" or any(path.iterdir())
-        )
+        """What lies in the home, the empty place for data left out. Some of it may go while we look."""
+        found = []
+        for folder, folders, names in os.walk(self.path):
+            here = Path(folder).relative_to(self.path)
+            found += [str(here / name) for name in (*folders, *names)]
+        return [] if found == ["data"] else sorted(found)
 
     def left(self) -> list[str]:
         names = [f"{each.process.pid} {each.words[:40]} ... {each.words[-60:]}" for each in self.seen()]
