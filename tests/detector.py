@@ -73,7 +73,7 @@ class Home:
         for folder, folders, names in os.walk(self.path):
             here = Path(folder).relative_to(self.path)
             found += [str(here / name) for name in (*folders, *names)]
-        return [] if found == ["data"] else sorted(found)
+        return sorted(name for name in found if name != "data" or any(each.startswith("data/") for each in found))
 
     def left(self) -> list[str]:
         names = [f"{each.process.pid} {each.words[:40]} ... {each.words[-60:]}" for each in self.seen()]
