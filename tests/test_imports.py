@@ -172,7 +172,7 @@ def test_importing_is_cheap() -> None:
 
 
 def test_a_keeper_imports_nothing_of_its_callers() -> None:
-    seen = modules_after("import servicectx._running.keeper, servicectx._running.start")
+    seen = modules_after("import servicectx._running.guard, servicectx._running.start")
     assert "mirakuru.base" in seen
     assert not [name for name in seen if within(name, "servicectx") and rank(name) < rank("servicectx._running")][1:]
     assert not seen & {"pydantic", "filelock", "dataclasses", "inspect", "asyncio", "psutil", "http.client"}

@@ -1,8 +1,4 @@
-"""The keeper: the small process that is the parent of one server, from its start until nothing of it is left.
-
-Beside it stands a guard that does nothing but wait for the keeper: should somebody kill the keeper, the guard ends
-what it left running and clears up. Both have left the caller's session, so no Ctrl-C and no hang-up reaches them.
-"""
+"""The keeper: the small process that is the parent of one server, from its start until nothing of it is left."""
 
 import os
 import select
@@ -13,107 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from servicectx._running import linux, pids, plan
 from servicectx._running.data import Data, sources
+from servicectx._running.ending import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx._running.starter import Starter, StarterGone
 from servicectx._sharing import handouts, leases
 from servicectx._sharing.instance import Instance, remove_tree
-from servicectx._sharing.state import DIED, READY, STOPPING, Process, Processes, State, StateError
+from servicectx._sharing.state import READY, STOPPING, Process, Processes
 from servicectx._sharing.steps import step
-from servicectx.errors import HomeError, ServiceCtxError, ServiceDied
+from servicectx.errors import HomeError, ServiceCtxError
 
 if TYPE_CHECKING:
     from servicectx._running.process import Server
     from servicectx._running.start import Start
 
-PATIENCE = 3600.0  # seconds for a lock that others hold for moments
-
 
 class Told(BaseException):
     """SIGTERM came: stop at once. Whoever sent it holds the key's lock."""
-
-
-def main(home: str, key: str, id: str) -> None:
-    """Leave the caller's family, split into guard and keeper, and live."""
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    os.chdir("/")
-    os.umask(0o077)
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-    os.closerange(3, min(os.sysconf("SC_OPEN_MAX"), 65536))
-    guard = os.getpid()
-    instance = Instance(Path(home), key)
-    status = 1
-    try:
-        if keeper := os.fork():
-            _guard(instance, id, keeper)
-        else:
-            os.setsid()
-            Keeper(instance, id, guard).live()
-        status = 0
-    except BaseException:  # noqa: BLE001  # the last frame of this process: its guard learns from the status
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        os._exit(status)  # no exit hook runs: mirakuru's would kill other people's processes
-
-
-def _guard(instance: Instance, id: str, keeper: int) -> None:
-    silence = os.open(os.devnull, os.O_RDWR)
-    os.dup2(silence, 0)
-    os.dup2(silence, 1)
-    linux.adopt_orphans()
-    _, status = os.waitpid(keeper, 0)
-    if status == 0:
-        return
-    linux.end_orphans(grace=1.0)  # the kernel has sent them their parting signal already
-    if (processes := instance.processes(id)) is not None:
-        pids.send(processes.server, signal.SIGKILL)  # where no kernel does that, and nobody adopts
-    how = f"its keeper (process {keeper}) was {_ended(os.waitstatus_to_exitcode(status))}"
-    state = _record_death(instance, id, how)
-    if state is not None and state.data_directory and not instance.keeps_data(id):
-        remove_tree(Path(state.data_directory))
-    _remove_when_unused(instance, id)
-
-
-def _record_death(
-    instance: Instance, id: str, reason: str, exit_status: int | None = None, log_tail: str = ""
-) -> State | None:
-    """Tell those who still hold the instance, and those who come, how it ended."""
-    with instance.locked(PATIENCE):
-        state = _current(instance, id)
-        if state is not None:
-            death = ServiceDied(
-                service=state.service, name=state.name, reason=reason, exit_status=exit_status, log_tail=log_tail
-            )
-            if state.phase in (READY, STOPPING):
-                instance.write(state._replace(phase=DIED, failure=death.record()))
-        return state
-
-
-def _remove_when_unused(instance: Instance, id: str) -> None:
-    while instance.directory(id).exists():
-        instance.wait_until_unused(id)
-        with instance.locked(PATIENCE):
-            state = _current(instance, id)
-            if state is None:  # another instance took its place and removed this one
-                remove_tree(instance.directory(id))
-            elif not instance.is_used(id):
-                instance.remove(state)
-
-
-def _current(instance: Instance, id: str) -> State | None:
-    """The state, if it still speaks of this instance."""
-    try:
-        state = instance.look()
-    except (StateError, HomeError):
-        state = instance.recover()
-    return state if state is not None and state.id == id else None
-
-
-def _ended(status: int) -> str:
-    return f"ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
 class Keeper:
@@ -149,7 +59,7 @@ class Keeper:
                 self.starter.report({"failed": failure.record()})
                 self.starter.hang_up()
                 self.clear_server()
-                _remove_when_unused(self.instance, self.id)
+                remove_when_unused(self.instance, self.id)
         except Told:
             self.clear_server()
             remove_tree(self.instance.directory(self.id))
@@ -181,7 +91,7 @@ class Keeper:
         """Leave nothing of a start that nobody waits for any more."""
         try:
             with self.instance.locked(PATIENCE):
-                if state := _current(self.instance, self.id):
+                if state := current(self.instance, self.id):
                     self.instance.remove(state)
         except Told:
             pass
@@ -203,9 +113,9 @@ class Keeper:
                 step("server-died")
                 status, log_tail = server.exit_status, start.log_tail()
                 start.end()
-                _record_death(self.instance, self.id, f"the server was {_ended(status or 0)}", status, log_tail)
+                record_death(self.instance, self.id, f"the server was {how(status or 0)}", status, log_tail)
                 self.clear_server()
-                _remove_when_unused(self.instance, self.id)
+                remove_when_unused(self.instance, self.id)
                 return
             if self._lingered(server) and self._stop():
                 return
@@ -248,7 +158,7 @@ class Keeper:
     def _stop(self) -> bool:
         """Announce it, count once more, and end. False: somebody joined in that moment."""
         with self.instance.locked(PATIENCE):
-            state = _current(self.instance, self.id)
+            state = current(self.instance, self.id)
             if state is not None and state.phase == READY:
                 self.instance.write(state._replace(phase=STOPPING))
             step("stopping")

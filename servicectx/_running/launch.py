@@ -21,7 +21,7 @@ GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
 
 _BOOTSTRAP = (
     "import gc, sys; gc.disable(); paths, home, key, id = sys.argv[1:]; sys.path[:] = paths.split(':'); "
-    "from servicectx._running.keeper import main; main(home, key, id)"
+    "from servicectx._running.guard import main as keeper; keeper(home, key, id)"
 )
 
 
