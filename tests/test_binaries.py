@@ -49,6 +49,19 @@ def test_the_first_name_is_preferred(tmp_path: Path) -> None:
     assert binaries.find(second).endswith(NAME)
 
 
+def test_a_link_is_followed_unless_the_name_makes_the_program(tmp_path: Path) -> None:
+    several = program(tmp_path / "real" / "busy")
+    same = program(tmp_path / "elsewhere" / f"{NAME}-2")
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / NAME).symlink_to(several)
+    (tmp_path / "path" / f"{NAME}-2").symlink_to(same)
+    assert binaries.find(Search(service="x", programs=(NAME,))) == str(tmp_path / "path" / NAME)
+    assert binaries.find(Search(service="x", programs=(f"{NAME}-2",))) == str(same)
+    assert binaries.find_as_written(Search(service="x", programs=(f"{NAME}-2",))) == str(
+        tmp_path / "path" / f"{NAME}-2"
+    )
+
+
 def test_a_wheel_is_searched_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = program(tmp_path / "site" / "wheel_with_server" / "_bin" / "linux" / NAME)
     (tmp_path / "site" / "wheel_with_server" / "__init__.py").write_text("raise SystemExit('imported')")
@@ -63,15 +76,6 @@ def test_scripts_of_this_python_are_searched() -> None:
     assert binaries.find(Search(service="x", programs=("pytest",))) == os.path.realpath(
         Path(sys.executable).with_name("pytest")
     )
-
-
-def test_links_are_followed_unless_the_name_matters(tmp_path: Path) -> None:
-    real = program(tmp_path / "real" / "multi-call")
-    (tmp_path / "path").mkdir()
-    (tmp_path / "path" / NAME).symlink_to(real)
-    search = Search(service="x", programs=(NAME,))
-    assert binaries.find(search) == str(real)
-    assert binaries.find_as_written(search) == str(tmp_path / "path" / NAME)
 
 
 @pytest.mark.parametrize("kind", ["directory", "not executable", "dangling link"])

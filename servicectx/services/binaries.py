@@ -66,10 +66,10 @@ def candidates(search: Search, looked: list[str]) -> Iterator[str]:
             raise search.not_found(
                 looked, f"{variable} is set, but there is no {' or '.join(search.programs)} at {said}"
             )
-        yield from map(os.path.realpath, found)
+        yield from map(_real, found)
         return
     for directory in _directories(search, looked):
-        yield from map(os.path.realpath, _in_directory(directory, search.programs))
+        yield from map(_real, _in_directory(directory, search.programs))
 
 
 def _directories(search: Search, looked: list[str]) -> Iterator[str]:
@@ -97,6 +97,13 @@ def _directories(search: Search, looked: list[str]) -> Iterator[str]:
 
 def _in_directory(directory: str, programs: tuple[str, ...]) -> list[str]:
     return [path for program in programs if _is_program(path := os.path.join(directory, program))]
+
+
+def _real(path: str) -> str:
+    """Where a link leads, unless it leads to another name: one program may be several, by the name it is called."""
+    real = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    return real if os.path.basename(real) == name else os.path.join(os.path.realpath(folder), name)
 
 
 def _is_program(path: str) -> bool:
