@@ -73,7 +73,7 @@ class Website(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def free_port() -> int:
-    return ports.pick(HOST)
+    return ports.pick(HOST)[0]
 
 
 def test_tcp_wants_somebody_who_listens(free_port: int) -> None:

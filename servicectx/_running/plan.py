@@ -1,7 +1,8 @@
 """The plan: plain data that a service makes and a keeper carries out.
 
-Its texts may hold `{host}`, `{port}`, `{dir}` (the instance's directory for the server), `{data}` (its data
-directory) and, after a template was used, `{template_secret}`. The keeper fills them in once it has picked a port.
+Its texts may hold `{host}`, `{port}`, `{port_NAME}` for each of `ports`, `{socket}` where the server inherits one,
+`{dir}` (the instance's directory for the server), `{data}` (its data directory) and, after a template was used,
+`{template_secret}`. The keeper fills them in once it has picked the ports.
 """
 
 import json
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 HOST = "127.0.0.1"
 
-_PLACEHOLDER = re.compile(r"\{(host|port|dir|data|template_secret)\}")
+_PLACEHOLDER = re.compile(r"\{(host|port|port_\w+|socket|dir|data|template_secret)\}")
 
 
 class Template(NamedTuple):
@@ -24,6 +25,13 @@ class Template(NamedTuple):
     command: list[str]
     files: dict[str, str]
     secret: str = ""
+
+
+class Companion(NamedTuple):
+    """A program that a server needs beside it: started before it, once `ready` answers, and ended after it."""
+
+    command: list[str]
+    ready: dict[str, Any]
 
 
 class Plan(NamedTuple):
@@ -51,16 +59,26 @@ class Plan(NamedTuple):
     owns_port: bool = True
     proves_itself: bool = False  # nobody else could answer `ready`: whose the port is need not be looked up
     expected_size: int = 16 * 2**20
+    ports: list[str] = []  # more ports that it opens, by name: each is chosen free
+    neighbours: int = 0  # how many ports right after {port} it takes too
+    inherits_socket: bool = False  # the keeper listens on {port}, and hands it that socket as descriptor {socket}
+    companions: list[Companion] = []
+    leavings: list[str] = []  # glob patterns: what it makes outside {dir}, and cannot be kept from
 
 
 def encode(plan: Plan) -> str:
-    return json.dumps(plan._asdict() | {"template": plan.template and plan.template._asdict()})
+    parts = {
+        "template": plan.template and plan.template._asdict(),
+        "companions": [companion._asdict() for companion in plan.companions],
+    }
+    return json.dumps(plan._asdict() | parts)
 
 
 def decode(text: str) -> Plan:
     raw = json.loads(text)
     if raw["template"]:
         raw["template"] = Template(**raw["template"])
+    raw["companions"] = [Companion(**companion) for companion in raw["companions"]]
     return Plan(**raw)
 
 

@@ -8,13 +8,43 @@ import sys
 
 from servicectx._running import pids
 
+TRIES = 100
 
-def pick(host: str) -> int:
-    """A port that is free now. It can be lost before the server binds it; the keeper then picks another."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-    return port
+
+def pick(host: str, more: int = 0, neighbours: int = 0) -> list[int]:
+    """A port that is free now with `neighbours` free ports right after it, and then `more` others.
+
+    They can be lost before the server binds them; the keeper then picks again. Raises OSError when none are to be had.
+    """
+    for _ in range(TRIES):
+        with contextlib.ExitStack() as held:  # all at once, so that no two are the same
+            try:
+                first = held.enter_context(socket.socket())
+                first.bind((host, 0))
+                port: int = first.getsockname()[1]
+                for number in range(port + 1, port + 1 + neighbours):
+                    held.enter_context(socket.socket()).bind((host, number))
+            except (OSError, OverflowError) as error:
+                problem = error
+                continue
+            others = [held.enter_context(socket.socket()) for _ in range(more)]
+            for other in others:
+                other.bind((host, 0))
+            return [port, *(other.getsockname()[1] for other in others)]
+    raise problem
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on `port`, for a server that inherits it. Raises OSError when somebody has that port."""
+    made = socket.socket()
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(1024)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def is_free(host: str, port: int) -> bool:

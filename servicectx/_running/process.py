@@ -8,6 +8,7 @@ import pwd
 import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -85,6 +86,7 @@ class Server:
         directory: str,
         account: str | None = None,
         stop_signal: int = signal.SIGKILL,
+        inherited: socket.socket | None = None,
     ) -> None:
         self.command = command
         self._stop_signal = stop_signal
@@ -92,6 +94,8 @@ class Server:
         if account:
             entry = pwd.getpwnam(account)
             switch = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+        if inherited:
+            switch["pass_fds"] = (inherited.fileno(),)
         with log.open("ab") as output:
             self._executor = _Executor(
                 command,

@@ -1,13 +1,16 @@
-"""A start, as its keeper carries it out: prepare the data, pick a port, run the program, probe until usable."""
+"""A start, as its keeper carries it out: prepare the data, pick ports, run the program, probe until usable."""
 
 import os
 import re
+import signal
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servicectx._running import kept, plan, ports, probes, process, programs
 from servicectx._running.data import Data, snapshot_place, template_place
+from servicectx._sharing import handouts
 from servicectx._sharing.steps import step
 from servicectx.errors import StartFailed, StartTimeout
 
@@ -40,6 +43,7 @@ class Start:
         self.log = keeper.instance.directory(keeper.id) / "service.log"
         self.facts: dict[str, Any] = {"host": plan.HOST, "dir": str(self.directory), "data": f"{self.directory}/data"}
         self.server: process.Server | None = None
+        self.companions: list[process.Server] = []
         self.command: list[str] = what.command
 
     def run(self) -> dict[str, Any]:
@@ -49,7 +53,8 @@ class Start:
         if self.plan.template:
             self._prepare(self.plan.template, source)
         for _ in range(PORT_TRIES):
-            self.facts["port"] = ports.pick(plan.HOST)
+            picked = ports.pick(plan.HOST, len(self.plan.ports), self.plan.neighbours)
+            self.facts |= zip(["port", *(f"port_{name}" for name in self.plan.ports)], picked, strict=True)
             try:
                 return self._run_once()
             except PortLost:
@@ -71,6 +76,7 @@ class Start:
         server, self.server = self.server, None
         assert server is not None
         server.end(CLEAN_STOP, self.plan.clean_signal)
+        self._end_companions()
         if server.exit_status == 0:
             step("keeping")
             kept.keep(self.data.path, self.snapshot, secret=self.plan.secret)
@@ -119,16 +125,18 @@ class Start:
     def _run_once(self) -> dict[str, Any]:
         port = self.facts["port"]
         self._write_files(self.plan.files)
+        handouts.leave(self.keeper.instance.directory(self.keeper.id), plan.render(self.plan.leavings, self.facts))
+        for companion in self.plan.companions:
+            self._start_companion(companion)
         step("starting")
-        server = self._launch(plan.render(self.plan.command, self.facts))
-        self.server = server
+        server = self._launch_server(port)
         self.keeper.tell(server.identity)
         step("started")
         ready = plan.render(self.plan.ready, self.facts)
         pause, looked = 0.001, time.monotonic()
         while True:
             if server.exit_status is not None:
-                self._ended_early(server, port)
+                self._ended_early(server)
             wait = max(0.05, min(2.0, self.deadline - time.monotonic()))
             learnt = probes.ask(ready, plan.HOST, port, str(self.log), wait)
             if learnt is not None and server.exit_status is None:
@@ -143,31 +151,60 @@ class Start:
             server.wait(pause)
             pause = min(pause * 1.05, 0.02)
 
+    def _start_companion(self, companion: plan.Companion) -> None:
+        one = self._launched(plan.render(companion.command, self.facts), signal.SIGKILL)
+        self.companions.append(one)
+        ready = plan.render(companion.ready, self.facts)
+        while probes.ask(ready, plan.HOST, self.facts["port"], str(self.log)) is None:
+            if one.exit_status is not None:
+                self._ended_early(one)
+            self._check(f"{os.path.basename(one.command[0])}, which it needs, did not answer")
+            one.wait(0.005)
+
+    def _launch_server(self, port: int) -> process.Server:
+        command = plan.render(self.plan.command, self.facts)
+        if not self.plan.inherits_socket:
+            return self._launch(command)
+        try:
+            listener = ports.listen(plan.HOST, port)
+        except OSError:
+            raise PortLost from None
+        with listener:
+            self.facts["socket"] = listener.fileno()
+            return self._launch(plan.render(self.plan.command, self.facts), listener)
+
     def _is_ours(self, server: process.Server, port: int) -> bool:
         """Whether it was our server that answered."""
         looked_up = self.plan.owns_port and not self.plan.proves_itself
         return not looked_up or ports.belongs_to(server.pid, port) is not False
 
-    def _ended_early(self, server: process.Server, port: int) -> None:
+    def _ended_early(self, server: process.Server) -> None:
         status = server.exit_status
-        if self.plan.owns_port and (IN_USE.search(self.log_tail()) or not ports.is_free(plan.HOST, port)):
+        used = [number for name, number in self.facts.items() if name == "port" or name.startswith("port_")]
+        taken = not all(ports.is_free(plan.HOST, number) for number in used)
+        if self.plan.owns_port and (IN_USE.search(self.log_tail()) or taken):
             raise PortLost
+        self.command = server.command
         raise self.failure(f"the server ended before it was usable ({process.status_text(status)})", status)
 
     # -- small parts -----------------------------------------------------------------------------------------------
 
-    def _launch(self, command: list[str]) -> process.Server:
+    def _launch(self, command: list[str], inherited: socket.socket | None = None) -> process.Server:
         self.command = command
+        self.server = self._launched(command, self.plan.stop_signal, inherited)
+        return self.server
+
+    def _launched(self, command: list[str], stop_signal: int, inherited: socket.socket | None = None) -> process.Server:
         self.keeper.starter.check()
-        self.server = process.Server(
+        return process.Server(
             command,
             plan.render(self.plan.environment, self.facts),
             self.log,
             plan.render(self.plan.working_directory, self.facts),
             self.plan.account,
-            self.plan.stop_signal,
+            stop_signal,
+            inherited,
         )
-        return self.server
 
     def _end_server(self) -> None:
         if self.server is not None:
@@ -176,6 +213,11 @@ class Start:
             server.end(self.plan.grace)
             if killed and self.plan.cleanup:
                 probes.call(**plan.render(self.plan.cleanup, self.facts))
+        self._end_companions()
+
+    def _end_companions(self) -> None:
+        while self.companions:
+            self.companions.pop().end(0.0)
 
     def _check(self, doing: str) -> None:
         self.keeper.starter.check()

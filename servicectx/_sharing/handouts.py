@@ -1,10 +1,12 @@
-"""Files that were written for somebody outside and must go when their instance goes: details files."""
+"""Files outside an instance's directory that must go when it goes: details files, and what servers strew about."""
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 _LIST = "handouts"
+_LEAVINGS = "leavings"
 
 
 def note(directory: Path, file: Path) -> None:
@@ -24,11 +26,30 @@ def noted(directory: Path) -> list[Path]:
     return [Path(path) for digest, _, path in pairs if _digest(Path(path)) == digest]
 
 
+def leave(directory: Path, patterns: Iterable[str]) -> None:
+    """Let whatever matches these glob patterns be removed together with the instance in `directory`."""
+    for pattern in patterns:
+        descriptor = os.open(directory / _LEAVINGS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as listing:
+            listing.write(f"{pattern}\n")
+
+
 def take_back(directory: Path) -> None:
-    """Remove what was handed out. The second time nothing happens."""
-    for file in noted(directory):
+    """Remove what was handed out and what was left. The second time nothing happens."""
+    files = [*noted(directory), *_left(directory)]
+    for file in files:
         with contextlib.suppress(OSError):
             file.unlink()
+
+
+def _left(directory: Path) -> list[Path]:
+    try:
+        patterns = (directory / _LEAVINGS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    import glob  # for the few servers that leave something
+
+    return [Path(path) for pattern in patterns for path in glob.glob(pattern)]
 
 
 def _digest(file: Path) -> str:
