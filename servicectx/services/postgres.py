@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan, Template
-from servicectx.errors import InvalidOption
-from servicectx.services import binaries, postgres_databases
-from servicectx.services.base import Client, Service, account_for_root, environment, option_names
+from servicectx.services import binaries, postgres_databases, settings
+from servicectx.services.base import Client, Service, account_for_root, environment
 
 if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails
@@ -94,15 +93,10 @@ class Postgres(Service["PostgresDetails"]):
         raise self.search.not_found(looked)
 
     def plan(self, options: PostgresOptions, program: str, secret: str) -> Plan:
-        for name in options.settings:
-            if name.lower() in OURS:
-                problem = f"{name!r} is set by servicectx and cannot be changed"
-                raise InvalidOption(
-                    service=self.name, option="settings", problem=problem, known=option_names(PostgresOptions)
-                )
-        settings = {**SETTINGS, **options.settings}
+        settings.check(self, options.settings, OURS)
+        lean = {**SETTINGS, **options.settings}
         lines = ["include '{data}/postgresql.conf'"]
-        lines += [f"{name} = {_value(value)}" for name, value in settings.items()]
+        lines += [f"{name} = {_value(value)}" for name, value in lean.items()]
         lines += ["listen_addresses = '{host}'", "port = {port}", "unix_socket_directories = ''"]
         login = {"data": "{data}", "user": options.user, "dbname": options.dbname}
         return Plan(

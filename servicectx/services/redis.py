@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
-from servicectx.errors import InvalidOption
-from servicectx.services import binaries, redis_databases
+from servicectx.services import binaries, redis_databases, settings
 from servicectx.services.base import Client, Service, environment
 
 if TYPE_CHECKING:
@@ -56,10 +55,7 @@ class Redis(Service["RedisDetails"]):
         return binaries.find(self.search)
 
     def plan(self, options: RedisOptions, program: str, secret: str) -> Plan:
-        for name in options.settings:
-            if name.lower() in OURS:
-                problem = f"{name!r} is set by servicectx and cannot be changed"
-                raise InvalidOption(service=self.name, option="settings", problem=problem, known=["settings"])
+        settings.check(self, options.settings, OURS)
         lines = [
             "bind {host}",
             "port {port}",

@@ -1,0 +1,49 @@
+"""Small talk over HTTP with a server of ours, with the standard library alone: for probes and namespaces."""
+
+import http.client
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class Answer(NamedTuple):
+    """What came back. `data` is the JSON in the body, None where there is none."""
+
+    status: int
+    data: Any
+    text: str
+
+
+def ask(
+    host: str,
+    port: int,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    wait: float = 10.0,
+) -> Answer:
+    """One request, on a connection of its own, past all proxies.
+
+    `body`: text as it is, anything else as JSON. `wait`: seconds for each step.
+
+    Raises:
+        OSError: nobody answers, or no HTTP.
+    """
+    connection = http.client.HTTPConnection(host, port, timeout=wait)
+    told = dict(headers or {})
+    if body is not None and not isinstance(body, str):
+        body = json.dumps(body)
+        told.setdefault("Content-Type", "application/json")
+    try:
+        connection.request(method, path, body, told)
+        answer = connection.getresponse()
+        text = answer.read().decode("utf-8", "replace")
+    except http.client.HTTPException as error:
+        raise OSError(f"{host}:{port} does not speak HTTP: {error!r}") from None
+    finally:
+        connection.close()
+    try:
+        return Answer(answer.status, json.loads(text), text)
+    except ValueError:
+        return Answer(answer.status, None, text)
