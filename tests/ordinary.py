@@ -23,7 +23,7 @@ PACKAGES = (
 class User:
     """Runs Python scripts, with a home for instances of its own."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, everything: bool) -> None:
         self.home = place / "home"
         self.python = sys.executable
         self.environment = {"PATH": os.defpath, "SERVICECTX_HOME": str(self.home)}
@@ -33,11 +33,14 @@ class User:
             nobody = pwd.getpwnam("nobody")
             self.switch = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
             self.python = str(_python(place / "python"))
-            self.environment["PYTHONPATH"] = str(_packages(place / "packages"))
+            self.environment["PYTHONPATH"] = str(_packages(place / "packages", ("*",) if everything else PACKAGES))
+            if everything:
+                _add_programs(Path(self.python).parent)
+                link_tree(Path(__file__).parent, place / "packages" / "tests")
             self.environment["LD_LIBRARY_PATH"] = str(place / "python" / "lib")
             place.chmod(0o755)
 
-    def run(self, script: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, script: str, wait: float = 100, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [self.python, "-W", "error", "-c", script],
             env=self.environment | environment,
@@ -45,17 +48,20 @@ class User:
             capture_output=True,
             text=True,
             check=False,
-            timeout=100,
+            timeout=wait,
             **self.switch,  # type: ignore[call-overload]
         )
 
 
 @contextlib.contextmanager
-def user() -> Iterator[User]:
-    """An ordinary user: this one, or `nobody` for root, whose Python is then made reachable."""
+def user(everything: bool = False) -> Iterator[User]:
+    """An ordinary user: this one, or `nobody` for root, whose Python is then made reachable.
+
+    `everything`: with all packages that are installed here, their programs, and these tests.
+    """
     own = Path(tempfile.mkdtemp(prefix="sctx-user-"))
     try:
-        made = User(own)
+        made = User(own, everything)
         for name in ("home", "cache"):
             (own / name).mkdir(mode=0o700)
             if made.switch:
@@ -91,11 +97,20 @@ def _python(place: Path) -> Path:
     return program
 
 
-def _packages(place: Path) -> Path:
+def _add_programs(place: Path) -> None:
+    """Servers that packages bring beside this Python, scripts left out."""
+    for path in Path(sys.executable).parent.iterdir():
+        if path.is_file() and not (place / path.name).exists() and path.read_bytes()[:4] == b"\x7fELF":
+            _link(str(path), str(place / path.name))
+
+
+def _packages(place: Path, patterns: tuple[str, ...]) -> Path:
     """What is installed here, and this library."""
     place.mkdir()
-    for pattern in PACKAGES:
+    for pattern in patterns:
         for path in Path(sysconfig.get_path("purelib")).glob(pattern):
+            if path.name.startswith("__editable__") or path.name == "tests":  # some packages bring one
+                continue
             if path.is_dir():
                 link_tree(path, place / path.name)
             else:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from servicectx import BinaryNotFound, managed
-from servicectx.testing import FakeDetails, FakeOptions, FakeService, check_service
+from servicectx.testing import FakeDetails, FakeOptions, FakeService, Usage, check_service
 
 
 def test_the_fake_keeps_what_it_is_told() -> None:
@@ -49,19 +49,16 @@ def test_the_fake_honours_its_variable(tmp_path: Path, monkeypatch: pytest.Monke
         pass
 
 
-@pytest.mark.parametrize("service", ["redis", "postgres", FakeService])
-def test_every_service_of_ours_keeps_its_promises(service: Any) -> None:
-    check_service(service)
+def test_the_fake_keeps_its_promises() -> None:
+    check_service(FakeService, usage=Usage(_put, _get))
 
 
-def test_the_command_keeps_its_promises() -> None:
-    check_service(
-        "command",
-        binary=False,
-        command=[sys.executable, "-m", "http.server", "--bind", "{host}", "{port}"],
-        ready="http://{host}:{port}/",
-        stop_signal="SIGKILL",
-    )
+def _put(details: FakeDetails, name: str, value: str) -> None:
+    details.ask(f"SET {name} {value}")
+
+
+def _get(details: FakeDetails, name: str) -> str | None:
+    return details.ask(f"GET {name}") or None
 
 
 def test_options_reach_the_service_that_is_checked() -> None:

@@ -17,6 +17,18 @@ from servicectx.services import registry
 from tests import leftovers, servers
 
 
+def put(details: RedisDetails, name: str, value: str) -> None:
+    with client.Redis.from_url(details.url) as connection:
+        connection.set(name, value)
+
+
+def get(details: RedisDetails, name: str) -> str | None:
+    with client.Redis.from_url(details.url, decode_responses=True) as connection:
+        found = connection.get(name)
+        assert found is None or isinstance(found, str)
+        return found
+
+
 def program() -> Path:
     found = registry.find("redis")
     return Path(found.program(found.options({})))

