@@ -1,4 +1,5 @@
-# Needs Python 3.11 or newer with pip. Everything else goes into .venv; nothing outside this directory changes.
+# Needs Python 3.11 or newer with pip. Everything else goes into .venv; but for `make system-servers`, which says so,
+# nothing outside this directory changes.
 
 PYTHON ?= python3
 MINUTES ?= 5
@@ -18,13 +19,13 @@ DEV := $(VENV)/.installed-for-development
 SITE := $(VENV)/.installed-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test storm bench docs clean
+.PHONY: help quickstart test storm bench docs system-servers clean
 
 help: ## this list
 	@echo "servicectx: real services for tests and scripts"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r what does; do \
-		printf '%-18s %s\n' "$$what" "$$does"; done
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r what does; do \
+		printf '%-21s %s\n' "$$what" "$$does"; done
 	@echo
 	@echo "  PYTHON=python3.12 takes another Python; 'make test ARGS=...' hands arguments to pytest"
 
@@ -49,6 +50,9 @@ bench: $(DEV) ## how fast it is, beside floors and peers
 docs: $(SITE) ## the documentation as web pages, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open site/index.html"
+
+system-servers: ## install the servers that pip cannot bring, with apt: MariaDB, RabbitMQ, memcached ...
+	@.ci/system-servers
 
 clean: ## remove all that make made here
 	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache
