@@ -41,6 +41,7 @@ class Service(Generic[D]):
     Options: ClassVar[type] = NoOptions
     Details: ClassVar[Any]
     install: ClassVar[dict[str, str]] = {}
+    namespace: ClassVar[str | None] = None  # what `isolated()` gives, in words: "a database"
 
     def program(self, options: Any) -> str:
         """The path of the server's program; part of the key. Raises BinaryNotFound."""

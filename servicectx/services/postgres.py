@@ -61,6 +61,7 @@ class Postgres(Service["PostgresDetails"]):
         "apt": "apt-get install postgresql",
         "brew": "brew install postgresql@17",
     }
+    namespace: ClassVar[str] = "a database, cloned from the state right after the set-up"
     search = binaries.Search(
         service="postgres",
         programs=("postgres",),

@@ -3,9 +3,11 @@
 A service's own tests stand in `test_<name>.py`; `put` and `get` there say how its usual client stores and finds a text.
 """
 
+import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,14 +85,20 @@ def there(row: Row) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def chosen(row: Row) -> Iterator[None]:
+    """Let the service find this row's server first."""
+    variable, place = f"SERVICECTX_{row.service.upper()}_BIN", program(row)
+    if place is not None:
+        os.environ[variable] = place
+    try:
+        yield
+    finally:
+        if place is not None:
+            del os.environ[variable]
+
+
 def check(row: Row) -> None:
     """Everything that users of any service rely on, with this row's server."""
-    variable = f"SERVICECTX_{row.service.upper()}_BIN"
-    chosen = program(row)
-    if chosen is not None:
-        os.environ[variable] = chosen
-    try:
+    with chosen(row):
         check_service(row.service, usage=usage(row.service), binary=row.binary, **row.options)
-    finally:
-        if chosen is not None:
-            del os.environ[variable]
