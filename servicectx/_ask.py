@@ -14,6 +14,7 @@ from servicectx.services.base import Plan, Service, option_names, option_values
 D = TypeVar("D")
 
 TIMEOUT = 60.0
+SNAPSHOTS = 2  # what is in them, and how: a copy that an older version kept is never found
 
 
 class Ask(NamedTuple, Generic[D]):
@@ -54,18 +55,22 @@ class Ask(NamedTuple, Generic[D]):
             raise TypeError(f"{type(self.service).__name__}.details() gives {sorted(unknown)}, unknown to {model}")
         return model.model_construct(service=self.service.name, name=self.name, host=host, port=port, **told)
 
-    def snapshot_name(self, plan: Plan) -> str | None:
+    def snapshot_name(self, plan: Plan, program: str) -> str | None:
         """Where the data after the set-up are kept: the same for the same program, options, set-up and text."""
         if self.snapshot is None:
             return None
-        if plan.template is None or plan.clean_signal is None:
+        if plan.clean_signal is None:
             raise InvalidOption(
                 service=self.service.name,
                 option="snapshot",
                 problem=f"the data of {self.service.name} cannot be kept",
                 known=option_names(type(self.options)),
             )
-        text = f"{plan.template.key} {option_values(self.options)} {self._setup_text()}"
+        template = plan.template.key if plan.template else ""
+        server = f"{template} {program} {_key.program_state(program)} {os.uname().machine}"
+        # A set-up's name is the same in many projects; here they all meet, so its place counts too.
+        where = "" if self.setup_files is not None else _key.source(self.setup)
+        text = f"{SNAPSHOTS} {server} {sorted(option_values(self.options).items())} {self._setup_text()} {where}"
         return f"{self.service.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def _setup_text(self) -> str:

@@ -37,7 +37,7 @@ def project(directory: str = "") -> Path:
 
 def key(scope: str, name: str, service: str, options: dict[str, Any], setup: str, program: str) -> str:
     """A short text that is safe as a file name. It differs between containers that share a directory."""
-    parts = [scope_text(scope), name, service, options, setup, program, _program_state(program), _machine()]
+    parts = [scope_text(scope), name, service, options, setup, program, program_state(program), _machine()]
     text = json.dumps(parts, sort_keys=True, default=_plain)
     readable = "".join(letter for letter in name if letter.isalnum())[:20] or service
     return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -81,6 +81,17 @@ def called(function: Any) -> str:
     return f"{module}:{name}"
 
 
+def source(function: Any) -> str:
+    """The file that a callable's code stands in, as far as that can be told."""
+    inner = getattr(function, "func", None)
+    if inner is not None:  # functools.partial
+        return source(inner)
+    target = getattr(function, "__wrapped__", function)
+    code = getattr(target, "__code__", None)
+    module = sys.modules.get(getattr(target, "__module__", None) or "")
+    return os.path.abspath(code.co_filename if code else getattr(module, "__file__", None) or "")
+
+
 def _held(value: Any, depth: int) -> str:
     """What a function holds, as text that says the same in every process: an object's address must not get in."""
     if isinstance(value, str | bytes | int | float | complex | None):
@@ -119,7 +130,8 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
-def _program_state(program: str) -> str:
+def program_state(program: str) -> str:
+    """Tells a program from the one that stands at its path after an upgrade."""
     try:
         status = os.stat(program)
     except OSError:

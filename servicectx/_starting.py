@@ -45,7 +45,7 @@ class Starting:
         ask, instance, id = self.ask, self.instance, self.id
         secret = os.urandom(16).hex()
         plan = ask.service.plan(ask.options, self.program, secret)
-        snapshot = ask.snapshot_name(plan)
+        snapshot = ask.snapshot_name(plan, self.program)
         data = paths.data_root(plan.expected_size, plan.account) / instance.directory(id).name
         state = State(
             id=id,

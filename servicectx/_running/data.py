@@ -1,25 +1,34 @@
 """A server's data directory: a copy of what was kept, made beside everything else that a start has to do."""
 
+import json
 import os
 import pwd
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from servicectx._running import kept
+from servicectx._running import kept, plan
 from servicectx._running.copying import Owner
-from servicectx._running.plan import Plan, Template
 from servicectx._sharing.steps import step
+
+
+class Source(NamedTuple):
+    """What the data are a copy of, and the password in them."""
+
+    place: Path
+    secret: str
 
 
 class Data:
     """`begin` early, `arrived` when the copy is needed: meanwhile a child copies, and the keeper reads its modules."""
 
-    def __init__(self, directory: Path, account: str | None, sources: list[Path]) -> None:
+    def __init__(self, directory: Path, what: plan.Plan, order: dict[str, Any]) -> None:
         self.directory = directory
         self.path = directory / "data"
-        self._account = account
-        self._sources = sources
+        self.sources = _sources(what, order)
+        self._account = what.account
+        self._wanted = "{data}" in order["plan"]
         self._child: int | None = None
+        self._answer = -1
         self._trouble: Exception | None = None
         self.owner: Owner | None = None
 
@@ -31,45 +40,69 @@ class Data:
             self._trouble = error
             return
         step("copying")
-        if any(source.exists() for source in self._sources):
+        if any(source.exists() for source in self.sources):
+            self._answer, answer = os.pipe()
             self._child = os.fork()
             if self._child == 0:
-                self._copy()
+                self._copy(answer)
+            os.close(answer)
 
     def _make_directory(self) -> None:
         if self._account is not None:
             entry = pwd.getpwnam(self._account)
             self.owner = (entry.pw_uid, entry.pw_gid)
-        self.directory.mkdir(mode=0o700)
-        if self.owner:
-            os.chown(self.directory, *self.owner)
+        self._mkdir(self.directory)
 
-    def arrived(self) -> Path | None:
-        """Wait for the copy; which source it is of, or None when none was complete. Raises what `begin` met."""
+    def arrived(self) -> Source | None:
+        """Wait for the copy; what it is of, or None when nothing was complete. Raises what `begin` met."""
         if self._trouble is not None:
             raise self._trouble
         if self._child is None:
             return None
-        _, status = os.waitpid(self._child, 0)
+        with open(self._answer, encoding="utf-8") as file:
+            said = file.read()
+        os.waitpid(self._child, 0)
         self._child = None
-        number = os.waitstatus_to_exitcode(status)
-        return self._sources[number] if 0 <= number < len(self._sources) else None
+        if not said:
+            return None
+        number, secret = json.loads(said)
+        return Source(self.sources[number], secret)
 
-    def _copy(self) -> None:
-        """In the child: its exit status is the number of the source."""
-        number = len(self._sources)
+    def make_empty(self) -> None:
+        """For a service that fills it by itself."""
+        if self._wanted:
+            self._mkdir(self.path)
+
+    def write(self, files: dict[str, str], facts: dict[str, Any]) -> None:
+        """Write files, with their placeholders filled in, beside the data; whatever had their names is replaced."""
+        for name, text in plan.render(files, facts).items():
+            path = self.directory / name
+            path.unlink(missing_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                if self.owner:
+                    os.fchown(file.fileno(), *self.owner)
+
+    def _mkdir(self, path: Path) -> None:
+        path.mkdir(mode=0o700)
+        if self.owner:
+            os.chown(path, *self.owner)
+
+    def _copy(self, answer: int) -> None:
+        """In the child. It says what the copy itself says of its password: the source may be gone by then."""
         try:
-            brought = (kept.bring(source, self.path, self.owner) is not None for source in self._sources)
-            number = next((found for found, whole in enumerate(brought) if whole), number)
+            for number, source in enumerate(self.sources):
+                if (said := kept.bring(source, self.path, self.owner)) is not None:
+                    os.write(answer, json.dumps([number, said.get("secret", "")]).encode())
+                    break
         finally:
-            os._exit(number)
+            os._exit(0)
 
 
-def sources(what: Plan, order: dict[str, Any]) -> list[Path]:
+def _sources(what: plan.Plan, order: dict[str, Any]) -> list[Path]:
     """Where the data may come from, best first."""
-    if what.template is None:
-        return []
-    places = [snapshot_place(order), template_place(Path(order["cache"]), what.template)]
+    places = [snapshot_place(order), what.template and template_place(Path(order["cache"]), what.template)]
     return [place for place in places if place is not None]
 
 
@@ -77,5 +110,5 @@ def snapshot_place(order: dict[str, Any]) -> Path | None:
     return Path(order["cache"]) / "snapshots" / order["snapshot"] if order["snapshot"] else None
 
 
-def template_place(cache: Path, template: Template) -> Path:
+def template_place(cache: Path, template: plan.Template) -> Path:
     return cache / "templates" / template.key

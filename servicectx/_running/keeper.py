@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servicectx._running import linux, pids, plan
-from servicectx._running.data import Data, sources
+from servicectx._running.data import Data
 from servicectx._running.ending import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx._running.starter import Starter, StarterGone
 from servicectx._sharing import handouts, leases
@@ -18,6 +18,7 @@ from servicectx._sharing.steps import step
 from servicectx.errors import HomeError, ServiceCtxError
 
 if TYPE_CHECKING:
+    from servicectx._running.helper import Helper
     from servicectx._running.process import Server
     from servicectx._running.start import Start
 
@@ -37,6 +38,7 @@ class Keeper:
         self.stopping = False
         self.starter = Starter()
         self.start: Start | None = None
+        self.helper: Helper | None = None
         signal.signal(signal.SIGTERM, self._told)
 
     def live(self) -> None:
@@ -44,7 +46,7 @@ class Keeper:
         order = self.starter.order()
         what = plan.decode(order["plan"])
         self.data_directory = Path(order["data_directory"])
-        data = Data(self.data_directory, what.account, sources(what, order))
+        data = Data(self.data_directory, what, order)
         try:
             self.tell(None)
             data.begin()
@@ -69,7 +71,13 @@ class Keeper:
 
     def _start(self, start: "Start") -> ServiceCtxError | None:
         try:
-            self.starter.report({"ready": start.run()})
+            facts = start.run()
+            if start.plan.helper is not None:
+                from servicectx._running.helper import Helper
+
+                directory = self.instance.directory(self.id)
+                self.helper = Helper(directory, plan.render(start.plan.helper, start.facts))
+            self.starter.report({"ready": facts})
             if start.wants_snapshot and self._is_set_up():
                 self.starter.report({"ready": start.keep_snapshot()})
         except HomeError:
@@ -129,18 +137,22 @@ class Keeper:
             os.close(writing)
 
         threading.Thread(target=wait, daemon=True).start()
-        poller = select.poll()
-        poller.register(reading, select.POLLIN | select.POLLHUP)
         descriptor = server.descriptor()
-        if descriptor is not None:
-            poller.register(descriptor, select.POLLIN)
         while True:
+            poller = select.poll()
+            poller.register(reading, select.POLLIN | select.POLLHUP)
+            for each in self.helper.descriptors() if self.helper is not None else ():
+                poller.register(each, select.POLLIN)
+            if descriptor is not None:
+                poller.register(descriptor, select.POLLIN)
             poller.poll(None if descriptor is not None else 50)
             if server.exit_status is not None:
                 return False
             if select.select([reading], [], [], 0)[0]:
                 os.close(reading)
                 return True
+            if self.helper is not None:
+                self.helper.look()
 
     def _lingered(self, server: "Server") -> bool:
         """Whether nobody came or went for the whole time that the users wished."""
@@ -176,6 +188,8 @@ class Keeper:
 
     def clear_server(self) -> None:
         """End the server and remove its data, or leave its log beside them where a user wished to keep them."""
+        if self.helper is not None:
+            self.helper.end()
         if self.start is not None:
             self.start.end()
         linux.end_orphans()  # one that still copies data, say

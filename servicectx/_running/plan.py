@@ -1,8 +1,8 @@
 """The plan: plain data that a service makes and a keeper carries out.
 
 Its texts may hold `{host}`, `{port}`, `{port_NAME}` for each of `ports`, `{socket}` where the server inherits one,
-`{dir}` (the instance's directory for the server), `{data}` (its data directory) and, after a template was used,
-`{template_secret}`. The keeper fills them in once it has picked the ports.
+`{dir}` (the instance's directory for the server), `{data}` (its data directory) and `{template_secret}` (the password
+that the data hold as they are found). The keeper fills them in once it has picked the ports.
 """
 
 import json
@@ -39,6 +39,16 @@ class Plan(NamedTuple):
 
     `ready` and `ping` are probes (see `probes`): `ready` says that the instance is usable, `ping`, asked by those
     who join, that it still answers. `account` is the user a server runs as when this process is root.
+
+    `{data}` is a kept copy where there is one: of the data after the same set-up, else of what `template` made.
+    Else `template` makes it; a plan without one that speaks of `{data}` gets it made, empty. It belongs to `account`.
+
+    Snapshots need `clean_signal`, and all that is worth keeping in `{data}`. After the set-up `settle` is asked until
+    it answers, at most 30 s; then the signal is sent, and if the server ends with one of `clean_statuses` (negative:
+    the signal that ended it) within 30 s, `{data}` is copied. A server that cannot be ended so goes without a snapshot.
+    It then starts on the same ports and data again, and `ready` must hold again, with the instance's own `secret` in
+    `{template_secret}`. An instance made from the copy finds there the secret of the one that was copied, and `ready`
+    must put its own in place. No set-up runs for it.
     """
 
     service: str
@@ -53,11 +63,14 @@ class Plan(NamedTuple):
     working_directory: str = "{dir}"
     stop_signal: int = 9
     clean_signal: int | None = None  # ends it with its data fit to be copied; without, there are no snapshots
+    clean_statuses: list[int] = [0]  # what it ends with then
+    settle: dict[str, Any] | None = None  # a probe that makes it write down what the signal would not
     secret: str = ""  # the instance's password, kept with a snapshot, private, until the next instance gets its own
     grace: float = 5.0
     cleanup: dict[str, Any] | None = None  # a "call" after a server that others killed: what it could not free itself
     owns_port: bool = True
     proves_itself: bool = False  # nobody else could answer `ready`: whose the port is need not be looked up
+    helper: dict[str, Any] | None = None  # a "call" for what makes namespaces ahead of demand; see `ahead`
     expected_size: int = 16 * 2**20
     ports: list[str] = []  # more ports that it opens, by name: each is chosen free
     neighbours: int = 0  # how many ports right after {port} it takes too

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servicectx._running import kept, plan, ports, probes, process, programs
-from servicectx._running.data import Data, snapshot_place, template_place
+from servicectx._running.data import Data, Source, snapshot_place, template_place
 from servicectx._sharing import handouts
 from servicectx._sharing.steps import step
 from servicectx.errors import StartFailed, StartTimeout
@@ -38,10 +38,12 @@ class Start:
         self.cache = Path(order["cache"])
         self.snapshot = snapshot_place(order)
         self.restored = False
+        self.ready: dict[str, Any] = {}
         self.deadline = time.monotonic() + order["left"]
         self.directory = data.directory
         self.log = keeper.instance.directory(keeper.id) / "service.log"
-        self.facts: dict[str, Any] = {"host": plan.HOST, "dir": str(self.directory), "data": f"{self.directory}/data"}
+        self.facts: dict[str, Any] = {"host": plan.HOST, "dir": str(self.directory), "data": str(data.path)}
+        self.facts["template_secret"] = ""
         self.server: process.Server | None = None
         self.companions: list[process.Server] = []
         self.command: list[str] = what.command
@@ -50,8 +52,7 @@ class Start:
         source = self.data.arrived()
         self.owner = self.data.owner
         self.plan = programs.within_reach(self.plan, self.directory, self.owner)
-        if self.plan.template:
-            self._prepare(self.plan.template, source)
+        self._prepare(source)
         for _ in range(PORT_TRIES):
             picked = ports.pick(plan.HOST, len(self.plan.ports), self.plan.neighbours)
             self.facts |= zip(["port", *(f"port_{name}" for name in self.plan.ports)], picked, strict=True)
@@ -71,17 +72,29 @@ class Start:
 
         The cache may be read-only or full: then there is no snapshot, and the next start runs the set-up again.
         """
-        assert self.snapshot is not None
-        assert self.plan.clean_signal is not None
-        server, self.server = self.server, None
+        server = self.server
         assert server is not None
+        assert self.snapshot is not None
+        if not self._settled(server):
+            return self.ready
+        self.server = None
         server.end(CLEAN_STOP, self.plan.clean_signal)
         self._end_companions()
-        if server.exit_status == 0:
+        if server.exit_status in self.plan.clean_statuses:
             step("keeping")
             kept.keep(self.data.path, self.snapshot, secret=self.plan.secret)
+        self.facts["template_secret"] = self.plan.secret
         self.deadline = time.monotonic() + CLEAN_STOP
         return self._run_once()
+
+    def _settled(self, server: process.Server) -> bool:
+        """Whether it has written down what would not survive a stop."""
+        settle = plan.render(self.plan.settle or {"kind": "running"}, self.facts)
+        until = time.monotonic() + CLEAN_STOP
+        while probes.ask(settle, plan.HOST, self.facts["port"], str(self.log), CLEAN_STOP) is None:
+            if server.wait(0.01) or time.monotonic() > until:
+                return False
+        return True
 
     def end(self) -> None:
         """End the server, if there is one. The second time nothing happens."""
@@ -102,14 +115,18 @@ class Start:
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
-    def _prepare(self, template: plan.Template, source: Path | None) -> None:
-        """The data directory: a copy of a kept one, else made by the template's command and then kept."""
+    def _prepare(self, source: Source | None) -> None:
+        """The data directory: a copy of a kept one, else made by the template's command and then kept, else empty."""
         if source is not None:
-            self.restored = source == self.snapshot
-            self.facts["template_secret"] = kept.note(source, "secret")
+            self.restored = source.place == self.snapshot
+            self.facts["template_secret"] = source.secret
+            return
+        template = self.plan.template
+        if template is None:
+            self.data.make_empty()
             return
         self.facts["template_secret"] = template.secret
-        self._write_files(template.files)
+        self.data.write(template.files, self.facts)
         maker = self._launch(plan.render(template.command, self.facts))
         step("preparing")
         while not maker.wait(0.02):
@@ -124,7 +141,7 @@ class Start:
 
     def _run_once(self) -> dict[str, Any]:
         port = self.facts["port"]
-        self._write_files(self.plan.files)
+        self.data.write(self.plan.files, self.facts)
         handouts.leave(self.keeper.instance.directory(self.keeper.id), plan.render(self.plan.leavings, self.facts))
         for companion in self.plan.companions:
             self._start_companion(companion)
@@ -142,7 +159,8 @@ class Start:
             if learnt is not None and server.exit_status is None:
                 if not self._is_ours(server, port):
                     raise PortLost
-                return {**self.facts, **learnt, "pid": server.pid, "restored": self.restored}
+                self.ready = {**self.facts, **learnt, "pid": server.pid, "restored": self.restored}
+                return self.ready
             if self.plan.owns_port and time.monotonic() - looked > 0.5:
                 looked = time.monotonic()
                 if ports.listening(port) and ports.belongs_to(server.pid, port) is False:
@@ -230,13 +248,3 @@ class Start:
                 command=process.shown(self.command),
                 log_tail=self.log_tail(),
             )
-
-    def _write_files(self, files: dict[str, str]) -> None:
-        for name, text in plan.render(files, self.facts).items():
-            path = self.directory / name
-            path.unlink(missing_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                if self.owner:
-                    os.fchown(file.fileno(), *self.owner)

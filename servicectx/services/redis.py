@@ -1,5 +1,6 @@
 """Redis or Valkey, whichever is found."""
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,7 +23,10 @@ class RedisOptions:
 
 
 class Redis(Service["RedisDetails"]):
-    """In memory only; a random password; killed at the end, since nothing of it is worth saving."""
+    """In memory only; a random password; killed at the end, since nothing of it is worth saving.
+
+    A snapshot holds all keys, as SAVE writes them: a save point would do so at every FLUSHALL too.
+    """
 
     name: ClassVar[str] = "redis"
     Options: ClassVar[type] = RedisOptions
@@ -32,6 +36,7 @@ class Redis(Service["RedisDetails"]):
         "apt": "apt-get install redis-server",
         "brew": "brew install valkey",
     }
+    namespace: ClassVar[str] = "a logical database"
     search = binaries.Search(
         service="redis",
         programs=("valkey-server", "redis-server"),
@@ -59,7 +64,7 @@ class Redis(Service["RedisDetails"]):
         lines = [
             "bind {host}",
             "port {port}",
-            "dir {dir}",
+            "dir {data}",
             'save ""',
             "appendonly no",
             "daemonize no",
@@ -80,6 +85,8 @@ class Redis(Service["RedisDetails"]):
                 "expect": r"^\+OK\r\n\+PONG\r\n.*?" + version,
             },
             ping={"kind": "exchange", "send": hello, "expect": r"^\+OK\r\n\+PONG\r\n"},
+            clean_signal=int(signal.SIGTERM),
+            settle={"kind": "exchange", "send": f"AUTH {secret}\r\nSAVE\r\n", "expect": r"^\+OK\r\n\+OK\r\n"},
             expected_size=8 * 2**20,
         )
 
