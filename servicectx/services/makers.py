@@ -1,4 +1,4 @@
-"""Who made a namespace: written into its name, so that what a dead maker left can be told and removed."""
+"""Who made a namespace, and when: written into its name, so that what a dead maker left can be told and removed."""
 
 import os
 import re
@@ -8,16 +8,35 @@ from servicectx._running import pids
 
 PREFIX = "sc"
 
+_SIGNATURE = re.compile(PREFIX + r"_(\w+?)_(\d+)_([0-9a-f]{8})[0-9a-f]{10}")
 
-def sign() -> str:
-    """A name for something of this process: `sc_<host>_<pid>_<random>`, at most 63 letters."""
-    return f"{PREFIX}_{_host()}_{os.getpid()}_{os.urandom(5).hex()}"
+
+def sign(made: int = 0) -> str:
+    """A name for something of this process: `sc_<host>_<pid>_<random>`, at most 63 letters.
+
+    The random part begins with 8 hexadecimal digits that say when, in seconds since 1970 by the clock of the server
+    that keeps it, or 0 where that was not asked; 10 random ones follow.
+    """
+    return f"{PREFIX}_{_host()}_{os.getpid()}_{made & 0xFFFFFFFF:08x}{os.urandom(5).hex()}"
+
+
+def signature(text: str) -> str:
+    """The signature in `text`, a name that was made of one, or nothing."""
+    found = _SIGNATURE.search(text)
+    return found[0] if found else ""
 
 
 def is_dead(name: str) -> bool:
     """Whether the process that signed `name` is known to be dead: one of this host, whose id nobody has now."""
-    found = re.fullmatch(rf"{PREFIX}_(\w+)_(\d+)_[0-9a-f]{{10}}", name)
+    found = _SIGNATURE.fullmatch(name)
     return found is not None and found[1] == _host() and pids.identity(int(found[2])) is None
+
+
+def age(name: str, now: int) -> int:
+    """How old something is, in seconds, by the clock that signed it; 0 where that is unknown, or in the future."""
+    found = _SIGNATURE.fullmatch(name)
+    made = int(found[3], 16) if found else 0
+    return max(0, now - made) if made else 0
 
 
 def _host() -> str:
