@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from servicectx._api import hold, isolated, managed, managed_all, service_names
+    from servicectx._exits import leave_at_exit
     from servicectx._managed import Managed
     from servicectx.details.base import ServiceDetails
     from servicectx.details.command import CommandDetails
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 # and callers import pydantic only while their service starts.
 _WHERE = {
     "_api": ("hold", "isolated", "managed", "managed_all", "service_names"),
+    "_exits": ("leave_at_exit",),
     "_managed": ("Managed",),
     "details.base": ("ServiceDetails",),
     "details.command": ("CommandDetails",),
@@ -79,6 +81,7 @@ __all__ = [
     "__version__",
     "hold",
     "isolated",
+    "leave_at_exit",
     "managed",
     "managed_all",
     "register",

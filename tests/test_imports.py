@@ -22,6 +22,7 @@ WAY_DOWN = [
     "servicectx._api",
     "servicectx._all",
     "servicectx._isolated",
+    "servicectx._exits",
     "servicectx._instances",
     "servicectx._managed",
     "servicectx._share",

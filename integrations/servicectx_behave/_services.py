@@ -1,15 +1,10 @@
 """A service for as long as the layer of the context that asked for it."""
 
-import atexit
 import contextlib
-import functools
 import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 import servicectx
@@ -19,7 +14,6 @@ if TYPE_CHECKING:
     from behave.runner import Context
 
 PREFIX = "service"
-PAUSE = 0.5  # seconds between two looks for a parent that may be gone
 
 _open: dict[ExitStack, None] = {}
 _kept: dict[str, Managed[Any]] = {}
@@ -51,7 +45,7 @@ def use_service(
     Raises:
         What `servicectx.managed` and entering it raise; NotIsolable.
     """
-    _leave_at_exit()
+    servicectx.leave_at_exit(_leave_all)  # some runners forget the clean-ups of `before_all`
     layer = ExitStack()
     _open[layer] = None
     context.add_cleanup(_close, layer)
@@ -135,29 +129,10 @@ def _leave_all() -> None:
             _leave(managed)
 
 
-@functools.cache
-def _leave_at_exit() -> None:
-    """Some runners forget the clean-ups of `before_all`; some workers outlive their run."""
-    atexit.register(_leave_all)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_leave_with, args=(os.getppid(), parent.sentinel), daemon=True).start()
-
-
-def _leave_with(parent: int, sentinel: int) -> None:
-    """A forked sibling may hold the other end of the sentinel, so that it stays silent; then the number tells."""
-    while os.getppid() == parent:
-        connection.wait([sentinel], PAUSE)
-    while True:  # a feature that was waiting in a queue may still run
-        _leave_all()
-        time.sleep(PAUSE)
-
-
 def _forget() -> None:
     """What a parent entered, no child leaves."""
     _open.clear()
     _kept.clear()
-    _leave_at_exit.cache_clear()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -1,20 +1,13 @@
 """Context managers for a run and for a module, beside those of unittest for a class and for a test."""
 
-import atexit
-import contextlib
-import functools
-import multiprocessing
 import os
-import threading
-import time
 import unittest
 from contextlib import AbstractContextManager, ExitStack
-from multiprocessing import connection
 from typing import TypeVar
 
-T = TypeVar("T")
+from servicectx import leave_at_exit
 
-PAUSE = 0.5  # seconds between two looks for a parent that may be gone
+T = TypeVar("T")
 
 _run = ExitStack()
 
@@ -32,7 +25,7 @@ def enterRunContext(manager: AbstractContextManager[T]) -> T:
     Raises:
         What entering it raises. Then there is nothing to leave.
     """
-    _leave_at_exit()
+    leave_at_exit(_run.close)
     return _run.enter_context(manager)
 
 
@@ -47,7 +40,7 @@ def enterModuleContext(manager: AbstractContextManager[T]) -> T:
     Raises:
         What entering it raises. Then there is nothing to leave.
     """
-    _leave_at_exit()
+    leave_at_exit(_run.close)
     module = ExitStack()
     given = module.enter_context(manager)
     unittest.addModuleCleanup(module.close)
@@ -55,29 +48,9 @@ def enterModuleContext(manager: AbstractContextManager[T]) -> T:
     return given
 
 
-@functools.cache
-def _leave_at_exit() -> None:
-    """Only now that there is something to enter: exit hooks run backwards, and whoever made it may have one, too."""
-    atexit.register(_run.close)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_leave_with, args=(os.getppid(), parent.sentinel), daemon=True).start()
-
-
-def _leave_with(parent: int, sentinel: int) -> None:
-    """A forked sibling may hold the other end of the sentinel, so that it stays silent; then the number tells."""
-    while os.getppid() == parent:
-        connection.wait([sentinel], PAUSE)
-    while True:  # a test that was waiting in a queue may still run
-        with contextlib.suppress(Exception):  # of a namespace whose server is gone already
-            _run.close()
-        time.sleep(PAUSE)
-
-
 def _forget() -> None:
     """What a parent entered, no child leaves."""
     _run.pop_all()
-    _leave_at_exit.cache_clear()
 
 
 os.register_at_fork(after_in_child=_forget)
