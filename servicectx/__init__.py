@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from servicectx.details.command import CommandDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
+    from servicectx.details.vault import VaultDetails
     from servicectx.errors import (
         BinaryNotFound,
         ConfigError,
@@ -39,6 +40,7 @@ _WHERE = {
     "details.command": ("CommandDetails",),
     "details.postgres": ("PostgresDetails",),
     "details.redis": ("RedisDetails",),
+    "details.vault": ("VaultDetails",),
     "errors": (
         "BinaryNotFound",
         "ConfigError",
@@ -78,6 +80,7 @@ __all__ = [
     "StartTimeout",
     "Template",
     "UnknownService",
+    "VaultDetails",
     "__version__",
     "hold",
     "isolated",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from servicectx.details.command import CommandDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
+    from servicectx.details.vault import VaultDetails
 
 D = TypeVar("D", bound="ServiceDetails")
 Setup = Callable[..., Any] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -29,6 +30,8 @@ def managed(service: Literal["postgres", "postgresql"], /, **arguments: Any) -> 
 def managed(service: Literal["redis", "valkey"], /, **arguments: Any) -> "Managed[RedisDetails]": ...
 @overload
 def managed(service: Literal["command"], /, **arguments: Any) -> "Managed[CommandDetails]": ...
+@overload
+def managed(service: Literal["vault"], /, **arguments: Any) -> "Managed[VaultDetails]": ...
 @overload
 def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
 @overload

@@ -11,6 +11,7 @@ from servicectx._ask import Ask
 from servicectx._key import scope_text
 from servicectx._progress import Progress
 from servicectx._running import launch, pids
+from servicectx._running.plan import render
 from servicectx._sharing import paths
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
@@ -74,7 +75,8 @@ class Starting:
             with Progress(f"starting {ask.name}"):
                 facts = keeper.facts(self.deadline, self.abandoned.is_set)
             told = ask.service.details(ask.options, facts, secret)
-            state = state._replace(host=facts["host"], port=facts["port"], ping=plan.ping, details=told)
+            ping = render(plan.ping, facts)
+            state = state._replace(host=facts["host"], port=facts["port"], ping=ping, details=told)
             details = ask.details(state.host, state.port, told)
             self._check(details)
             if not facts["restored"]:

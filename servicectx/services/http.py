@@ -22,6 +22,7 @@ def ask(
     body: Any = None,
     headers: Mapping[str, str] | None = None,
     wait: float = 10.0,
+    tls: bool = False,
 ) -> Answer:
     """One request, on a connection of its own, past all proxies.
 
@@ -30,7 +31,8 @@ def ask(
     Raises:
         OSError: nobody answers, or no HTTP.
     """
-    connection = http.client.HTTPConnection(host, port, timeout=wait)
+    kind = http.client.HTTPSConnection if tls else http.client.HTTPConnection
+    connection = kind(host, port, timeout=wait)
     told = dict(headers or {})
     if body is not None and not isinstance(body, str):
         body = json.dumps(body)

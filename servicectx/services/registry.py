@@ -11,6 +11,7 @@ BUILT_IN = {
     "postgres": "servicectx.services.postgres:Postgres",
     "redis": "servicectx.services.redis:Redis",
     "command": "servicectx.services.command:Command",
+    "vault": "servicectx.services.vault:Vault",
 }
 ALIASES = {"postgresql": "postgres", "valkey": "redis"}
 ENTRY_POINTS = "servicectx.services"

