@@ -63,6 +63,7 @@ def managed(
             environment makes the block use details from outside; nothing is then started or stopped.
         scope: who shares it: "project" (default: everyone below the same project directory), "user", "private", or
             any text that the callers agree on. "project:DIRECTORY" is the project around that directory.
+    storage: str | os.PathLike[str] | None = None,
         setup: fills a fresh instance, once, before anybody else sees it: a callable that takes the details, or
             files that the service understands (.sql for Postgres).
         snapshot: keep the data after the set-up in the cache, so that the next start is a copy and the set-up is
@@ -75,7 +76,7 @@ def managed(
     Raises:
         UnknownService, InvalidOption, ConfigError: at once. What entering the block raises, `Managed.__enter__` lists.
     """
-    return Managed(ask(service, name, scope, setup, snapshot, linger, keep_data, timeout, options))
+    return Managed(ask(service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options))
 
 
 def managed_all(*services: Any, **named: Any) -> ManagedAll:
@@ -84,6 +85,8 @@ def managed_all(*services: Any, **named: Any) -> ManagedAll:
     Args:
         services: names, `Service` classes or instances, or `managed(...)` objects; the block then gives a tuple of
             details in that order.
+        storage: where the data live: "memory", "disk", or a directory; part of what makes an instance the same. By
+            default in memory if there is room, else on disk; below `SERVICECTX_HOME` if that is set.
         named: the same by the role that each plays; the block gives an object with these as attributes.
 
     Raises:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from servicectx import _config, _key
+from servicectx._setups import files_of
+from servicectx._sharing.storage import WORDS
 from servicectx.errors import InvalidOption, UnknownService
 from servicectx.services import registry
 from servicectx.services.base import Plan, Service, option_names, option_values
@@ -28,6 +30,7 @@ class Ask(NamedTuple, Generic[D]):
     snapshot: str | None
     linger: float
     keep_data: bool
+    storage: str | None
     timeout: float
     options: Any
 
@@ -45,6 +48,8 @@ class Ask(NamedTuple, Generic[D]):
     def key(self, program: str) -> str:
         setup = self._setup_text()
         options = option_values(self.options)
+        if self.storage is not None:  # who wants the data here must not get an instance that has them there
+            options["storage"] = self.storage
         return _key.key(self.scope, self.name, self.service.name, options, setup, program)
 
     def details(self, host: str, port: int, told: dict[str, Any]) -> Any:
@@ -88,6 +93,7 @@ _programs: dict[tuple[Any, ...], str] = {}
 def ask(
     service: Any,
     name: str | None,
+    storage: str | os.PathLike[str] | None,
     scope: str | None,
     setup: _key.Setup | None,
     snapshot: bool | str | None,
@@ -98,7 +104,7 @@ def ask(
 ) -> Ask[Any]:
     entry = _config.find(service, scope) if isinstance(service, str) else None
     said: dict[str, Any] = {} if entry is None else entry.arguments
-    given = {"setup": setup, "snapshot": snapshot, "linger": linger, "timeout": timeout}
+    given = {"setup": setup, "snapshot": snapshot, "linger": linger, "storage": storage, "timeout": timeout}
     with _config.blaming(entry, options | {argument: value for argument, value in given.items() if value is not None}):
         found = _find(service) if entry is None else registry.find(entry.service)
         called = name or (service if entry is not None or service == found.name else found.name)
@@ -108,6 +114,7 @@ def ask(
             service=found,
             name=called,
             scope=scope or os.environ.get("SERVICECTX_SCOPE") or said.get("scope") or "project",
+            storage=_storage(found, storage, said.get("storage")),
             setup=setup,
             setup_files=files,
             snapshot=_snapshot(found, said.get("snapshot") if snapshot is None else snapshot, setup, files),
@@ -145,6 +152,17 @@ def _snapshot(
     if setup is None:
         problem = "it keeps the data after a set-up, and none is given"
     raise InvalidOption(service=service.name, option="snapshot", problem=problem, known=[])
+
+
+def _storage(service: Service[Any], given: Any, default: str | None) -> str | None:
+    """Where the data shall live: one of two words, or the directory; None: the usual way."""
+    said = given if given is not None else os.environ.get("SERVICECTX_STORAGE") or default
+    if said is None or said in WORDS:
+        return said
+    if not isinstance(said, str | os.PathLike) or not os.fspath(said):
+        problem = f'{said!r} is neither "memory" nor "disk" nor a directory'
+        raise InvalidOption(service=service.name, option="storage", problem=problem, known=[])
+    return os.path.abspath(said)
 
 
 def _seconds(service: Service[Any], option: str, given: float | None, variable: str, default: float) -> float:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx import _key
+from servicectx._sharing.storage import WORDS
 from servicectx.errors import ConfigError, InvalidOption, UnknownService
 
 # The arguments of managed() that a file may give; everything else in an entry is an option of its service.
-ARGUMENTS = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "timeout")
+ARGUMENTS = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout")
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -206,9 +207,11 @@ def checked(entry: Entry, word: str, value: Any) -> Any:
             raise entry.error(word, str(error)) from None
     if word == "setup":
         return _setup(entry, [value] if isinstance(value, str) else value)
-    wanted = {"scope": str, "keep_data": bool, "snapshot": (bool, str)}[word]
+    wanted = {"scope": str, "storage": str, "keep_data": bool, "snapshot": (bool, str)}[word]
     if not isinstance(value, wanted):  # type: ignore[arg-type]
-        raise entry.error(word, f"{value!r} is not {'true or false' if word != 'scope' else 'a text'}")
+        raise entry.error(word, f"{value!r} is not {'a text' if wanted is str else 'true or false'}")
+    if word == "storage" and value not in WORDS:
+        return str(entry.path.parent / value)
     return value
 
 

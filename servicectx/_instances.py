@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from servicectx import _key
 from servicectx._claim import Claim, redeem
 from servicectx._running import launch, pids, usage
-from servicectx._sharing import handouts, paths
+from servicectx._sharing import handouts, paths, storage
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, STOPPING, Process, State, StateError
 from servicectx.errors import HomeError, UnknownService
@@ -152,7 +152,7 @@ def _keys(home: Path) -> set[str]:
 def orphans() -> list[Path]:
     """Data directories of no instance in this home: kept on somebody's wish, or left by the dead of another home."""
     home = paths.home()
-    places = {home / "data", paths.data_root(0, None), paths.data_root(0, "nobody")}
+    places = {home / "data", *storage.known_roots()}
     return sorted(
         path
         for place in places

@@ -10,9 +10,10 @@ from typing import Any
 from servicectx._ask import Ask
 from servicectx._key import scope_text
 from servicectx._progress import Progress
-from servicectx._running import launch, pids
+from servicectx._running import kept, launch, pids
+from servicectx._running.cache import SNAPSHOTS, Cache
 from servicectx._running.plan import render
-from servicectx._sharing import paths
+from servicectx._sharing import paths, storage
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import FAILED, READY, STARTING, Processes, State
@@ -47,7 +48,10 @@ class Starting:
         secret = os.urandom(16).hex()
         plan = ask.service.plan(ask.options, self.program, secret)
         snapshot = ask.snapshot_name(plan, self.program)
-        data = paths.data_root(plan.expected_size, plan.account) / instance.directory(id).name
+        cache = Cache(paths.cache(), paths.cache_size())
+        restored = kept.size(cache.place(SNAPSHOTS, snapshot)) if snapshot else None
+        root = storage.data_root(plan.expected_size, plan.account, ask.storage, restored or 0)
+        data = root / instance.directory(id).name
         state = State(
             id=id,
             phase=STARTING,
@@ -68,7 +72,8 @@ class Starting:
             keeper = launch.Launch(instance, id)
             step("spawned")
             left = max(0.0, self.deadline - time.monotonic())
-            more = {"name": ask.name, "data_directory": str(data), "snapshot": snapshot, "cache": str(paths.cache())}
+            more: dict[str, Any] = {"name": ask.name, "data_directory": str(data), "snapshot": snapshot}
+            more |= {"cache": str(cache.path), "cache_size": cache.limit}
             keeper.order(plan, timeout=ask.timeout, left=left, **more)
             ask.service.details_model()  # imports pydantic, while the keeper starts the server
             launch.sweep(instance.home, instance.key)

@@ -198,7 +198,10 @@ class DetailsError(ServiceCtxError):
 
 
 class ConfigError(ServiceCtxError):
-    """What pyproject.toml or setup.cfg says of a service cannot be used. Attributes: `path`, `key`, `problem`."""
+    """What pyproject.toml or setup.cfg says of a service, or a variable says, cannot be used.
+
+    Attributes: `path` (the file, or the variable's name), `key`, `problem`.
+    """
 
     fields = ("path", "key", "problem")
     path: str

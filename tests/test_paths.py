@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from servicectx import HomeError, managed
-from servicectx._sharing import paths
+from servicectx._sharing import paths, storage
 from servicectx.testing import FakeService
 
 ROOT = os.geteuid() == 0
@@ -271,24 +271,24 @@ def test_data_live_in_memory_where_there_is_room(scratch: Path, monkeypatch: pyt
     monkeypatch.delenv("SERVICECTX_HOME")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(scratch / "run"))
     mine = f"servicectx-{os.geteuid()}"
-    if paths.MEMORY.is_dir():
-        assert paths.data_root(1000, None) == paths.MEMORY / mine
-    assert paths.data_root(1 << 60, None) == scratch / "run" / "servicectx" / "data"
-    monkeypatch.setattr(paths, "MEMORY", scratch / "no-such-file-system")
-    assert paths.data_root(1000, None) == scratch / "run" / "servicectx" / "data"
+    if storage.MEMORY.is_dir():
+        assert storage.data_root(1000, None) == storage.MEMORY / mine
+    assert storage.data_root(1 << 60, None) == scratch / "run" / "servicectx" / "data"
+    monkeypatch.setattr(storage, "MEMORY", scratch / "no-such-file-system")
+    assert storage.data_root(1000, None) == scratch / "run" / "servicectx" / "data"
 
 
 def test_data_stay_below_a_home_that_was_given(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICECTX_HOME", str(scratch / "home"))
-    assert paths.data_root(1000, None) == scratch / "home" / "data"
+    assert storage.data_root(1000, None) == scratch / "home" / "data"
     (scratch / "home").chmod(0o711)
-    assert paths.data_root(1000, "nobody") == scratch / "home" / "data"
+    assert storage.data_root(1000, "nobody") == scratch / "home" / "data"
 
 
 def test_data_for_an_account_are_not_put_where_it_cannot_get(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICECTX_HOME", str(scratch / "locked" / "home"))
     (scratch / "locked").mkdir(mode=0o700)
-    place = paths.data_root(1000, "nobody")
+    place = storage.data_root(1000, "nobody")
     assert scratch not in place.parents
     assert paths.reachable(place.parent)
     assert place.stat().st_mode & 0o777 == 0o711

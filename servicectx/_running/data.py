@@ -6,8 +6,10 @@ import pwd
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from servicectx._running import kept, plan
+from servicectx._running import kept, plan, spare
+from servicectx._running.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx._running.copying import Owner
+from servicectx._sharing.instance import remove_tree
 from servicectx._sharing.steps import step
 
 
@@ -24,7 +26,10 @@ class Data:
     def __init__(self, directory: Path, what: plan.Plan, order: dict[str, Any]) -> None:
         self.directory = directory
         self.path = directory / "data"
-        self.sources = _sources(what, order)
+        self.cache = Cache(Path(order["cache"]), order["cache_size"])
+        self.snapshot = self.cache.place(SNAPSHOTS, order["snapshot"]) if order["snapshot"] else None
+        self.template = self.cache.place(TEMPLATES, what.template.key) if what.template else None
+        self.sources = [place for place in (self.snapshot, self.template) if place is not None]
         self._account = what.account
         self._wanted = "{data}" in order["plan"]
         self._child: int | None = None
@@ -40,7 +45,10 @@ class Data:
             self._trouble = error
             return
         step("copying")
-        if any(source.exists() for source in self.sources):
+        self._begin_copy()
+
+    def _begin_copy(self) -> None:
+        if any(source.exists() or spare.place(self.cache, source, self.owner).exists() for source in self.sources):
             self._answer, answer = os.pipe()
             self._child = os.fork()
             if self._child == 0:
@@ -68,6 +76,15 @@ class Data:
         number, secret = json.loads(said)
         return Source(self.sources[number], secret)
 
+    def without(self, source: Source) -> Source | None:
+        """Forget a copy that no server can use, and what it is of; the next best."""
+        self.sources.remove(source.place)
+        for useless in (source.place, spare.place(self.cache, source.place, self.owner)):
+            kept.drop(useless)
+        remove_tree(self.path)
+        self._begin_copy()
+        return self.arrived()
+
     def make_empty(self) -> None:
         """For a service that fills it by itself."""
         if self._wanted:
@@ -93,22 +110,9 @@ class Data:
         """In the child. It says what the copy itself says of its password: the source may be gone by then."""
         try:
             for number, source in enumerate(self.sources):
-                if (said := kept.bring(source, self.path, self.owner)) is not None:
+                said = spare.take(spare.place(self.cache, source, self.owner), self.path)
+                if (said := said or kept.bring(source, self.path, self.owner)) is not None:
                     os.write(answer, json.dumps([number, said.get("secret", "")]).encode())
                     break
         finally:
             os._exit(0)
-
-
-def _sources(what: plan.Plan, order: dict[str, Any]) -> list[Path]:
-    """Where the data may come from, best first."""
-    places = [snapshot_place(order), what.template and template_place(Path(order["cache"]), what.template)]
-    return [place for place in places if place is not None]
-
-
-def snapshot_place(order: dict[str, Any]) -> Path | None:
-    return Path(order["cache"]) / "snapshots" / order["snapshot"] if order["snapshot"] else None
-
-
-def template_place(cache: Path, template: plan.Template) -> Path:
-    return cache / "templates" / template.key

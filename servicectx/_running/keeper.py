@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx._running import linux, pids, plan
+from servicectx._running import linux, pids, plan, snapshot, spare
 from servicectx._running.data import Data
 from servicectx._running.ending import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx._running.starter import Starter, StarterGone
@@ -39,6 +39,7 @@ class Keeper:
         self.starter = Starter()
         self.start: Start | None = None
         self.helper: Helper | None = None
+        self.spare: spare.Maker | None = None
         signal.signal(signal.SIGTERM, self._told)
 
     def live(self) -> None:
@@ -57,6 +58,7 @@ class Keeper:
             if failure is None:
                 self.starter.hang_up()
                 self.watch(self.start)
+                self.spare = spare.Maker(data.cache, data.sources, data.path, data.owner)
             else:
                 self.starter.report({"failed": failure.record()})
                 self.starter.hang_up()
@@ -78,8 +80,8 @@ class Keeper:
                 directory = self.instance.directory(self.id)
                 self.helper = Helper(directory, plan.render(start.plan.helper, start.facts))
             self.starter.report({"ready": facts})
-            if start.wants_snapshot and self._is_set_up():
-                self.starter.report({"ready": start.keep_snapshot()})
+            if snapshot.is_wanted(start) and self._is_set_up():
+                self.starter.report({"ready": snapshot.take(start)})
         except HomeError:
             raise
         except ServiceCtxError as error:
@@ -192,6 +194,8 @@ class Keeper:
             self.helper.end()
         if self.start is not None:
             self.start.end()
+        if self.spare is not None:
+            self.spare.end()
         linux.end_orphans()  # one that still copies data, say
         handouts.take_back(self.instance.directory(self.id))
         if not self.instance.keeps_data(self.id):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from servicectx._running import pids
 from servicectx._running.copying import Owner, Size, copy_tree, measure
+from servicectx._sharing.steps import step
 
 UNUSED = 30 * 24 * 3600.0  # seconds after which a copy that nobody used is dropped
 
@@ -18,12 +19,11 @@ def keep(source: Path, place: Path, link: bool = False, **notes: str) -> None:
     The loser of a race is thrown away. Where nothing can be kept, nothing is.
     """
     with contextlib.suppress(OSError):
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _drop_abandoned(place.parent)
-        temporary = place.parent / f".{place.name}.{os.getpid()}"
+        temporary = half_made(place)
         try:
             size = copy_tree(source, temporary, link=link)
-            _note(temporary, files=str(size.files), bytes=str(size.bytes), **notes)
+            note_down(temporary, size, **notes)
+            step("kept")
             if place.exists() and not is_kept(place):
                 drop(place)
             os.rename(temporary, place)
@@ -36,21 +36,35 @@ def bring(place: Path, target: Path, owner: Owner | None = None) -> dict[str, st
     said = _notes(place)
     if said is None:
         return None
+    _touch(place)  # before: what is oldest goes first when the cache is full
     try:
         size = copy_tree(place, target, owner)
         (target / _NOTES).unlink()
     except OSError:  # somebody removes it at this very moment
         size = Size()
     if _is_complete(size, place, said):
-        _touch(place)
         return said
     shutil.rmtree(target, ignore_errors=True)
     return None
 
 
-def note(place: Path, name: str) -> str:
-    """One of the notes that `keep` was given."""
-    return (_notes(place) or {}).get(name, "")
+def claim(place: Path) -> dict[str, str] | None:
+    """Make a kept copy a plain directory, where it is; gives its notes. None: it is not complete."""
+    said = _notes(place)
+    try:
+        if said is not None and _is_complete(measure(place), place, said):
+            (place / _NOTES).unlink()
+            return said
+    except OSError:
+        pass
+    return None
+
+
+def half_made(place: Path) -> Path:
+    """Where this process may make what is then renamed to `place`. What the dead left there is removed."""
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    drop_abandoned(place.parent)
+    return place.parent / f".{place.name}.{os.getpid()}"
 
 
 def is_kept(place: Path) -> bool:
@@ -62,11 +76,46 @@ def is_kept(place: Path) -> bool:
         return False
 
 
+def size(place: Path) -> int | None:
+    """Bytes in a kept copy, as noted. None: nothing is kept there."""
+    said = _notes(place)
+    return int(said["bytes"]) if said is not None and said["bytes"].isdigit() else None
+
+
 def drop(place: Path) -> None:
-    """Remove a kept copy: first from sight, so that nobody finds half of it."""
+    """Remove a kept copy: first from sight, so that nobody finds half of it. Others may do the same meanwhile."""
     aside = place.parent / f".{place.name}.{os.getpid()}.{os.getpid()}"
-    os.rename(place, aside)
+    with contextlib.suppress(OSError):
+        os.rename(place, aside)
+        step("dropping")
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def drop_abandoned(folder: Path) -> None:
+    """Remove half-made copies whose makers are dead, and whole ones that nobody has used for long."""
+    for path in folder.iterdir():
+        maker = path.name.rpartition(".")[2] if path.name.startswith(".") else ""
+        if maker.isdigit():
+            if pids.identity(int(maker)) is None:
+                shutil.rmtree(path, ignore_errors=True)
+        elif last_used(path) < time.time() - UNUSED:
+            drop(path)
+
+
+def last_used(place: Path) -> float:
+    """`bring` touches the notes; a directory without notes is not ours to drop."""
+    try:
+        return (place / _NOTES).stat().st_mtime
+    except OSError:
+        return time.time()
+
+
+def note_down(place: Path, size: Size, **said: str) -> None:
+    """Make a plain directory of that size a kept copy, once it has the name that it is looked for by."""
+    descriptor = os.open(place / _NOTES, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    said = {**said, "files": str(size.files), "bytes": str(size.bytes)}
+    with open(descriptor, "w") as file:
+        file.write("".join(f"{name}={value}\n" for name, value in said.items()))
 
 
 _NOTES = ".servicectx"
@@ -86,31 +135,6 @@ def _is_complete(size: Size, place: Path, said: dict[str, str]) -> bool:
     except OSError:
         return False
     return (said["files"], said["bytes"]) == (str(size.files - 1), str(size.bytes - noted))
-
-
-def _note(place: Path, **said: str) -> None:
-    descriptor = os.open(place / _NOTES, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w") as file:
-        file.write("".join(f"{name}={value}\n" for name, value in said.items()))
-
-
-def _drop_abandoned(folder: Path) -> None:
-    """Remove half-made copies whose makers are dead, and whole ones that nobody has used for long."""
-    for path in folder.iterdir():
-        maker = path.name.rpartition(".")[2] if path.name.startswith(".") else ""
-        if maker.isdigit():
-            if pids.identity(int(maker)) is None:
-                shutil.rmtree(path, ignore_errors=True)
-        elif last_used(path) < time.time() - UNUSED:
-            drop(path)
-
-
-def last_used(place: Path) -> float:
-    """`bring` touches the notes; a directory without notes is not ours to drop."""
-    try:
-        return (place / _NOTES).stat().st_mtime
-    except OSError:
-        return time.time()
 
 
 def _touch(place: Path) -> None:

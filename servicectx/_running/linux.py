@@ -50,6 +50,13 @@ else:
         return []
 
 
+def give_way() -> None:
+    """Let this process run only while no other wants to; its reading and writing wait likewise."""
+    os.nice(19)
+    with contextlib.suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def end_orphans(grace: float = 0.0) -> None:
     """Reap every child of this process, killed after `grace` seconds: what a server left was adopted by its keeper."""
     until = time.monotonic() + grace

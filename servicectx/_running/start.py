@@ -5,11 +5,10 @@ import re
 import signal
 import socket
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx._running import kept, plan, ports, probes, process, programs
-from servicectx._running.data import Data, Source, snapshot_place, template_place
+from servicectx._running import plan, ports, probes, process, programs
+from servicectx._running.data import Data, Source
 from servicectx._sharing import handouts
 from servicectx._sharing.steps import step
 from servicectx.errors import StartFailed, StartTimeout
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from servicectx._running.keeper import Keeper
 
 PORT_TRIES = 8
-CLEAN_STOP = 30.0  # seconds for a server to write down everything before its data are copied
 IN_USE = re.compile(r"address already in use|could not bind|could not create any TCP/IP sockets|EADDRINUSE", re.I)
 
 
@@ -35,8 +33,6 @@ class Start:
         self.name: str = order["name"]
         self.timeout: float = order["timeout"]
         self.data = data
-        self.cache = Path(order["cache"])
-        self.snapshot = snapshot_place(order)
         self.restored = False
         self.ready: dict[str, Any] = {}
         self.deadline = time.monotonic() + order["left"]
@@ -52,49 +48,28 @@ class Start:
         source = self.data.arrived()
         self.owner = self.data.owner
         self.plan = programs.within_reach(self.plan, self.directory, self.owner)
+        try:
+            return self._run(source)
+        except (StartFailed, StartTimeout) as error:
+            if source is None or not self.restored:
+                raise
+            self._end_server()
+            # A server that came up on these data before does not now: what a look at sizes does not tell.
+            source = self.data.without(source)
+            if isinstance(error, StartTimeout):
+                raise
+        return self._run(source)
+
+    def _run(self, source: Source | None) -> dict[str, Any]:
         self._prepare(source)
         for _ in range(PORT_TRIES):
             picked = ports.pick(plan.HOST, len(self.plan.ports), self.plan.neighbours)
             self.facts |= zip(["port", *(f"port_{name}" for name in self.plan.ports)], picked, strict=True)
             try:
-                return self._run_once()
+                return self.run_once()
             except PortLost:
                 self._end_server()
         raise self.failure(f"{PORT_TRIES} ports were picked, and each was taken by another program before it was bound")
-
-    @property
-    def wants_snapshot(self) -> bool:
-        """Whether the starter is going to say that the set-up is done and the data are worth keeping."""
-        return self.snapshot is not None and not self.restored
-
-    def keep_snapshot(self) -> dict[str, Any]:
-        """Stop the server cleanly, keep a copy of its data, start it again on the same port; the new facts.
-
-        The cache may be read-only or full: then there is no snapshot, and the next start runs the set-up again.
-        """
-        server = self.server
-        assert server is not None
-        assert self.snapshot is not None
-        if not self._settled(server):
-            return self.ready
-        self.server = None
-        server.end(CLEAN_STOP, self.plan.clean_signal)
-        self._end_companions()
-        if server.exit_status in self.plan.clean_statuses:
-            step("keeping")
-            kept.keep(self.data.path, self.snapshot, secret=self.plan.secret)
-        self.facts["template_secret"] = self.plan.secret
-        self.deadline = time.monotonic() + CLEAN_STOP
-        return self._run_once()
-
-    def _settled(self, server: process.Server) -> bool:
-        """Whether it has written down what would not survive a stop."""
-        settle = plan.render(self.plan.settle or {"kind": "running"}, self.facts)
-        until = time.monotonic() + CLEAN_STOP
-        while probes.ask(settle, plan.HOST, self.facts["port"], str(self.log), CLEAN_STOP) is None:
-            if server.wait(0.01) or time.monotonic() > until:
-                return False
-        return True
 
     def end(self) -> None:
         """End the server, if there is one. The second time nothing happens."""
@@ -118,9 +93,10 @@ class Start:
     def _prepare(self, source: Source | None) -> None:
         """The data directory: a copy of a kept one, else made by the template's command and then kept, else empty."""
         if source is not None:
-            self.restored = source.place == self.snapshot
+            self.restored = source.place == self.data.snapshot
             self.facts["template_secret"] = source.secret
             return
+        self.restored = False
         template = self.plan.template
         if template is None:
             self.data.make_empty()
@@ -137,9 +113,10 @@ class Start:
             raise self.failure(f"preparing its data failed ({process.status_text(status)})", status)
         for name in template.files:
             (self.directory / name).unlink()
-        kept.keep(self.data.path, template_place(self.cache, template), secret=template.secret)
+        assert self.data.template is not None
+        self.data.cache.keep(self.data.path, self.data.template, template.secret)
 
-    def _run_once(self) -> dict[str, Any]:
+    def run_once(self) -> dict[str, Any]:
         port = self.facts["port"]
         self.data.write(self.plan.files, self.facts)
         handouts.leave(self.keeper.instance.directory(self.keeper.id), plan.render(self.plan.leavings, self.facts))
@@ -231,9 +208,9 @@ class Start:
             server.end(self.plan.grace)
             if killed and self.plan.cleanup:
                 probes.call(**plan.render(self.plan.cleanup, self.facts))
-        self._end_companions()
+        self.end_companions()
 
-    def _end_companions(self) -> None:
+    def end_companions(self) -> None:
         while self.companions:
             self.companions.pop().end(0.0)
 

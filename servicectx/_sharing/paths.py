@@ -1,4 +1,4 @@
-"""Where things live, privately: instances (home), their data, and what is worth keeping (cache)."""
+"""Where things live, privately: instances (home), and what is worth keeping (cache)."""
 
 import os
 import stat
@@ -7,9 +7,10 @@ import threading
 import warnings
 from pathlib import Path
 
-from servicectx.errors import HomeError
+from servicectx.errors import ConfigError, HomeError
 
-MEMORY = Path("/dev/shm")
+CACHE_SIZE = 2 * 2**30
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 PRIVATE = 0o700
 PASSABLE = 0o711  # for root's data: a server's own account must get through to its directory, and see nothing else
 
@@ -30,25 +31,6 @@ def home() -> Path:
     return private(_runtimes[asked])
 
 
-def data_root(need: int, account: str | None) -> Path:
-    """A directory for data of about `need` bytes that `account` (None: this user) can reach.
-
-    In memory when there is room for four times that, else on disk. With `SERVICECTX_HOME` set, data lives there,
-    unless the account could not get there.
-    """
-    mode = PASSABLE if account else PRIVATE
-    if "SERVICECTX_HOME" in os.environ:
-        place = home() / "data"
-        if account is None or _reachable(place.parent):
-            return private(place, mode)
-    mine = f"servicectx-{os.geteuid()}"
-    if _roomy(MEMORY, 4 * need):
-        return private(MEMORY / mine, mode)
-    if account is None:
-        return private(home() / "data", mode)
-    return private(Path(tempfile.gettempdir()) / f"{mine}-data", mode)
-
-
 def cache() -> Path:
     """Where prepared data is kept between runs. It may be missing or read-only: whoever uses it can do without."""
     if said := os.environ.get("SERVICECTX_CACHE"):
@@ -58,11 +40,27 @@ def cache() -> Path:
     return Path(platformdirs.user_cache_dir("servicectx", appauthor=False))
 
 
+def cache_size() -> int:
+    """Bytes that the cache may hold: `SERVICECTX_CACHE_SIZE`, else 2 GiB. Raises ConfigError."""
+    said = os.environ.get("SERVICECTX_CACHE_SIZE", "").strip()
+    if not said:
+        return CACHE_SIZE
+    number, unit = (said[:-1], said[-1].upper()) if said[-1].upper() in UNITS else (said, "")
+    try:
+        size = float(number)
+    except ValueError:
+        size = -1.0
+    if not 0 <= size < 1e15:
+        problem = f"{said!r} is no size; write bytes, or a number with K, M or G, such as 500M; 0 keeps nothing"
+        raise ConfigError(path="SERVICECTX_CACHE_SIZE", problem=problem)
+    return int(size * UNITS[unit])
+
+
 def passable_cache() -> Path:
     """Where root keeps copies of programs for accounts that cannot reach the originals."""
     said = os.environ.get("SERVICECTX_CACHE")
     for place in [Path(said).absolute()] if said else [Path("/var/cache")]:
-        if _reachable(place) and os.access(place, os.W_OK):
+        if passable(place) and os.access(place, os.W_OK):
             return private(place / "servicectx-programs", PASSABLE)
     return private(Path(tempfile.gettempdir()) / f"servicectx-{os.geteuid()}-programs", PASSABLE)
 
@@ -71,7 +69,13 @@ def reachable(path: Path) -> bool:
     """Whether every user of this machine can get to `path` and read it."""
     path = path.resolve()
     readable = stat.S_IROTH | (stat.S_IXOTH if path.is_dir() else 0)
-    return path.stat().st_mode & readable == readable and _reachable(path.parent)
+    return path.stat().st_mode & readable == readable and passable(path.parent)
+
+
+def passable(path: Path) -> bool:
+    """Whether every user of this machine can get through `path`."""
+    path = path.resolve()
+    return all(place.stat().st_mode & stat.S_IXOTH for place in [path, *path.parents] if place.exists())
 
 
 def private(path: Path, mode: int = PRIVATE) -> Path:
@@ -111,16 +115,3 @@ def _runtime() -> Path:
         except PermissionError as error:
             raise HomeError(path=tempfile.gettempdir(), problem=str(error), cure=_CURE) from None
     return path
-
-
-def _reachable(path: Path) -> bool:
-    path = path.resolve()
-    return all(place.stat().st_mode & stat.S_IXOTH for place in [path, *path.parents] if place.exists())
-
-
-def _roomy(path: Path, need: int) -> bool:
-    try:
-        room = os.statvfs(path)
-    except OSError:
-        return False
-    return os.access(path, os.W_OK) and room.f_bavail * room.f_frsize > need

@@ -1,27 +1,15 @@
 """`servicectx cache`: prepared data and snapshots that are kept between runs."""
 
 import time
-from pathlib import Path
-from typing import NamedTuple
 
 import click
 
-from servicectx._running import kept, usage
+from servicectx._running.cache import SNAPSHOTS, SPARES, TEMPLATES, Cache, Entry
 from servicectx._sharing import paths
 from servicectx.cli import console
 from servicectx.cli.app import debug_option
 
-KINDS = {"snapshots": "after the set-up", "templates": "prepared, empty"}
-
-
-class Copy(NamedTuple):
-    """One kept copy."""
-
-    name: str
-    kind: str
-    size: int
-    last_used: float
-    path: str
+KINDS = {SNAPSHOTS: "after the set-up", TEMPLATES: "prepared, empty", SPARES: "ready for the next start"}
 
 
 @click.command(
@@ -29,22 +17,30 @@ class Copy(NamedTuple):
 Examples:
   servicectx cache
   servicectx cache --clear
+  SERVICECTX_CACHE_SIZE=500M servicectx cache --trim
 """,
 )
 @click.option("--clear", is_flag=True, help="Remove all of them; the next starts make them anew.")
-@click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+@click.option("--trim", is_flag=True, help="Remove what is more than the limit, as a start would.")
+@click.option("--json", "as_json", is_flag=True, help="Print an object.")
 @debug_option
-def command(clear: bool, as_json: bool) -> None:
-    """Show the copies of prepared data that make starts fast: size, age since their last use.
+def command(clear: bool, trim: bool, as_json: bool) -> None:
+    """Show the copies of prepared data that make starts fast: size, age since their last use, and the limit for all.
 
-    They go by themselves when nobody has used them for a month. Removing them is safe at any time.
+    They go by themselves when nobody has used them for a month, or when newer ones need their room. Removing them is
+    safe at any time.
     """
-    every = [_copy(path, kind) for kind in KINDS for path in _folders(paths.cache() / kind)]
+    cache = Cache(paths.cache(), paths.cache_size())
+    every = cache.entries()
     if clear:
-        for each in every:
-            kept.drop(Path(each.path))
+        cache.clear()
+    elif trim:
+        cache.trim()
+        every = cache.entries()
     if as_json:
-        console.say_json([each._asdict() for each in every])
+        copies = [_plain(each) for each in every]
+        total = sum(each.size for each in every)
+        console.say_json({"path": str(cache.path), "size": total, "limit": cache.limit, "copies": copies})
         return
     if every:
         now = time.time()
@@ -53,16 +49,12 @@ def command(clear: bool, as_json: bool) -> None:
             for each in every
         ]
         console.say(console.plain(["NAME", "DATA", "SIZE", "LAST USED"], rows))
-    total = console.size(sum(each.size for each in every))
-    console.say(f"{total} in {paths.cache()}{', removed' if clear else ''}" if every else f"{paths.cache()} is empty")
+    total_text = f"{console.size(sum(each.size for each in every))} of at most {console.size(cache.limit)}"
+    if every:
+        console.say(f"{total_text} in {cache.path}{', removed' if clear else ''}")
+    else:
+        console.say(f"{cache.path} is empty; at most {console.size(cache.limit)}")
 
 
-def _folders(place: Path) -> list[Path]:
-    try:
-        return sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError:
-        return []
-
-
-def _copy(path: Path, kind: str) -> Copy:
-    return Copy(path.name, kind, usage.room(path), kept.last_used(path), str(path))
+def _plain(each: Entry) -> dict[str, object]:
+    return each._asdict() | {"path": str(each.path)}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from servicectx import ServiceCtxError, _config, _instances, managed
-from servicectx._sharing import paths
+from servicectx._sharing import paths, storage
 from servicectx._sharing.state import READY
 from servicectx.cli import console
 from servicectx.cli.list import known
@@ -97,12 +97,12 @@ def _home(what: str) -> Finding:
 
 def _data(what: str) -> Finding:
     """Where data would lie; a disk instead of memory is slower, and nothing worse."""
-    place = paths.data_root(0, None)
+    place = storage.data_root(0, None)
     _try_writing(place)
     free = shutil.disk_usage(place).free
     if free < LOW:
         return Finding(what, WRONG, f"{place}, {_room(place)}", "free some space, or set SERVICECTX_HOME elsewhere")
-    in_memory = place.is_relative_to(paths.MEMORY)
+    in_memory = storage.is_memory(place)
     why = "" if in_memory else ", not in memory: starts are slower"
     return Finding(what, FINE, f"{place}, {_room(place)}{why}")
 

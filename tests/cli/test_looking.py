@@ -182,7 +182,7 @@ def test_cache(project: Path) -> None:
     environment = {"SERVICECTX_CACHE": str(project / "cache")}
     assert "is empty" in cli("cache", cwd=project, env=environment).stdout
     cli("run", "postgres", "-q", "--", "true", cwd=project, env=environment)
-    (found,) = json.loads(cli("cache", "--json", cwd=project, env=environment).stdout)
+    (found,) = json.loads(cli("cache", "--json", cwd=project, env=environment).stdout)["copies"]
     assert (found["kind"], found["size"] > 1_000_000) == ("templates", True)
     assert "prepared, empty" in cli("cache", cwd=project, env=environment).stdout
     assert "removed" in cli("cache", "--clear", cwd=project, env=environment).stdout

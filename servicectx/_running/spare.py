@@ -1,0 +1,92 @@
+"""A spare: a data directory made ahead while a service runs, so that the next start need not copy one.
+
+It is part of the cache, with the data's owner and on their file system, so that whoever takes it only renames it. It
+is made where data are on disk: in memory a copy takes no longer than looking at it.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from servicectx._running import kept, linux
+from servicectx._running.cache import SPARES, Cache
+from servicectx._running.copying import Owner, measure
+from servicectx._sharing.steps import step
+
+CALM = 0.3  # seconds: who needs a service for less shall not pay for the next one
+
+
+def place(cache: Cache, source: Path, owner: Owner | None) -> Path:
+    """Where the spare made of `source` is, if there is one."""
+    return cache.place(SPARES, f"{source.name}-{owner[0] if owner else os.geteuid()}")
+
+
+def take(spare: Path, target: Path) -> dict[str, str] | None:
+    """Make the spare the new directory `target`; gives its notes. Of several takers one gets it, the others None."""
+    try:
+        os.rename(spare, target)
+    except OSError:
+        return None
+    step("taken")
+    said = kept.claim(target)
+    if said is None:
+        shutil.rmtree(target, ignore_errors=True)
+    return said
+
+
+class Maker:
+    """Makes one in a child, which gives way to everything else that runs and ends with its keeper."""
+
+    def __init__(self, cache: Cache, sources: list[Path], data: Path, owner: Owner | None) -> None:
+        self.pid: int | None = None
+        source = next((source for source in sources if source.exists()), None)
+        if source is None or not _is_of_use(cache, data):
+            return
+        keeper = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                linux.die_with(keeper, signal.SIGKILL)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                linux.give_way()
+                time.sleep(CALM)
+                _make(cache, source, place(cache, source, owner), owner)
+            finally:
+                os._exit(0)
+
+    def end(self) -> None:
+        """Stop at once; what it has made so far is nothing, and the next maker removes it."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+            self.pid = None
+
+
+def _is_of_use(cache: Cache, data: Path) -> bool:
+    from servicectx._sharing import storage  # not while somebody waits for a start
+
+    try:
+        return os.stat(cache.path).st_dev == os.stat(data).st_dev and not storage.is_memory(data)
+    except OSError:
+        return False
+
+
+def _make(cache: Cache, source: Path, spare: Path, owner: Owner | None) -> None:
+    from servicectx._sharing import storage
+
+    size = kept.size(source)
+    if spare.exists() or size is None or not cache.has_room(size) or not storage.is_roomy(cache.path, 4 * size):
+        return
+    temporary = kept.half_made(spare)
+    try:
+        said = kept.bring(source, temporary, owner)
+        if said is not None:
+            kept.note_down(temporary, measure(temporary), secret=said.get("secret", ""))
+            step("spare")
+            os.rename(temporary, spare)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
