@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from servicectx._exits import leave_at_exit
     from servicectx._managed import Managed
     from servicectx.details.base import ServiceDetails
+    from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
@@ -37,6 +38,7 @@ _WHERE = {
     "_exits": ("leave_at_exit",),
     "_managed": ("Managed",),
     "details.base": ("ServiceDetails",),
+    "details.cockroach": ("CockroachDetails",),
     "details.command": ("CommandDetails",),
     "details.postgres": ("PostgresDetails",),
     "details.redis": ("RedisDetails",),
@@ -61,6 +63,7 @@ _WHERE = {
 
 __all__ = [
     "BinaryNotFound",
+    "CockroachDetails",
     "CommandDetails",
     "ConfigError",
     "DetailsError",

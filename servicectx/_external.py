@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 D = TypeVar("D", bound="ServiceDetails")
 
-# The variables that users of managed-service-fixtures know; their field `hostname` is our `host`.
+# The variables that users of managed-service-fixtures know, and what some of their fields are called here.
 LEGACY = {
     "redis": "TEST_REDIS_DETAILS",
     "cockroach": "TEST_CRDB_DETAILS",
@@ -21,6 +21,7 @@ LEGACY = {
     "asgi": "TEST_APP_DETAILS",
     "wsgi": "TEST_APP_DETAILS",
 }
+LEGACY_FIELDS = {"hostname": "host", "sql_port": "port", "username": "user"}
 
 
 def variable(name: str) -> str | None:
@@ -47,7 +48,7 @@ def read(source: str, service: Service[D], name: str) -> D:
         path, said = said, read_text(Path(said).expanduser(), source)
     model = service.details_model()
     if source in LEGACY.values():
-        said = _with_host(said)
+        said = _renamed(said, model)
     details = model.parse(said, source=source, path=path, service=service.name, name=name, external=True)
     if details.service != service.name:
         problem = f"it tells of {details.service!r}, and {service.name!r} is wanted"
@@ -55,13 +56,15 @@ def read(source: str, service: Service[D], name: str) -> D:
     return details.model_copy(update={"name": name, "external": True})
 
 
-def _with_host(text: str) -> str:
+def _renamed(text: str, model: "type[ServiceDetails]") -> str:
     import json
 
     try:
         raw = json.loads(text)
     except ValueError:
         return text  # `parse` says what is wrong with it
-    if isinstance(raw, dict) and "hostname" in raw and "host" not in raw:
-        raw["host"] = raw.pop("hostname")
+    if isinstance(raw, dict):
+        for old, new in LEGACY_FIELDS.items():
+            if old in raw and new not in raw and new in model.model_fields:
+                raw[new] = raw.pop(old)
     return json.dumps(raw)

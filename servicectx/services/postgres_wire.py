@@ -1,17 +1,19 @@
 """Just enough of Postgres' protocol to log in and run a statement, with the standard library alone.
 
-Messages: https://www.postgresql.org/docs/current/protocol-message-formats.html; SCRAM-SHA-256: RFC 5802 and 7677.
+Messages: https://www.postgresql.org/docs/current/protocol-message-formats.html.
 """
 
-import base64
 import hashlib
-import hmac
-import os
 import re
 import socket
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from servicectx.services.scram import Proof, verifier
+
+if TYPE_CHECKING:
+    import ssl
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 PROTOCOL_3 = 196608
@@ -29,12 +31,25 @@ class Refused(Exception):
 class Connection:
     """One logged-in connection. Raises Refused, OSError, or EOFError when the server hangs up."""
 
-    def __init__(self, host: str, port: int, user: str, password: str, dbname: str, wait: float) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        user: str,
+        password: str,
+        dbname: str,
+        wait: float,
+        application: str = "",
+        tls: "ssl.SSLContext | None" = None,
+    ) -> None:
         self.parameters: dict[str, str] = {}
         self._socket = socket.create_connection((host, port), wait)
+        if tls is not None:
+            self._socket = _secured(self._socket, tls, host)
         self._reader = self._socket.makefile("rb")
         try:
-            start = b"".join(word.encode() + b"\0" for word in ("user", user, "database", dbname)) + b"\0"
+            said = ("user", user, "database", dbname, "application_name", application)
+            start = b"".join(word.encode() + b"\0" for word in said) + b"\0"
             self._socket.sendall(struct.pack("!ii", len(start) + 8, PROTOCOL_3) + start)
             self._log_in(user, password)
         except BaseException:
@@ -58,14 +73,16 @@ class Connection:
                     raise refusal
                 return rows
 
+    def hurry(self, wait: float) -> None:
+        """Wait at most so many seconds for each answer from now on."""
+        self._socket.settimeout(wait)
+
     def close(self) -> None:
         self._reader.close()
         self._socket.close()
 
     def _log_in(self, user: str, password: str) -> None:
-        nonce = base64.b64encode(os.urandom(18)).decode()
-        first = f"n=,r={nonce}"
-        proof = b""
+        proof = Proof("", password)
         while True:
             kind, body = self._receive()
             if kind == b"E":
@@ -82,12 +99,10 @@ class Connection:
                 elif step == 5:
                     self._send(b"p", _md5_answer(user, password, body[4:8]))
                 elif step == 10:  # SASL: the mechanisms follow
-                    said = f"n,,{first}".encode()
-                    self._send(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(said)) + said)
+                    self._send(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(proof.hello)) + proof.hello)
                 elif step == 11:
-                    answer, proof = _scram_answer(password, nonce, first, body[4:].decode())
-                    self._send(b"p", answer)
-                elif step == 12 and not hmac.compare_digest(base64.b64decode(body[6:]), proof):
+                    self._send(b"p", proof.answer(body[4:]))
+                elif step == 12 and not proof.is_known(body[4:]):
                     raise Refused({"M": "the server does not know this instance's password", "C": "28P01"})
 
     def _send(self, kind: bytes, body: bytes) -> None:
@@ -98,6 +113,17 @@ class Connection:
         if len(head) < 5:
             raise EOFError("the server closed the connection")
         return head[:1], self._reader.read(struct.unpack("!i", head[1:])[0] - 4)
+
+
+def _secured(plain: socket.socket, tls: "ssl.SSLContext", host: str) -> socket.socket:
+    try:
+        plain.sendall(SSL_REQUEST)
+        if plain.recv(1) != b"S":
+            raise OSError("the server offers no TLS")
+        return tls.wrap_socket(plain, server_hostname=host)
+    except BaseException:
+        plain.close()
+        raise
 
 
 def take_over(
@@ -152,37 +178,9 @@ def free_memory(*, data: str) -> None:
         ctypes.CDLL(None).shmctl(int(words[1]), IPC_RMID, None)
 
 
-def verifier(password: str) -> str:
-    """What Postgres keeps of a password, so that the password itself never goes through SQL or a log."""
-    salt = os.urandom(16)
-    rounds = 4096
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
-    stored = hashlib.sha256(_hmac(salted, b"Client Key")).digest()
-    parts = [base64.b64encode(part).decode() for part in (salt, stored, _hmac(salted, b"Server Key"))]
-    return f"SCRAM-SHA-256${rounds}:{parts[0]}${parts[1]}:{parts[2]}"
-
-
-def _scram_answer(password: str, nonce: str, first: str, challenge: str) -> tuple[bytes, bytes]:
-    """The client's final message, and the signature with which the server must answer."""
-    parts = dict(part.split("=", 1) for part in challenge.split(","))
-    if not parts["r"].startswith(nonce):
-        raise Refused({"M": "the server's nonce is not for us", "C": "28P01"})
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(parts["s"]), int(parts["i"]))
-    client = _hmac(salted, b"Client Key")
-    last = f"c=biws,r={parts['r']}"
-    signed = f"{first},{challenge},{last}".encode()
-    signature = _hmac(hashlib.sha256(client).digest(), signed)
-    proof = base64.b64encode(bytes(a ^ b for a, b in zip(client, signature, strict=True))).decode()
-    return f"{last},p={proof}".encode(), _hmac(_hmac(salted, b"Server Key"), signed)
-
-
 def _md5_answer(user: str, password: str, salt: bytes) -> bytes:
     inner = hashlib.md5((password + user).encode(), usedforsecurity=False).hexdigest()
     return b"md5" + hashlib.md5(inner.encode() + salt, usedforsecurity=False).hexdigest().encode() + b"\0"
-
-
-def _hmac(key: bytes, text: bytes) -> bytes:
-    return hmac.digest(key, text, "sha256")
 
 
 def quoted(name: str) -> str:

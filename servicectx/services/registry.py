@@ -8,6 +8,7 @@ from servicectx.services.base import Service
 
 # The built-in ones by name, read only when they are asked for.
 BUILT_IN = {
+    "cockroach": "servicectx.services.cockroach:Cockroach",
     "postgres": "servicectx.services.postgres:Postgres",
     "redis": "servicectx.services.redis:Redis",
     "command": "servicectx.services.command:Command",
