@@ -15,7 +15,6 @@ from servicectx.services.base import Service
 
 if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails
-    from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
@@ -31,8 +30,6 @@ def managed(service: Literal["postgres", "postgresql"], /, **arguments: Any) -> 
 def managed(service: Literal["redis", "valkey"], /, **arguments: Any) -> "Managed[RedisDetails]": ...
 @overload
 def managed(service: Literal["command"], /, **arguments: Any) -> "Managed[CommandDetails]": ...
-@overload
-def managed(service: Literal["cockroach"], /, **arguments: Any) -> "Managed[CockroachDetails]": ...
 @overload
 def managed(service: Literal["vault"], /, **arguments: Any) -> "Managed[VaultDetails]": ...
 @overload
@@ -51,6 +48,7 @@ def managed(
     snapshot: bool | str | None = None,
     linger: float | None = None,
     keep_data: bool = False,
+    storage: str | os.PathLike[str] | None = None,
     timeout: float | None = None,
     **options: Any,
 ) -> Managed[Any]:
@@ -66,13 +64,14 @@ def managed(
             environment makes the block use details from outside; nothing is then started or stopped.
         scope: who shares it: "project" (default: everyone below the same project directory), "user", "private", or
             any text that the callers agree on. "project:DIRECTORY" is the project around that directory.
-    storage: str | os.PathLike[str] | None = None,
         setup: fills a fresh instance, once, before anybody else sees it: a callable that takes the details, or
             files that the service understands (.sql for Postgres).
         snapshot: keep the data after the set-up in the cache, so that the next start is a copy and the set-up is
             skipped: True for a set-up given as files, else a text that you change whenever the set-up changes.
         linger: seconds to stay up after the last user has left. The longest wish of all users counts.
         keep_data: leave the data directory, and say where it is.
+        storage: where the data live: "memory", "disk", or a directory; part of what makes an instance the same. By
+            default in memory if there is room, else on disk; below `SERVICECTX_HOME` if that is set.
         timeout: seconds for the whole start, waiting for another starter included (default 60).
         options: the service's own.
 
@@ -88,8 +87,6 @@ def managed_all(*services: Any, **named: Any) -> ManagedAll:
     Args:
         services: names, `Service` classes or instances, or `managed(...)` objects; the block then gives a tuple of
             details in that order.
-        storage: where the data live: "memory", "disk", or a directory; part of what makes an instance the same. By
-            default in memory if there is room, else on disk; below `SERVICECTX_HOME` if that is set.
         named: the same by the role that each plays; the block gives an object with these as attributes.
 
     Raises:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from servicectx import _config, _key
+from servicectx._setups import files_of
 from servicectx._sharing.storage import WORDS
 from servicectx.errors import InvalidOption, UnknownService
 from servicectx.services import registry
@@ -92,12 +93,12 @@ _programs: dict[tuple[Any, ...], str] = {}
 def ask(
     service: Any,
     name: str | None,
-    storage: str | os.PathLike[str] | None,
     scope: str | None,
     setup: _key.Setup | None,
     snapshot: bool | str | None,
     linger: float | None,
     keep_data: bool,
+    storage: str | os.PathLike[str] | None,
     timeout: float | None,
     options: dict[str, Any],
 ) -> Ask[Any]:
@@ -113,12 +114,12 @@ def ask(
             service=found,
             name=called,
             scope=scope or os.environ.get("SERVICECTX_SCOPE") or said.get("scope") or "project",
-            storage=_storage(found, storage, said.get("storage")),
             setup=setup,
             setup_files=files,
             snapshot=_snapshot(found, said.get("snapshot") if snapshot is None else snapshot, setup, files),
             linger=_seconds(found, "linger", linger, "SERVICECTX_LINGER", said.get("linger", 0.0)),
             keep_data=keep_data or _flag("SERVICECTX_KEEP_DATA", said.get("keep_data", False)),
+            storage=_storage(found, storage, said.get("storage")),
             timeout=_seconds(found, "timeout", timeout, "SERVICECTX_TIMEOUT", said.get("timeout", TIMEOUT)),
             options=found.options(options if entry is None else entry.options | options),
         )
@@ -153,17 +154,6 @@ def _snapshot(
     raise InvalidOption(service=service.name, option="snapshot", problem=problem, known=[])
 
 
-def _storage(service: Service[Any], given: Any, default: str | None) -> str | None:
-    """Where the data shall live: one of two words, or the directory; None: the usual way."""
-    said = given if given is not None else os.environ.get("SERVICECTX_STORAGE") or default
-    if said is None or said in WORDS:
-        return said
-    if not isinstance(said, str | os.PathLike) or not os.fspath(said):
-        problem = f'{said!r} is neither "memory" nor "disk" nor a directory'
-        raise InvalidOption(service=service.name, option="storage", problem=problem, known=[])
-    return os.path.abspath(said)
-
-
 def _seconds(service: Service[Any], option: str, given: float | None, variable: str, default: float) -> float:
     said: Any = given if given is not None else os.environ.get(variable) or default
     where = "" if given is not None else f" (from {variable})"
@@ -175,6 +165,17 @@ def _seconds(service: Service[Any], option: str, given: float | None, variable: 
         problem = f"{said!r}{where} is not a number of seconds, such as 1.5"
         raise InvalidOption(service=service.name, option=option, problem=problem, known=[])
     return seconds
+
+
+def _storage(service: Service[Any], given: Any, default: str | None) -> str | None:
+    """Where the data shall live: one of two words, or the directory; None: the usual way."""
+    said = given if given is not None else os.environ.get("SERVICECTX_STORAGE") or default
+    if said is None or said in WORDS:
+        return said
+    if not isinstance(said, str | os.PathLike) or not os.fspath(said):
+        problem = f'{said!r} is neither "memory" nor "disk" nor a directory'
+        raise InvalidOption(service=service.name, option="storage", problem=problem, known=[])
+    return os.path.abspath(said)
 
 
 def _flag(variable: str, default: bool) -> bool:

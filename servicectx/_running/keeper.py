@@ -38,8 +38,8 @@ class Keeper:
         self.stopping = False
         self.starter = Starter()
         self.start: Start | None = None
-        self.helper: Helper | None = None
         self.spare: spare.Maker | None = None
+        self.helper: Helper | None = None
         signal.signal(signal.SIGTERM, self._told)
 
     def live(self) -> None:
@@ -57,8 +57,8 @@ class Keeper:
             failure = self._start(self.start)
             if failure is None:
                 self.starter.hang_up()
-                self.watch(self.start)
                 self.spare = spare.Maker(data.cache, data.sources, data.path, data.owner)
+                self.watch(self.start)
             else:
                 self.starter.report({"failed": failure.record()})
                 self.starter.hang_up()
@@ -192,10 +192,10 @@ class Keeper:
         """End the server and remove its data, or leave its log beside them where a user wished to keep them."""
         if self.helper is not None:
             self.helper.end()
-        if self.start is not None:
-            self.start.end()
         if self.spare is not None:
             self.spare.end()
+        if self.start is not None:
+            self.start.end()
         linux.end_orphans()  # one that still copies data, say
         handouts.take_back(self.instance.directory(self.id))
         if not self.instance.keeps_data(self.id):
