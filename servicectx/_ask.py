@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from servicectx import _config, _key
-from servicectx._setups import files_of
 from servicectx._sharing.storage import WORDS
 from servicectx.errors import InvalidOption, UnknownService
 from servicectx.services import registry
