@@ -15,6 +15,7 @@ from servicectx.services.base import Service
 
 if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails
+    from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
@@ -30,6 +31,10 @@ def managed(service: Literal["postgres", "postgresql"], /, **arguments: Any) -> 
 def managed(service: Literal["redis", "valkey"], /, **arguments: Any) -> "Managed[RedisDetails]": ...
 @overload
 def managed(service: Literal["command"], /, **arguments: Any) -> "Managed[CommandDetails]": ...
+@overload
+def managed(service: Literal["cockroach"], /, **arguments: Any) -> "Managed[CockroachDetails]": ...
+@overload
+def managed(service: Literal["nats"], /, **arguments: Any) -> "Managed[NatsDetails]": ...
 @overload
 def managed(service: Literal["vault"], /, **arguments: Any) -> "Managed[VaultDetails]": ...
 @overload
