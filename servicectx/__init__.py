@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails
     from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
+    from servicectx.details.nats import NatsDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
     from servicectx.details.vault import VaultDetails
@@ -40,6 +41,7 @@ _WHERE = {
     "details.base": ("ServiceDetails",),
     "details.cockroach": ("CockroachDetails",),
     "details.command": ("CommandDetails",),
+    "details.nats": ("NatsDetails",),
     "details.postgres": ("PostgresDetails",),
     "details.redis": ("RedisDetails",),
     "details.vault": ("VaultDetails",),
@@ -70,6 +72,7 @@ __all__ = [
     "HomeError",
     "InvalidOption",
     "Managed",
+    "NatsDetails",
     "NotIsolable",
     "Plan",
     "PostgresDetails",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails
     from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
+    from servicectx.details.nats import NatsDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
     from servicectx.details.vault import VaultDetails
@@ -37,6 +38,8 @@ def managed(service: Literal["cockroach"], /, **arguments: Any) -> "Managed[Cock
 def managed(service: Literal["nats"], /, **arguments: Any) -> "Managed[NatsDetails]": ...
 @overload
 def managed(service: Literal["vault"], /, **arguments: Any) -> "Managed[VaultDetails]": ...
+@overload
+def managed(service: Literal["nats"], /, **arguments: Any) -> "Managed[NatsDetails]": ...
 @overload
 def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
 @overload

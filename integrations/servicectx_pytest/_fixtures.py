@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from servicectx_pytest._services import Services
 
 # The services of servicectx itself, so that their names need no import. Others are found when a test names them.
-STATIC = ("cockroach", "command", "moto", "postgres", "redis", "vault")
+STATIC = ("cockroach", "command", "moto", "nats", "postgres", "redis", "vault")
 
 
 class ManagedService(Protocol):

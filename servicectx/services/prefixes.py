@@ -1,6 +1,7 @@
 """Namespaces for servers that have none: a prefix of one's own, carried in the details, for all names that one uses."""
 
-from typing import Any, TypeVar, cast
+from collections.abc import Collection
+from typing import Any, ClassVar, TypeVar, cast
 
 from servicectx.services import makers
 from servicectx.services.base import Service
@@ -9,12 +10,28 @@ D = TypeVar("D", bound=Any)
 
 
 class Prefixed(Service[D]):
-    """A service whose details have a field `prefix`, empty but in a namespace. Users put it before their names."""
+    """A service whose details have a field `prefix`, empty but in a namespace. Users put it before their names.
 
-    separator = "."
+    Where names stay on the server, a service says which there are (`stored`) and how they go (`remove`): those of a
+    namespace when it is closed, and those of makers that died when the next one is made.
+    """
+
+    namespace: ClassVar[str | None] = "a prefix for names"
+    separator: ClassVar[str] = "."
+
+    def stored(self, details: D) -> Collection[str]:
+        """The names on the server, or those of them that a namespace has signed."""
+        return ()
+
+    def remove(self, details: D, names: list[str]) -> None:
+        """Remove what has one of these names; what is gone already is passed over."""
 
     def open_namespace(self, details: D) -> D:
+        if left := [name for name in self.stored(details) if makers.is_dead(makers.signature(name))]:
+            self.remove(details, left)
         return cast("D", details.model_copy(update={"prefix": f"{makers.sign()}{self.separator}"}))
 
     def close_namespace(self, namespace: D) -> None:
-        """A service that can remove whatever begins with the prefix does it here. Others forget it when they end."""
+        mine = makers.signature(namespace.prefix)
+        if left := [name for name in self.stored(namespace) if makers.signature(name) == mine]:
+            self.remove(namespace, left)

@@ -13,6 +13,7 @@ BUILT_IN = {
     "redis": "servicectx.services.redis:Redis",
     "command": "servicectx.services.command:Command",
     "vault": "servicectx.services.vault:Vault",
+    "nats": "servicectx.services.nats:Nats",
 }
 ALIASES = {"postgresql": "postgres", "valkey": "redis"}
 ENTRY_POINTS = "servicectx.services"

