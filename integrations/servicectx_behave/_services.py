@@ -39,8 +39,8 @@ def use_service(
         name: the role it plays, and the attribute; the service's name unless given.
         isolated: give a namespace of its own instead (a database, a logical database ...). Without further
             arguments it is one of the service that the context has under this name, if there is one.
-        arguments: as for `servicectx.managed`. `-D servicectx.linger=300`, `servicectx.scope`, `servicectx.timeout`
-            and `servicectx.keep_data` on behave's command line are the defaults.
+        arguments: as for `servicectx.managed`. `-D servicectx.linger=300`, `servicectx.scope`, `servicectx.storage`,
+            `servicectx.timeout` and `servicectx.keep_data` on behave's command line are the defaults.
 
     Raises:
         What `servicectx.managed` and entering it raise; NotIsolable.
@@ -86,7 +86,7 @@ def use_service_by_tag(tag: str, context: "Context", services: Mapping[str, Mapp
 
 def _defaults(context: "Context") -> dict[str, Any]:
     userdata = context.config.userdata
-    said = {option: userdata.get(f"servicectx.{option}") for option in ("scope", "linger", "timeout")}
+    said = {option: userdata.get(f"servicectx.{option}") for option in ("scope", "linger", "storage", "timeout")}
     said["keep_data"] = userdata.getbool("servicectx.keep_data") or None
     return {option: value for option, value in said.items() if value is not None}
 

@@ -12,11 +12,13 @@ class Settings(NamedTuple):
     scope: str
     linger: float | None
     keep_data: bool
+    storage: str | None = None
     address: str = ""
 
     def defaults(self) -> dict[str, Any]:
         """Arguments of `servicectx.managed`."""
-        return {"scope": self.scope, "linger": self.linger, "keep_data": self.keep_data}
+        storage = {} if self.storage is None else {"storage": self.storage}
+        return {"scope": self.scope, "linger": self.linger, "keep_data": self.keep_data, **storage}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,12 +26,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     scope = "who shares the services: run (the default), project, user, or any text"
     linger = "stay up so long after the last user, for the next run of the project; the default scope is then project"
     keep_data = "leave the data directories, and say where they are"
+    storage = "where the data live: memory, disk, or a directory"
     group.addoption("--servicectx-scope", metavar="SCOPE", help=scope)
     group.addoption("--servicectx-linger", metavar="SECONDS", help=linger)
     group.addoption("--servicectx-keep-data", action="store_true", help=keep_data)
+    group.addoption("--servicectx-storage", metavar="WHERE", help=storage)
     parser.addini("servicectx_scope", scope, default="")
     parser.addini("servicectx_linger", linger, default="")
     parser.addini("servicectx_keep_data", keep_data, type="bool", default=False)
+    parser.addini("servicectx_storage", storage, default="")
 
 
 def settings(config: pytest.Config, run_id: str, address: str = "") -> Settings:
@@ -49,7 +54,10 @@ def settings(config: pytest.Config, run_id: str, address: str = "") -> Settings:
     elif scope == "project":  # of this run, wherever a test may have changed to when it asks
         scope = f"project:{config.invocation_params.dir}"
     keep_data = bool(config.getoption("--servicectx-keep-data") or config.getini("servicectx_keep_data"))
-    return Settings(scope, linger, keep_data, address)
+    storage = config.getoption("--servicectx-storage") or config.getini("servicectx_storage") or None
+    if storage not in (None, "memory", "disk"):  # relative to where the run began, wherever a test has gone
+        storage = str(config.invocation_params.dir / storage)
+    return Settings(scope, linger, keep_data, storage, address)
 
 
 def _seconds(said: str) -> float | None:

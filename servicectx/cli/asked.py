@@ -50,6 +50,7 @@ def service_options(function: F) -> F:
             help="An option, or setup, snapshot, keep_data ... of a service. May be repeated.",
         ),
         click.option("--scope", help="Who shares them: project (default), user, private, or any text."),
+        click.option("--storage", metavar="memory|disk|DIR", help="Where the data live (default: see the guide)."),
         click.option("--timeout", type=Seconds(), help="Time for the whole start, such as 90s (default 60s)."),
     ]
     for option in reversed(options):

@@ -53,6 +53,7 @@ def command(
     roles: tuple[str, ...],
     settings: tuple[str, ...],
     scope: str | None,
+    storage: str | None,
     timeout: float | None,
     quiet: bool,
 ) -> None:
@@ -69,7 +70,7 @@ def command(
         raise click.UsageError("Say which command to run, behind --: servicectx run postgres -- pytest")
     guard = Guard()
     try:
-        asked = members(services, roles, settings, scope=scope, timeout=timeout)
+        asked = members(services, roles, settings, scope=scope, storage=storage, timeout=timeout)
         with contextlib.ExitStack() as stack:
             with _interruptible():
                 stack.enter_context(started(asked, quiet))

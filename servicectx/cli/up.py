@@ -46,6 +46,7 @@ def command(
     roles: tuple[str, ...],
     settings: tuple[str, ...],
     scope: str | None,
+    storage: str | None,
     timeout: float | None,
     linger: float,
     keep_data: bool | None,
@@ -60,8 +61,8 @@ def command(
     """
     if linger <= 0:
         raise click.UsageError("--linger: with 0 it would stop at once; `servicectx run` is for that")
-    more = {"scope": scope, "timeout": timeout, "linger": linger, "keep_data": keep_data}
-    asked = members(services, roles, settings, **more)
+    more = {"scope": scope, "storage": storage, "timeout": timeout, "linger": linger}
+    asked = members(services, roles, settings, keep_data=keep_data, **more)
     with started(asked, quiet):
         here = [_running(member) for member in asked if not member.managed.external]
         if details_dir is not None:
