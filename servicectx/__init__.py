@@ -6,9 +6,13 @@ if TYPE_CHECKING:
     from servicectx._api import hold, isolated, managed, managed_all, service_names
     from servicectx._exits import leave_at_exit
     from servicectx._managed import Managed
+    from servicectx.details.app import AppDetails
     from servicectx.details.base import ServiceDetails
     from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
+    from servicectx.details.mariadb import MariadbDetails
+    from servicectx.details.mongodb import MongodbDetails
+    from servicectx.details.moto import MotoDetails
     from servicectx.details.nats import NatsDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
@@ -38,9 +42,13 @@ _WHERE = {
     "_api": ("hold", "isolated", "managed", "managed_all", "service_names"),
     "_exits": ("leave_at_exit",),
     "_managed": ("Managed",),
+    "details.app": ("AppDetails",),
     "details.base": ("ServiceDetails",),
     "details.cockroach": ("CockroachDetails",),
     "details.command": ("CommandDetails",),
+    "details.mariadb": ("MariadbDetails",),
+    "details.mongodb": ("MongodbDetails",),
+    "details.moto": ("MotoDetails",),
     "details.nats": ("NatsDetails",),
     "details.postgres": ("PostgresDetails",),
     "details.redis": ("RedisDetails",),
@@ -64,6 +72,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "AppDetails",
     "BinaryNotFound",
     "CockroachDetails",
     "CommandDetails",
@@ -72,6 +81,9 @@ __all__ = [
     "HomeError",
     "InvalidOption",
     "Managed",
+    "MariadbDetails",
+    "MongodbDetails",
+    "MotoDetails",
     "NatsDetails",
     "NotIsolable",
     "Plan",

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from servicectx import _config
+from servicectx import _config, _setups
 from servicectx._all import ManagedAll
 from servicectx._ask import ask
 from servicectx._claim import Hold
@@ -14,9 +14,13 @@ from servicectx.services import registry
 from servicectx.services.base import Service
 
 if TYPE_CHECKING:
+    from servicectx.details.app import AppDetails
     from servicectx.details.base import ServiceDetails
     from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
+    from servicectx.details.mariadb import MariadbDetails
+    from servicectx.details.mongodb import MongodbDetails
+    from servicectx.details.moto import MotoDetails
     from servicectx.details.nats import NatsDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
@@ -31,7 +35,11 @@ def managed(service: Literal["postgres", "postgresql"], /, **arguments: Any) -> 
 @overload
 def managed(service: Literal["redis", "valkey"], /, **arguments: Any) -> "Managed[RedisDetails]": ...
 @overload
+def managed(service: Literal["asgi", "wsgi"], /, **arguments: Any) -> "Managed[AppDetails]": ...
+@overload
 def managed(service: Literal["command"], /, **arguments: Any) -> "Managed[CommandDetails]": ...
+@overload
+def managed(service: Literal["mongodb"], /, **arguments: Any) -> "Managed[MongodbDetails]": ...
 @overload
 def managed(service: Literal["cockroach"], /, **arguments: Any) -> "Managed[CockroachDetails]": ...
 @overload
@@ -39,7 +47,9 @@ def managed(service: Literal["nats"], /, **arguments: Any) -> "Managed[NatsDetai
 @overload
 def managed(service: Literal["vault"], /, **arguments: Any) -> "Managed[VaultDetails]": ...
 @overload
-def managed(service: Literal["nats"], /, **arguments: Any) -> "Managed[NatsDetails]": ...
+def managed(service: Literal["mariadb", "mysql"], /, **arguments: Any) -> "Managed[MariadbDetails]": ...
+@overload
+def managed(service: Literal["moto", "aws"], /, **arguments: Any) -> "Managed[MotoDetails]": ...
 @overload
 def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
 @overload
@@ -107,21 +117,29 @@ def managed_all(*services: Any, **named: Any) -> ManagedAll:
     return ManagedAll(members, roles)
 
 
-def isolated(details: D, *, keep: bool = False) -> Isolated[D]:
+def isolated(
+    details: D, *, setup: Setup | Sequence[Callable[..., Any]] | None = None, keep: bool = False
+) -> Isolated[D]:
     """A fresh namespace of a shared instance for the length of a `with` or `async with` block.
 
-    Postgres: a database, cloned from the state right after the set-up. Redis: a logical database. It is removed at
-    the end, also while clients are connected; what a killed user left is removed when the next one is made.
+    Postgres: a database, cloned from the state right after the set-up of `managed()`. Redis: a logical database. It is
+    removed at the end, also while clients are connected; so is what a killed user left.
 
     Args:
         details: what `managed()` gave, or details of a service from outside. There it is an empty database, made
             with the rights of the user in the details.
-        keep: leave it there, and say how to connect to it.
+        setup: what fills it: a callable that takes the details, or a file that the service understands. A list or tuple
+            of them is carried out in order. Postgres keeps the result of each as a template, so that each runs once on
+            an instance, whoever asks; it is known as the set-up of `managed()` is. It must close its connections.
+        keep: leave it there, and log how to connect to it. An instance of ours then stays up for an hour after its
+            last user has left.
 
     Raises:
-        NotIsolable: on entering: this service has no namespaces, or cannot make one now; the reason is said.
+        InvalidOption: at once: the set-up is a file that is not there, or not for this service.
+        NotIsolable, SetupFailed: on entering.
     """
-    return Isolated(registry.find_again(details.service), details, keep)
+    service = registry.find_again(details.service)
+    return Isolated(service, details, _setups.layers(service, setup), keep)
 
 
 def hold(ticket: str) -> Hold:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from servicectx import CommandDetails, DetailsError, PostgresDetails, RedisDetails, ServiceDetails
+from servicectx import CommandDetails, DetailsError, MariadbDetails, PostgresDetails, RedisDetails, ServiceDetails
 
 PLACE: dict[str, Any] = {"host": "127.0.0.1", "port": 6000}
 PLAIN = PostgresDetails(service="postgres", name="orders", user="app", password="s3cret", dbname="shop", **PLACE)
@@ -64,6 +64,11 @@ def test_odd_letters_are_quoted_as_each_form_wants() -> None:
         assert {name: told[name] for name in wanted} == wanted
     url = make_url(ODD.sqlalchemy_url)
     assert (url.username, url.password, url.database, url.port) == ("a b@c", "p/w:d'\\", "d%b", 6000)
+    mariadb = MariadbDetails(service="mariadb", name="m", user="a b@c", password="p/w", dbname="d%b / ä", **PLACE)
+    assert mariadb.url == "mysql://a%20b%40c:p%2Fw@127.0.0.1:6000/d%25b%20%2F%20%C3%A4"
+    for text in (mariadb.sqlalchemy_url, mariadb.async_sqlalchemy_url):
+        url = make_url(text)
+        assert (url.username, url.password, url.database, url.port) == ("a b@c", "p/w", "d%b / ä", 6000)
 
 
 def test_odd_letters_reach_redis() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from servicectx_pytest._services import Services
 
 # The services of servicectx itself, so that their names need no import. Others are found when a test names them.
-STATIC = ("cockroach", "command", "moto", "nats", "postgres", "redis", "vault")
+STATIC = ("asgi", "cockroach", "command", "mariadb", "mongodb", "moto", "nats", "postgres", "redis", "vault", "wsgi")
 
 
 class ManagedService(Protocol):

