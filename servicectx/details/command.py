@@ -1,6 +1,6 @@
 """How to reach any command."""
 
-from servicectx.details.base import ServiceDetails
+from servicectx.details.base import ServiceDetails, named
 
 
 class CommandDetails(ServiceDetails):
@@ -18,5 +18,4 @@ class CommandDetails(ServiceDetails):
 
     def env(self) -> dict[str, str]:
         """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name it was given."""
-        prefix = "".join(letter if letter.isalnum() else "_" for letter in self.name.upper())
-        return {f"{prefix}_URL": self.url, f"{prefix}_HOST": self.host, f"{prefix}_PORT": str(self.port)}
+        return named(self)

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
@@ -159,6 +160,11 @@ def environment(**more: str) -> dict[str, str]:
     return {"PATH": os.defpath, **kept, "HOME": "{dir}", "TMPDIR": "{dir}", "LC_ALL": "C.UTF-8", **more}
 
 
+def inherited(more: Mapping[str, str]) -> dict[str, str]:
+    """The caller's whole environment and more: for programs of the caller's own."""
+    return {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"} | dict(more)
+
+
 __all__ = [
     "Client",
     "NoOptions",
@@ -167,6 +173,7 @@ __all__ = [
     "Template",
     "account_for_root",
     "environment",
+    "inherited",
     "option_names",
     "option_values",
 ]

@@ -29,6 +29,11 @@ class Search(NamedTuple):
     formulas: tuple[str, ...] = ()
     install: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def variable(self) -> str:
+        """The user's word for where it is."""
+        return f"SERVICECTX_{self.service.upper()}_BIN"
+
     def not_found(self, looked: list[str], problem: str | None = None) -> BinaryNotFound:
         install = dict(self.install)
         return BinaryNotFound(
@@ -54,22 +59,26 @@ def find_as_written(search: Search) -> str:
 
 
 def candidates(search: Search, looked: list[str]) -> Iterator[str]:
-    """Every program found, best first; `looked` fills with the places on the way.
+    """Every program found, best first, links followed; `looked` fills with the places on the way.
 
     Raises BinaryNotFound when the user's variable names a place that has none: nothing else is tried then.
     """
-    variable = f"SERVICECTX_{search.service.upper()}_BIN"
-    if said := os.environ.get(variable):
-        looked.append(f"{variable}={said}")
+    yield from map(_real, as_written(search, looked))
+
+
+def as_written(search: Search, looked: list[str]) -> Iterator[str]:
+    """Like `candidates`, with links not followed."""
+    if said := os.environ.get(search.variable):
+        looked.append(f"{search.variable}={said}")
         found = [said] if _is_program(said) else _in_directory(os.path.expanduser(said), search.programs)
         if not found:
             raise search.not_found(
-                looked, f"{variable} is set, but there is no {' or '.join(search.programs)} at {said}"
+                looked, f"{search.variable} is set, but there is no {' or '.join(search.programs)} at {said}"
             )
-        yield from map(_real, found)
+        yield from found
         return
     for directory in _directories(search, looked):
-        yield from map(_real, _in_directory(directory, search.programs))
+        yield from _in_directory(directory, search.programs)
 
 
 def _directories(search: Search, looked: list[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from servicectx._running.plan import Plan
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries
-from servicectx.services.base import Service, option_names
+from servicectx.services.base import Service, inherited, option_names
 
 if TYPE_CHECKING:
     from servicectx.details.command import CommandDetails
@@ -60,11 +60,10 @@ class Command(Service["CommandDetails"]):
         ready = _ready(options.ready)
         if ready["kind"] == "tcp" and "{port}" not in " ".join([*words, *options.env.values()]):
             raise _invalid("command", "it never says {port}, so nobody could tell where it should listen")
-        inherited = {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"}
         return Plan(
             service=self.name,
             command=words,
-            environment=inherited | dict(options.env),
+            environment=inherited(options.env),
             ready=ready,
             ping={"kind": "tcp"} if ready["kind"] in ("tcp", "http") else {"kind": "running"},
             working_directory=os.getcwd(),

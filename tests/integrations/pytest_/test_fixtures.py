@@ -165,7 +165,14 @@ def test_the_names_that_users_of_managed_service_fixtures_know(tmp_path: Path) -
     known = servicectx.service_names()
     project = Project(
         tmp_path,
+        shop="""
+            async def app(scope, receive, send):
+                assert scope["type"] == "http"
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b"hello"})
+        """,
         test_names="""
+            import httpx
             import pytest
             from servicectx import UnknownService, service_names
 
@@ -178,14 +185,15 @@ def test_the_names_that_users_of_managed_service_fixtures_know(tmp_path: Path) -
             def test_redis(managed_redis):
                 assert managed_redis.url.startswith("redis://")
 
-            def test_app(managed_asgi_app_factory):
-                if "asgi" not in service_names():
-                    with pytest.raises(UnknownService, match="no service is called 'asgi'"):
-                        managed_asgi_app_factory("app:app")
+            @pytest.mark.parametrize("location", ["shop:app", None])
+            def test_app(managed_asgi_app_factory, monkeypatch, location):
+                monkeypatch.setenv("TEST_APP_LOCATION", "shop:app")
+                with managed_asgi_app_factory(location) as app:
+                    assert httpx.get(f"{app.url}/greeting", trust_env=False).text == "hello"
         """,
     )
     assert "redis" in known
-    assert "5 passed" in project.run().output
+    assert "6 passed" in project.run().output
 
 
 @pytest.mark.parametrize("way", ["option", "conftest", "both"])

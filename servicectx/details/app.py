@@ -1,0 +1,25 @@
+"""How to reach an ASGI or WSGI app."""
+
+from typing import Literal
+
+from servicectx.details.base import ServiceDetails, address, named
+
+
+class AppDetails(ServiceDetails):
+    """An app that is served over HTTP."""
+
+    scheme: Literal["http", "https"] = "http"
+
+    @property
+    def url(self) -> str:
+        """`http://host:port`, without a slash at the end."""
+        return address(self.scheme, self.host, self.port)
+
+    @property
+    def ws_url(self) -> str:
+        """`ws://host:port`, for WebSockets."""
+        return address("wss" if self.scheme == "https" else "ws", self.host, self.port)
+
+    def env(self) -> dict[str, str]:
+        """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name it was given."""
+        return named(self)

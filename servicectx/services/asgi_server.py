@@ -1,0 +1,22 @@
+"""Runs an ASGI app with uvicorn. Called in a process of its own."""
+
+import socket
+import sys
+from typing import Any
+
+from servicectx.services.python_servers import tell_serving
+
+
+def serve(listener: int, app: str, settings: dict[str, Any]) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                tell_serving()
+
+    server = Server(uvicorn.Config(app, **settings))
+    server.run(sockets=[socket.socket(fileno=listener)])
+    if not server.started:
+        sys.exit("the app did not start")

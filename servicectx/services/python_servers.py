@@ -1,0 +1,55 @@
+"""Servers that are Python packages: run by this Python, with its search path, on a socket that they inherit."""
+
+import json
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from servicectx.services import binaries
+
+SERVING = "servicectx: serving"  # the line of the log that says so
+READY = {"kind": "log", "pattern": f"^{SERVING}$"}
+ORDER = "order.json"
+
+
+def tell_serving() -> None:
+    """Said by the server itself. The socket listens before anybody accepts, so a connection proves nothing."""
+    sys.stdout.write(f"{SERVING}\n")
+    sys.stdout.flush()
+
+
+def find(search: binaries.Search, packages: tuple[str, ...]) -> str:
+    """This Python, where it has one of `packages`, or the one beside the program that the user's variable names.
+
+    Raises BinaryNotFound.
+    """
+    looked: list[str] = []
+    if search.variable in os.environ:
+        for path in binaries.as_written(search, looked):
+            beside = os.path.join(os.path.dirname(os.path.abspath(path)), "python3")
+            looked.append(beside)
+            if os.access(beside, os.X_OK):
+                return beside
+        raise search.not_found(looked, f"{search.variable} is set, but there is no python3 beside what it names")
+    if any(find_spec(package) for package in packages):
+        return sys.executable
+    raise search.not_found(
+        [f"the Python package {package} (not installed for {sys.executable})" for package in packages]
+    )
+
+
+def command(program: str) -> list[str]:
+    return [program, "-P", str(Path(__file__).with_name("python_server.py")), f"{{dir}}/{ORDER}", "{socket}"]
+
+
+def files(program: str, target: str, **arguments: Any) -> dict[str, str]:
+    """What `command` reads: `target` ("module:function") is called with the descriptor of a socket that listens, and
+    `arguments`.
+
+    Another Python than this one has a search path of its own.
+    """
+    here = [os.path.abspath(place) for place in sys.path]
+    path = here if program == sys.executable else None
+    return {ORDER: json.dumps({"path": path, "here": os.getcwd(), "target": target, "arguments": arguments})}
