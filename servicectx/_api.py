@@ -15,7 +15,6 @@ from servicectx.services.base import Service
 
 if TYPE_CHECKING:
     from servicectx.details.app import AppDetails
-    from servicectx.details.app import AppDetails
     from servicectx.details.base import ServiceDetails
     from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
@@ -35,8 +34,6 @@ Setup = Callable[..., Any] | str | os.PathLike[str] | Sequence[str | os.PathLike
 def managed(service: Literal["postgres", "postgresql"], /, **arguments: Any) -> "Managed[PostgresDetails]": ...
 @overload
 def managed(service: Literal["redis", "valkey"], /, **arguments: Any) -> "Managed[RedisDetails]": ...
-@overload
-def managed(service: Literal["asgi", "wsgi"], /, **arguments: Any) -> "Managed[AppDetails]": ...
 @overload
 def managed(service: Literal["asgi", "wsgi"], /, **arguments: Any) -> "Managed[AppDetails]": ...
 @overload
