@@ -20,7 +20,7 @@ from servicectx._sharing.state import FAILED, READY, STARTING, Processes, State
 from servicectx._sharing.steps import step
 from servicectx.errors import SetupFailed, StartFailed, StartTimeout
 
-SNAPSHOT_TIME = 60.0  # seconds to stop, copy and start again
+SNAPSHOT_TIME = 120.0  # seconds to settle, stop, copy and start again
 GONE_TIME = 2.0
 
 

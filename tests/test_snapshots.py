@@ -1,29 +1,48 @@
 """The data after a set-up are kept, and the next start is a copy: the set-up runs once per change of it."""
 
 import contextlib
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import redis as redis_client
 
-from servicectx import InvalidOption, PostgresDetails, isolated, managed
+from servicectx import InvalidOption, PostgresDetails, RedisDetails, SetupFailed, isolated, managed
+from servicectx.services import binaries
+from servicectx.services.redis import Redis
 from servicectx.testing import FakeService
 
 runs: list[str] = []
 
 
-def fill(pg: PostgresDetails) -> None:
-    runs.append(pg.url)
-    with psycopg.connect(pg.url) as connection:
+def fill(details: Any) -> None:
+    runs.append(details.url)
+    if isinstance(details, RedisDetails):
+        with redis_client.Redis.from_url(details.url) as connection:
+            connection.set("name", "kept")
+            connection.hset("things", mapping={str(number): "x" * 100 for number in range(1000)})
+        return
+    with psycopg.connect(details.url) as connection:
         connection.execute("create table things (name text)")
         connection.execute("insert into things values ('kept')")
 
 
-def things(pg: PostgresDetails) -> list[str]:
-    with contextlib.closing(psycopg.connect(pg.url)) as connection:
+def things(details: Any) -> list[str]:
+    if isinstance(details, RedisDetails):
+        with redis_client.Redis.from_url(details.url, decode_responses=True) as connection:
+            assert connection.hlen("things") == 1000
+            return [str(connection.get("name"))]
+    with contextlib.closing(psycopg.connect(details.url)) as connection:
         return [row[0] for row in connection.execute("select name from things")]
+
+
+def redis_servers() -> list[str]:
+    """Every Redis and Valkey of this machine: they write their data in their own ways."""
+    return list(dict.fromkeys(binaries.candidates(Redis.search, [])))
 
 
 @pytest.fixture
@@ -34,20 +53,30 @@ def own_cache(home: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     if (cache / "templates").exists():
         shutil.copytree(cache / "templates", mine / "templates", ignore=shutil.ignore_patterns(".*.*"))
     monkeypatch.setenv("SERVICECTX_CACHE", str(mine))
+    runs.clear()
     return mine
 
 
-def test_the_set_up_runs_once_until_the_text_changes(own_cache: Path) -> None:
-    runs.clear()
+def snapshots(cache: Path) -> list[str]:
+    return sorted(os.listdir(cache / "snapshots")) if (cache / "snapshots").exists() else []
+
+
+@pytest.mark.parametrize("service", ["postgres", *redis_servers()])
+def test_the_set_up_runs_once_until_the_text_changes(
+    service: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.path.isabs(service):
+        monkeypatch.setenv("SERVICECTX_REDIS_BIN", service)
+        service = "redis"
     passwords = set()
     for _ in range(3):
-        with managed("postgres", setup=fill, snapshot="one") as pg:
-            assert things(pg) == ["kept"]
-            passwords.add(pg.password)
+        with managed(service, setup=fill, snapshot="one") as details:
+            assert things(details) == ["kept"]
+            passwords.add(details.password)
     assert len(runs) == 1
     assert len(passwords) == 3, "each instance has its own password all the same"
-    with managed("postgres", setup=fill, snapshot="two") as pg:
-        assert things(pg) == ["kept"]
+    with managed(service, setup=fill, snapshot="two") as details:
+        assert things(details) == ["kept"]
     assert len(runs) == 2
 
 
@@ -63,37 +92,85 @@ def test_files_are_hashed(own_cache: Path, tmp_path: Path) -> None:
     for _ in range(2):
         with managed("postgres", setup=[file], snapshot=True) as pg:
             assert things(pg) == ["one"]
-    assert len(list((own_cache / "snapshots").iterdir())) == 1
+    assert len(snapshots(own_cache)) == 1
     file.write_text("create table things (name text); insert into things values ('two');")
     with managed("postgres", setup=[file], snapshot=True) as pg:
         assert things(pg) == ["two"]
-    assert len(list((own_cache / "snapshots").iterdir())) == 2
+    assert len(snapshots(own_cache)) == 2
 
 
-def test_a_damaged_one_is_made_anew(own_cache: Path) -> None:
-    runs.clear()
-    with managed("postgres", setup=fill, snapshot="one"):
+def test_what_the_data_depend_on_is_in_the_name(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other options, another program, a function of the same name elsewhere: each has its own."""
+    elsewhere: dict[str, Any] = {"__name__": fill.__module__, "fill_really": fill}
+    exec(compile("def fill(details): fill_really(details)", str(tmp_path / "elsewhere.py"), "exec"), elsewhere)
+    server = str(shutil.copy(os.path.realpath(redis_servers()[0]), tmp_path / "redis-server"))
+
+    def names(setup: Callable[[Any], None] = fill, **options: Any) -> set[str]:
+        before = set(snapshots(own_cache))
+        with managed("redis", setup=setup, snapshot="one", **options) as redis:
+            assert things(redis) == ["kept"]
+        return set(snapshots(own_cache)) - before
+
+    assert len(names()) == 1
+    assert names() == set()
+    assert len(names(elsewhere["fill"])) == 1
+    assert len(names(settings={"maxmemory": "64mb"})) == 1
+    monkeypatch.setenv("SERVICECTX_REDIS_BIN", server)
+    assert len(names()) == 1
+    assert names() == set()
+    os.utime(server, (1, 1))  # as an upgrade does
+    assert len(names()) == 1
+    assert len(runs) == 5
+
+
+def damage_missing(file: Path) -> None:
+    file.unlink()
+
+
+def damage_truncated(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def damage_garbage(file: Path) -> None:
+    """The size stays: only the server can tell."""
+    file.write_bytes(os.urandom(file.stat().st_size))
+
+
+def damage_notes(file: Path) -> None:
+    place = next(each for each in file.parents if each.parent.name == "snapshots")
+    (place / ".servicectx").write_bytes(os.urandom(100))
+
+
+@pytest.mark.parametrize(("service", "file"), [("postgres", "global/pg_control"), ("redis", "dump.rdb")])
+@pytest.mark.parametrize("damage", [damage_missing, damage_truncated, damage_garbage, damage_notes])
+def test_a_damaged_one_is_made_anew(service: str, file: str, damage: Callable[[Path], None], own_cache: Path) -> None:
+    with managed(service, setup=fill, snapshot="one"):
         pass
-    (kept,) = (own_cache / "snapshots").iterdir()
-    next(kept.glob("base/*/1259")).unlink()
-    with managed("postgres", setup=fill, snapshot="one") as pg:
-        assert things(pg) == ["kept"]
-    assert len(runs) == 2
-    with managed("postgres", setup=fill, snapshot="one") as pg:
-        assert things(pg) == ["kept"]
-    assert len(runs) == 2
+    (name,) = snapshots(own_cache)
+    damage(own_cache / "snapshots" / name / file)
+    for _ in range(2):
+        with managed(service, setup=fill, snapshot="one") as details:
+            assert things(details) == ["kept"]
+        assert len(runs) == 2, "once after the damage, not again"
+    assert snapshots(own_cache) == [name]
 
 
 def test_a_set_up_that_fails_leaves_no_snapshot(own_cache: Path) -> None:
-    from servicectx import SetupFailed
-
     def fail(pg: PostgresDetails) -> None:
         fill(pg)
         raise LookupError
 
     with pytest.raises(SetupFailed), managed("postgres", setup=fail, snapshot="one"):
         pass
-    assert not (own_cache / "snapshots").exists()
+    assert snapshots(own_cache) == []
+
+
+def test_flushall_writes_nothing(own_cache: Path) -> None:
+    """With save points it would save each time, and tests flush often."""
+    with managed("redis") as redis, redis_client.Redis.from_url(redis.url) as connection:
+        assert connection.config_get("save") == {"save": ""}
 
 
 @pytest.mark.parametrize(
