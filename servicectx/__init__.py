@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from servicectx._api import hold, isolated, managed, managed_all, service_names
+    from servicectx._cache import cache_entries, clear_cache
     from servicectx._exits import leave_at_exit
     from servicectx._managed import Managed
     from servicectx.details.app import AppDetails
@@ -11,11 +12,14 @@ if TYPE_CHECKING:
     from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
     from servicectx.details.mariadb import MariadbDetails
+    from servicectx.details.memcached import MemcachedDetails
     from servicectx.details.mongodb import MongodbDetails
     from servicectx.details.moto import MotoDetails
     from servicectx.details.nats import NatsDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
+    from servicectx.details.s3 import S3Details
+    from servicectx.details.smtp import SmtpDetails
     from servicectx.details.vault import VaultDetails
     from servicectx.errors import (
         BinaryNotFound,
@@ -40,6 +44,7 @@ __version__ = "0.1.0"
 # and callers import pydantic only while their service starts.
 _WHERE = {
     "_api": ("hold", "isolated", "managed", "managed_all", "service_names"),
+    "_cache": ("cache_entries", "clear_cache"),
     "_exits": ("leave_at_exit",),
     "_managed": ("Managed",),
     "details.app": ("AppDetails",),
@@ -47,11 +52,14 @@ _WHERE = {
     "details.cockroach": ("CockroachDetails",),
     "details.command": ("CommandDetails",),
     "details.mariadb": ("MariadbDetails",),
+    "details.memcached": ("MemcachedDetails",),
     "details.mongodb": ("MongodbDetails",),
     "details.moto": ("MotoDetails",),
     "details.nats": ("NatsDetails",),
     "details.postgres": ("PostgresDetails",),
     "details.redis": ("RedisDetails",),
+    "details.s3": ("S3Details",),
+    "details.smtp": ("SmtpDetails",),
     "details.vault": ("VaultDetails",),
     "errors": (
         "BinaryNotFound",
@@ -82,6 +90,7 @@ __all__ = [
     "InvalidOption",
     "Managed",
     "MariadbDetails",
+    "MemcachedDetails",
     "MongodbDetails",
     "MotoDetails",
     "NatsDetails",
@@ -89,17 +98,21 @@ __all__ = [
     "Plan",
     "PostgresDetails",
     "RedisDetails",
+    "S3Details",
     "Service",
     "ServiceCtxError",
     "ServiceDetails",
     "ServiceDied",
     "SetupFailed",
+    "SmtpDetails",
     "StartFailed",
     "StartTimeout",
     "Template",
     "UnknownService",
     "VaultDetails",
     "__version__",
+    "cache_entries",
+    "clear_cache",
     "hold",
     "isolated",
     "leave_at_exit",

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
     from servicectx.details.mariadb import MariadbDetails
+    from servicectx.details.memcached import MemcachedDetails
     from servicectx.details.mongodb import MongodbDetails
     from servicectx.details.moto import MotoDetails
     from servicectx.details.nats import NatsDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
+    from servicectx.details.s3 import S3Details
+    from servicectx.details.smtp import SmtpDetails
     from servicectx.details.vault import VaultDetails
 
 D = TypeVar("D", bound="ServiceDetails")
@@ -36,6 +39,8 @@ def managed(service: Literal["postgres", "postgresql"], /, **arguments: Any) -> 
 def managed(service: Literal["redis", "valkey"], /, **arguments: Any) -> "Managed[RedisDetails]": ...
 @overload
 def managed(service: Literal["asgi", "wsgi"], /, **arguments: Any) -> "Managed[AppDetails]": ...
+@overload
+def managed(service: Literal["smtp"], /, **arguments: Any) -> "Managed[SmtpDetails]": ...
 @overload
 def managed(service: Literal["command"], /, **arguments: Any) -> "Managed[CommandDetails]": ...
 @overload
@@ -50,6 +55,10 @@ def managed(service: Literal["vault"], /, **arguments: Any) -> "Managed[VaultDet
 def managed(service: Literal["mariadb", "mysql"], /, **arguments: Any) -> "Managed[MariadbDetails]": ...
 @overload
 def managed(service: Literal["moto", "aws"], /, **arguments: Any) -> "Managed[MotoDetails]": ...
+@overload
+def managed(service: Literal["s3"], /, **arguments: Any) -> "Managed[S3Details]": ...
+@overload
+def managed(service: Literal["memcached"], /, **arguments: Any) -> "Managed[MemcachedDetails]": ...
 @overload
 def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
 @overload

@@ -13,7 +13,22 @@ if TYPE_CHECKING:
     from servicectx_pytest._services import Services
 
 # The services of servicectx itself, so that their names need no import. Others are found when a test names them.
-STATIC = ("asgi", "cockroach", "command", "mariadb", "mongodb", "moto", "nats", "postgres", "redis", "vault", "wsgi")
+STATIC = (
+    "asgi",
+    "cockroach",
+    "command",
+    "mariadb",
+    "memcached",
+    "mongodb",
+    "moto",
+    "nats",
+    "postgres",
+    "redis",
+    "s3",
+    "smtp",
+    "vault",
+    "wsgi",
+)
 
 
 class ManagedService(Protocol):

@@ -12,13 +12,16 @@ BUILT_IN = {
     "cockroach": "servicectx.services.cockroach:Cockroach",
     "command": "servicectx.services.command:Command",
     "mariadb": "servicectx.services.mariadb:Mariadb",
+    "memcached": "servicectx.services.memcached:Memcached",
     "mongodb": "servicectx.services.mongodb:Mongodb",
+    "moto": "servicectx.services.moto:Moto",
     "nats": "servicectx.services.nats:Nats",
     "postgres": "servicectx.services.postgres:Postgres",
     "redis": "servicectx.services.redis:Redis",
+    "s3": "servicectx.services.s3:S3",
+    "smtp": "servicectx.services.smtp:Smtp",
     "vault": "servicectx.services.vault:Vault",
     "wsgi": "servicectx.services.wsgi:Wsgi",
-    "moto": "servicectx.services.moto:Moto",
 }
 ALIASES = {"aws": "moto", "mysql": "mariadb", "postgresql": "postgres", "valkey": "redis"}
 ENTRY_POINTS = "servicectx.services"

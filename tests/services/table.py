@@ -44,10 +44,13 @@ ROWS = [
     Row("nats"),
     Row("vault"),
     Row("mariadb", needs="system"),
+    Row("memcached", needs="system"),
     Row("moto"),
     Row("asgi", options={"app": "tests.services.sample_apps:asgi"}),
     Row("wsgi", "gunicorn", options={"app": "tests.services.sample_apps:wsgi", "server": "gunicorn"}),
     Row("wsgi", "waitress", options={"app": "tests.services.sample_apps:wsgi", "server": "waitress"}),
+    Row("smtp"),
+    Row("s3"),
     Row(
         "command",
         binary=False,

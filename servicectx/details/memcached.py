@@ -1,0 +1,25 @@
+"""How to connect to memcached."""
+
+from servicectx.details.base import ServiceDetails, address
+
+
+class MemcachedDetails(ServiceDetails):
+    """A memcached server. In a namespace, `prefix` goes before every key."""
+
+    prefix: str = ""
+    version: str | None = None
+
+    @property
+    def url(self) -> str:
+        """`memcached://host:port`."""
+        return address("memcached", self.host, self.port)
+
+    @property
+    def server(self) -> str:
+        """`host:port`, as most clients take it."""
+        return address("", self.host, self.port).removeprefix("://")
+
+    def env(self) -> dict[str, str]:
+        """`MEMCACHED_SERVERS`, which libmemcached's tools read, `MEMCACHE_SERVERS`, `MEMCACHED_URL` and the prefix."""
+        servers = {"MEMCACHED_SERVERS": self.server, "MEMCACHE_SERVERS": self.server}
+        return servers | {"MEMCACHED_URL": self.url, "MEMCACHED_PREFIX": self.prefix}
