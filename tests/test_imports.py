@@ -21,6 +21,7 @@ WAY_DOWN = [
     "servicectx",
     "servicectx._api",
     "servicectx._all",
+    "servicectx._cache",
     "servicectx._isolated",
     "servicectx._exits",
     "servicectx._instances",

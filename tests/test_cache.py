@@ -1,0 +1,172 @@
+"""The cache keeps to its bound: the oldest go, nobody loses what is half copied, and people can look and clear."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from servicectx import ConfigError, cache_entries, clear_cache, managed
+from servicectx._running import kept
+from servicectx._running.cache import SNAPSHOTS, SPARES, TEMPLATES, Cache
+from servicectx._sharing import paths
+
+SIZE = 100_000
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "source" / "deep").mkdir(parents=True)
+    for number in range(10):
+        (tmp_path / "source" / "deep" / str(number)).write_bytes(os.urandom(SIZE // 10))
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", 10 * SIZE)
+
+
+def fill(cache: Cache, source: Path, kind: str, *names: str) -> None:
+    """The first is the oldest, by an hour each."""
+    for age, name in enumerate(reversed(names)):
+        place = cache.place(kind, name)
+        kept.keep(source, place, secret="s")
+        used = time.time() - 3600 * (age + 1)
+        os.utime(place / ".servicectx", (used, used))
+
+
+def names(cache: Cache) -> list[str]:
+    return sorted(entry.name for entry in cache.entries())
+
+
+def test_the_oldest_goes_first(cache: Cache, source: Path) -> None:
+    fill(cache, source, SNAPSHOTS, "old", "older-than-new", "new")
+    limited = cache._replace(limit=3 * SIZE)
+    limited.keep(source, limited.place(TEMPLATES, "one-more"), "")
+    assert names(cache) == ["new", "older-than-new", "one-more"]
+    kept.bring(cache.place(SNAPSHOTS, "older-than-new"), source.parent / "brought")
+    limited.keep(source, limited.place(TEMPLATES, "another"), "")
+    assert names(cache) == ["another", "older-than-new", "one-more"], "a copy that was used is not old"
+
+
+def test_spares_go_before_all_else(cache: Cache, source: Path) -> None:
+    fill(cache, source, SNAPSHOTS, "oldest")
+    kept.keep(source, cache.place(SPARES, "spare"))
+    cache._replace(limit=int(1.5 * SIZE)).trim()
+    assert names(cache) == ["oldest"]
+
+
+def test_what_is_larger_than_all_may_be_is_not_kept_and_drives_nobody_out(cache: Cache, source: Path) -> None:
+    fill(cache, source, SNAPSHOTS, "small")
+    (source / "big").write_bytes(bytes(10 * SIZE))
+    cache.keep(source, cache.place(SNAPSHOTS, "big"), "")
+    assert names(cache) == ["small"]
+
+
+def test_with_no_room_at_all_nothing_is_kept(cache: Cache, source: Path) -> None:
+    nothing = cache._replace(limit=0)
+    nothing.keep(source, nothing.place(SNAPSHOTS, "one"), "")
+    assert names(cache) == []
+
+
+def test_damaged_ones_count_and_go_too(cache: Cache, source: Path) -> None:
+    fill(cache, source, SNAPSHOTS, "damaged", "good")
+    (cache.place(SNAPSHOTS, "damaged") / ".servicectx").write_text("nonsense")
+    os.utime(cache.place(SNAPSHOTS, "damaged") / ".servicectx", (time.time() - 7200,) * 2)
+    assert cache.entries()[0].size > SIZE
+    cache._replace(limit=int(1.5 * SIZE)).trim()
+    assert names(cache) == ["good"]
+
+
+def test_what_the_dead_left_half_made_goes(cache: Cache, source: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    fill(cache, source, SNAPSHOTS, "whole")
+    (cache.path / SNAPSHOTS / f".half.{dead.pid}").mkdir()
+    cache.trim()
+    assert os.listdir(cache.path / SNAPSHOTS) == ["whole"]
+
+
+def test_a_cache_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    nowhere = Cache(tmp_path / "nowhere", SIZE)
+    assert nowhere.entries() == []
+    nowhere.trim()
+    assert nowhere.clear() == []
+    assert not nowhere.path.exists()
+
+
+STORM = """
+import sys, random
+from pathlib import Path
+from servicectx._running import kept
+from servicectx._running.cache import Cache
+source, path, target, size = sys.argv[1:]
+cache = Cache(Path(path), 3 * int(size))
+for round in range(60):
+    place = cache.place("snapshots", str(random.randrange(6)))
+    said = kept.bring(place, Path(f"{target}-{round}"))
+    if said is None:
+        cache.keep(Path(source), place, "secret")
+    else:
+        assert said["secret"] == "secret"
+        assert len(list(Path(f"{target}-{round}", "deep").iterdir())) == 10
+"""
+
+
+def test_many_keep_bring_and_make_room_at_once(cache: Cache, source: Path, tmp_path: Path) -> None:
+    """Whoever brings one gets all of it or nothing; at the end the bound holds, and no half is left."""
+    words = [sys.executable, "-c", STORM, str(source), str(cache.path)]
+    several = [subprocess.Popen([*words, str(tmp_path / f"target{number}"), str(SIZE)]) for number in range(4)]
+    assert [each.wait(60) for each in several] == [0] * 4
+    brought = list(tmp_path.glob("target*"))
+    assert brought
+    for each in brought:
+        assert sum(file.stat().st_size for file in each.rglob("*") if file.is_file()) == SIZE
+    cache._replace(limit=3 * SIZE).trim()
+    assert sum(entry.size for entry in cache.entries()) <= 3 * SIZE
+    assert not list(cache.path.glob("*/.*"))
+
+
+# -- from the outside ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("", 2 << 30), ("0", 0), ("1000", 1000), ("500M", 500 << 20), ("1.5g", 3 << 29), ("2 K", 2048)],
+)
+def test_the_limit_in_the_environment(said: str, meant: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICECTX_CACHE_SIZE", said)
+    assert paths.cache_size() == meant
+
+
+@pytest.mark.parametrize("said", ["much", "-1", "1T", "G", "nan", "inf", "1e40"])
+def test_a_limit_that_is_none_is_refused_with_its_name(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICECTX_CACHE_SIZE", said)
+    with pytest.raises(ConfigError) as caught, managed("redis"):
+        pass
+    assert str(caught.value).startswith(f"SERVICECTX_CACHE_SIZE: {said!r} is no size; write bytes")
+
+
+def test_starts_keep_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICECTX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SERVICECTX_CACHE_SIZE", "50M")  # less than two
+    with managed("postgres"):
+        pass
+    (first,) = cache_entries()
+    with managed("postgres", locale="C"):
+        pass
+    (second,) = cache_entries()
+    assert (first.kind, second.kind) == ("templates", "templates")
+    assert first.name != second.name
+    assert 20 << 20 < second.size < 50 << 20
+    assert second.path.is_dir()
+    assert clear_cache() == [second]
+    assert cache_entries() == []
+    monkeypatch.setenv("SERVICECTX_CACHE_SIZE", "1M")
+    with managed("postgres"):
+        pass
+    assert cache_entries() == []
+    assert not list((tmp_path / "cache").glob("*/*"))

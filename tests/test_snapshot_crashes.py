@@ -1,0 +1,135 @@
+"""SIGKILL while data are kept, brought and dropped: what is found later is whole, and nobody waits for the dead."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servicectx._running import kept
+from servicectx._running.cache import Cache
+from tests.actor import Actor
+from tests.detector import Home, wait_for
+
+NORMAL = 10.0
+ASKED = {"setup": "note_setup", "snapshot": "one"}
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    home = Home()
+    yield home
+    home.remove()
+
+
+@pytest.fixture
+def own_cache(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    path = home.path.with_name(f"{home.path.name}-cache")
+    monkeypatch.setenv("SERVICECTX_CACHE", str(path))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def set_ups(user: Actor) -> int:
+    """How often the set-up ran on the data that this user sees."""
+    count = user.ask("set_up_count")["count"]
+    assert isinstance(count, int)
+    return count
+
+
+def whole(cache: Path) -> list[Path]:
+    return [entry.path for entry in Cache(cache, 0).entries() if kept.is_kept(entry.path)]
+
+
+@pytest.mark.parametrize("step", ["keeping", "kept"])
+@pytest.mark.parametrize("victim", ["keeper", "starter", "both"])
+def test_killed_while_it_is_kept(home: Home, own_cache: Path, step: str, victim: str) -> None:
+    with Actor(home, pause_at=step) as starter, Actor(home) as waiter:
+        starter.send("enter", service="redis", arguments=ASKED)
+        keeper = starter.wait_paused()
+        waiter.send("enter", service="redis", arguments=ASKED)
+        if victim != "starter":
+            os.kill(keeper, signal.SIGKILL)
+        if victim != "keeper":
+            starter.kill()
+        if victim == "starter":
+            starter.resume()
+        if victim == "keeper":
+            assert "error" not in starter.hear(NORMAL)
+            assert set_ups(starter) == 1
+        assert "error" not in waiter.hear(NORMAL)
+        assert set_ups(waiter) == 1, "on fresh data, or on data that were set up: not twice"
+        assert len(home.servers()) == 1
+        waiter.leave()
+        if victim == "keeper":
+            starter.leave()
+        home.wait_until_empty()
+    assert len(whole(own_cache)) == 1
+    assert [path.name for path in (own_cache / "snapshots").iterdir()] == [whole(own_cache)[0].name], "no half of it"
+
+
+@pytest.mark.parametrize("victim", ["keeper", "starter"])
+def test_killed_while_it_is_brought(home: Home, own_cache: Path, victim: str) -> None:
+    with Actor(home) as first:
+        first.enter(**ASKED)
+        first.leave()
+    with Actor(home, pause_at="copying") as starter, Actor(home) as waiter:
+        starter.send("enter", service="redis", arguments=ASKED)
+        keeper = starter.wait_paused()
+        waiter.send("enter", service="redis", arguments=ASKED)
+        if victim == "keeper":
+            os.kill(keeper, signal.SIGKILL)
+            assert "error" not in starter.hear(NORMAL)
+        else:
+            starter.kill()
+            starter.resume()
+        assert "error" not in waiter.hear(NORMAL)
+        assert set_ups(waiter) == 1
+        waiter.leave()
+        if victim == "keeper":
+            starter.leave()
+        home.wait_until_empty()
+    assert len(whole(own_cache)) == 1
+
+
+def test_a_start_that_loses_its_source_begins_anew(home: Home, own_cache: Path) -> None:
+    with Actor(home) as first:
+        first.enter(**ASKED)
+        first.leave()
+    with Actor(home, pause_at="copying") as starter:
+        starter.send("enter", service="redis", arguments=ASKED)
+        starter.wait_paused()
+        Cache(own_cache, 0).trim()
+        starter.resume()
+        assert "error" not in starter.hear(NORMAL)
+        assert set_ups(starter) == 1
+        starter.leave()
+        home.wait_until_empty()
+    assert len(whole(own_cache)) == 1
+
+
+DROP = "import sys; from pathlib import Path; from servicectx._running.cache import Cache; Cache(Path(sys.argv[1]), 0)"
+
+
+@pytest.mark.parametrize("how", ["trim", "clear"])
+def test_killed_while_it_is_dropped(home: Home, own_cache: Path, tmp_path: Path, how: str) -> None:
+    with Actor(home) as first:
+        first.enter(**ASKED)
+        first.leave()
+    paused = tmp_path / "paused"
+    pause = os.environ | {"SERVICECTX_TEST_PAUSE": f"dropping:{paused}"}
+    dropper = subprocess.Popen([sys.executable, "-c", f"{DROP}.{how}()", str(own_cache)], env=pause)
+    wait_for(paused.exists, 10)
+    assert whole(own_cache) == [], "out of sight at once"
+    dropper.kill()
+    dropper.wait()
+    with Actor(home) as user:
+        user.enter(**ASKED)
+        assert set_ups(user) == 1
+        user.leave()
+        home.wait_until_empty()
+    assert [path.name for path in (own_cache / "snapshots").iterdir()] == [whole(own_cache)[0].name]
