@@ -1,0 +1,93 @@
+"""A mail server that delivers nothing: what is sent lies in a maildir, to be looked at."""
+
+import base64
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx._running.plan import Plan
+from servicectx.errors import NotIsolable
+from servicectx.services import binaries, makers, python_servers, settings
+from servicectx.services.base import Service, environment
+from servicectx.services.smtp_server import USER, password
+
+if TYPE_CHECKING:
+    from servicectx.details.smtp import SmtpDetails  # the type parameter below
+
+OURS = ("handler", "loop", "authenticator", "auth_required", "auth_require_tls", "tls_context", "require_starttls")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmtpOptions:
+    """`login`: whether it takes mail only from those who log in. `settings`: arguments of `aiosmtpd.smtp.SMTP`, such
+    as `{"data_size_limit": 10_000}`.
+    """
+
+    login: bool = True
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict)
+
+
+class Smtp(Service["SmtpDetails"]):
+    """One user, whose password is random; a namespace is another one, with a maildir and a password of its own."""
+
+    name: ClassVar[str] = "smtp"
+    Options: ClassVar[type] = SmtpOptions
+    Details: ClassVar[Any] = "servicectx.details.smtp:SmtpDetails"
+    namespace: ClassVar[str] = "a user with a maildir"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[smtp]'",
+        "apt": "apt-get install python3-aiosmtpd",
+        "brew": "brew install pipx && pipx install aiosmtpd  # SERVICECTX_SMTP_BIN then says where",
+    }
+    search = binaries.Search(service="smtp", programs=("aiosmtpd",), install=tuple(install.items()))
+
+    def program(self, options: SmtpOptions) -> str:
+        return python_servers.find(self.search, ("aiosmtpd",))
+
+    def plan(self, options: SmtpOptions, program: str, secret: str) -> Plan:
+        settings.check(self, options.settings, OURS)
+        order = python_servers.files(
+            program,
+            "servicectx.services.smtp_server:serve",
+            secret=secret,
+            login=options.login,
+            directory="{dir}/mail",
+            settings=dict(options.settings),
+        )
+        plain = base64.b64encode(f"\0{USER}\0{secret}".encode()).decode()
+        hello = {"kind": "exchange", "send": f"EHLO localhost\r\nAUTH PLAIN {plain}\r\nQUIT\r\n", "expect": r"\n235 "}
+        return Plan(
+            service=self.name,
+            command=python_servers.command(program),
+            environment=environment(),
+            files=order,
+            ready=hello,
+            ping=hello,
+            inherits_socket=True,
+            owns_port=False,  # nobody else can have it: the keeper has
+        )
+
+    def details(self, options: SmtpOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"user": USER, "password": secret, "maildir": f"{facts['dir']}/mail/{USER}"}
+
+    def open_namespace(self, details: "SmtpDetails") -> "SmtpDetails":
+        """Another user. The maildirs of dead makers are removed on the way."""
+        if details.user != USER or not details.maildir or not os.path.isdir(details.maildir):
+            reason = "only a server that servicectx started, on this machine, makes users; namespaces have no own ones"
+            raise NotIsolable(service=self.name, reason=reason)
+        place = Path(details.maildir).parent
+        for left in place.iterdir():
+            if makers.is_dead(left.name):
+                shutil.rmtree(left, ignore_errors=True)
+        me = makers.sign()
+        for part in ("", "new", "cur", "tmp"):
+            (place / me / part).mkdir(mode=0o700)
+        mine = {"user": me, "password": password(details.password, me), "maildir": str(place / me)}
+        return details.model_copy(update=mine)
+
+    def close_namespace(self, namespace: "SmtpDetails") -> None:
+        assert namespace.maildir is not None
+        shutil.rmtree(namespace.maildir, ignore_errors=True)

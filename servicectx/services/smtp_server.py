@@ -1,0 +1,57 @@
+"""A mail server that puts everything into maildirs, one for each who logs in. Called in a process of its own."""
+
+import hmac
+import logging
+import mailbox
+import os
+import socket
+import sys
+import warnings
+from typing import Any
+
+USER = "test"
+
+
+def password(secret: str, user: str) -> str:
+    """What `user` logs in with: everybody who knows the instance's own password can make users."""
+    return secret if user == USER else hmac.digest(secret.encode(), user.encode(), "sha256").hex()[:32]
+
+
+def serve(listener: int, secret: str, login: bool, directory: str, settings: dict[str, Any]) -> None:
+    import asyncio
+
+    from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+    def box(user: str) -> "mailbox.Maildir":
+        return mailbox.Maildir(os.path.join(directory, user))
+
+    def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, said: LoginPassword) -> AuthResult:
+        user = said.login.decode(errors="replace")
+        known = hmac.compare_digest(said.password, password(secret, user).encode())
+        return AuthResult(success=known, handled=False, auth_data=user)
+
+    class Handler:
+        async def handle_DATA(self, _server: Any, session: Session, envelope: Envelope) -> str:
+            told = {"X-MailFrom": envelope.mail_from or "", "X-RcptTo": ", ".join(envelope.rcpt_tos)}
+            lines = "".join(f"{name}: {value}\n" for name, value in told.items())
+            user = str(session.auth_data) if session.authenticated else USER
+            text = lines.encode(errors="surrogateescape") + (envelope.original_content or b"")
+            box(user).add(text.replace(b"\r\n", b"\n"))
+            sys.stdout.write(f"{user}: {told}\n")
+            sys.stdout.flush()
+            return "250 OK"
+
+    def protocol() -> SMTP:
+        ours: dict[str, Any] = {"authenticator": check, "auth_required": login, "auth_require_tls": False}
+        return SMTP(Handler(), **{"enable_SMTPUTF8": True, "hostname": "localhost", **settings, **ours})
+
+    async def run() -> None:
+        server = await asyncio.get_running_loop().create_server(protocol, sock=socket.socket(fileno=listener))
+        await server.serve_forever()
+
+    warnings.simplefilter("ignore")  # of logins without TLS, once for each connection
+    logging.getLogger("mail.log").setLevel(logging.ERROR)  # passwords would be told
+    os.makedirs(directory, 0o700)
+    box(USER)
+    protocol()  # bad settings are told now
+    asyncio.run(run())
