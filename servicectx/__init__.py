@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
     from servicectx.details.s3 import S3Details
+    from servicectx.details.search import ElasticsearchDetails, OpensearchDetails
     from servicectx.details.smtp import SmtpDetails
     from servicectx.details.vault import VaultDetails
     from servicectx.errors import (
@@ -59,6 +60,7 @@ _WHERE = {
     "details.postgres": ("PostgresDetails",),
     "details.redis": ("RedisDetails",),
     "details.s3": ("S3Details",),
+    "details.search": ("ElasticsearchDetails", "OpensearchDetails"),
     "details.smtp": ("SmtpDetails",),
     "details.vault": ("VaultDetails",),
     "errors": (
@@ -86,6 +88,7 @@ __all__ = [
     "CommandDetails",
     "ConfigError",
     "DetailsError",
+    "ElasticsearchDetails",
     "HomeError",
     "InvalidOption",
     "Managed",
@@ -95,6 +98,7 @@ __all__ = [
     "MotoDetails",
     "NatsDetails",
     "NotIsolable",
+    "OpensearchDetails",
     "Plan",
     "PostgresDetails",
     "RedisDetails",

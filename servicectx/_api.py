@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.redis import RedisDetails
     from servicectx.details.s3 import S3Details
+    from servicectx.details.search import ElasticsearchDetails, OpensearchDetails
     from servicectx.details.smtp import SmtpDetails
     from servicectx.details.vault import VaultDetails
 
@@ -43,6 +44,10 @@ def managed(service: Literal["asgi", "wsgi"], /, **arguments: Any) -> "Managed[A
 def managed(service: Literal["smtp"], /, **arguments: Any) -> "Managed[SmtpDetails]": ...
 @overload
 def managed(service: Literal["command"], /, **arguments: Any) -> "Managed[CommandDetails]": ...
+@overload
+def managed(service: Literal["opensearch"], /, **arguments: Any) -> "Managed[OpensearchDetails]": ...
+@overload
+def managed(service: Literal["elasticsearch"], /, **arguments: Any) -> "Managed[ElasticsearchDetails]": ...
 @overload
 def managed(service: Literal["mongodb"], /, **arguments: Any) -> "Managed[MongodbDetails]": ...
 @overload

@@ -22,6 +22,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[RUN] = place
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Once, whoever ran the tests: workers write no summary."""
+    from tests.services.table import NOT_RUN_HERE
+
+    if not hasattr(config, "workerinput"):
+        names = ", ".join(NOT_RUN_HERE)
+        terminalreporter.write_line(f"not run here, for want of their servers, but against stand-ins: {names}")
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop(RUN), ignore_errors=True)

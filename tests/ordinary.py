@@ -32,7 +32,7 @@ class User:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             self.switch = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            self.python = str(_python(place / "python"))
+            self.python = str(python(place / "python"))
             self.environment["PYTHONPATH"] = str(_packages(place / "packages", ("*",) if everything else PACKAGES))
             if everything:
                 _add_programs(Path(self.python).parent)
@@ -83,8 +83,8 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def _python(place: Path) -> Path:
-    """This Python's interpreter and standard library."""
+def python(place: Path) -> Path:
+    """A copy of this Python's interpreter and standard library, of hard links where possible; the interpreter."""
     base = Path(sys.base_prefix)
     library = Path(sysconfig.get_path("stdlib"))
     inside = place / library.relative_to(base)

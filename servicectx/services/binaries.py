@@ -19,7 +19,8 @@ class Search(NamedTuple):
     """Where a service's program may be.
 
     `programs` are names in order of preference; `trees` are glob patterns of directories, the highest version first;
-    `wheels` are (import package, directory inside it); `formulas` are Homebrew's names.
+    `wheels` are (import package, directory inside it); `formulas` are Homebrew's names; `homes` are variables that name
+    an unpacked tree, whose `bin` is looked at first.
     """
 
     service: str
@@ -27,6 +28,7 @@ class Search(NamedTuple):
     trees: tuple[str, ...] = ()
     wheels: tuple[tuple[str, str], ...] = ()
     formulas: tuple[str, ...] = ()
+    homes: tuple[str, ...] = ()
     install: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -78,10 +80,17 @@ def as_written(search: Search, looked: list[str]) -> Iterator[str]:
         yield from found
         return
     for directory in _directories(search, looked):
-        yield from _in_directory(directory, search.programs)
+        for path in _in_directory(directory, search.programs):
+            if not (search.wheels and _only_launches(path)):
+                yield path
 
 
 def _directories(search: Search, looked: list[str]) -> Iterator[str]:
+    for variable in search.homes:
+        said = os.environ.get(variable)
+        looked.append(f"{variable}={said}" if said else f"{variable} (not set)")
+        if said:
+            yield os.path.join(os.path.expanduser(said), "bin")
     path = [place for place in os.environ.get("PATH", "").split(os.pathsep) if place]
     looked.append(f"PATH ({os.pathsep.join(path) or 'empty'})")
     yield from path
@@ -99,13 +108,25 @@ def _directories(search: Search, looked: list[str]) -> Iterator[str]:
         looked.append(f"the Python package {package} ({'not installed' if spec is None else 'installed'})")
         for place in (spec.submodule_search_locations or []) if spec else []:
             yield from sorted(glob.glob(os.path.join(place, inside)))
-    scripts = [sysconfig.get_path("scripts"), os.path.dirname(sys.executable)]
+    scripts = _scripts()
     looked.append(f"scripts of this Python ({scripts[0]})")
     yield from scripts
 
 
 def _in_directory(directory: str, programs: tuple[str, ...]) -> list[str]:
     return [path for program in programs if _is_program(path := os.path.join(directory, program))]
+
+
+def _only_launches(path: str) -> bool:
+    """Whether it is a script of this Python: of a wheel that has the program itself, which starts sooner, elsewhere."""
+    if os.path.dirname(path) not in _scripts():
+        return False
+    with open(path, "rb") as file:
+        return file.read(2) == b"#!"
+
+
+def _scripts() -> list[str]:
+    return [sysconfig.get_path("scripts"), os.path.dirname(sys.executable)]
 
 
 def _real(path: str) -> str:
