@@ -2,6 +2,7 @@
 
 `{"kind": "tcp"}`, `{"kind": "http", "url": ...}`, `{"kind": "log", "pattern": ...}`, `{"kind": "exchange", "send":
 ..., "expect": ...}`, `{"kind": "call", "target": "package.module:function", ...}`, `{"kind": "running"}`.
+With `"port"` it asks at another port than the server's.
 A probe gives a dict of what it learnt (a version, say), or None for "not yet".
 """
 
@@ -13,7 +14,8 @@ from typing import Any
 
 def ask(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float = 1.0) -> dict[str, Any] | None:
     """Ask once, for at most about `wait` seconds. Any failure to connect or to understand is "not yet"."""
-    arguments = {name: value for name, value in probe.items() if name not in ("kind", "target")}
+    arguments = {name: value for name, value in probe.items() if name not in ("kind", "target", "port")}
+    port = int(probe.get("port", port))
     try:
         match probe["kind"]:
             case "running":

@@ -38,7 +38,7 @@ def ask(
         body = json.dumps(body)
         told.setdefault("Content-Type", "application/json")
     try:
-        connection.request(method, path, body, told)
+        connection.request(method, path, None if body is None else body.encode(), told)
         answer = connection.getresponse()
         text = answer.read().decode("utf-8", "replace")
     except http.client.HTTPException as error:
