@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from servicectx import _config, _key
+from servicectx._setups import files_of
 from servicectx._sharing.storage import WORDS
 from servicectx.errors import InvalidOption, UnknownService
 from servicectx.services import registry
@@ -80,11 +81,6 @@ class Ask(NamedTuple, Generic[D]):
     def _setup_text(self) -> str:
         return _key.setup_text(self.setup, self.setup_files) + (f" snapshot {self.snapshot}" if self.snapshot else "")
 
-    def setup_called(self) -> str:
-        if self.setup_files is not None:
-            return ", ".join(str(file) for file in self.setup_files)
-        return _key.called(self.setup)
-
 
 _programs: dict[tuple[Any, ...], str] = {}
 
@@ -108,7 +104,7 @@ def ask(
         found = _find(service) if entry is None else registry.find(entry.service)
         called = name or (service if entry is not None or service == found.name else found.name)
         setup = said.get("setup") if setup is None else setup
-        files = _setup_files(found, setup)
+        files = files_of(found, setup)
         return Ask(
             service=found,
             name=called,
@@ -129,14 +125,6 @@ def _find(service: Any) -> Service[Any]:
         return registry.find(service)
     except UnknownService as error:
         raise UnknownService(service=error.service, known=sorted({*error.known, *_config.names()})) from None
-
-
-def _setup_files(service: Service[Any], setup: _key.Setup | None) -> list[Path] | None:
-    files = None if setup is None else _key.setup_files(service.name, setup)
-    if files is not None and type(service).run_files is Service.run_files:
-        problem = f"{service.name} takes a callable, not files"
-        raise InvalidOption(service=service.name, option="setup", problem=problem, known=[])
-    return files
 
 
 def _snapshot(

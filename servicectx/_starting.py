@@ -1,12 +1,11 @@
 """A start, from the starter's side. All of it happens under the key's lock, with the first lease in hand."""
 
-import inspect
 import os
 import threading
 import time
-import traceback
 from typing import Any
 
+from servicectx import _setups
 from servicectx._ask import Ask
 from servicectx._key import scope_text
 from servicectx._progress import Progress
@@ -139,24 +138,7 @@ class Starting:
         if ask.setup is None:
             return
         step("setting-up")
-        try:
-            if ask.setup_files is not None:
-                ask.service.run_files(details, ask.setup_files, self.program)
-            elif callable(ask.setup):
-                result = ask.setup(details)
-                if inspect.iscoroutine(result):
-                    import asyncio
-
-                    asyncio.run(result)
-            ask.service.freeze(details)
-        except Exception as error:
-            raise SetupFailed(
-                service=ask.service.name,
-                name=ask.name,
-                setup=ask.setup_called(),
-                problem=f"{type(error).__name__}: {error}",
-                traceback="".join(traceback.format_tb(error.__traceback__)[1:]),
-            ) from error
+        _setups.run(ask.service, details, ask.setup, ask.setup_files, lambda: self.program, then=ask.service.freeze)
 
     def _still_there(self, state: State) -> None:
         if not launch.is_kept(self.instance, state):

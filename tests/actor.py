@@ -109,6 +109,9 @@ def main() -> None:
         print(json.dumps({"took": time.monotonic() - began, "at": time.monotonic(), **answer}), flush=True)
 
 
+isolated: list[Any] = []
+
+
 def _act(told: dict[str, Any], held: list[Any]) -> dict[str, Any]:
     import servicectx
 
@@ -133,11 +136,29 @@ def _act(told: dict[str, Any], held: list[Any]) -> dict[str, Any]:
             return {}
         case "set_up_count":
             return {"count": set_up_count(held[-1].details)}
+        case "isolate":
+            arguments = told.get("arguments", {})
+            if arguments.get("setup"):
+                arguments["setup"] = [globals()[name] for name in arguments["setup"]]
+            isolating = servicectx.isolated(held[-1].details, **arguments)
+            namespace = isolating.__enter__()
+            isolated.append(isolating)
+            return {**namespace.model_dump(), "url": namespace.url}
+        case "give_back":
+            isolated.pop().__exit__(None, None, None)
+            return {}
         case "fork":
             child = os.fork()
             if child == 0:
                 sys.exit(0)  # runs the parent's finally and atexit: none may give the parent's lease back
             return {"status": os.waitpid(child, 0)[1]}
+        case "fork_and_stay":
+            child = os.fork()
+            if child == 0:
+                for number in (0, 1):
+                    os.close(number)
+                signal.pause()
+            return {"child": child}
         case other:
             raise ValueError(other)
 
@@ -163,6 +184,27 @@ def note_setup(details: Any) -> None:
 
     with redis.Redis.from_url(details.url) as client:
         client.incr("set-up")
+
+
+def note_layer(details: Any) -> None:
+    """A set-up that says in the database, and in a file, that it ran."""
+    import psycopg
+
+    with psycopg.connect(details.url) as connection:
+        connection.execute("create table layer (pid int)")
+        connection.execute("insert into layer values (%s)", [os.getpid()])
+    with open(os.environ["LAYERS"], "a") as file:
+        file.write("x")
+
+
+def slow_layer(details: Any) -> None:
+    """It stands still in the middle, until somebody removes the file that it makes."""
+    note_layer(details)
+    waits = Path(os.environ["LAYERS"] + ".waits")
+    waits.touch()
+    until = time.monotonic() + 30
+    while waits.exists() and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def failing_setup(details: Any) -> None:

@@ -59,10 +59,17 @@ class Home:
 
     def servers(self) -> list[psutil.Process]:
         """The topmost process of each server."""
-        helpers = {each.process.pid for each in self._helpers()}
+        helpers = {each.process.pid for each in [*self._helpers(), *self._pools()]}
         return [
             each.process for each in self.seen() if each.process.pid not in helpers and each.parent in {*helpers, 1}
         ]
+
+    def pools(self) -> list[psutil.Process]:
+        """What keeps namespaces ready ahead of demand."""
+        return [each.process for each in self._pools()]
+
+    def _pools(self) -> list[Seen]:
+        return [each for each in self.seen() if "_running.ahead" in each.words]
 
     def _helpers(self) -> list[Seen]:
         return [each for each in self.seen() if "keeper" in each.words]

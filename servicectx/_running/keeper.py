@@ -1,5 +1,6 @@
 """The keeper: the small process that is the parent of one server, from its start until nothing of it is left."""
 
+import contextlib
 import os
 import select
 import signal
@@ -77,8 +78,9 @@ class Keeper:
             if start.plan.helper is not None:
                 from servicectx._running.helper import Helper
 
-                directory = self.instance.directory(self.id)
-                self.helper = Helper(directory, plan.render(start.plan.helper, start.facts))
+                with contextlib.suppress(OSError):  # it can do without
+                    order = plan.render(start.plan.helper, start.facts)
+                    self.helper = Helper(self.instance.directory(self.id), order)
             self.starter.report({"ready": facts})
             if snapshot.is_wanted(start) and self._is_set_up():
                 self.starter.report({"ready": snapshot.take(start)})

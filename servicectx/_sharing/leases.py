@@ -24,6 +24,8 @@ class Lease:
     for, is filelock's.) A forked child shares the lock until it closes its copy, which it does at once.
     """
 
+    removes = True  # its file when it is given back
+
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
@@ -35,7 +37,8 @@ class Lease:
         if self._pid == os.getpid():
             self._pid = 0
             _held.discard(self._descriptor)
-            self.path.unlink(missing_ok=True)
+            if self.removes:
+                self.path.unlink(missing_ok=True)
             os.close(self._descriptor)
 
     def __del__(self) -> None:
@@ -59,7 +62,7 @@ def take(folder: Path, start: str) -> Lease | None:
     path = folder / f"{os.getpid()}-{os.urandom(4).hex()}"
     user = {"pid": os.getpid(), "start": start, "command": sys.argv or ["python"], "since": time.time()}
     try:
-        descriptor = _open_locked(path)
+        descriptor = open_locked(path)
         with contextlib.suppress(OSError):  # what nobody but people reads may be missing, on a full disk say
             os.write(descriptor, json.dumps(user).encode())
     except (FileNotFoundError, NotADirectoryError):
@@ -70,7 +73,7 @@ def take(folder: Path, start: str) -> Lease | None:
     return Lease(path, descriptor)
 
 
-def _open_locked(path: Path) -> int:
+def open_locked(path: Path) -> int:
     """Make the file and lock it. Whoever counted in between took it for a dead user's and removed it: once more."""
     until = time.monotonic() + PATIENCE
     while True:

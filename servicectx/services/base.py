@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, c
 from servicectx._running.plan import Plan, Template
 from servicectx.errors import InvalidOption, NotIsolable, StartFailed
 from servicectx.services.binaries import Search
+from servicectx.services.copies import Copies
+from servicectx.services.layers import Layers
 
 if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails
@@ -77,9 +79,31 @@ class Service(Generic[D]):
     def close_namespace(self, namespace: D) -> None:
         """Remove what `open_namespace` made, also while somebody still uses it."""
 
+    def open_layered(self, details: D, layers: Layers) -> D:
+        """A fresh namespace in which these set-ups have run. A service that can copy one runs each only once."""
+        namespace = self.open_namespace(details)
+        try:
+            for layer in layers:
+                layer.run(namespace)
+        except BaseException:
+            self.close_namespace(namespace)
+            raise
+        return namespace
+
+    def keep_namespace(self, namespace: D) -> None:
+        """Let nobody remove it for a dead maker's: its user wants it to stay."""
+
+    def copies(self, details: D) -> Copies[D] | None:
+        """Where namespaces are copies: what makes them, for instances that have some ready ahead of demand."""
+        return None
+
     def client(self, details: D) -> Client | None:
         """The service's own shell, for people: what to look for and what to hand it. Secrets go into `environment`."""
         return None
+
+    def shell_command(self, details: D) -> str:
+        """How to connect, in words: a command line where one will do, else the address."""
+        return details.url
 
     # -- used by the core ------------------------------------------------------------------------------------------
 

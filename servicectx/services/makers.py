@@ -17,7 +17,7 @@ def sign(made: int = 0) -> str:
     The random part begins with 8 hexadecimal digits that say when, in seconds since 1970 by the clock of the server
     that keeps it, or 0 where that was not asked; 10 random ones follow.
     """
-    return f"{PREFIX}_{_host()}_{os.getpid()}_{made & 0xFFFFFFFF:08x}{os.urandom(5).hex()}"
+    return f"{PREFIX}_{host()}_{os.getpid()}_{made & 0xFFFFFFFF:08x}{os.urandom(5).hex()}"
 
 
 def signature(text: str) -> str:
@@ -29,7 +29,7 @@ def signature(text: str) -> str:
 def is_dead(name: str) -> bool:
     """Whether the process that signed `name` is known to be dead: one of this host, whose id nobody has now."""
     found = _SIGNATURE.fullmatch(name)
-    return found is not None and found[1] == _host() and pids.identity(int(found[2])) is None
+    return found is not None and found[1] == host() and pids.identity(int(found[2])) is None
 
 
 def age(name: str, now: int) -> int:
@@ -39,8 +39,8 @@ def age(name: str, now: int) -> int:
     return max(0, now - made) if made else 0
 
 
-def _host() -> str:
-    """The host, and on Linux the namespace in which its process ids count."""
+def host() -> str:
+    """This host, and on Linux the namespace in which its process ids count."""
     try:
         space = f"{os.stat('/proc/self/ns/pid').st_ino % 0xFFFF:04x}"
     except OSError:

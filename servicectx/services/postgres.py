@@ -1,8 +1,8 @@
 """Postgres: a prepared data directory is copied, the server starts on it, the instance gets its own password."""
 
-import hashlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan, Template
-from servicectx.services import binaries, postgres_databases, settings
+from servicectx.services import binaries, postgres_databases, scripts, settings, templates
 from servicectx.services.base import Client, Service, account_for_root, environment
+from servicectx.services.layers import Layers
+from servicectx.services.postgres_copies import PostgresCopies
 
 if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails
@@ -121,6 +123,14 @@ class Postgres(Service["PostgresDetails"]):
             secret=secret,
             proves_itself=True,
             cleanup={"target": f"{WIRE}:free_memory", "data": "{data}"},
+            helper={
+                "target": "servicectx.services.postgres_databases:Databases",
+                "host": "{host}",
+                "port": "{port}",
+                "user": options.user,
+                "password": secret,
+                "data": "{data}",
+            },
             expected_size=64 * 2**20,
         )
 
@@ -136,10 +146,23 @@ class Postgres(Service["PostgresDetails"]):
         postgres_databases.freeze(details)
 
     def open_namespace(self, details: "PostgresDetails") -> "PostgresDetails":
-        return details.model_copy(update={"dbname": postgres_databases.create(details)})
+        return self.open_layered(details, ())
+
+    def open_layered(self, details: "PostgresDetails", layers: Layers) -> "PostgresDetails":
+        copies = self.copies(details)
+        return copies.at(copies.open(None, layers))
 
     def close_namespace(self, namespace: "PostgresDetails") -> None:
-        postgres_databases.drop(namespace, namespace.dbname)
+        self.copies(namespace).close(namespace.dbname)
+
+    def keep_namespace(self, namespace: "PostgresDetails") -> None:
+        self.copies(namespace).keep(namespace.dbname)
+
+    def copies(self, details: "PostgresDetails") -> PostgresCopies:
+        return PostgresCopies(details)
+
+    def shell_command(self, details: "PostgresDetails") -> str:
+        return shlex.join(["psql", details.url])
 
     def client(self, details: "PostgresDetails") -> Client:
         return Client(self.shell, [], details.env())
@@ -147,30 +170,22 @@ class Postgres(Service["PostgresDetails"]):
     def run_files(self, details: "PostgresDetails", files: list[Path], program: str) -> None:
         """Each file through psql, which stands beside the server, in one go and stopping at the first error."""
         psql = os.path.join(os.path.dirname(program), "psql")
+        if not os.access(psql, os.X_OK):
+            psql = binaries.find(self.shell)
         for file in files:
-            done = subprocess.run(
-                [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", f"--file={file}"],
-                env=environment(HOME=os.devnull, TMPDIR="/tmp") | details.env(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise RuntimeError(done.stderr.strip() or f"psql ended with exit status {done.returncode}")
+            command = [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", f"--file={file}"]
+            scripts.run(command, details.env())
 
     def _template(self, options: PostgresOptions, program: str) -> Template:
-        status = os.stat(program)
         initdb = os.path.join(os.path.dirname(program), "initdb")
         command = [
             *(initdb, "-D", "{data}", "-U", options.user, "--pwfile={dir}/initdb.password"),
             *("--auth=scram-sha-256", "--encoding=UTF8", f"--locale={options.locale}"),
             *("--no-sync", "--no-instructions"),
         ]
-        depends = [program, str(status.st_mtime_ns), str(status.st_size), *command[3:]]
         secret = os.urandom(16).hex()
         return Template(
-            key=f"postgres-{hashlib.sha256(repr(depends).encode()).hexdigest()[:16]}",
+            key=templates.key(self.name, program, command[3:]),
             command=command,
             files={"initdb.password": secret + "\n"},
             secret=secret,

@@ -1,95 +1,230 @@
 """Databases of one's own on a shared Postgres: cloned from a template that is kept right after the set-up."""
 
+import contextlib
+import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Self
 
 from servicectx.errors import NotIsolable
 from servicectx.services import makers
+from servicectx.services.postgres_locks import try_lock, unlock
 from servicectx.services.postgres_wire import Connection, Refused, literal, quoted
 
 if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails
 
 TEMPLATE = "servicectx_template"
+LAYER = "servicectx_"  # begins the name of a template with set-ups on top
+HALF = "_half"  # ends the name of one that is being made
+BASE = "base"  # stands for it, or for template1 where there was no set-up
 WAIT = 60.0  # seconds for one statement
+PARTING = 1.0  # seconds for connections that were closed, or ended, to be gone
+DAY = 86400
+DENIED, IN_USE = "42501", "55006"  # SQLSTATE
+
+_REMARK = "servicectx: "
+_KEPT = "servicectx: kept"
+
+
+class Databases:
+    """What one login can do on one server. An `external` one is durable, shared with strangers, and outlives us."""
+
+    def __init__(
+        self, host: str, port: int | str, user: str, password: str, dbname: str = "postgres", external: bool = False
+    ) -> None:
+        self.host, self.port, self.user, self.password = host, int(port), user, password
+        self.dbname = dbname
+        self.external = external
+        self._connection: Connection | None = None
+
+    @classmethod
+    def of(cls, details: "PostgresDetails") -> Self:
+        entry = details.dbname if details.external else "postgres"
+        return cls(details.host, details.port, details.user, details.password, entry, details.external)
+
+    def connect(self, application: str = "servicectx", dbname: str | None = None, wait: float = WAIT) -> Connection:
+        """Who is in the middle of making a database connects under its name, so that `drop` can end that, too."""
+        return Connection(self.host, self.port, self.user, self.password, dbname or self.dbname, wait, application)
+
+    @contextlib.contextmanager
+    def session(self, application: str = "servicectx", wait: float = WAIT) -> Iterator[Connection]:
+        """A connection for the block, and `refusals`."""
+        with self.refusals(), contextlib.closing(self.connect(application, wait=wait)) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def refusals(self) -> Iterator[None]:
+        """For the block: a refusal of the server becomes NotIsolable, with the cure."""
+        try:
+            yield
+        except Refused as refusal:
+            cure = f"; let it: ALTER ROLE {quoted(self.user)} CREATEDB" if refusal.code == DENIED else ""
+            reason = f"user {self.user!r} cannot make a database: {refusal}{cure}"
+            raise NotIsolable(service="postgres", reason=reason) from None
+
+    # -- one at a time -----------------------------------------------------------------------------------------------
+
+    def open(self, name: str | None, source: Callable[[Connection], str], wait: float = WAIT) -> str:
+        """Make a database; its name: `name`, or one with this process's signature.
+
+        `source` says what it is a copy of. What dead makers left is dropped on the way.
+        """
+        with self.session(name or "servicectx", wait) as connection:
+            sweep(connection, old=self.external)
+            if not self.external:
+                drop_halves(connection)
+            name = name or sign(connection)
+            self.clone(connection, name, source(connection))
+        return name
+
+    def clone(self, connection: Connection, name: str, source: str) -> None:
+        """A file copy is the cheapest, and the cheapest to drop, where durability is off (Postgres 15 and later)."""
+        major = int(connection.parameters.get("server_version", "0").split(".")[0].split(" ")[0] or 0)
+        strategy = " STRATEGY file_copy" if major >= 15 and not self.external else ""
+        connection.run(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(source)}{strategy}")
+
+    def close(self, name: str) -> None:
+        """Drop it, whoever is connected."""
+        with contextlib.closing(self._entry(name)) as connection:
+            drop(connection, name)
+
+    def keep(self, name: str) -> None:
+        """Let no sweep take it."""
+        with contextlib.closing(self._entry(name)) as connection:
+            connection.run(f"COMMENT ON DATABASE {quoted(name)} IS {literal(_KEPT)}")
+
+    def _entry(self, name: str) -> Connection:
+        """A connection to some other database than `name`."""
+        for dbname in (self.dbname, "postgres"):
+            if dbname != name:
+                with contextlib.suppress(Refused):
+                    return self.connect(dbname=dbname)
+        return self.connect(dbname="template1")
+
+    # -- many, on one connection: what `servicectx._running.ahead` asks for -------------------------------------------
+
+    def begin(self) -> None:
+        end_clients(self._session(), "application_name = 'servicectx ahead' AND pid <> pg_backend_pid()")
+
+    def make(self, name: str, source: str) -> None:
+        session = self._session()
+        self.clone(session, name, base(session) if source == BASE else source)
+
+    def drop(self, name: str) -> None:
+        drop(self._session(), name)
+        drop_halves(self._session())  # its user may have died over a template
+
+    def rest(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def name(self) -> str:
+        return fresh_name()
+
+    def _session(self) -> Connection:
+        if self._connection is None:
+            self._connection = self.connect("servicectx ahead")
+        return self._connection
+
+
+def fresh_name() -> str:
+    """A name for a database whose user is known by a lock, and not by a signature."""
+    return f"{makers.PREFIX}_{os.urandom(6).hex()}"
+
+
+def sign(connection: Connection) -> str:
+    return makers.sign(_now(connection))
+
+
+def base(connection: Connection) -> str:
+    """What databases are copies of when there is no set-up on top: the frozen state. Raises NotIsolable."""
+    where = f"datname IN ({literal(TEMPLATE)}, 'template1')"
+    found = connection.run(
+        f"SELECT datname || ' ' || coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE {where}"
+    )
+    said = dict((each or "").partition(" ")[::2] for each in found)
+    if (remark := said.get("template1", "")).startswith(_REMARK):
+        raise NotIsolable(service="postgres", reason=remark.removeprefix(_REMARK))
+    return TEMPLATE if TEMPLATE in said else "template1"
+
+
+def sweep(connection: Connection, old: bool) -> None:
+    """Drop what dead makers left and, on a server that many machines use, what is `old`er than a day.
+
+    What somebody else owns, or drops at the same moment, is passed over.
+    """
+    kept = f"coalesce(shobj_description(oid, 'pg_database'), '') = {literal(_KEPT)}"
+    mine = f"starts_with(datname, '{makers.PREFIX}_')"
+    for name in connection.run(f"SELECT datname FROM pg_database WHERE {mine} AND NOT {kept}"):
+        if name is not None and (makers.is_dead(name) or (old and makers.age(name, _now(connection)) > DAY)):
+            with contextlib.suppress(Refused):
+                drop(connection, name)
+
+
+def drop_halves(connection: Connection, prefix: str = LAYER) -> None:
+    """Drop the templates that dead makers left half made: the lock on each is free."""
+    where = f"starts_with(datname, {literal(prefix)}) AND right(datname, {len(HALF)}) = {literal(HALF)}"
+    for name in connection.run(f"SELECT datname FROM pg_database WHERE {where}"):
+        if name is not None and try_lock(connection, name):
+            try:
+                with contextlib.suppress(Refused):
+                    drop(connection, name)
+            finally:
+                unlock(connection, name)
+
+
+def drop(connection: Connection, name: str) -> None:
+    """End whoever makes or uses it and see them gone first: DROP would look only every 100 ms whether they are."""
+    end_clients(connection, f"datname = {literal(name)} OR application_name = {literal(name)}")
+    if connection.run(f"SELECT 1 FROM pg_database WHERE datname = {literal(name)} AND datistemplate"):
+        connection.run(f"ALTER DATABASE {quoted(name)} IS_TEMPLATE false")
+    connection.run(f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
+
+
+def end_clients(connection: Connection, which: str) -> None:
+    _until_none(connection, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {which}")
+
+
+def is_left_alone(connection: Connection, name: str, but: int = 0) -> bool:
+    """Whether all but so many connections to a database are closed, or will be in a moment."""
+    users = f"SELECT pid FROM pg_stat_activity WHERE datname = {literal(name)} AND usesysid IS NOT NULL"
+    return len(_until_none(connection, users, but)) <= but
+
+
+def _until_none(connection: Connection, sql: str, but: int = 0) -> list[Any]:
+    until = time.monotonic() + PARTING
+    while len(rows := connection.run(sql)) > but and time.monotonic() < until:
+        time.sleep(0.001)
+    return rows
+
+
+def _now(connection: Connection) -> int:
+    """One clock for all who use this server."""
+    (seconds,) = connection.run("SELECT extract(epoch FROM now())::bigint")
+    return int(seconds or 0)
+
+
+# -- the frozen state --------------------------------------------------------------------------------------------------
 
 
 def freeze(details: "PostgresDetails") -> None:
     """Keep the database as it is now as the template. While somebody is connected to it that cannot be done."""
-    connection = _connect(details, "postgres")
+    server = Databases.of(details)
+    connection = server.connect()
     try:
-        others = connection.run(f"SELECT pid FROM pg_stat_activity WHERE datname = {literal(details.dbname)}")
-        if others and details.dbname != "postgres":
-            _remark(connection, f"its set-up left {len(others)} connections open")
-        elif len(others) > 1:
-            _remark(connection, f"its set-up left {len(others) - 1} connections open")
-        else:
-            if details.dbname == "postgres":  # a connection to the source of a copy would be in its own way
-                connection.close()
-                connection = _connect(details, "template1")
-            _clone(connection, TEMPLATE, details.dbname)
-            connection.run(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true ALLOW_CONNECTIONS false")
-    finally:
-        connection.close()
-
-
-def create(details: "PostgresDetails") -> str:
-    """A fresh database; its name. What dead makers left is dropped on the way."""
-    try:
-        connection = _connect(details, details.dbname if details.external else "postgres")
-        try:
-            known = connection.run("SELECT datname FROM pg_database WHERE datname ~ '^(sc_|servicectx_)'")
-            for name in known:
-                if name is not None and makers.is_dead(name):
-                    _drop(connection, name)
-            (remark,) = connection.run(f"SELECT shobj_description(oid, 'pg_database') {_TEMPLATE1}")
-            if remark and remark.startswith(_REMARK):
-                raise NotIsolable(service="postgres", reason=remark.removeprefix(_REMARK))
-            name = makers.sign()
-            _clone(connection, name, TEMPLATE if TEMPLATE in known else "template1")
-            return name
-        finally:
+        if not is_left_alone(connection, details.dbname, but=int(details.dbname == "postgres")):
+            text = f"{_REMARK}its set-up left connections open, so no template could be kept; {CURE}"
+            connection.run(f"COMMENT ON DATABASE template1 IS {literal(text)}")  # for `base`, which must not guess
+            return
+        if details.dbname == "postgres":  # a connection to the source of a copy would be in its own way
             connection.close()
-    except Refused as refusal:
-        cure = f"; let it: ALTER ROLE {quoted(details.user)} CREATEDB" if refusal.code == "42501" else ""
-        reason = f"user {details.user!r} cannot make a database: {refusal}{cure}"
-        raise NotIsolable(service="postgres", reason=reason) from None
-
-
-def drop(details: "PostgresDetails", name: str) -> None:
-    """Drop it, whoever is connected."""
-    connection = _connect(details, "template1" if details.external else "postgres")
-    try:
-        _drop(connection, name)
+            connection = server.connect(dbname="template1")
+        server.clone(connection, TEMPLATE, details.dbname)
+        connection.run(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true ALLOW_CONNECTIONS false")
     finally:
         connection.close()
 
 
-_REMARK = "servicectx: "
-_TEMPLATE1 = "FROM pg_database WHERE datname = 'template1'"
-
-
-def _remark(connection: Connection, what: str) -> None:
-    """Leave a word for `create`: without a template it would give an empty database, and nobody would know why."""
-    text = f"{_REMARK}{what}, so no template could be kept; close them in the set-up (engine.dispose(), say)"
-    connection.run(f"COMMENT ON DATABASE template1 IS {literal(text)}")
-
-
-def _connect(details: "PostgresDetails", dbname: str) -> Connection:
-    return Connection(details.host, details.port, details.user, details.password, dbname, WAIT)
-
-
-def _clone(connection: Connection, name: str, source: str) -> None:
-    """A file copy is the cheapest, and the cheapest to drop, where durability is off (Postgres 15 and later)."""
-    major = int(connection.parameters.get("server_version", "0").split(".")[0].split(" ")[0] or 0)
-    strategy = " STRATEGY file_copy" if major >= 15 else ""
-    connection.run(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(source)}{strategy}")
-
-
-def _drop(connection: Connection, name: str) -> None:
-    """End its clients and see them gone first: DROP would look only every 100 ms whether they are."""
-    clients = f"FROM pg_stat_activity WHERE datname = {literal(name)}"
-    until = time.monotonic() + 1.0
-    while connection.run(f"SELECT pg_terminate_backend(pid) {clients}") and time.monotonic() < until:
-        time.sleep(0.001)
-    connection.run(f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
+CURE = "close them in the set-up (engine.dispose(), say)"

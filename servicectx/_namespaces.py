@@ -1,0 +1,133 @@
+"""A user's namespace: handed out by the pool of a local instance where there is one, else made and removed directly."""
+
+import os
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+from servicectx._sharing import paths
+from servicectx._sharing.instance import Instance
+from servicectx._sharing.pool import BACK, HIT, MISS, Pool, Taken
+from servicectx._sharing.state import READY, StateError
+from servicectx._sharing.steps import step
+from servicectx.errors import HomeError
+from servicectx.services.base import Service
+from servicectx.services.copies import Copies
+from servicectx.services.layers import Layers
+
+if TYPE_CHECKING:
+    from servicectx.details.base import ServiceDetails
+
+D = TypeVar("D", bound="ServiceDetails")
+C = TypeVar("C", bound="ServiceDetails", covariant=True)
+
+KEPT_FOR = 3600.0  # seconds that an instance stays up for a namespace that was kept
+
+
+class Namespace(Protocol[C]):
+    """One user's, until `close` or `keep`."""
+
+    @property
+    def details(self) -> C: ...
+
+    def close(self) -> None: ...
+
+    def keep(self) -> str:
+        """Leave it in place; how long it stays, in words."""
+
+
+class Direct(Generic[D]):
+    """Made and removed by the service's own means. Its name says whose it is."""
+
+    def __init__(self, service: Service[D], details: D, layers: Layers) -> None:
+        self._service = service
+        self.details: D = service.open_layered(details, layers)
+
+    def close(self) -> None:
+        self._service.close_namespace(self.details)
+
+    def keep(self) -> str:
+        self._service.keep_namespace(self.details)
+        return "until you remove it, or its server ends"
+
+
+class Place(NamedTuple):
+    """A running instance of this home that has a pool."""
+
+    instance: Instance
+    id: str
+    pool: Pool
+
+
+class Pooled(Generic[D]):
+    """Handed out, or made under a lock that the keeper's helper looks at. That removes what is given back."""
+
+    def __init__(self, place: Place, copies: Copies[D], taken: Taken) -> None:
+        self._place = place
+        self._copies = copies
+        self._taken = taken
+        self.details: D = copies.at(taken.name)
+
+    def close(self) -> None:
+        self._taken.release()
+        if not self._place.pool.tell(BACK):
+            self._copies.close(self._taken.name)
+            self._taken.path.unlink(missing_ok=True)
+
+    def keep(self) -> str:
+        self._place.pool.keep(self._taken)
+        self._place.instance.wish(self._place.id, KEPT_FOR, keep_data=False)
+        return f"and its server stays up for {KEPT_FOR / 60:g} minutes after its last user has left"
+
+
+def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:
+    """A namespace of one's own. Raises NotIsolable, SetupFailed."""
+    copies = service.copies(details)
+    place = _find(details) if copies is not None else None
+    if copies is None or place is None:
+        return Direct(service, details, layers)
+    source = copies.source(layers)
+    if taken := place.pool.claim(source):
+        place.pool.tell(HIT + source)
+        return Pooled(place, copies, taken)
+    taken = place.pool.begin(copies.fresh_name())
+    if taken is None:  # the instance has gone, and what there is to say the server's address says
+        _places.clear()
+        return Direct(service, details, layers)
+    try:
+        step("pool-opening")
+        copies.open(taken.name, layers)
+        step("pool-opened")
+    except BaseException:
+        taken.release()
+        place.pool.tell(BACK)
+        raise
+    place.pool.tell(MISS + source)
+    return Pooled(place, copies, taken)
+
+
+_places: dict[tuple[Any, ...], Place] = {}
+
+
+def _find(details: Any) -> Place | None:
+    """The instance that details speak of, by its state file: no other server has its port *and* its password."""
+    asked = (os.environ.get("SERVICECTX_HOME"), details.host, details.port, details.password)
+    if asked not in _places:
+        for instance in _instances() if details.password else ():
+            try:
+                state = instance.look()
+            except (StateError, HomeError):
+                continue
+            if state is None or state.phase != READY or (state.host, state.port) != (details.host, details.port):
+                continue
+            pool = Pool(instance.directory(state.id))
+            if (state.details or {}).get("password") == details.password and pool.asked.exists():
+                _places[asked] = Place(instance, state.id, pool)
+                break
+    return _places.get(asked)
+
+
+def _instances() -> list[Instance]:
+    try:
+        home = paths.home()
+        return [Instance(home, path.stem) for path in home.glob("*.json")]
+    except (HomeError, OSError):
+        return []

@@ -1,0 +1,214 @@
+"""The helper of a keeper: keeps copies of namespaces ready ahead of demand, and removes what was given back.
+
+It is a process of its own, begins with the first demand, ends when nobody has asked for a while, and is killed with
+its keeper. It may be killed at any instant: what it had begun, and what users gave back, its successor removes.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Protocol
+
+from servicectx._running import linux, probes
+from servicectx._sharing.pool import BACK, MISS, Pool, Taken, source_of
+from servicectx._sharing.steps import step
+
+FIRST, MOST, MOST_OF_ALL = 2, 12, 24  # copies ready of one source, and of all
+IDLE = 10.0  # seconds without demand after which half of them are enough; at last none
+REST = 1.0  # seconds without work after which the connection is closed
+AGAIN = 0.5  # seconds to the next look where no event tells, and to the next try after a refusal
+ROOM = 256 * 2**20  # bytes of the file system that copies made ahead leave free
+
+
+class Copies(Protocol):
+    """What a service gives: it makes and drops what is named, by its own protocol."""
+
+    def begin(self) -> None:
+        """End whatever a former helper was in the middle of."""
+
+    def make(self, name: str, source: str) -> None: ...
+
+    def drop(self, name: str) -> None:
+        """Also when its maker is in the middle of making it. No error where there is none."""
+
+    def rest(self) -> None:
+        """Close the connection; the next call opens it again."""
+
+    def name(self) -> str:
+        """A fresh one."""
+
+
+class Demand:
+    """How many copies of one source should be ready."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.filled = False  # whether so many have been ready at once
+        self.due = time.monotonic() + IDLE
+        self.pause = 0.0  # until when nothing is tried
+
+    def ask(self, served: bool, users: int) -> None:
+        """As many as there are users; twice as many whenever that was not enough."""
+        if not served and self.filled:
+            self.target, self.filled = 2 * self.target, False
+        self.target = min(MOST, max(FIRST, users, self.target))
+        self.due = time.monotonic() + IDLE
+
+    def shrink(self) -> None:
+        if time.monotonic() > self.due:
+            self.target //= 2
+            self.due = time.monotonic() + IDLE
+
+
+class Ahead:
+    """One pool, kept ahead of its users."""
+
+    def __init__(self, pool: Pool, copies: Copies, data: str) -> None:
+        self.pool = pool
+        self.copies = copies
+        self.data = data
+        self.demands = {source: Demand(pool.count(source)) for source in pool.sources()}
+        self.watched: dict[int, int] = {}  # process: its pidfd
+        self.unseen: set[int] = set()  # processes whose end no event tells
+        self.pause = 0.0
+
+    def serve(self) -> None:
+        """Until there is nothing to do and nobody to wait for. Raises OSError or EOFError when the server is gone."""
+        heard = self.pool.hear()
+        self._listen(heard)  # first of all: what is heard by a helper that fails calls for no other one
+        self.copies.begin()
+        worked = time.monotonic()
+        while True:
+            self._listen(heard)
+            if self._make() or self._remove():
+                worked = time.monotonic()
+                continue
+            if not self.demands and not self.pool.users():
+                return
+            if rested := time.monotonic() - worked > REST:
+                self.copies.rest()
+            self._wait(heard, AGAIN if self.unseen or self._refused() else IDLE if rested else REST)
+
+    # -- work --------------------------------------------------------------------------------------------------------
+
+    def _listen(self, heard: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            for line in os.read(heard, 65536).decode(errors="replace").splitlines():
+                kind, source = source_of(line)
+                if kind != BACK:
+                    self.demands.setdefault(source, Demand(0)).ask(kind != MISS, len(self.pool.users()))
+        for source, demand in list(self.demands.items()):
+            demand.shrink()
+            if not demand.target and not self.pool.count(source):
+                del self.demands[source]
+
+    def _make(self) -> bool:
+        """Whether one was made: of the source that has the fewest ready."""
+        now = time.monotonic()
+        counts = {source: self.pool.count(source) for source in self.demands}
+        for source, demand in self.demands.items():
+            demand.filled |= counts[source] >= demand.target
+        wanted = [
+            source for source, demand in self.demands.items() if counts[source] < demand.target and demand.pause < now
+        ]
+        if not wanted or sum(counts.values()) >= MOST_OF_ALL or not self._has_room():
+            return False
+        source = min(wanted, key=lambda each: counts[each])
+        taken = self.pool.begin(self.copies.name())
+        if taken is None:
+            raise EOFError
+        step("pool-making")
+        try:
+            self.copies.make(taken.name, source)
+        except (OSError, EOFError):
+            raise
+        except Exception:  # noqa: BLE001  # refused, in whatever words; whoever asks next hears them, from a try of its own
+            self.demands[source].pause = now + AGAIN
+            self._drop(taken)
+            return False
+        step("pool-made")
+        self.pool.publish(taken, source)
+        return True
+
+    def _remove(self) -> bool:
+        """Whether one was removed: given back, or ready and wanted no more."""
+        if self.pause > time.monotonic():
+            return False
+        for taken in self.pool.returned():
+            step("pool-dropping")
+            return self._drop(taken)
+        for source, demand in self.demands.items():
+            if self.pool.count(source) > demand.target and (surplus := self.pool.claim(source)):
+                return self._drop(surplus)
+        return False
+
+    def _drop(self, taken: Taken) -> bool:
+        try:
+            self.copies.drop(taken.name)
+        except (OSError, EOFError):
+            raise
+        except Exception:  # noqa: BLE001  # refused: the server is too busy, say
+            self.pause = time.monotonic() + AGAIN
+            taken.release()
+            return False
+        taken.forget()
+        return True
+
+    def _refused(self) -> bool:
+        now = time.monotonic()
+        return self.pause > now or any(demand.pause > now for demand in self.demands.values())
+
+    def _has_room(self) -> bool:
+        try:
+            room = os.statvfs(self.data)
+        except OSError:
+            return True
+        return room.f_bavail * room.f_frsize > ROOM
+
+    # -- waiting -----------------------------------------------------------------------------------------------------
+
+    def _wait(self, heard: int, seconds: float) -> None:
+        """Until somebody says something or dies."""
+        self._watch()
+        poller = select.poll()
+        for descriptor in (heard, *self.watched.values()):
+            poller.register(descriptor, select.POLLIN)
+        if self.unseen:
+            seconds = min(seconds, AGAIN)
+        ended = {descriptor for descriptor, _ in poller.poll(seconds * 1000)}
+        for pid, descriptor in list(self.watched.items()):
+            if descriptor in ended:
+                os.close(self.watched.pop(pid))
+                self.unseen.add(pid)  # should a child of it still have the lock, nothing else would tell
+
+    def _watch(self) -> None:
+        users = self.pool.users() - {os.getpid()}
+        self.unseen &= users
+        for pid in self.watched.keys() - users:
+            os.close(self.watched.pop(pid))
+        for pid in users - self.watched.keys() - self.unseen:
+            try:
+                self.watched[pid] = os.pidfd_open(pid)
+            except (AttributeError, OSError):
+                self.unseen.add(pid)
+
+
+def main() -> None:
+    """The order comes on standard input: who the keeper is, the pool's directory, and what makes the copies."""
+    order = json.loads(sys.stdin.readline())
+    linux.die_with(order["keeper"], signal.SIGKILL)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        os.nice(5)  # whoever is at work comes first
+    pool = Pool(Path(order["directory"]))
+    helper = order["helper"]
+    data = helper.pop("data", "")
+    copies: Copies = probes.call(**helper)
+    with contextlib.suppress(OSError, EOFError):  # the server is gone, or the instance: so is the need
+        Ahead(pool, copies, data).serve()

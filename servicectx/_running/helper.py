@@ -1,0 +1,77 @@
+"""The keeper's side of a pool: it waits for the first demand and then has one process work ahead."""
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from servicectx._sharing.pool import Pool
+
+QUICK = 1.0  # seconds; a helper that ends sooner did not get to work
+TRIES = 3
+
+_BOOTSTRAP = (
+    "import gc, sys; gc.disable(); sys.path[:] = sys.argv[1].split(':'); "
+    "from servicectx._running.ahead import main; main()"
+)
+
+
+class Helper:
+    """At most one helper process at a time. None before the first demand, and none after some that failed at once."""
+
+    def __init__(self, directory: Path, order: dict[str, Any]) -> None:
+        self._pool = Pool(directory)
+        self._order = {"keeper": os.getpid(), "directory": str(directory), "helper": order}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._descriptor: int | None = None
+        self._began = 0.0
+        self._failed = 0
+        self._pool.make()
+        self._heard = self._pool.hear()
+
+    def descriptors(self) -> list[int]:
+        """What to poll: it becomes readable when `look` has something to do."""
+        if self._process is None:
+            return [self._heard] if self._heard >= 0 else []
+        return [self._descriptor] if self._descriptor is not None else []
+
+    def look(self) -> None:
+        """Start a helper where one is wanted, and see to one that has ended."""
+        if self._process is not None and self._process.poll() is not None:
+            self._ended()
+        if self._process is None and self._heard >= 0 and select.select([self._heard], [], [], 0)[0]:
+            self._begin()
+
+    def end(self) -> None:
+        """Kill it. The second time nothing happens."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._ended()
+
+    def _begin(self) -> None:
+        command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, os.pathsep.join(sys.path), str(self._pool.directory)]
+        self._began = time.monotonic()
+        self._process = process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        with contextlib.suppress(AttributeError, OSError):
+            self._descriptor = os.pidfd_open(process.pid)
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin as orders:
+            orders.write(json.dumps(self._order).encode() + b"\n")
+
+    def _ended(self) -> None:
+        assert self._process is not None
+        quick = self._process.returncode != 0 and time.monotonic() - self._began < QUICK
+        self._failed = self._failed + 1 if quick else 0
+        self._process = None
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        if self._failed == TRIES:  # nobody hears any more: users do by themselves
+            os.close(self._heard)
+            self._heard = -1

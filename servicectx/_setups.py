@@ -1,0 +1,79 @@
+"""Running a set-up: the caller's code or files, on fresh data, with whatever goes wrong told as SetupFailed."""
+
+import inspect
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from servicectx import _key
+from servicectx._sharing.steps import step
+from servicectx.errors import BinaryNotFound, InvalidOption, SetupFailed
+from servicectx.services.base import Service
+from servicectx.services.layers import Layer
+
+
+def files_of(service: Service[Any], setup: _key.Setup | None) -> list[Path] | None:
+    """The files of a set-up, or None for a callable. Raises InvalidOption where the service takes no files."""
+    files = None if setup is None else _key.setup_files(service.name, setup)
+    if files is not None and type(service).run_files is Service.run_files:
+        problem = f"{service.name} takes a callable, not files"
+        raise InvalidOption(service=service.name, option="setup", problem=problem, known=[])
+    return files
+
+
+def called(setup: Any, files: list[Path] | None) -> str:
+    """What people call it."""
+    return _key.called(setup) if files is None else ", ".join(str(file) for file in files)
+
+
+def run(
+    service: Service[Any],
+    details: Any,
+    setup: Any,
+    files: list[Path] | None,
+    program: Callable[[], str],
+    then: Callable[[Any], object] | None = None,
+) -> None:
+    """Run it, and `then`. Raises SetupFailed, whose cause is what the set-up raised."""
+    try:
+        if files is not None:
+            service.run_files(details, files, program())
+        elif callable(setup):
+            result = setup(details)
+            if inspect.iscoroutine(result):
+                import asyncio
+
+                asyncio.run(result)
+        step("set-up-done")
+        if then is not None:
+            then(details)
+    except Exception as error:
+        raise SetupFailed(
+            service=service.name,
+            name=details.name,
+            setup=called(setup, files),
+            problem=f"{type(error).__name__}: {error}",
+            traceback="".join(traceback.format_tb(error.__traceback__)[1:]),
+        ) from error
+
+
+def layers(service: Service[Any], setup: Any) -> list[Layer]:
+    """The set-ups of `isolated()`: one, or a list or tuple of them that stack."""
+    stack = [] if setup is None else list(setup) if isinstance(setup, list | tuple) else [setup]
+    return [_layer(service, each, files_of(service, each)) for each in stack]
+
+
+def _layer(service: Service[Any], setup: Any, files: list[Path] | None) -> Layer:
+    text = _key.setup_text(setup, files) + (f" {_key.source(setup)}" if files is None else "")
+    return Layer(text, called(setup, files), lambda details: run(service, details, setup, files, _program(service)))
+
+
+def _program(service: Service[Any]) -> Callable[[], str]:
+    def find() -> str:
+        try:
+            return service.program(service.options({}))
+        except BinaryNotFound:  # the server may run elsewhere; what runs files says what it lacks
+            return ""
+
+    return find

@@ -1,0 +1,165 @@
+"""Namespaces that were made ahead of demand: a file for each, below an instance's directory.
+
+    pool/asked                     a FIFO: what users tell the helper, a line each
+    pool/ready/<source>/<name>     complete, and nobody's
+    pool/taken/<name>-<pid>        somebody's for as long as the lock on it is held; then it is to be removed
+    pool/kept/<name>               left in place on somebody's wish
+
+Who has the lock on a file may move it. So no two can have one namespace, asking costs no connection, and what the
+dead had is known by locks that the kernel has freed.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from servicectx._sharing import leases
+from servicectx._sharing.steps import step
+
+BASE = "base"  # the source of whoever names none
+HIT, MISS, BACK = "+", "-", ""  # before a source: it was served, it was not; alone: one was given back
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+class Taken(leases.Lease):
+    """One user's namespace, until `release()` or the death of this process. A forked child neither has nor gives it."""
+
+    removes = False  # the file says what is to be removed
+
+    def __init__(self, path: Path, descriptor: int, name: str) -> None:
+        super().__init__(path, descriptor)
+        self.name = name
+
+    def forget(self) -> None:
+        """Nothing of it is there any more."""
+        self.path.unlink(missing_ok=True)
+        self.release()
+
+
+class Pool:
+    """The pool below one directory. It knows files and locks, nothing of what the names stand for."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "pool"
+        self.asked = self.directory / "asked"
+        self.ready = self.directory / "ready"
+        self.taken = self.directory / "taken"
+        self.kept = self.directory / "kept"
+
+    def make(self) -> None:
+        for folder in (self.directory, self.ready, self.taken, self.kept):
+            folder.mkdir(mode=0o700)
+        os.mkfifo(self.asked, 0o600)
+
+    # -- users -----------------------------------------------------------------------------------------------------
+
+    def claim(self, source: str) -> Taken | None:
+        """One that is ready, now this process's own; None when there is none."""
+        folder = self.ready / source
+        for name in _names(folder):
+            try:
+                descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                step("pool-claiming")
+                path = self.taken / f"{name}-{os.getpid()}"
+                os.rename(folder / name, path)
+                step("pool-claimed")
+            except (BlockingIOError, FileNotFoundError):  # another one has it, or had it
+                os.close(descriptor)
+                continue
+            except BaseException:
+                os.close(descriptor)
+                raise
+            return Taken(path, descriptor, name)
+        return None
+
+    def begin(self, name: str) -> Taken | None:
+        """Claim a name before this process makes what it stands for. None: the instance is gone."""
+        path = self.taken / f"{name}-{os.getpid()}"
+        try:
+            return Taken(path, leases.open_locked(path), name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def keep(self, taken: Taken) -> None:
+        """Leave it in place when its user goes."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(taken.path, self.kept / taken.name)
+        taken.release()
+
+    def tell(self, what: str) -> bool:
+        """Whether a keeper or its helper is going to hear it. It never waits."""
+        try:
+            descriptor = os.open(self.asked, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # no such pool any more, or nobody reads
+            return False
+        try:
+            os.write(descriptor, f"{what}\n".encode())
+        except BlockingIOError:
+            pass  # so much was said already that there is going to be a look
+        except BrokenPipeError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    # -- the helper --------------------------------------------------------------------------------------------------
+
+    def hear(self) -> int:
+        """A descriptor of what is told. It is open for writing, too, so that it never says that nobody is there."""
+        return os.open(self.asked, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def sources(self) -> list[str]:
+        return _names(self.ready)
+
+    def count(self, source: str) -> int:
+        return len(_names(self.ready / source))
+
+    def publish(self, taken: Taken, source: str) -> None:
+        """Let others have it."""
+        folder = self.ready / source
+        folder.mkdir(mode=0o700, exist_ok=True)
+        os.rename(taken.path, folder / taken.name)
+        taken.release()
+
+    def users(self) -> set[int]:
+        """The processes that took one and did not give it back, living or dead."""
+        return {int(name.rpartition("-")[2]) for name in _names(self.taken, suffix=True)}
+
+    def returned(self) -> Iterator[Taken]:
+        """What nobody holds any more, one after the other, each held by this process until it is forgotten."""
+        for name in _names(self.taken, suffix=True):
+            path = self.taken / name
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                continue
+            yield Taken(path, descriptor, name.rpartition("-")[0])
+
+
+def source_of(line: str) -> tuple[str, str]:
+    """What a line of the FIFO says, as (kind, source); no source where it makes no sense."""
+    kind, source = line[:1], line[1:]
+    return (kind, source) if kind in (HIT, MISS) and _NAME.fullmatch(source) else (BACK, "")
+
+
+def _names(folder: Path, suffix: bool = False) -> list[str]:
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    if suffix:
+        return [name for name in names if re.fullmatch(rf"{_NAME.pattern}-\d+", name)]
+    return names

@@ -1,0 +1,48 @@
+"""The namespaces of one Postgres: databases, with or without set-ups on top of the frozen state."""
+
+from typing import TYPE_CHECKING
+
+from servicectx.services import postgres_layers
+from servicectx.services.layers import Layers
+from servicectx.services.postgres_databases import BASE, WAIT, Databases, base, fresh_name
+from servicectx.services.postgres_wire import Connection
+
+if TYPE_CHECKING:
+    from servicectx.details.postgres import PostgresDetails
+
+
+class PostgresCopies:
+    """See `Copies`."""
+
+    def __init__(self, details: "PostgresDetails") -> None:
+        self.details = details
+        self.server = Databases.of(details)
+
+    def fresh_name(self) -> str:
+        return fresh_name()
+
+    def at(self, name: str) -> "PostgresDetails":
+        return self.details.model_copy(update={"dbname": name})
+
+    def source(self, layers: Layers) -> str:
+        return postgres_layers.names(layers)[-1] if layers else BASE
+
+    def open(self, name: str | None, layers: Layers) -> str:
+        """Without a name it gets one with the signature of this process, for others to sweep when that is dead."""
+        wait = postgres_layers.PATIENCE + WAIT if layers else WAIT
+        return self.server.open(name, lambda connection: self._template(connection, layers), wait)
+
+    def close(self, name: str) -> None:
+        self.server.close(name)
+
+    def keep(self, name: str) -> None:
+        self.server.keep(name)
+
+    def _template(self, connection: Connection, layers: Layers) -> str:
+        if not layers:
+            return base(connection)
+        if self.server.external:
+            from servicectx.services.postgres_holds import held_source
+
+            return held_source(self.server, layers, self.at)
+        return postgres_layers.source(self.server, connection, layers, self.at)
