@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails
     from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
+    from servicectx.details.etcd import EtcdDetails
     from servicectx.details.mariadb import MariadbDetails
     from servicectx.details.memcached import MemcachedDetails
     from servicectx.details.mongodb import MongodbDetails
@@ -52,6 +53,7 @@ _WHERE = {
     "details.base": ("ServiceDetails",),
     "details.cockroach": ("CockroachDetails",),
     "details.command": ("CommandDetails",),
+    "details.etcd": ("EtcdDetails",),
     "details.mariadb": ("MariadbDetails",),
     "details.memcached": ("MemcachedDetails",),
     "details.mongodb": ("MongodbDetails",),
@@ -89,6 +91,7 @@ __all__ = [
     "ConfigError",
     "DetailsError",
     "ElasticsearchDetails",
+    "EtcdDetails",
     "HomeError",
     "InvalidOption",
     "Managed",

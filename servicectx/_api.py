@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails
     from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
+    from servicectx.details.etcd import EtcdDetails
     from servicectx.details.mariadb import MariadbDetails
     from servicectx.details.memcached import MemcachedDetails
     from servicectx.details.mongodb import MongodbDetails
@@ -64,6 +65,8 @@ def managed(service: Literal["moto", "aws"], /, **arguments: Any) -> "Managed[Mo
 def managed(service: Literal["s3"], /, **arguments: Any) -> "Managed[S3Details]": ...
 @overload
 def managed(service: Literal["memcached"], /, **arguments: Any) -> "Managed[MemcachedDetails]": ...
+@overload
+def managed(service: Literal["etcd"], /, **arguments: Any) -> "Managed[EtcdDetails]": ...
 @overload
 def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
 @overload

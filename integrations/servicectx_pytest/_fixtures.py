@@ -18,6 +18,7 @@ STATIC = (
     "cockroach",
     "command",
     "elasticsearch",
+    "etcd",
     "mariadb",
     "memcached",
     "mongodb",

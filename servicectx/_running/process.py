@@ -166,8 +166,8 @@ def status_text(status: int | None) -> str:
     return f"exit status {status}"
 
 
-def tail(log: Path, lines: int = 20, size: int = 65536) -> str:
-    """The last lines of a log file."""
+def tail(log: Path, lines: int = 30, size: int = 65536) -> str:
+    """The last lines of a log file: enough for servers that say how they are used after what is wrong."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - size))

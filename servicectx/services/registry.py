@@ -24,6 +24,7 @@ BUILT_IN = {
     "smtp": "servicectx.services.smtp:Smtp",
     "vault": "servicectx.services.vault:Vault",
     "wsgi": "servicectx.services.wsgi:Wsgi",
+    "etcd": "servicectx.services.etcd:Etcd",
 }
 ALIASES = {"aws": "moto", "mysql": "mariadb", "postgresql": "postgres", "valkey": "redis"}
 ENTRY_POINTS = "servicectx.services"

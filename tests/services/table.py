@@ -51,6 +51,7 @@ ROWS = [
     Row("wsgi", "waitress", options={"app": "tests.services.sample_apps:wsgi", "server": "waitress"}),
     Row("smtp"),
     Row("s3"),
+    Row("etcd"),
     Row(
         "command",
         binary=False,
