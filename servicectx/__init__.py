@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from servicectx.details.search import ElasticsearchDetails, OpensearchDetails
     from servicectx.details.smtp import SmtpDetails
     from servicectx.details.vault import VaultDetails
+    from servicectx.details.zookeeper import ZookeeperDetails
     from servicectx.errors import (
         BinaryNotFound,
         ConfigError,
@@ -65,6 +66,7 @@ _WHERE = {
     "details.search": ("ElasticsearchDetails", "OpensearchDetails"),
     "details.smtp": ("SmtpDetails",),
     "details.vault": ("VaultDetails",),
+    "details.zookeeper": ("ZookeeperDetails",),
     "errors": (
         "BinaryNotFound",
         "ConfigError",
@@ -117,6 +119,7 @@ __all__ = [
     "Template",
     "UnknownService",
     "VaultDetails",
+    "ZookeeperDetails",
     "__version__",
     "cache_entries",
     "clear_cache",

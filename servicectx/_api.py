@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from servicectx.details.search import ElasticsearchDetails, OpensearchDetails
     from servicectx.details.smtp import SmtpDetails
     from servicectx.details.vault import VaultDetails
+    from servicectx.details.zookeeper import ZookeeperDetails
 
 D = TypeVar("D", bound="ServiceDetails")
 Setup = Callable[..., Any] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -65,6 +66,8 @@ def managed(service: Literal["moto", "aws"], /, **arguments: Any) -> "Managed[Mo
 def managed(service: Literal["s3"], /, **arguments: Any) -> "Managed[S3Details]": ...
 @overload
 def managed(service: Literal["memcached"], /, **arguments: Any) -> "Managed[MemcachedDetails]": ...
+@overload
+def managed(service: Literal["zookeeper"], /, **arguments: Any) -> "Managed[ZookeeperDetails]": ...
 @overload
 def managed(service: Literal["etcd"], /, **arguments: Any) -> "Managed[EtcdDetails]": ...
 @overload

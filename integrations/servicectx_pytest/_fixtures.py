@@ -31,6 +31,7 @@ STATIC = (
     "smtp",
     "vault",
     "wsgi",
+    "zookeeper",
 )
 
 

@@ -24,6 +24,7 @@ BUILT_IN = {
     "smtp": "servicectx.services.smtp:Smtp",
     "vault": "servicectx.services.vault:Vault",
     "wsgi": "servicectx.services.wsgi:Wsgi",
+    "zookeeper": "servicectx.services.zookeeper:Zookeeper",
     "etcd": "servicectx.services.etcd:Etcd",
 }
 ALIASES = {"aws": "moto", "mysql": "mariadb", "postgresql": "postgres", "valkey": "redis"}

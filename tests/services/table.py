@@ -45,6 +45,7 @@ ROWS = [
     Row("vault"),
     Row("mariadb", needs="system"),
     Row("memcached", needs="system"),
+    Row("zookeeper", needs="system"),
     Row("moto"),
     Row("asgi", options={"app": "tests.services.sample_apps:asgi"}),
     Row("wsgi", "gunicorn", options={"app": "tests.services.sample_apps:wsgi", "server": "gunicorn"}),
