@@ -346,3 +346,16 @@ def test_a_bare_environment_is_enough(scratch: Path) -> None:
         check=False,
     )
     assert (said.stdout, said.stderr, said.returncode) == ("42\n", "", 0)
+
+
+def test_programs_are_copied_into_the_instance_where_no_cache_can_be_passed(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = scratch / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setenv("SERVICECTX_CACHE", str(closed))
+    monkeypatch.setattr(tempfile, "tempdir", str(closed))
+    assert paths.passable_cache() is None
+    with managed("postgres") as postgres:
+        assert postgres.version
+    assert [path.name for path in closed.rglob("servicectx*programs")] == []

