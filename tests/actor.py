@@ -127,6 +127,8 @@ def _act(told: dict[str, Any], held: list[Any]) -> dict[str, Any]:
         case "leave":
             held.pop().__exit__(None, None, None)
             return {}
+        case "details":
+            return {**held[-1].details.model_dump(), "url": held[-1].details.url}
         case "alive":
             failure = held[-1].failure
             return {"alive": held[-1].alive, "failure": failure and str(failure)}

@@ -1,0 +1,473 @@
+"""Namespaces that are ready ahead of demand: no wait, no two share one, and a SIGKILL at any step leaves nothing."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from servicectx import isolated, managed
+from servicectx._running import ahead
+from servicectx._running.ahead import Ahead, Demand
+from servicectx._sharing.pool import BACK, BASE, HIT, MISS, Pool, source_of
+from tests.actor import Actor
+from tests.detector import Home, wait_for
+
+USER_STEPS = ["pool-claiming", "pool-claimed", "pool-opening", "pool-opened"]
+HELPER_STEPS = ["pool-making", "pool-made", "pool-dropping"]
+
+
+@pytest.fixture
+def place() -> Iterator[Home]:
+    place = Home()
+    yield place
+    place.remove()
+
+
+@pytest.fixture
+def first(place: Home) -> Iterator[Actor]:
+    """The user who started the instance, and holds it."""
+    with Actor(place) as actor:
+        actor.enter("postgres")
+        yield actor
+
+
+def pool_of(place: Home) -> Pool:
+    (directory,) = place.path.glob("postgres-*.*/pool")
+    return Pool(directory.parent)
+
+
+def names(pool: Pool) -> tuple[set[str], set[str]]:
+    """What the pool says is ready, and taken."""
+    ready = {path.name for path in pool.ready.glob("*/*")}
+    return ready, {path.name.rpartition("-")[0] for path in pool.taken.iterdir()}
+
+
+def databases(url: str) -> set[str]:
+    """What the server says, of databases for users."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(r"select datname from pg_database where datname ~ '^sc_|_half$'").fetchall()
+    return {str(row[0]) for row in found}
+
+
+def settled(place: Home, url: str, *held: str) -> None:
+    """In the end the server has what is ready and what users hold, and not a single one more."""
+    pool = pool_of(place)
+
+    def agree() -> bool:
+        ready, taken = names(pool)
+        return taken == set(held) and databases(url) == ready | taken and len(ready) >= 1
+
+    wait_for(agree, 10, lambda: f"held {held}, the pool says {names(pool)}, the server {databases(url)}")
+
+
+def warm(place: Home, user: Actor, source: str = BASE) -> None:
+    """Ask once, and wait until some are ready."""
+    user.ask("isolate")
+    user.ask("give_back")
+    wait_for(lambda: pool_of(place).count(source) >= ahead.FIRST, 10)
+
+
+# -- what it is for ----------------------------------------------------------------------------------------------------
+
+
+def test_it_is_not_there_before_the_first_demand(place: Home, first: Actor) -> None:
+    time.sleep(0.3)
+    assert place.pools() == []
+    url = str(first.ask("details")["url"])
+    assert databases(url) == set()
+    first.ask("isolate")
+    wait_for(place.pools, 5)
+
+
+def test_asking_costs_no_connection(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a connection was made")
+
+    with managed("postgres") as pg:
+        with isolated(pg):
+            pass
+        (directory,) = home.glob("postgres-*.*/pool")
+        pool = Pool(directory.parent)
+        wait_for(lambda: pool.count(BASE) >= ahead.FIRST, 10)
+        monkeypatch.setattr(socket, "create_connection", refuse)
+        began = time.perf_counter()
+        with isolated(pg) as mine:
+            took = time.perf_counter() - began
+        monkeypatch.undo()
+        assert mine.dbname
+        assert took < 0.1, "milliseconds on a quiet machine; benchmarks measure it"
+
+
+def test_what_is_handed_out_is_fresh_and_can_be_used(place: Home, first: Actor) -> None:
+    seen = set()
+    for _ in range(8):
+        warm(place, first)
+        mine = first.ask("isolate")
+        seen.add(mine["dbname"])
+        with psycopg.connect(mine["url"]) as connection:
+            assert connection.execute("select count(*) from pg_tables where schemaname = 'public'").fetchone() == (0,)
+            connection.execute("create table mark (pid int)")
+        first.ask("give_back")
+    assert len(seen) == 8
+    settled(place, str(first.ask("details")["url"]))
+
+
+def test_layers_have_pools_of_their_own(place: Home, tmp_path: Path) -> None:
+    with Actor(place, LAYERS=str(tmp_path / "layers")) as user:
+        user.enter("postgres")
+        for _ in range(6):
+            mine = user.ask("isolate", arguments={"setup": ["note_layer"]})
+            source = next(path.name for path in pool_of(place).ready.iterdir()) if _ else ""
+            with psycopg.connect(mine["url"]) as connection:
+                assert len(connection.execute("select * from layer").fetchall()) == 1
+            user.ask("give_back")
+            wait_for(lambda: any(pool_of(place).ready.glob("servicectx_*/*")), 10)
+        assert source.startswith("servicectx_")
+        assert (tmp_path / "layers").read_text() == "x"
+
+
+def test_many_users_want_many(place: Home, first: Actor) -> None:
+    users = [Actor(place) for _ in range(4)]
+    try:
+        for user in users:
+            user.enter("postgres")
+            user.ask("isolate")
+        wait_for(lambda: pool_of(place).count(BASE) >= len(users), 10)
+        assert pool_of(place).count(BASE) <= ahead.MOST
+        settled(place, str(first.ask("details")["url"]), *names(pool_of(place))[1])
+    finally:
+        for user in users:
+            user.kill()
+    settled(place, str(first.ask("details")["url"]))
+
+
+# -- SIGKILL -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", USER_STEPS)
+def test_user_killed(place: Home, first: Actor, step: str) -> None:
+    url = str(first.ask("details")["url"])
+    if "claim" in step:
+        warm(place, first)
+    with Actor(place, pause_at=step) as user:
+        user.enter("postgres")
+        user.send("isolate")
+        assert user.wait_paused() == user.process.pid
+        mine = first.ask("isolate")
+        user.kill()
+    settled(place, url, mine["dbname"])
+    with psycopg.connect(mine["url"]) as connection:
+        connection.execute("create table mark (n int)")
+    first.ask("give_back")
+    settled(place, url)
+    first.leave()
+    place.wait_until_empty(2)
+
+
+def test_user_killed_in_use(place: Home, first: Actor) -> None:
+    url = str(first.ask("details")["url"])
+    users = [Actor(place) for _ in range(3)]
+    for user in users:
+        user.enter("postgres")
+        with psycopg.connect(user.ask("isolate")["url"]) as connection:
+            connection.execute("create table mark (n int)")
+    for user in users:
+        user.kill()
+    settled(place, url)
+
+
+@pytest.mark.parametrize("step", HELPER_STEPS)
+def test_helper_killed(place: Home, step: str) -> None:
+    with Actor(place, pause_at=step) as user, Actor(place) as other:
+        url = str(user.enter("postgres")["url"])
+        other.enter("postgres")
+        mine = other.ask("isolate")
+        if step == "pool-dropping":
+            user.ask("isolate")
+            user.ask("give_back")
+        helper = user.wait_paused()
+        assert [process.pid for process in place.pools()] == [helper]
+        os.kill(helper, signal.SIGKILL)
+        wait_for(lambda: not psutil.pid_exists(helper), 5)
+        with psycopg.connect(mine["url"]) as connection:
+            connection.execute("create table mark (n int)")
+        second = user.ask("isolate")
+        assert second["dbname"] != mine["dbname"]
+        settled(place, url, mine["dbname"], second["dbname"])
+        user.ask("give_back")
+        other.ask("give_back")
+        settled(place, url)
+        for each in (user, other):
+            each.leave()
+        place.wait_until_empty(2)
+
+
+def test_keeper_killed_with_its_helper_at_work(place: Home, first: Actor) -> None:
+    warm(place, first)
+    (keeper,) = place.keepers()
+    keeper.kill()
+    wait_for(lambda: not place.pools() and not place.servers(), 3)
+    first.ask("isolate")  # it fails, but it answers
+    first.kill()
+    place.wait_until_empty(3)
+
+
+def test_server_killed_with_its_helper_at_work(place: Home, first: Actor) -> None:
+    warm(place, first)
+    (server,) = place.servers()
+    server.kill()
+    wait_for(lambda: not place.pools(), 3)
+    first.kill()
+    place.wait_until_empty(3)
+
+
+def test_leaving_waits_for_no_helper(place: Home, first: Actor) -> None:
+    """A helper that stands still: users are served, and the last one out leaves nothing."""
+    warm(place, first)
+    (helper,) = place.pools()
+    helper.suspend()
+    for _ in range(ahead.FIRST + 2):  # more than are ready
+        assert "error" not in first.ask("isolate")
+        assert first.ask("give_back")["took"] < 1
+    first.leave()
+    place.wait_until_empty(1)
+
+
+def test_helpers_that_cannot_work_are_given_up(place: Home, first: Actor) -> None:
+    """Whoever gives one back then drops it himself."""
+    url = str(first.ask("details")["url"])
+    gone: set[int] = set()
+    for _ in range(30):
+        first.ask("isolate")
+        for helper in place.pools():
+            helper.kill()
+            gone.add(helper.pid)
+        first.ask("give_back")
+        if len(gone) >= 3 and not pool_of(place).tell(BACK):
+            break
+        time.sleep(0.1)
+    assert not pool_of(place).tell(BACK), "somebody still hears"
+    mine = first.ask("isolate")
+    assert mine["dbname"] in databases(url)
+    first.ask("give_back")
+    assert mine["dbname"] not in databases(url)
+
+
+# -- files and locks, without a server ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Pool:
+    pool = Pool(tmp_path)
+    pool.make()
+    return pool
+
+
+def make(pool: Pool, name: str, source: str = BASE) -> None:
+    taken = pool.begin(name)
+    assert taken is not None
+    pool.publish(taken, source)
+
+
+def test_what_was_claimed_is_nobody_else_s(pool: Pool) -> None:
+    make(pool, "sc_1")
+    taken = pool.claim(BASE)
+    assert taken is not None
+    assert taken.name == "sc_1"
+    assert pool.claim(BASE) is None
+    assert list(pool.returned()) == []
+    assert pool.users() == {os.getpid()}
+    taken.release()
+    taken.release()
+    (returned,) = pool.returned()
+    assert returned.name == "sc_1"
+    assert list(pool.returned()) == [], "it is held again"
+    returned.forget()
+    assert pool.users() == set()
+
+
+def test_what_is_kept_is_never_returned(pool: Pool) -> None:
+    taken = pool.begin("sc_1")
+    assert taken is not None
+    pool.keep(taken)
+    assert list(pool.returned()) == []
+    assert [path.name for path in pool.kept.iterdir()] == ["sc_1"]
+
+
+def test_a_pool_that_is_gone_gives_nothing(tmp_path: Path) -> None:
+    pool = Pool(tmp_path / "nowhere")
+    assert pool.claim(BASE) is None
+    assert pool.begin("sc_1") is None
+    assert not pool.tell(BACK)
+
+
+def test_telling_never_blocks(pool: Pool) -> None:
+    assert not pool.tell(BACK), "nobody hears"
+    heard = pool.hear()
+    began = time.monotonic()
+    for _ in range(20_000):
+        assert pool.tell(HIT + BASE)
+    assert time.monotonic() - began < 10
+    os.close(heard)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (HIT + BASE, (HIT, BASE)),
+        (MISS + "servicectx_0a", (MISS, "servicectx_0a")),
+        (BACK, (BACK, "")),
+        ("+../../etc", (BACK, "")),
+        ("+", (BACK, "")),
+        ("nonsense", (BACK, "")),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_only_a_knock(line: str, said: tuple[str, str]) -> None:
+    assert source_of(line) == said
+
+
+CROWD = """
+import os, signal, sys
+from pathlib import Path
+from servicectx._sharing.pool import Pool
+pool, mine = Pool(Path(sys.argv[1])), []
+sys.stdin.readline()
+while taken := pool.claim("base"):
+    mine.append(taken)
+    print(taken.name, flush=True)
+    if len(mine) % 2:
+        taken.release()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_crowd_never_shares_one(pool: Pool) -> None:
+    for number in range(300):
+        make(pool, f"sc_{number}")
+    command = [sys.executable, "-c", CROWD, str(pool.directory.parent)]
+    crowd = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    had = [name for process in crowd for name in process.communicate("go\n", timeout=60)[0].split()]
+    assert len(had) == 300
+    assert len(set(had)) == 300
+    assert {taken.name for taken in list(pool.returned())} == set(had)
+
+
+# -- how many ----------------------------------------------------------------------------------------------------------
+
+
+def test_demand_grows_with_users_and_when_it_was_not_enough_and_is_bounded() -> None:
+    demand = Demand(0)
+    demand.ask(served=False, users=1)
+    assert demand.target == ahead.FIRST
+    demand.ask(served=False, users=1)
+    assert demand.target == ahead.FIRST, "they have not been ready yet"
+    demand.filled = True
+    demand.ask(served=False, users=1)
+    assert demand.target == 2 * ahead.FIRST
+    demand.ask(served=True, users=7)
+    assert demand.target == 7
+    for _ in range(20):
+        demand.filled = True
+        demand.ask(served=False, users=100)
+    assert demand.target == ahead.MOST
+
+
+class Names:
+    """A service that makes and drops names, in this process."""
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.made = 0
+        self.refuses = False
+        self.refused = False
+
+    def begin(self) -> None:
+        self.there.clear()
+
+    def make(self, name: str, source: str) -> None:
+        if self.refuses:
+            self.refused = True
+            raise ValueError("refused")
+        self.there.add(name)
+        self.made += 1
+
+    def drop(self, name: str) -> None:
+        self.there.discard(name)
+
+    def rest(self) -> None:
+        pass
+
+    def name(self) -> str:
+        return f"sc_{os.urandom(6).hex()}"
+
+
+@pytest.fixture
+def working(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Names, threading.Thread]]:
+    for constant in ("IDLE", "REST", "AGAIN"):
+        monkeypatch.setattr(ahead, constant, 0.1)
+    copies = Names()
+    thread = threading.Thread(target=Ahead(pool, copies, str(pool.directory)).serve, daemon=True)
+    listening = pool.hear()
+    pool.tell(MISS + BASE)
+    thread.start()
+    yield copies, thread
+    thread.join(10)
+    os.close(listening)
+    assert not thread.is_alive()
+
+
+def test_without_demand_nothing_stays(pool: Pool, working: tuple[Names, threading.Thread]) -> None:
+    copies, thread = working
+    wait_for(lambda: copies.made >= ahead.FIRST, 5)
+    thread.join(10)
+    assert not thread.is_alive(), "it ends when nobody asks for a while"
+    assert copies.there == set()
+    assert names(pool) == (set(), set())
+
+
+def test_what_is_held_is_waited_for(pool: Pool, working: tuple[Names, threading.Thread]) -> None:
+    copies, thread = working
+    wait_for(lambda: pool.count(BASE), 5)
+    held = pool.claim(BASE)
+    assert held is not None
+    wait_for(lambda: copies.there == {held.name}, 5, lambda: f"{copies.there}")
+    thread.join(0.5)
+    assert thread.is_alive()
+    held.release()
+    pool.tell(BACK)
+    thread.join(10)
+    assert copies.there == set()
+
+
+def test_refusals_are_no_end(
+    pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies, _ = working
+    monkeypatch.setattr(ahead, "IDLE", 1.0)
+    copies.refuses = True
+    pool.tell(MISS + "servicectx_other")
+    wait_for(lambda: copies.refused, 5)
+    copies.refuses = False
+    wait_for(lambda: pool.count("servicectx_other"), 5)
+
+
+def test_a_full_file_system_is_left_alone(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "ROOM", 2**80)
+    for constant in ("IDLE", "REST", "AGAIN"):
+        monkeypatch.setattr(ahead, constant, 0.05)
+    copies = Names()
+    listening = pool.hear()
+    pool.tell(MISS + BASE)
+    Ahead(pool, copies, str(pool.directory)).serve()
+    assert copies.made == 0
+    os.close(listening)
