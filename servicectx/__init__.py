@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from servicectx.details.s3 import S3Details
     from servicectx.details.search import ElasticsearchDetails, OpensearchDetails
     from servicectx.details.smtp import SmtpDetails
+    from servicectx.details.temporal import TemporalDetails
     from servicectx.details.vault import VaultDetails
     from servicectx.details.zookeeper import ZookeeperDetails
     from servicectx.errors import (
@@ -65,6 +66,7 @@ _WHERE = {
     "details.s3": ("S3Details",),
     "details.search": ("ElasticsearchDetails", "OpensearchDetails"),
     "details.smtp": ("SmtpDetails",),
+    "details.temporal": ("TemporalDetails",),
     "details.vault": ("VaultDetails",),
     "details.zookeeper": ("ZookeeperDetails",),
     "errors": (
@@ -117,6 +119,7 @@ __all__ = [
     "StartFailed",
     "StartTimeout",
     "Template",
+    "TemporalDetails",
     "UnknownService",
     "VaultDetails",
     "ZookeeperDetails",

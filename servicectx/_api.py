@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from servicectx.details.s3 import S3Details
     from servicectx.details.search import ElasticsearchDetails, OpensearchDetails
     from servicectx.details.smtp import SmtpDetails
+    from servicectx.details.temporal import TemporalDetails
     from servicectx.details.vault import VaultDetails
     from servicectx.details.zookeeper import ZookeeperDetails
 
@@ -70,6 +71,8 @@ def managed(service: Literal["memcached"], /, **arguments: Any) -> "Managed[Memc
 def managed(service: Literal["zookeeper"], /, **arguments: Any) -> "Managed[ZookeeperDetails]": ...
 @overload
 def managed(service: Literal["etcd"], /, **arguments: Any) -> "Managed[EtcdDetails]": ...
+@overload
+def managed(service: Literal["temporal"], /, **arguments: Any) -> "Managed[TemporalDetails]": ...
 @overload
 def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
 @overload

@@ -29,6 +29,7 @@ STATIC = (
     "redis",
     "s3",
     "smtp",
+    "temporal",
     "vault",
     "wsgi",
     "zookeeper",

@@ -26,6 +26,7 @@ BUILT_IN = {
     "wsgi": "servicectx.services.wsgi:Wsgi",
     "zookeeper": "servicectx.services.zookeeper:Zookeeper",
     "etcd": "servicectx.services.etcd:Etcd",
+    "temporal": "servicectx.services.temporal:Temporal",
 }
 ALIASES = {"aws": "moto", "mysql": "mariadb", "postgresql": "postgres", "valkey": "redis"}
 ENTRY_POINTS = "servicectx.services"

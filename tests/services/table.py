@@ -54,6 +54,7 @@ ROWS = [
     Row("smtp"),
     Row("s3"),
     Row("etcd"),
+    Row("temporal"),
     Row(
         "command",
         binary=False,
