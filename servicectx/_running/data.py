@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import select
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,9 +46,10 @@ class Data:
             self._trouble = error
             return
         step("copying")
-        self._begin_copy()
+        self.begin_copy()
 
-    def _begin_copy(self) -> None:
+    def begin_copy(self) -> None:
+        """Start to copy the best there is."""
         if any(source.exists() or spare.place(self.cache, source, self.owner).exists() for source in self.sources):
             self._answer, answer = os.pipe()
             self._child = os.fork()
@@ -61,8 +63,12 @@ class Data:
             self.owner = (entry.pw_uid, entry.pw_gid)
         self._mkdir(self.directory)
 
+    def is_here(self, wait: float) -> bool:
+        """Whether the copy is complete within `wait` seconds, or there is none to wait for."""
+        return self._child is None or bool(select.select([self._answer], [], [], wait)[0])
+
     def arrived(self) -> Source | None:
-        """Wait for the copy; what it is of, or None when nothing was complete. Raises what `begin` met."""
+        """What the copy is of, or None when nothing was complete. Raises what `begin` met."""
         if self._trouble is not None:
             raise self._trouble
         if self._child is None:
@@ -72,18 +78,17 @@ class Data:
         os.waitpid(self._child, 0)
         self._child = None
         if not said:
+            remove_tree(self.path)  # what there may be of it, had somebody killed the child
             return None
         number, secret = json.loads(said)
         return Source(self.sources[number], secret)
 
-    def without(self, source: Source) -> Source | None:
-        """Forget a copy that no server can use, and what it is of; the next best."""
+    def forget(self, source: Source) -> None:
+        """Remove a copy that no server can use, and what it is of."""
         self.sources.remove(source.place)
         for useless in (source.place, spare.place(self.cache, source.place, self.owner)):
             kept.drop(useless)
         remove_tree(self.path)
-        self._begin_copy()
-        return self.arrived()
 
     def make_empty(self) -> None:
         """For a service that fills it by itself."""

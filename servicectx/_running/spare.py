@@ -8,12 +8,14 @@ import contextlib
 import os
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 
-from servicectx._running import kept, linux
+from servicectx._running import kept, linux, pids
 from servicectx._running.cache import SPARES, Cache
 from servicectx._running.copying import Owner, measure
+from servicectx._sharing.state import Process
 from servicectx._sharing.steps import step
 
 CALM = 0.3  # seconds: who needs a service for less shall not pay for the next one
@@ -41,13 +43,13 @@ class Maker:
     """Makes one in a child, which gives way to everything else that runs and ends with its keeper."""
 
     def __init__(self, cache: Cache, sources: list[Path], data: Path, owner: Owner | None) -> None:
-        self.pid: int | None = None
+        self._process: Process | None = None
         source = next((source for source in sources if source.exists()), None)
         if source is None or not _is_of_use(cache, data):
             return
         keeper = os.getpid()
-        self.pid = os.fork()
-        if self.pid == 0:
+        child = os.fork()
+        if child == 0:
             try:
                 linux.die_with(keeper, signal.SIGKILL)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -56,14 +58,21 @@ class Maker:
                 _make(cache, source, place(cache, source, owner), owner)
             finally:
                 os._exit(0)
+        self._process = pids.identity(child)
+        self._reaper = threading.Thread(target=_reap, args=[child], daemon=True)
+        self._reaper.start()
 
     def end(self) -> None:
         """Stop at once; what it has made so far is nothing, and the next maker removes it."""
-        if self.pid is not None:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
-            self.pid = None
+        if self._process is not None:
+            pids.send(self._process, signal.SIGKILL)
+            self._reaper.join()
+            self._process = None
+
+
+def _reap(child: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(child, 0)
 
 
 def _is_of_use(cache: Cache, data: Path) -> bool:

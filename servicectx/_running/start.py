@@ -45,7 +45,7 @@ class Start:
         self.command: list[str] = what.command
 
     def run(self) -> dict[str, Any]:
-        source = self.data.arrived()
+        source = self._arrived()
         self.owner = self.data.owner
         self.plan = programs.within_reach(self.plan, self.directory, self.owner)
         try:
@@ -53,12 +53,18 @@ class Start:
         except (StartFailed, StartTimeout) as error:
             if source is None or not self.restored:
                 raise
-            self._end_server()
             # A server that came up on these data before does not now: what a look at sizes does not tell.
-            source = self.data.without(source)
+            self._end_server()
+            self.data.forget(source)
             if isinstance(error, StartTimeout):
                 raise
-        return self._run(source)
+        self.data.begin_copy()
+        return self._run(self._arrived())
+
+    def _arrived(self) -> Source | None:
+        while not self.data.is_here(0.05):
+            self._check("it was still copying its data")
+        return self.data.arrived()
 
     def _run(self, source: Source | None) -> dict[str, Any]:
         self._prepare(source)

@@ -1,0 +1,268 @@
+"""A spare data directory: made while a service runs on disk, taken by a rename, whole or not at all."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from servicectx import PostgresDetails, cache_entries, managed
+from servicectx._running import kept, spare
+from servicectx._running.cache import SPARES, Cache
+from servicectx._sharing import storage
+from tests.actor import Actor
+from tests.detector import Home, wait_for
+
+NORMAL = 10.0
+
+
+def on_disk() -> str:
+    """Where this machine keeps files on a disk: spares are made there alone."""
+    places = (tempfile.gettempdir(), "/var/tmp", os.path.dirname(__file__))
+    return next(place for place in places if not storage.is_memory(Path(place)) and os.access(place, os.W_OK))
+
+
+@pytest.fixture
+def home(cache: Path) -> Iterator[Home]:
+    """A home and a cache on one disk, with the run's templates in the cache."""
+    home = Home()
+    shutil.rmtree(home.path)
+    home.path = Path(tempfile.mkdtemp(prefix="sctest-", dir=on_disk()))
+    home.path.chmod(0o711)
+    own = cache_of(home)
+    own.path.mkdir()
+    if (cache / "templates").exists():
+        shutil.copytree(cache / "templates", own.path / "templates", ignore=shutil.ignore_patterns(".*.*"))
+    yield home
+    home.remove()
+    shutil.rmtree(own.path)
+
+
+@pytest.fixture
+def ours(home: Home, monkeypatch: pytest.MonkeyPatch) -> Cache:
+    """This process uses that home and that cache too."""
+    monkeypatch.setenv("SERVICECTX_HOME", str(home.path))
+    monkeypatch.setenv("SERVICECTX_CACHE", str(cache_of(home).path))
+    return cache_of(home)
+
+
+def cache_of(home: Home) -> Cache:
+    return Cache(home.path.with_name(f"{home.path.name}-cache"), 1 << 30)
+
+
+def spares(cache: Cache) -> list[Path]:
+    return [entry.path for entry in cache.entries() if entry.kind == SPARES]
+
+
+def half_made(cache: Cache) -> list[Path]:
+    return list(cache.path.glob(f"{SPARES}/.*"))
+
+
+def wait_for_spare(cache: Cache, number: int = 1) -> Path:
+    wait_for(lambda: len(spares(cache)) == number and not half_made(cache), NORMAL)
+    return spares(cache)[0]
+
+
+def fill(pg: PostgresDetails) -> None:
+    with psycopg.connect(pg.url) as connection:
+        connection.execute("create table things as select 'kept' as name")
+
+
+def data_of(pg: PostgresDetails) -> Path:
+    with psycopg.connect(pg.url) as connection:
+        row = connection.execute("show data_directory").fetchone()
+    assert row is not None
+    return Path(row[0])
+
+
+def test_the_next_start_takes_it_by_a_rename(ours: Cache) -> None:
+    with managed("postgres"):
+        made = wait_for_spare(ours)
+        number = made.stat().st_ino
+    assert spares(ours) == [made], "it outlives the service"
+    with managed("postgres") as pg:
+        data = data_of(pg)
+        assert data.stat().st_ino == number
+        assert not (data / ".servicectx").exists()
+        wait_for_spare(ours)
+    assert not data.exists()
+
+
+def test_one_for_each_snapshot(ours: Cache) -> None:
+    passwords = set()
+    for _ in range(2):
+        with managed("postgres", setup=fill, snapshot="one") as pg, psycopg.connect(pg.url) as connection:
+            assert connection.execute("select name from things").fetchall() == [("kept",)]
+            passwords.add(pg.password)
+            wait_for_spare(ours)
+    with managed("postgres"):
+        wait_for_spare(ours, 2)
+    assert len(passwords) == 2
+
+
+def test_it_is_shown_and_counted_and_cleared(ours: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    with managed("postgres"):
+        made = wait_for_spare(ours)
+    (entry,) = [entry for entry in cache_entries() if entry.kind == "spares"]
+    assert entry.path == made
+    (template,) = [entry for entry in cache_entries() if entry.kind == "templates"]
+    assert template.size * 0.9 < entry.size < template.size * 1.1
+    said = subprocess.run([sys.executable, "-m", "servicectx", "cache"], capture_output=True, text=True, check=True)
+    assert "ready for the next start" in said.stdout
+    subprocess.run([sys.executable, "-m", "servicectx", "cache", "--clear"], capture_output=True, check=True)
+    assert cache_entries() == []
+
+
+def test_none_is_made_where_the_cache_has_no_room(home: Home, ours: Cache) -> None:
+    """It would drive out what is worth more."""
+    with Actor(home, SERVICECTX_CACHE=str(ours.path), SERVICECTX_CACHE_SIZE="60M") as user:
+        user.enter("postgres")
+        time.sleep(1.5)  # nothing will happen, and nobody says so
+        assert spares(ours) + half_made(ours) == []
+        user.leave()
+    assert [entry.kind for entry in ours.entries()] == ["templates"]
+
+
+def test_none_is_made_in_memory(ours: Cache) -> None:
+    with managed("postgres", storage="memory"):
+        time.sleep(1.0)
+        assert spares(ours) + half_made(ours) == []
+
+
+def test_its_maker_gives_way_and_goes_when_done(home: Home, ours: Cache) -> None:
+    with Actor(home, SERVICECTX_CACHE=str(ours.path), pause_at="spare") as user:
+        user.enter("postgres")
+        maker = user.wait_paused()
+        assert os.getpriority(os.PRIO_PROCESS, maker) == 19
+        user.resume()
+        wait_for_spare(ours)
+        wait_for(lambda: not os.path.exists(f"/proc/{maker}"), 2)
+        user.leave()
+
+
+@pytest.mark.parametrize("takers", [2, 4])
+def test_takers_at_once_get_different_data(home: Home, ours: Cache, takers: int) -> None:
+    with managed("postgres"):
+        wait_for_spare(ours)
+    users = [Actor(home, SERVICECTX_CACHE=str(ours.path)) for _ in range(takers)]
+    try:
+        for number, user in enumerate(users):
+            user.send("enter", service="postgres", arguments={"scope": f"taker-{number}"})
+        answers = [user.hear(30) for user in users]
+        assert not [answer for answer in answers if "error" in answer]
+        assert len({answer["port"] for answer in answers}) == takers
+        assert [user.ask("use")["used"] for user in users] == ["42"] * takers
+        for user in users:
+            user.leave()
+        home.wait_until_empty()
+    finally:
+        for user in users:
+            user.kill()
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "no notes", "garbage notes"])
+def test_a_damaged_one_is_not_taken(damage: str, ours: Cache) -> None:
+    with managed("postgres"):
+        made = wait_for_spare(ours)
+    number = made.stat().st_ino
+    if damage == "missing":
+        (made / "global" / "pg_control").unlink()
+    elif damage == "truncated":
+        os.truncate(made / "global" / "pg_control", 100)
+    elif damage == "no notes":
+        (made / ".servicectx").unlink()
+    else:
+        (made / ".servicectx").write_bytes(b"\xff\x00nonsense")
+    with managed("postgres") as pg:
+        assert data_of(pg).stat().st_ino != number
+        assert kept.is_kept(wait_for_spare(ours))
+
+
+# -- SIGKILL -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("victim", ["maker", "keeper", "user"])
+def test_killed_while_it_is_made(home: Home, ours: Cache, victim: str) -> None:
+    with Actor(home, SERVICECTX_CACHE=str(ours.path), pause_at="spare") as user:
+        user.enter("postgres")
+        maker = user.wait_paused()
+        assert spares(ours) == []
+        if victim == "maker":
+            os.kill(maker, signal.SIGKILL)
+            assert user.ask("use")["used"] == "42"
+            user.leave()
+        elif victim == "keeper":
+            with open(f"/proc/{maker}/stat") as file:
+                os.kill(int(file.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
+            wait_for(lambda: not user.ask("alive")["alive"], 2)
+            user.leave()
+        else:
+            user.kill()
+        home.wait_until_empty()
+        assert not os.path.exists(f"/proc/{maker}")
+    assert spares(ours) == [], "half of one is none"
+    with managed("postgres"):
+        assert kept.is_kept(wait_for_spare(ours))
+    assert half_made(ours) == []
+
+
+def test_a_stop_does_not_wait_for_its_maker(home: Home, ours: Cache) -> None:
+    with Actor(home, SERVICECTX_CACHE=str(ours.path), pause_at="spare") as user:
+        user.enter("postgres")
+        maker = user.wait_paused()
+        assert user.leave()["took"] < 1.0
+        assert not os.path.exists(f"/proc/{maker}")
+        assert home.left() == []
+
+
+@pytest.mark.parametrize("victim", ["taker", "keeper", "starter"])
+def test_killed_while_it_is_taken(home: Home, ours: Cache, victim: str) -> None:
+    with managed("postgres"):
+        wait_for_spare(ours)
+    with Actor(home, SERVICECTX_CACHE=str(ours.path), pause_at="taken") as starter:
+        starter.send("enter", service="postgres", arguments={})
+        taker = starter.wait_paused()
+        assert spares(ours) == [], "nobody else can take it"
+        if victim == "taker":
+            os.kill(taker, signal.SIGKILL)
+            assert "error" not in starter.hear(30)
+        elif victim == "keeper":
+            with open(f"/proc/{taker}/stat") as file:
+                os.kill(int(file.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
+            assert "error" not in starter.hear(30)
+        else:
+            starter.kill()
+        if victim != "starter":
+            assert starter.ask("use")["used"] == "42"
+            starter.leave()
+        home.wait_until_empty()
+
+
+def test_of_many_takers_of_one_spare_one_gets_it(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_text("x" * 1000)
+    kept.keep(tmp_path / "source", tmp_path / "spare", secret="s")
+    script = (
+        "import sys; from pathlib import Path; from servicectx._running import spare\n"
+        "print(spare.take(Path(sys.argv[1]), Path(sys.argv[2])))"
+    )
+    several = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, tmp_path / "spare", tmp_path / f"target{number}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(6)
+    ]
+    said = [each.communicate(timeout=30)[0].strip() for each in several]
+    assert sorted(said)[:5] == ["None"] * 5
+    assert "'secret': 's'" in sorted(said)[5]
+    assert len(list(tmp_path.glob("target*"))) == 1
+    assert spare.take(tmp_path / "spare", tmp_path / "late") is None
