@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from servicectx import BinaryNotFound, managed
+from servicectx import BinaryNotFound, Plan, Template, managed
 from servicectx.testing import FakeDetails, FakeOptions, FakeService, Usage, check_service
 
 
@@ -59,6 +59,22 @@ def _put(details: FakeDetails, name: str, value: str) -> None:
 
 def _get(details: FakeDetails, name: str) -> str | None:
     return details.ask(f"GET {name}") or None
+
+
+class Prepared(FakeService):
+    """One whose data are prepared once, and kept in the cache."""
+
+    def plan(self, options: FakeOptions, program: str, secret: str) -> Plan:
+        template = Template(key="fake-prepared", command=["/bin/mkdir", "{data}"], files={})
+        return super().plan(options, program, secret)._replace(template=template)
+
+
+def test_the_cache_may_be_where_it_is_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SERVICECTX_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    check_service(Prepared)
+    assert list(tmp_path.rglob("templates/fake-prepared"))
 
 
 def test_options_reach_the_service_that_is_checked() -> None:

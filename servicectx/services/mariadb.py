@@ -1,6 +1,7 @@
 """MariaDB: a prepared data directory is copied, and the start itself makes the instance's user and database."""
 
 import os
+import shlex
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -126,6 +127,9 @@ class Mariadb(Service["MariadbDetails"]):
 
     def client(self, details: "MariadbDetails") -> Client:
         return Client(self.shell, _place(details), details.env())
+
+    def shell_command(self, details: "MariadbDetails") -> str:
+        return f"MYSQL_PWD={shlex.quote(details.password)} {shlex.join(['mariadb', *_place(details)])}"
 
     def run_files(self, details: "MariadbDetails", files: list[Path], program: str) -> None:
         """Each file through the client, which stops at the first error."""

@@ -138,6 +138,9 @@ class Zookeeper(Service["ZookeeperDetails"]):
         with Connection(namespace.host, namespace.port) as connection:
             connection.set(namespace.prefix, KEPT)
 
+    def shell_command(self, details: "ZookeeperDetails") -> str:
+        return f"zkCli.sh -server {details.hosts}"
+
     def client(self, details: "ZookeeperDetails") -> Client:
         return Client(self.shell, ["-server", details.hosts], details.env())
 

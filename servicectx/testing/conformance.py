@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx import BinaryNotFound, InvalidOption, Service, isolated, managed
+from servicectx._sharing import paths
 from servicectx.services import registry
 from servicectx.testing import privacy
 from servicectx.testing.privacy import demand
@@ -52,7 +53,11 @@ def check_service(
         Whatever `managed()` raises, when it does not start.
     """
     found = registry.find(service)
-    with tempfile.TemporaryDirectory(prefix="sccheck-") as place, _elsewhere(Path(place)) as outside:
+    with (
+        _variable("SERVICECTX_CACHE", str(paths.cache())),  # where it is without a home of its own, too
+        tempfile.TemporaryDirectory(prefix="sccheck-") as place,
+        _elsewhere(Path(place)) as outside,
+    ):
         home = Path(place) / "home"
         for passable in (home.parent, home):
             passable.mkdir(exist_ok=True)

@@ -307,10 +307,21 @@ def test_what_is_kept_is_swept_by_nobody() -> None:
     with managed("mariadb") as mariadb:
         killed.in_a_namespace(mariadb)
         (left,) = databases(mariadb)
-        registry.find("mariadb").keep_namespace(mariadb.model_copy(update={"dbname": left}))
+        service, kept = registry.find("mariadb"), mariadb.model_copy(update={"dbname": left})
+        service.keep_namespace(kept)
         with isolated(mariadb):
             assert left in databases(mariadb)
         assert databases(mariadb) == [left]
+        words = ["sh", "-c", f"{service.shell_command(kept)} --skip-column-names -e 'select value from kept'"]
+        assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "behind\n"
+
+
+def test_set_ups_of_a_namespace_run_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "schema.sql"
+    file.write_text(ROUTINE)
+    with managed("mariadb") as mariadb, isolated(mariadb, setup=file) as mine:
+        assert ask(mine, "select sum(n) from counted") == [(3,)]
+        assert ask(mariadb, "show tables") == []
 
 
 def test_what_somebody_elsewhere_left_on_a_server_from_outside_goes_after_a_day() -> None:
