@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
-from servicectx._running.plan import Plan, Template
+from servicectx._running.plan import Companion, Plan, Template
 from servicectx.errors import InvalidOption, NotIsolable, StartFailed
 from servicectx.services.binaries import Search
 from servicectx.services.copies import Copies
@@ -191,8 +191,10 @@ def inherited(more: Mapping[str, str]) -> dict[str, str]:
 
 __all__ = [
     "Client",
+    "Companion",
     "NoOptions",
     "Plan",
+    "Search",
     "Service",
     "Template",
     "account_for_root",

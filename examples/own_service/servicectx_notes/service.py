@@ -1,0 +1,84 @@
+"""How servicectx runs it, and who may have which notebook."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from servicectx import NotIsolable, Plan, Service, ServiceDetails
+from servicectx.services import binaries, http, makers
+from servicectx.services.base import Search, environment
+
+
+class NotesDetails(ServiceDetails):
+    """How to connect. `token` is a name that is known for a secret, so `repr()` shows nothing of it."""
+
+    token: str = ""
+    notebook: str = "main"
+    version: str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def env(self) -> dict[str, str]:
+        return {"NOTES_URL": self.url, "NOTES_TOKEN": self.token}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotesOptions:
+    """`limit`: the letters that a note may have."""
+
+    limit: int = 1000
+
+
+class Notes(Service[NotesDetails]):
+    """A server for notes, in memory, with a random token."""
+
+    name: ClassVar[str] = "notes"
+    Options: ClassVar[type] = NotesOptions
+    Details: ClassVar[Any] = NotesDetails
+    namespace: ClassVar[str] = "a notebook"
+    search = Search(
+        service="notes",
+        programs=("notes-server",),
+        install=(("pip", "pip install servicectx-notes"),),
+    )
+
+    def program(self, options: NotesOptions) -> str:
+        return binaries.find(self.search)
+
+    def plan(self, options: NotesOptions, program: str, secret: str) -> Plan:
+        told = {"host": "{host}", "port": "{port}", "token": secret, "limit": options.limit}
+        hello = f"GET / HTTP/1.1\r\nAuthorization: Bearer {secret}\r\n\r\n"
+        answer = r'^HTTP/1.1 200 .*"version": "(?P<version>[\d.]+)"'  # another instance does not know this token
+        return Plan(
+            service=self.name,
+            command=[program, "{dir}/notes.json"],
+            environment=environment(),
+            files={"notes.json": json.dumps(told)},
+            ready={"kind": "exchange", "send": hello, "expect": answer},
+            ping={"kind": "exchange", "send": hello, "expect": answer},
+        )
+
+    def details(self, options: NotesOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"token": secret, "version": facts["version"]}
+
+    def open_namespace(self, details: NotesDetails) -> NotesDetails:
+        """A notebook of one's own. Those of makers that died are removed on the way."""
+        known = ask(details, "GET", "/")
+        if known.status != 200:
+            raise NotIsolable(service=self.name, reason=known.data["problem"])
+        for left in filter(makers.is_dead, known.data["notebooks"]):
+            ask(details, "DELETE", f"/{left}")
+        name = makers.sign()
+        ask(details, "PUT", f"/{name}")
+        return details.model_copy(update={"notebook": name})
+
+    def close_namespace(self, namespace: NotesDetails) -> None:
+        ask(namespace, "DELETE", f"/{namespace.notebook}")
+
+
+def ask(details: NotesDetails, method: str, path: str, text: str | None = None) -> http.Answer:
+    """What a client library would do; a service does without, so that nobody must install one."""
+    login = {"Authorization": f"Bearer {details.token}"}
+    return http.ask(details.host, details.port, method, path, text, login)

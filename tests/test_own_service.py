@@ -1,0 +1,62 @@
+"""The example of a service in a package of its own: installed as others would, used by its name, and tested."""
+
+import shutil
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.test_packaging import NOT_SOURCE, run
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.xdist_group("own service")  # one worker makes the environment once for all
+
+
+@pytest.fixture(scope="module")
+def python() -> Iterator[Path]:
+    """The Python of a new environment with the package in it; all else comes from where these tests run."""
+    place = Path(tempfile.mkdtemp(prefix="sctx-own-"))
+    shutil.copytree(ROOT / "examples/own_service", place / "source", ignore=NOT_SOURCE)
+    run(sys.executable, "-m", "venv", "--without-pip", place / "venv")
+    found = place / "venv/bin/python"
+    (site,) = (place / "venv/lib").glob("python*/site-packages")
+    (site / "others.pth").write_text(f"{ROOT}\n{ROOT}/integrations\n{sysconfig.get_path('purelib')}\n")
+    install = ["-m", "pip", "--python", found, "install", "--no-index", "--no-deps", "--no-build-isolation"]
+    run(sys.executable, *install, place / "source")
+    yield found
+    shutil.rmtree(place)
+
+
+USE = """
+from servicectx import managed, service_names
+from servicectx_notes.service import ask
+
+assert "notes" in service_names()
+with managed("notes", limit=5) as notes:
+    print(notes, ask(notes, "PUT", "/main/a", "hello").status, sorted(notes.env()))
+"""
+
+
+def test_its_name_is_known_where_it_is_installed(python: Path) -> None:
+    said = run(python, "-W", "error", "-c", USE, cwd=Path("/"))
+    assert "NotesDetails(service='notes'" in said
+    assert "token='***'" in said
+    assert "200 ['NOTES_TOKEN', 'NOTES_URL']" in said
+
+
+def test_its_command_line_is_known_too(python: Path) -> None:
+    said = run(
+        python, "-m", "servicectx", "run", "notes", "--", python, "-c", "import os; print(os.environ['NOTES_URL'])"
+    )
+    assert "\nhttp://127.0.0.1:" in said
+
+
+def test_its_own_tests_pass(python: Path) -> None:
+    source = python.parents[2] / "source"
+    assert "$ pip install .\n$ python -m pytest\n" in (source / "README.md").read_text()
+    said = run(python, "-m", "pytest", "-p", "no:cacheprovider", cwd=source, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    assert "4 passed" in said
