@@ -50,8 +50,9 @@ class Isolated(Generic[D]):
         namespace, self._namespace = self._namespace, None
         try:
             if self.keep:
-                stays = namespace.keep()
-                log.warning("kept for you, %s: %s", stays, self._service.shell_command(namespace.details))
+                namespace.keep()
+                command = self._service.shell_command(namespace.details)
+                log.warning("kept for you: %s (%s)", command, namespace.stays)
             else:
                 namespace.close()
         except (OSError, EOFError) as error:  # gone with its server, which is somebody else's to report
@@ -61,6 +62,11 @@ class Isolated(Generic[D]):
     def command(self) -> str | None:
         """How people connect to the namespace while it is there: a command line, or its address."""
         return None if self._namespace is None else self._service.shell_command(self._namespace.details)
+
+    @property
+    def stays(self) -> str | None:
+        """How long it would stay if it were kept, in words, while it is there."""
+        return None if self._namespace is None else self._namespace.stays
 
     async def __aenter__(self) -> D:
         """As `with`, in a thread. A task that is cancelled while it waits leaves nothing behind."""

@@ -30,8 +30,12 @@ class Namespace(Protocol[C]):
 
     def close(self) -> None: ...
 
-    def keep(self) -> str:
-        """Leave it in place; how long it stays, in words."""
+    def keep(self) -> None:
+        """Leave it in place."""
+
+    @property
+    def stays(self) -> str:
+        """How long it stays when it is kept, in words."""
 
 
 class Direct(Generic[D]):
@@ -44,9 +48,12 @@ class Direct(Generic[D]):
     def close(self) -> None:
         self._service.close_namespace(self.details)
 
-    def keep(self) -> str:
+    def keep(self) -> None:
         self._service.keep_namespace(self.details)
-        return "until you remove it, or its server ends"
+
+    @property
+    def stays(self) -> str:
+        return "it stays until you remove it, or its server ends"
 
 
 class Place(NamedTuple):
@@ -72,10 +79,13 @@ class Pooled(Generic[D]):
             self._copies.close(self._taken.name)
             self._taken.path.unlink(missing_ok=True)
 
-    def keep(self) -> str:
+    def keep(self) -> None:
         self._place.pool.keep(self._taken)
         self._place.instance.wish(self._place.id, KEPT_FOR, keep_data=False)
-        return f"and its server stays up for {KEPT_FOR / 60:g} minutes after its last user has left"
+
+    @property
+    def stays(self) -> str:
+        return f"its server stays up for {KEPT_FOR / 60:g} minutes after the last user has left"
 
 
 def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:

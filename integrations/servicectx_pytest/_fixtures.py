@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from servicectx_pytest._settings import settings
-from servicectx_pytest._state import RUN, SERVICES
+from servicectx_pytest._state import NAMESPACES, RUN, SERVICES
 
 if TYPE_CHECKING:
     from servicectx_pytest._services import Services
@@ -26,6 +26,7 @@ STATIC = (
     "nats",
     "opensearch",
     "postgres",
+    "rabbitmq",
     "redis",
     "s3",
     "smtp",
@@ -83,13 +84,14 @@ def managed_asgi_app_factory(_servicectx: "Services") -> Any:
     return factory
 
 
-def service_fixture(service: Any, /, *, isolated: bool = False, **arguments: Any) -> Any:
+def service_fixture(service: Any, /, *, isolated: Any = False, **arguments: Any) -> Any:
     """A fixture of your own, in one line of a conftest: `cache = service_fixture("redis", name="cache")`.
 
     Args:
         service: as for `servicectx.managed`, and so are the `arguments`: name, setup, options ...
-        isolated: a fresh namespace of the service for each test, made as by `servicectx.isolated`. Otherwise the
-            fixture has session scope and gives the details of the service itself.
+        isolated: a fresh namespace of the service for each test, made as by `servicectx.isolated`: True, or a set-up
+            or several for what is to be in it. Otherwise the fixture has session scope and gives the details of the
+            service itself.
     """
     kind = service if isinstance(service, str) else service.name
 
@@ -97,10 +99,8 @@ def service_fixture(service: Any, /, *, isolated: bool = False, **arguments: Any
         return _servicectx.get(service, arguments, str(request.fixturename))
 
     def part(_servicectx: "Services", request: pytest.FixtureRequest) -> Iterator[Any]:
-        from servicectx import isolated
-
-        with isolated(_servicectx.get(service, arguments, str(request.fixturename))) as details:
-            yield details
+        details = _servicectx.get(service, arguments, str(request.fixturename))
+        yield from _namespace(request, details, None if isolated is True else isolated)
 
     whole.__doc__ = f"A running {kind}, shared by the whole run: its details."
     part.__doc__ = f"A fresh namespace of a running {kind} for each test: its details."
@@ -119,12 +119,18 @@ def fixtures(services: Iterable[str]) -> dict[str, Any]:
 
 def _isolated_fixture(service: str, whole: str) -> Any:
     def part(_servicectx: "Services", request: pytest.FixtureRequest) -> Iterator[Any]:
-        from servicectx import isolated
-
         details = request.getfixturevalue(whole)  # which a conftest may have replaced, to add a set-up
         _servicectx.note_fixture(details, str(request.fixturename))
-        with isolated(details) as namespace:
-            yield namespace
+        yield from _namespace(request, details, None)
 
     part.__doc__ = f"A fresh namespace of a running {service} for each test: its details."
     return pytest.fixture(part)
+
+
+def _namespace(request: pytest.FixtureRequest, details: Any, setup: Any) -> Iterator[Any]:
+    from servicectx import isolated
+
+    isolating = isolated(details, setup=setup)
+    request.node.stash.setdefault(NAMESPACES, []).append(isolating)  # for the report, should the test fail
+    with isolating as namespace:
+        yield namespace

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from servicectx_pytest._state import RUN, SERVICES
+from servicectx_pytest._state import NAMESPACES, RUN, SERVICES
 
 if TYPE_CHECKING:
     from servicectx_pytest._services import Services, Used
@@ -62,7 +62,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     services = item.config.stash.get(SERVICES, None)
     if report.failed and services is not None:
         report.sections += _sections(services, set(getattr(item, "fixturenames", ())))
+        if services.keep_failed:
+            report.sections += _kept(item)
     return report
+
+
+def _kept(item: pytest.Item) -> Iterator[tuple[str, str]]:
+    """Namespaces of the test that failed: they are left, and so is the server, for as long as the library says."""
+    for isolating in item.stash.get(NAMESPACES, []):
+        if isolating.command is not None:
+            isolating.keep = True
+            yield "kept for you", f"{isolating.command}\n({isolating.stays})"
 
 
 def _sections(services: "Services", fixtures: set[str]) -> Iterator[tuple[str, str]]:

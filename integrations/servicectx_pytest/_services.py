@@ -50,6 +50,8 @@ class Services:
         self._worker = worker
         self._line: Line | None = None
         self._line_pid = 0
+        #: Whether the namespaces of tests that fail are left.
+        self.keep_failed = settings.keep_failed
 
     def get(self, service: Any, arguments: dict[str, Any], fixture: str) -> Any:
         """The details of `managed(service, **arguments)`, with this run's settings where the arguments say nothing."""

@@ -13,6 +13,7 @@ class Settings(NamedTuple):
     linger: float | None
     keep_data: bool
     storage: str | None = None
+    keep_failed: bool = False
     address: str = ""
 
     def defaults(self) -> dict[str, Any]:
@@ -26,14 +27,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     scope = "who shares the services: run (the default), project, user, or any text"
     linger = "stay up so long after the last user, for the next run of the project; the default scope is then project"
     keep_data = "leave the data directories, and say where they are"
+    keep_failed = "leave the isolated databases of tests that fail, and say how to connect to them"
     storage = "where the data live: memory, disk, or a directory"
     group.addoption("--servicectx-scope", metavar="SCOPE", help=scope)
     group.addoption("--servicectx-linger", metavar="SECONDS", help=linger)
     group.addoption("--servicectx-keep-data", action="store_true", help=keep_data)
     group.addoption("--servicectx-storage", metavar="WHERE", help=storage)
+    group.addoption("--servicectx-keep-failed", action="store_true", help=keep_failed)
     parser.addini("servicectx_scope", scope, default="")
     parser.addini("servicectx_linger", linger, default="")
     parser.addini("servicectx_keep_data", keep_data, type="bool", default=False)
+    parser.addini("servicectx_keep_failed", keep_failed, type="bool", default=False)
     parser.addini("servicectx_storage", storage, default="")
 
 
@@ -57,7 +61,8 @@ def settings(config: pytest.Config, run_id: str, address: str = "") -> Settings:
     storage = config.getoption("--servicectx-storage") or config.getini("servicectx_storage") or None
     if storage not in (None, "memory", "disk"):  # relative to where the run began, wherever a test has gone
         storage = str(config.invocation_params.dir / storage)
-    return Settings(scope, linger, keep_data, storage, address)
+    keep_failed = bool(config.getoption("--servicectx-keep-failed") or config.getini("servicectx_keep_failed"))
+    return Settings(scope, linger, keep_data, storage, keep_failed, address)
 
 
 def _seconds(said: str) -> float | None:

@@ -5,8 +5,10 @@ import shutil
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from servicectx._instances import running
 from tests.integrations.pytest_.projects import INI, Project
 from tests.integrations.runs import instances
 from tests.leftovers import end, wait_for_none
@@ -112,3 +114,76 @@ def test_lingering_ends_by_itself(home: Path, tmp_path: Path) -> None:
     assert run.process.returncode == 0, run.output
     assert not wait_for_none(home, 10)
     assert time.monotonic() - began > 1
+
+
+KEEPING = {
+    "conftest": """
+        import psycopg
+        from servicectx_pytest import service_fixture
+
+        def fill(pg):
+            with psycopg.connect(pg.url) as connection:
+                connection.execute("create table found (what text)")
+
+        orders_db = service_fixture("postgres", isolated=fill)
+    """,
+    "test_orders": """
+        import psycopg
+        import pytest
+
+        def note(details, what):
+            with psycopg.connect(details.url) as connection:
+                connection.execute("create table if not exists found (what text)")
+                connection.execute("insert into found values (%s)", [what])
+
+        def test_passes(orders_db, isolated_postgres):
+            note(orders_db, "passed")
+
+        def test_fails(orders_db):
+            note(orders_db, "own fixture")
+            assert False
+
+        @pytest.fixture
+        def broken(isolated_postgres):
+            note(isolated_postgres, "in set-up")
+            raise LookupError
+
+        def test_fails_in_its_set_up(broken):
+            pass
+
+        def test_fails_too(isolated_postgres):
+            note(isolated_postgres, "ready fixture")
+            assert False
+    """,
+}
+
+
+@pytest.mark.parametrize("way", ["alone", "workers", "forked", "ini"])
+def test_databases_of_failed_tests_are_kept_where_that_is_wished(home: Path, tmp_path: Path, way: str) -> None:
+    project = Project(tmp_path, **KEEPING)
+    if way == "ini":
+        (tmp_path / "pytest.ini").write_text(f"{INI}servicectx_keep_failed = true\n")
+    words = {"alone": (), "workers": ("-n2",), "forked": ("--forked",), "ini": ()}[way]
+    run = project.start(*words, *(() if way == "ini" else ("--servicectx-keep-failed",))).wait()
+    try:
+        assert "1 passed" in run.output, run.output
+        urls = set(re.findall(r"psql (postgresql://\S+)", run.output))
+        found = set()
+        for url in urls:
+            with psycopg.connect(url) as connection:
+                found |= {row[0] for row in connection.execute("select what from found")}
+        assert len(urls) == 3
+        assert found == {"own fixture", "in set-up", "ready fixture"}
+        assert run.output.count("(its server stays up for 60 minutes") >= 3
+        with psycopg.connect(urls.pop()) as connection:
+            left = connection.execute("select count(*) from pg_database where datname ~ '^sc_'").fetchone()
+        pools = list(home.glob("postgres-*.*/pool"))
+        assert left == (sum(len([*pool.glob("kept/*"), *pool.glob("ready/*/*")]) for pool in pools),)
+    finally:
+        for each in running():
+            each.down(force=True)
+
+
+def test_without_the_wish_nothing_of_a_failed_test_is_kept(tmp_path: Path) -> None:
+    run = Project(tmp_path, **KEEPING).start().end()
+    assert "kept for you" not in run.output
