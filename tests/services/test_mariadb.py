@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -179,6 +180,17 @@ def test_settings_reach_the_server() -> None:
         )
         assert (connections, scheduler, changes, charset, zone) == (33, "ON", 1, "utf8mb4", "+00:00")
         assert {"ANSI", "TRADITIONAL"} <= set(mode.split(","))
+
+
+def test_its_directory_may_be_deeper_than_a_socket_s_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = home / ("x" * 120)
+    deep.mkdir()
+    deep.chmod(0o711)
+    monkeypatch.setenv("SERVICECTX_HOME", str(deep))
+    with managed("mariadb") as mariadb:
+        ((folder,),) = ask(mariadb, "select @@datadir")
+        assert folder.startswith(str(deep))
+    shutil.rmtree(deep)
 
 
 @pytest.mark.parametrize("bad", [{"no_such_setting": 1}, {"default-time-zone": "nowhere"}])
