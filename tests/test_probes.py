@@ -82,6 +82,12 @@ def test_tcp_wants_somebody_who_listens(free_port: int) -> None:
         assert probes.ask({"kind": "tcp"}, HOST, port) == {}
 
 
+def test_another_port_can_be_asked(free_port: int) -> None:
+    with serving(Mute) as port:
+        assert probes.ask({"kind": "tcp", "port": str(port)}, HOST, free_port) == {}
+        assert probes.ask({"kind": "tcp", "port": str(free_port)}, HOST, port) is None
+
+
 def test_an_exchange_wants_its_answer_and_learns_from_it() -> None:
     with serving(Parrot) as port:
         probe = {"kind": "exchange", "send": "version 1.2\n", "expect": r"^version (?P<version>[\d.]+)\n"}

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
-    """What came back. `data` is the JSON in the body, None where there is none."""
+    """What came back. `data` is the JSON in the body, None where there is none; `server` is what it calls itself."""
 
     status: int
     data: Any
     text: str
+    server: str = ""
 
 
 def ask(
@@ -45,7 +46,8 @@ def ask(
         raise OSError(f"{host}:{port} does not speak HTTP: {error!r}") from None
     finally:
         connection.close()
+    server = answer.getheader("Server", "")
     try:
-        return Answer(answer.status, json.loads(text), text)
+        return Answer(answer.status, json.loads(text), text, server)
     except ValueError:
-        return Answer(answer.status, None, text)
+        return Answer(answer.status, None, text, server)

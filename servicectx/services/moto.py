@@ -54,13 +54,18 @@ class Moto(Service["MotoDetails"]):
             command=python_servers.command(program),
             environment=environment(**told, MOTO_LAMBDA_DATA_DIR="{dir}"),
             files=python_servers.files(program, "servicectx.services.moto_server:serve"),
-            ready={"kind": "http", "url": f"http://{{host}}:{{port}}{ACCOUNTS}"},
+            ready={
+                "kind": "exchange",
+                "send": f"GET {ACCOUNTS} HTTP/1.0\r\n\r\n",
+                "expect": r"^HTTP/1.\d 200 .*moto-version: (?P<version>\S+)\r\n",
+            },
             inherits_socket=True,
             owns_port=False,  # nobody else can have it: the keeper has
         )
 
     def details(self, options: MotoOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"access_key": aws.access_key(secret), "secret_key": secret, "region": options.region}
+        told = {"region": options.region, "version": facts.get("version")}
+        return {"access_key": aws.access_key(secret), "secret_key": secret, **told}
 
     def open_namespace(self, details: "MotoDetails") -> "MotoDetails":
         """An account with a user who has a key. Those of dead makers are forgotten on the way."""

@@ -8,6 +8,7 @@ ACCOUNTS = "/moto-api/accounts/"  # GET: who made which; DELETE, with an account
 
 
 def serve(listener: int) -> None:
+    from moto import __version__ as version
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
@@ -28,7 +29,7 @@ def serve(listener: int) -> None:
             return cast("Iterable[bytes]", moto(environ, start))
         if environ["REQUEST_METHOD"] == "DELETE":
             _forget(path.rpartition("/")[2])
-        start("200 OK", [("Content-Type", "application/json")])
+        start("200 OK", [("Content-Type", "application/json"), ("moto-version", version)])
         return [json.dumps(_made()).encode()]
 
     make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler, fd=listener).serve_forever()

@@ -91,7 +91,8 @@ class S3(Service["S3Details"]):
             )
 
     def details(self, options: S3Options, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"access_key": aws.access_key(secret), "secret_key": secret, "region": options.region}
+        told = {"region": options.region, "version": facts.get("version")}
+        return {"access_key": aws.access_key(secret), "secret_key": secret, **told}
 
     def open_namespace(self, details: "S3Details") -> "S3Details":
         return details.model_copy(update={"bucket": s3_buckets.create(aws.Endpoint.of(details))})

@@ -22,7 +22,8 @@ def is_usable(
     stored = here.ask("s3", "PUT", f"{bucket}/ready", "yes", wait=wait)
     for place in (f"{bucket}/ready", bucket):
         here.ask("s3", "DELETE", place, wait=wait)
-    return {} if stored.status == 200 else None
+    version = re.search(r"[\d.]+$", stored.server)  # SeaweedFS tells it, MinIO does not
+    return {"version": version[0] if version else None} if stored.status == 200 else None
 
 
 def is_ours(host: str, port: int, wait: float, access_key: str, secret_key: str, region: str) -> dict[str, Any] | None:

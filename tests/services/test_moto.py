@@ -7,6 +7,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
@@ -95,6 +96,11 @@ def test_the_environment_is_enough_for_clients() -> None:
 def test_aws_is_another_word_for_it() -> None:
     with managed("aws") as moto:
         assert (moto.service, moto.name) == ("moto", "moto")
+
+
+def test_the_version_is_told() -> None:
+    with managed("moto") as moto:
+        assert moto.version == version("moto")
 
 
 def test_each_instance_has_keys_of_its_own() -> None:

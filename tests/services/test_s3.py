@@ -158,6 +158,14 @@ def test_the_environment_is_enough_for_clients() -> None:
         assert buckets(details) == ["made"]
 
 
+def test_the_version_is_told() -> None:
+    program = registry.find("s3").program(None)
+    told = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout
+    with managed("s3") as details:
+        assert details.version
+        assert f" {details.version} " in told
+
+
 def test_each_instance_has_keys_of_its_own() -> None:
     with managed("s3", name="a") as first, managed("s3", name="b") as second:
         assert first.access_key != second.access_key
