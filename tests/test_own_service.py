@@ -1,5 +1,8 @@
 """The example of a service in a package of its own: installed as others would, used by its name, and tested."""
 
+import importlib
+import inspect
+import re
 import shutil
 import sys
 import sysconfig
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from servicectx import Plan, Service
 from tests.test_packaging import NOT_SOURCE, run
 
 ROOT = Path(__file__).parents[1]
@@ -60,3 +64,24 @@ def test_its_own_tests_pass(python: Path) -> None:
     assert "$ pip install .\n$ python -m pytest\n" in (source / "README.md").read_text()
     said = run(python, "-m", "pytest", "-p", "no:cacheprovider", cwd=source, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     assert "4 passed" in said
+
+
+def test_authors_are_told_of_all_that_they_may_give() -> None:
+    told = (ROOT / "docs/own-services.md").read_text()
+    fields = set(Plan._fields) - {"helper"}  # which serves services that make copies ahead of demand
+    hooks = {name for name, value in vars(Service).items() if inspect.isfunction(value) and not name.startswith("_")}
+    hooks -= {"options", "details_model"}  # used by the core
+    hooks -= {"open_layered", "keep_namespace", "copies"}  # which serve those services too
+    assert {name for name in fields if f"| `{name}`" not in told and f", `{name}`" not in told} == set()
+    assert {name for name in hooks if f"| `{name}(" not in told} == set()
+
+
+def test_authors_are_told_of_parts_that_are_there() -> None:
+    told = (ROOT / "docs/own-services.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", told.partition("## Parts to build with")[2], re.MULTILINE)
+    assert len(rows) > 5
+    for module, text in rows:
+        part = importlib.import_module(f"servicectx.services.{module}")
+        assert [name for name in re.findall(r"`([A-Za-z_]+)", text) if hasattr(part, name)], module
+    base = importlib.import_module("servicectx.services.base")
+    assert set(re.findall(r"`(\w+)`", dict(rows)["base"])) <= set(base.__all__)
