@@ -40,9 +40,11 @@ test: $(DEV) ## linters, types, all tests with real servers, and a short storm
 		echo "what failed beside others, once more and alone:"; \
 		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 	$(BIN)/python -m tests.storm --minutes 0.5 --users 4
+	$(BIN)/python -m tests.storm_isolated --minutes 0.25 --users 8
 
 storm: $(DEV) ## random processes and random kills, for MINUTES=5
 	$(BIN)/python -m tests.storm --minutes $(MINUTES)
+	$(BIN)/python -m tests.storm_isolated --minutes $(MINUTES)
 
 bench: $(DEV) ## how fast it is, beside floors and peers
 	$(BIN)/python -m benchmarks

@@ -13,7 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from servicectx import ServiceDied, managed
+from servicectx import ServiceDied, isolated, managed
+from servicectx._instances import running
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers, servers
 from tests.detector import wait_for
@@ -226,3 +227,39 @@ def test_the_log_does_not_hold_the_password(home: Path, caplog: pytest.LogCaptur
         shutil.rmtree(place)
     assert fake.password not in caplog.text
     assert redis.password not in caplog.text
+
+
+# -- kept namespaces ---------------------------------------------------------------------------------------------------
+
+
+def test_a_kept_database_stays_and_so_does_its_server(caplog: pytest.LogCaptureFixture) -> None:
+    with managed("postgres") as pg, isolated(pg, keep=True) as mine, psycopg.connect(mine.url) as connection:
+        connection.execute("create table found (n int)")
+    (said,) = [record.getMessage() for record in caplog.records if "kept" in record.getMessage()]
+    url = said.removeprefix("kept for you: psql ").partition(" ")[0]
+    assert url == mine.url
+    assert said.endswith("(its server stays up for 60 minutes after the last user has left)")
+    try:
+        with managed("postgres") as again:
+            assert again == pg
+            with isolated(again), isolated(again):
+                pass
+        time.sleep(0.5)  # whatever removes what was given back has had its time
+        with psycopg.connect(url) as connection:
+            connection.execute("select n from found")
+    finally:
+        for each in running():
+            each.down(force=True)
+
+
+def test_the_wish_may_come_inside_the_block(caplog: pytest.LogCaptureFixture) -> None:
+    with managed("postgres") as pg:
+        isolating = isolated(pg)
+        assert isolating.command is None
+        with isolating as mine:
+            isolating.keep = True
+            assert isolating.command == f"psql {mine.url}"
+        assert mine.url in caplog.text
+        psycopg.connect(mine.url).close()
+    for each in running():
+        each.down(force=True)

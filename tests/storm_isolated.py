@@ -1,0 +1,238 @@
+"""A storm on databases: processes take them and die at random, helpers are killed, and a detector looks on.
+
+    python -m tests.storm_isolated --minutes 1
+
+Each user leaves a mark in the database that it was given and must never see another one's; no name is ever given to
+two; at the end the server's own list says that nothing is left but what is ready. A failure exits with 1.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.actor import ROOT, Actor
+from tests.detector import Home
+
+HANG = 30.0  # seconds for one database, its set-ups included, on a machine that does much else
+END = 15.0  # seconds until what users left is gone
+
+
+@dataclass
+class Tally:
+    """What happened."""
+
+    given: list[str] = field(default_factory=list)
+    kills: Counter[str] = field(default_factory=Counter)
+    worst: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        kills = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kills.items()))
+        return (
+            f"{len(self.given)} databases given, killed: {kills or 'nobody'}; "
+            f"worst wait {self.worst:.2f} s; {len(self.faults)} faults"
+        )
+
+    def fault(self, text: str) -> None:
+        self.faults.append(text)
+        print(f"FAULT {text}", flush=True)
+
+
+class Storm:
+    """One instance, its users, one killer."""
+
+    def __init__(self, seed: int, seconds: float, users: int) -> None:
+        self.tally = Tally()
+        self.random = random.Random(seed)
+        self.home = Home()
+        self.until = time.monotonic() + seconds
+        self.users = users
+        self.at_work: set[subprocess.Popen[str]] = set()
+
+    def run(self) -> Tally:
+        with Actor(self.home) as holder:
+            holder.enter("postgres")
+            details = holder.ask("details")
+            threads = [threading.Thread(target=self.use, args=(details,)) for _ in range(self.users)]
+            threads.append(threading.Thread(target=self.kill))
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.check_end(str(details["url"]))
+            holder.leave()
+            with contextlib.suppress(AssertionError):
+                self.home.wait_until_empty(2)
+            if left := self.home.left():
+                self.tally.fault(f"left behind: {left}")
+        self.home.remove()
+        return self.tally
+
+    def use(self, details: dict[str, Any]) -> None:
+        """One user after the other, until the time is over."""
+        names = ("user", "password", "host", "port", "dbname", "name", "service")
+        told = json.dumps({name: details[name] for name in names})
+        while time.monotonic() < self.until:
+            seed = str(self.random.randrange(10**9))
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.storm_isolated", "--user", seed, str(self.until)],
+                cwd=ROOT,
+                env=os.environ | {"SERVICECTX_HOME": str(self.home.path)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(told + "\n")
+                process.stdin.flush()
+            self.listen(process)
+            self.at_work.discard(process)
+            process.kill()
+            process.wait()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+
+    def listen(self, process: "subprocess.Popen[str]") -> None:
+        """Until it is dead, or silent for too long."""
+        assert process.stdout is not None
+        watchdog = threading.Timer(HANG, lambda: self.hangs(process))
+        watchdog.start()
+        for line in process.stdout:
+            watchdog.cancel()
+            kind, _, said = line.strip().partition(" ")
+            if kind == "given":
+                name, took = said.split()
+                if name in self.tally.given:
+                    self.tally.fault(f"{name} was given twice")
+                self.tally.given.append(name)
+                self.at_work.add(process)
+                self.tally.worst = max(self.tally.worst, float(took))
+            elif kind == "fault":
+                self.tally.fault(said)
+            watchdog = threading.Timer(HANG, lambda: self.hangs(process))
+            watchdog.start()
+        watchdog.cancel()
+        process.stdout.close()
+
+    def hangs(self, process: "subprocess.Popen[str]") -> None:
+        if process.poll() is None:
+            self.tally.fault(f"process {process.pid} hangs")
+            process.kill()
+
+    def kill(self) -> None:
+        while time.monotonic() < self.until:
+            time.sleep(self.random.random() * 0.5)
+            if self.random.random() < 0.1:
+                for helper in self.home.pools():
+                    with contextlib.suppress(Exception):
+                        helper.kill()
+                        self.tally.kills["helper"] += 1
+            elif victims := [process for process in list(self.at_work) if process.poll() is None]:
+                self.random.choice(victims).kill()  # one that has had a database, so that all of them get that far
+                self.tally.kills["user"] += 1
+
+    def check_end(self, url: str) -> None:
+        """Everybody has left or is dead. One more asks, so that a helper is there, and waits."""
+        end = time.monotonic() + END
+        with Actor(self.home) as last:
+            last.enter("postgres")
+            last.ask("isolate")
+            last.ask("give_back")
+            while time.monotonic() < end:
+                ready = {path.name for path in self.home.path.glob("postgres-*/pool/ready/*/*")}
+                taken = {path.name for path in self.home.path.glob("postgres-*/pool/taken/*")}
+                there = databases(url)
+                if not taken and there == ready:
+                    break
+                time.sleep(0.05)
+            else:
+                self.tally.fault(f"the server has {there - ready} too many, {ready - there} are missing; {taken}")
+            last.leave()
+
+
+def databases(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        found = connection.execute("select datname from pg_database where datname ~ '^sc_|_half$'").fetchall()
+    return {str(row[0]) for row in found}
+
+
+# -- a user, in a process of its own ----------------------------------------------------------------------------------
+
+
+def fill(details: Any) -> None:
+    with psycopg.connect(details.url) as connection:
+        connection.execute("create table marks (pid int)")
+
+
+def fill_more(details: Any) -> None:
+    with psycopg.connect(details.url) as connection:
+        connection.execute("create table more (n int)")
+        connection.execute("insert into more select generate_series(1, 1000)")
+
+
+SETUPS: list[Any] = [None, fill, (fill, fill_more)]
+
+
+def user(seed: int, until: float) -> None:
+    from servicectx import PostgresDetails, isolated
+
+    chance = random.Random(seed)
+    details = PostgresDetails.parse(sys.stdin.readline())
+    while time.monotonic() < until:
+        setup = chance.choice(SETUPS)
+        began = time.monotonic()
+        with isolated(details, setup=setup) as mine:
+            print("given", mine.dbname, time.monotonic() - began, flush=True)
+            with psycopg.connect(mine.url) as connection:
+                if setup is None:
+                    connection.execute("create table marks (pid int)")
+                use(connection, chance)
+        if chance.random() < 0.05:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def use(connection: "psycopg.Connection[Any]", chance: random.Random) -> None:
+    for count in range(3):
+        marks = connection.execute("select pid from marks").fetchall()
+        if marks != [(os.getpid(),)] * count:
+            print(f"fault {os.getpid()} sees the marks {marks}", flush=True)
+        connection.execute("insert into marks values (%s)", [os.getpid()])
+        connection.commit()
+        if chance.random() < 0.03:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(chance.random() * 0.02)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--users", type=int, default=16)
+    parser.add_argument("--user", nargs=2, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.user:
+        user(int(chosen.user[0]), float(chosen.user[1]))
+        return
+    print(f"seed {chosen.seed}", flush=True)
+    os.environ.setdefault("SERVICECTX_CACHE", str(Path(ROOT) / ".pytest_cache" / "servicectx"))
+    tally = Storm(chosen.seed, chosen.minutes * 60, chosen.users).run()
+    print(tally.line(), flush=True)
+    sys.exit(1 if tally.faults else 0)
+
+
+if __name__ == "__main__":
+    main()
