@@ -28,7 +28,7 @@ OURS: tuple[str, ...] = (
     "filer",
     "config",
 )
-OURS += ("localsocket", "minio_root_user", "minio_root_password", "minio_site_region")
+OURS += ("cert.file", "key.file", "localsocket", "minio_root_user", "minio_root_password", "minio_site_region")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,87 @@
+"""Programs that a server needs beside it: started before it, ended after it, and not taken for anybody else."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from servicectx import Plan, Service, ServiceDetails, StartFailed, managed
+from servicectx._running.plan import Companion
+from servicectx.services.base import environment
+from tests import servers
+
+LISTEN = "import socket, sys, time; s = socket.create_server((sys.argv[1], int(sys.argv[2]))); time.sleep(600)"
+
+
+class Pair(Service[ServiceDetails]):
+    """A program that listens, and another one before it, at a port of its own."""
+
+    name = "pair"
+    Details = ServiceDetails
+    server = LISTEN
+    companion = LISTEN
+
+    def program(self, options: Any) -> str:
+        return sys.executable
+
+    def plan(self, options: Any, program: str, secret: str) -> Plan:
+        note = f"open('{{dir}}/ports', 'w').write('{{port}} {{port_side}}'); {self.server}"
+        return Plan(
+            service=self.name,
+            command=[program, "-c", note, "{host}", "{port}"],
+            environment=environment(),
+            ready={"kind": "tcp"},
+            ports=["side"],
+            companions=[
+                Companion(
+                    [program, "-c", self.companion, "{host}", "{port_side}"], {"kind": "tcp", "port": "{port_side}"}
+                )
+            ],
+        )
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return Pair()
+
+
+def side(home: Path) -> psutil.Process:
+    (place,) = home.rglob("ports")
+    return servers.owner(int(place.read_text().split()[1]))
+
+
+def test_it_runs_beside_the_server_and_ends_with_it(pair: Pair, home: Path) -> None:
+    with managed(pair) as details:
+        beside = side(home)
+        assert beside.ppid() == servers.owner(details.port).ppid()
+        assert beside.create_time() <= servers.owner(details.port).create_time()
+    assert not beside.is_running()
+
+
+def test_it_ends_with_a_killed_keeper(pair: Pair, home: Path) -> None:
+    with managed(pair) as details:
+        beside, server = side(home), servers.owner(details.port)
+        os.kill(beside.ppid(), signal.SIGKILL)
+        assert psutil.wait_procs([beside, server], timeout=10)[1] == []
+
+
+def test_a_server_that_fails_is_not_taken_for_one_that_lost_a_port(pair: Pair) -> None:
+    """Its companion listens on a port that was picked, and is meant to."""
+    pair.server = "import sys; sys.exit('it broke')"
+    with pytest.raises(StartFailed) as caught, managed(pair):
+        pass
+    assert caught.value.exit_status == 1
+    assert caught.value.log_tail == "it broke"
+
+
+def test_a_companion_that_fails_fails_the_start(pair: Pair) -> None:
+    pair.companion = "import sys; sys.exit('no company')"
+    with pytest.raises(StartFailed) as caught, managed(pair):
+        pass
+    assert caught.value.exit_status == 1
+    assert caught.value.log_tail == "no company"
+    assert "no company" in str(caught.value.command)
