@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from servicectx.details.moto import MotoDetails
     from servicectx.details.nats import NatsDetails
     from servicectx.details.postgres import PostgresDetails
+    from servicectx.details.rabbitmq import RabbitmqDetails
     from servicectx.details.redis import RedisDetails
     from servicectx.details.s3 import S3Details
     from servicectx.details.search import ElasticsearchDetails, OpensearchDetails
@@ -62,6 +63,7 @@ _WHERE = {
     "details.moto": ("MotoDetails",),
     "details.nats": ("NatsDetails",),
     "details.postgres": ("PostgresDetails",),
+    "details.rabbitmq": ("RabbitmqDetails",),
     "details.redis": ("RedisDetails",),
     "details.s3": ("S3Details",),
     "details.search": ("ElasticsearchDetails", "OpensearchDetails"),
@@ -108,6 +110,7 @@ __all__ = [
     "OpensearchDetails",
     "Plan",
     "PostgresDetails",
+    "RabbitmqDetails",
     "RedisDetails",
     "S3Details",
     "Service",

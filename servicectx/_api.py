@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from servicectx.details.moto import MotoDetails
     from servicectx.details.nats import NatsDetails
     from servicectx.details.postgres import PostgresDetails
+    from servicectx.details.rabbitmq import RabbitmqDetails
     from servicectx.details.redis import RedisDetails
     from servicectx.details.s3 import S3Details
     from servicectx.details.search import ElasticsearchDetails, OpensearchDetails
@@ -45,6 +46,8 @@ def managed(service: Literal["redis", "valkey"], /, **arguments: Any) -> "Manage
 def managed(service: Literal["asgi", "wsgi"], /, **arguments: Any) -> "Managed[AppDetails]": ...
 @overload
 def managed(service: Literal["smtp"], /, **arguments: Any) -> "Managed[SmtpDetails]": ...
+@overload
+def managed(service: Literal["rabbitmq"], /, **arguments: Any) -> "Managed[RabbitmqDetails]": ...
 @overload
 def managed(service: Literal["command"], /, **arguments: Any) -> "Managed[CommandDetails]": ...
 @overload

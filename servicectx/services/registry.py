@@ -19,6 +19,7 @@ BUILT_IN = {
     "nats": "servicectx.services.nats:Nats",
     "opensearch": "servicectx.services.search:Opensearch",
     "postgres": "servicectx.services.postgres:Postgres",
+    "rabbitmq": "servicectx.services.rabbitmq:Rabbitmq",
     "redis": "servicectx.services.redis:Redis",
     "s3": "servicectx.services.s3:S3",
     "smtp": "servicectx.services.smtp:Smtp",

@@ -51,6 +51,7 @@ ROWS = [
     Row("asgi", options={"app": "tests.services.sample_apps:asgi"}),
     Row("wsgi", "gunicorn", options={"app": "tests.services.sample_apps:wsgi", "server": "gunicorn"}),
     Row("wsgi", "waitress", options={"app": "tests.services.sample_apps:wsgi", "server": "waitress"}),
+    Row("rabbitmq", needs="system"),
     Row("smtp"),
     Row("s3"),
     Row("etcd"),

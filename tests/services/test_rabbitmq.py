@@ -1,0 +1,251 @@
+"""A real RabbitMQ, through its real clients. Most tests share one: a start takes seconds."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import celery
+import pika
+import psutil
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
+
+from servicectx import (
+    BinaryNotFound,
+    InvalidOption,
+    NotIsolable,
+    RabbitmqDetails,
+    StartFailed,
+    isolated,
+    managed,
+)
+from servicectx.services import http, rabbitmq_plugins, registry
+from servicectx.services.rabbitmq import Rabbitmq, _ask
+from tests import leftovers, servers
+from tests.services import killed
+
+pytestmark = [pytest.mark.xdist_group("rabbitmq"), pytest.mark.timeout(300)]
+
+
+@contextmanager
+def channel(details: RabbitmqDetails) -> Iterator[BlockingChannel]:
+    connection = pika.BlockingConnection(pika.URLParameters(details.url))
+    try:
+        yield connection.channel()
+    finally:
+        connection.close()
+
+
+def put(details: RabbitmqDetails, name: str, value: str) -> None:
+    with channel(details) as opened:
+        opened.queue_declare(name)
+        opened.basic_publish("", name, value.encode())
+
+
+def get(details: RabbitmqDetails, name: str) -> str | None:
+    with channel(details) as opened:
+        try:
+            _, _, body = opened.basic_get(name)  # not acknowledged, so it stays
+        except ChannelClosedByBroker:
+            return None
+        return None if body is None else body.decode()
+
+
+@pytest.fixture(autouse=True)
+def _there() -> None:
+    try:
+        registry.find("rabbitmq").program(registry.find("rabbitmq").options({}))
+    except BinaryNotFound:
+        if "SERVICECTX_REQUIRE_SERVERS" in os.environ:
+            raise
+        pytest.skip("RabbitMQ is not installed here; make system-servers brings it")
+
+
+@pytest.fixture(scope="module")
+def shared(run_directory: Path) -> Iterator[RabbitmqDetails]:
+    home = Path(tempfile.mkdtemp(prefix="rabbit-", dir=run_directory))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVICECTX_HOME", str(home))
+        with managed("rabbitmq", scope="private", settings={"heartbeat": 77}, timeout=200) as details:
+            yield details
+    assert leftovers.files(home) == []
+
+
+def vhosts(details: RabbitmqDetails) -> set[str]:
+    return {each["name"] for each in _ask(details, "GET", "vhosts")}
+
+
+def test_clients_connect(shared: RabbitmqDetails) -> None:
+    put(shared, "colour", "grün")
+    assert get(shared, "colour") == "grün"
+    asyncio.run(use_asynchronously(shared))
+
+
+async def use_asynchronously(details: RabbitmqDetails) -> None:
+    async with await aio_pika.connect_robust(details.url) as connection:
+        opened = await connection.channel()
+        queue = await opened.declare_queue("colour")
+        message = await queue.get()
+        assert message.body.decode() == "grün"
+        await message.ack()
+
+
+def test_celery_finds_it_by_its_environment(shared: RabbitmqDetails) -> None:
+    script = "import celery; c = celery.Celery().connection(); c.ensure_connection(max_retries=1); print(c.connected)"
+    assert celery.Celery().conf.broker_url is None
+    with isolated(shared) as mine:
+        for details in (shared, mine):
+            said = subprocess.run(
+                [sys.executable, "-c", script], env=os.environ | details.env(), capture_output=True, text=True
+            )
+            assert said.stdout == "True\n", said.stderr
+
+
+def test_wrong_credentials_are_refused(shared: RabbitmqDetails) -> None:
+    wrong: list[dict[str, Any]] = [{"password": "guess"}, {"user": "guest", "password": "guest"}]
+    for each in wrong:
+        with pytest.raises(ProbableAuthenticationError), channel(shared.model_copy(update=each)):
+            pass
+    with pytest.raises(ProbableAccessDeniedError), channel(shared.model_copy(update={"vhost": "another"})):
+        pass
+
+
+def test_settings_reach_the_server(shared: RabbitmqDetails) -> None:
+    with channel(shared) as opened:
+        assert opened.connection._impl.params.heartbeat == 77
+    with pytest.raises(InvalidOption, match="'default_pass' is set by servicectx"):
+        managed("rabbitmq", settings={"default_pass": "x"}).__enter__()
+
+
+def test_the_version_is_told(shared: RabbitmqDetails) -> None:
+    assert shared.version == _ask(shared, "GET", "overview")["rabbitmq_version"]
+
+
+def test_the_management_api_has_pages(shared: RabbitmqDetails) -> None:
+    assert shared.management_url is not None
+    with urllib.request.urlopen(shared.management_url, timeout=30) as page:
+        assert b"RabbitMQ" in page.read()
+    answer = http.ask(shared.host, shared.management_port or 0, "GET", "/api/overview")
+    assert answer.status == 401
+
+
+def test_every_port_is_on_loopback_and_no_epmd_runs(shared: RabbitmqDetails) -> None:
+    server = servers.owner(shared.port)
+    assert server.name() == "beam.smp"
+    ports = {each.laddr.port for each in server.net_connections("inet") if each.status == psutil.CONN_LISTEN}
+    assert len(ports) == 3
+    assert {shared.port, shared.management_port} < ports
+    assert all(servers.listens_on_loopback_only(port) for port in ports)
+    assert servers.environment(server)["ERL_EPMD_PORT"] == "1"
+    started = [each for each in psutil.process_iter(["name", "environ"]) if each.info["name"] == "epmd"]
+    assert not [each for each in started if server.cwd() in str(each.info["environ"])]
+
+
+def test_details() -> None:
+    plain = RabbitmqDetails(service="rabbitmq", name="rabbitmq", host="mq.test", port=5672)
+    assert (plain.url, plain.management_url) == ("amqp://guest:guest@mq.test:5672", None)
+    other = plain.model_copy(update={"vhost": "a/b", "password": "p@s", "management_port": 15672})
+    assert (other.url, other.management_url) == ("amqp://guest:p%40s@mq.test:5672/a%2Fb", "http://mq.test:15672")
+    assert other.env() == dict.fromkeys(("AMQP_URL", "RABBITMQ_URL", "CELERY_BROKER_URL"), other.url)
+
+
+# -- namespaces --------------------------------------------------------------------------------------------------
+
+
+def test_a_namespace_is_a_vhost(shared: RabbitmqDetails) -> None:
+    before = vhosts(shared)
+    with isolated(shared) as mine, isolated(shared) as yours:
+        assert vhosts(shared) == before | {mine.vhost, yours.vhost}
+        put(mine, "shape", "round")
+        assert (get(yours, "shape"), get(shared, "shape")) == (None, None)
+        with channel(yours) as opened:
+            yours_is_removed_under_its_user = opened.connection
+            with isolated(shared):
+                pass
+            assert yours_is_removed_under_its_user.is_open
+    assert vhosts(shared) == before
+
+
+def test_what_a_killed_user_left_is_removed(shared: RabbitmqDetails) -> None:
+    before = vhosts(shared)
+    killed.in_a_namespace(shared)
+    assert len(vhosts(shared) - before) == 1
+    with isolated(shared) as mine:
+        assert vhosts(shared) == before | {mine.vhost}
+
+
+def test_one_that_is_gone_already_is_not_missed(shared: RabbitmqDetails) -> None:
+    with isolated(shared) as mine:
+        _ask(shared, "DELETE", f"vhosts/{mine.vhost}")
+
+
+def test_vhosts_need_the_management_api_and_its_consent(shared: RabbitmqDetails) -> None:
+    with pytest.raises(NotIsolable, match="give its management_port"):
+        isolated(shared.model_copy(update={"management_port": None})).__enter__()
+    with pytest.raises(NotIsolable, match="401"):
+        isolated(shared.model_copy(update={"password": "guess"})).__enter__()
+
+
+# -- starting ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"no.such.setting": 1}, "You've tried to set no.such.setting, but there is no setting with that name."),
+        ({"heartbeat": "much"}, "heartbeat"),
+    ],
+)
+def test_a_bad_setting_fails_with_the_server_s_own_words(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(StartFailed) as caught:
+        managed("rabbitmq", settings=settings, timeout=200).__enter__()
+    assert words in str(caught.value.log_tail)
+    assert "BOOT FAILED" in str(caught.value.log_tail)
+
+
+def test_a_plugin_may_be_added() -> None:
+    with managed("rabbitmq", plugins=["rabbitmq_consistent_hash_exchange"], timeout=200) as rabbitmq:
+        with channel(rabbitmq) as opened:
+            opened.exchange_declare("spread", "x-consistent-hash")
+        server = servers.owner(rabbitmq.port)
+        children = server.children(recursive=True)
+        assert children
+    for each in (server, *children):
+        assert not each.is_running() or each.status() == psutil.STATUS_ZOMBIE
+
+
+def test_an_unknown_plugin_is_refused() -> None:
+    with pytest.raises(InvalidOption) as caught:
+        managed("rabbitmq", plugins=["rabbitmq_teleport"]).__enter__()
+    assert "has no 'rabbitmq_teleport'" in str(caught.value)
+    assert "rabbitmq_shovel" in caught.value.known
+
+
+def test_only_the_server_s_own_script_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapper = tmp_path / "rabbitmq-server"
+    wrapper.write_text("#!/bin/sh\nsu rabbitmq\n")
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = Rabbitmq().program(Rabbitmq.Options())
+    assert not found.startswith((str(tmp_path), "/usr/sbin"))
+    monkeypatch.setenv("SERVICECTX_RABBITMQ_BIN", str(tmp_path))
+    with pytest.raises(BinaryNotFound, match="which is not RabbitMQ's own script"):
+        Rabbitmq().program(Rabbitmq.Options())
+
+
+def test_where_applications_are_archives_all_are_shown(tmp_path: Path) -> None:
+    for name, needs in {"rabbit": "kernel,ra,missing", "ra": "stdlib", "rabbitmq_mqtt": "rabbit"}.items():
+        (tmp_path / f"{name}-1.0" / "ebin").mkdir(parents=True)
+        (tmp_path / f"{name}-1.0" / "ebin" / f"{name}.app").write_text(f"{{applications, [{needs}]}},")
+    assert [path.name for path in rabbitmq_plugins.needed(tmp_path, ["rabbit"])] == ["rabbit-1.0", "ra-1.0"]
+    (tmp_path / "ra-1.0" / "ebin" / "ra.app").unlink()
+    assert len(rabbitmq_plugins.needed(tmp_path, ["rabbit"])) == 3
