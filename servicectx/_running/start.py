@@ -181,7 +181,7 @@ class Start:
 
     def _ended_early(self, server: process.Server) -> None:
         status = server.exit_status
-        self._end_companions()  # they have some of its ports
+        self.end_companions()  # they have some of its ports
         used = [number for name, number in self.facts.items() if name == "port" or name.startswith("port_")]
         taken = not all(ports.is_free(plan.HOST, number) for number in used)
         if self.plan.owns_port and (IN_USE.search(self.log_tail()) or taken):
