@@ -1,0 +1,21 @@
+"""A Postgres with 200 tables, each with an index, a sequence and some rows. Only the first run of all makes them."""
+
+import time
+
+from servicectx import managed
+
+
+def schema(pg):
+    import psycopg
+
+    with psycopg.connect(pg.url) as connection:
+        for number in range(200):
+            connection.execute(f"create table t{number} (id serial primary key, name text, made timestamptz)")
+            connection.execute(f"create index on t{number} (name)")
+            connection.execute(f"insert into t{number} (name) select 'x' || n from generate_series(1, 10) n")
+
+
+schema.__module__ = "benchmark"  # that of a program given as text is named after its directory, new in each run
+with managed("postgres", setup=schema, snapshot="1"):
+    print("mark usable", time.monotonic())
+print("mark left", time.monotonic())
