@@ -89,7 +89,8 @@ def source(function: Any) -> str:
     target = getattr(function, "__wrapped__", function)
     code = getattr(target, "__code__", None)
     module = sys.modules.get(getattr(target, "__module__", None) or "")
-    return os.path.abspath(code.co_filename if code else getattr(module, "__file__", None) or "")
+    file: str = code.co_filename if code else getattr(module, "__file__", None) or ""
+    return file if file[:1] in ("", "<") else os.path.abspath(file)  # "<string>": it came from no file
 
 
 def _held(value: Any, depth: int) -> str:
