@@ -81,9 +81,9 @@ class Mariadb(Service["MariadbDetails"]):
         raise self.search.not_found(looked, problem if others else None)
 
     def plan(self, options: MariadbOptions, program: str, secret: str) -> Plan:
+        tree = Path(program).parents[1]
         settings.check(self, [name.replace("_", "-") for name in options.settings], OURS)
         places: dict[str, str | bool] = {
-            "basedir": str(Path(program).parents[1]),
             "datadir": "{data}",
             "tmpdir": "{dir}",
             "bind-address": "{host}",
@@ -99,14 +99,14 @@ class Mariadb(Service["MariadbDetails"]):
         login = {"user": options.user, "password": secret}
         return Plan(
             service=self.name,
-            command=[program, "--defaults-file={dir}/my.cnf"],
+            command=[program, "--defaults-file={dir}/my.cnf", f"--basedir={tree}"],
             environment=environment(),
             files={"my.cnf": "\n".join(lines) + "\n", "init.sql": _accounts(options, secret)},
             template=_template(program),
             ready={"kind": "call", "target": f"{WIRE}:logs_in", "data": "{data}", "dbname": options.dbname, **login},
             ping={"kind": "call", "target": f"{WIRE}:answers", **login},
             account=account_for_root("mysql") if os.geteuid() == 0 else None,  # a user without a name will do
-            programs=str(Path(program).parents[1]),
+            programs=str(tree),
             clean_signal=int(signal.SIGTERM),
             proves_itself=True,
             expected_size=64 * 2**20,

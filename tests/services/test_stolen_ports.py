@@ -30,7 +30,7 @@ ROBBED = """#!/bin/sh
 place={place}
 for last in "$@"; do :; done
 if [ ! -e $place/taken ]; then
-    {{ printf '%s\\n' "$@"; cat "${{last#--defaults-file=}}"; }} 2>/dev/null | sed -n '{told}' > $place/port.new
+    {{ printf '%s\\n' "$@"; cat -- "${{1#--defaults-file=}}" "$last"; }} 2>/dev/null | sed -n '{told}' > $place/port.new
     [ ! -s $place/port.new ] || {{
         mv $place/port.new $place/port
         while [ ! -e $place/taken ]; do sleep 0.01; done
