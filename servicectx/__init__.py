@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
     from servicectx.details.etcd import EtcdDetails
+    from servicectx.details.kafka import KafkaDetails
     from servicectx.details.mariadb import MariadbDetails
     from servicectx.details.memcached import MemcachedDetails
     from servicectx.details.mongodb import MongodbDetails
@@ -57,6 +58,7 @@ _WHERE = {
     "details.cockroach": ("CockroachDetails",),
     "details.command": ("CommandDetails",),
     "details.etcd": ("EtcdDetails",),
+    "details.kafka": ("KafkaDetails",),
     "details.mariadb": ("MariadbDetails",),
     "details.memcached": ("MemcachedDetails",),
     "details.mongodb": ("MongodbDetails",),
@@ -100,6 +102,7 @@ __all__ = [
     "EtcdDetails",
     "HomeError",
     "InvalidOption",
+    "KafkaDetails",
     "Managed",
     "MariadbDetails",
     "MemcachedDetails",

