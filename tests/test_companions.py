@@ -78,6 +78,18 @@ def test_a_server_that_fails_is_not_taken_for_one_that_lost_a_port(pair: Pair) -
     assert caught.value.log_tail == "it broke"
 
 
+def test_a_companion_that_fails_later_does_too(pair: Pair) -> None:
+    pair.server = "import time; time.sleep(600)"
+    pair.companion = (
+        "import socket, sys; s = socket.create_server((sys.argv[1], int(sys.argv[2]))); s.accept(); s.close();"
+        "sys.exit('no company')"
+    )
+    with pytest.raises(StartFailed) as caught, managed(pair):
+        pass
+    assert caught.value.exit_status == 1
+    assert "no company" in str(caught.value.log_tail)
+
+
 def test_a_companion_that_fails_fails_the_start(pair: Pair) -> None:
     pair.companion = "import sys; sys.exit('no company')"
     with pytest.raises(StartFailed) as caught, managed(pair):

@@ -135,8 +135,9 @@ class Start:
         ready = plan.render(self.plan.ready, self.facts)
         pause, looked = 0.001, time.monotonic()
         while True:
-            if server.exit_status is not None:
-                self._ended_early(server)
+            for one in (server, *self.companions):
+                if one.exit_status is not None:
+                    self._ended_early(one)
             wait = max(0.05, min(2.0, self.deadline - time.monotonic()))
             learnt = probes.ask(ready, plan.HOST, port, str(self.log), wait)
             if learnt is not None and server.exit_status is None:
