@@ -1,11 +1,14 @@
 """Services of one's own: passed, registered, or shipped by another package."""
 
+import configparser
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import servicectx
 from servicectx import Service, UnknownService, managed, register
 from servicectx.services import registry
 from servicectx.testing import FakeService
@@ -121,3 +124,27 @@ def test_an_entry_point_that_cannot_be_loaded_says_so() -> None:
 def test_without_the_package_its_name_is_unknown() -> None:
     with pytest.raises(UnknownService):
         managed("theirs")
+
+
+# -- the built-in ones -------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+BUILT_IN = sorted({*registry.BUILT_IN, *registry.ALIASES})
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_type_checkers_know_the_details_of_each(name: str) -> None:
+    api = (ROOT / "servicectx/_api.py").read_text()
+    (details,) = {
+        kind for names, kind in re.findall(r'Literal\[(.*?)\].*"Managed\[(\w+)\]"', api) if f'"{name}"' in names
+    }
+    assert details in servicectx.__all__
+    assert registry.find(name).details_model() is getattr(servicectx, details)
+
+
+@pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
+def test_each_can_be_installed_by_its_name(name: str) -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert name in setup["options.extras_require"] or name == "command"
+    assert registry.find(name).name == name

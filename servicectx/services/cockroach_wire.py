@@ -9,6 +9,8 @@ from typing import Any
 
 from servicectx.services.postgres_wire import Connection, Refused, literal, quoted
 
+STATEMENT = 10.0  # seconds: a node that has just started may take some for its first ones
+
 
 def take_over(
     host: str,
@@ -35,7 +37,7 @@ def take_over(
     tls.load_verify_locations(f"{certificates}/ca.crt")
     tls.load_cert_chain(f"{certificates}/client.root.crt", f"{certificates}/client.root.key")
     try:
-        with closing(Connection(host, port, "root", "", "system", wait, tls=tls)) as first:
+        with closing(Connection(host, port, "root", "", "system", max(wait, STATEMENT), tls=tls)) as first:
             first.run(f"CREATE DATABASE IF NOT EXISTS {quoted(dbname)}")
             for name, value in settings.items():
                 first.run(f"SET CLUSTER SETTING {name} = {_value(value)}")
