@@ -3,6 +3,7 @@ protocol as a service's probe and a few calls of its usual client need. They pro
 server works, as far as its documentation tells the truth; they prove nothing of the server.
 """
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ HERE = Path(__file__).parent
 
 def install(folder: Path, name: str) -> Path:
     """The directory of a program `name` that runs the module of that name here."""
-    return _write(folder, name, f'exec {sys.executable} -I {HERE / name}.py "$@"')
+    found = os.pathsep.join(place for place in sys.path if place)
+    return _write(folder, name, f'PYTHONPATH={found} exec {sys.executable} -P {HERE / name}.py "$@"')
 
 
 def unpack(home: Path, name: str, python: Path) -> Path:
