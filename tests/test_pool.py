@@ -65,7 +65,8 @@ def settled(place: Home, url: str, *held: str) -> None:
 
     def agree() -> bool:
         ready, taken = names(pool)
-        return taken == set(held) and databases(url) == ready | taken and len(ready) >= 1
+        coming = list(pool.making.glob("*/*"))
+        return not coming and taken == set(held) and databases(url) == ready | taken and len(ready) >= 1
 
     wait_for(agree, 10, lambda: f"held {held}, the pool says {names(pool)}, the server {databases(url)}")
 
@@ -274,8 +275,7 @@ def pool(tmp_path: Path) -> Pool:
 
 
 def make(pool: Pool, name: str, source: str = BASE) -> None:
-    taken = pool.begin(name)
-    assert taken is not None
+    taken = pool.begin_ahead(name, source)
     pool.publish(taken, source)
 
 
@@ -302,6 +302,26 @@ def test_what_is_kept_is_never_returned(pool: Pool) -> None:
     pool.keep(taken)
     assert list(pool.returned()) == []
     assert [path.name for path in pool.kept.iterdir()] == ["sc_1"]
+
+
+def test_one_that_is_on_its_way_is_waited_for(pool: Pool) -> None:
+    assert pool.wait(BASE, 5) is None, "nothing is on its way"
+    coming = pool.begin_ahead("sc_1", BASE)
+    began = time.monotonic()
+    assert pool.wait(BASE, 0.2) is None, "it took too long"
+    assert 0.2 <= time.monotonic() - began < 2
+    threading.Timer(0.2, lambda: pool.publish(coming, BASE)).start()
+    taken = pool.wait(BASE, 5)
+    assert taken is not None
+    assert taken.name == "sc_1"
+
+
+def test_one_whose_maker_died_is_removed_and_never_claimed(pool: Pool) -> None:
+    coming = pool.begin_ahead("sc_1", BASE)
+    assert list(pool.returned()) == []
+    coming.release()
+    assert pool.wait(BASE, 0.1) is None
+    assert [taken.name for taken in pool.returned()] == ["sc_1"]
 
 
 def test_a_pool_that_is_gone_gives_nothing(tmp_path: Path) -> None:

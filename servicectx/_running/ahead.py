@@ -19,6 +19,7 @@ from servicectx._sharing.pool import BACK, MISS, Pool, Taken, source_of
 from servicectx._sharing.steps import step
 
 FIRST, MOST, MOST_OF_ALL = 2, 12, 24  # copies ready of one source, and of all
+PILE = 16  # namespaces in use or given back: with more, those are removed first
 IDLE = 10.0  # seconds without demand after which half of them are enough; at last none
 REST = 1.0  # seconds without work after which the connection is closed
 AGAIN = 0.5  # seconds to the next look where no event tells, and to the next try after a refusal
@@ -85,7 +86,7 @@ class Ahead:
         worked = time.monotonic()
         while True:
             self._listen(heard)
-            if self._make() or self._remove():
+            if self._work():
                 worked = time.monotonic()
                 continue
             if not self.demands and not self.pool.users():
@@ -107,6 +108,12 @@ class Ahead:
             if not demand.target and not self.pool.count(source):
                 del self.demands[source]
 
+    def _work(self) -> bool:
+        """Making comes first, as somebody may be waiting, until what is given back piles up."""
+        if len(self.pool.users_files()) > PILE:
+            return self._remove() or self._make()
+        return self._make() or self._remove()
+
     def _make(self) -> bool:
         """Whether one was made: of the source that has the fewest ready."""
         now = time.monotonic()
@@ -119,9 +126,7 @@ class Ahead:
         if not wanted or sum(counts.values()) >= MOST_OF_ALL or not self._has_room():
             return False
         source = min(wanted, key=lambda each: counts[each])
-        taken = self.pool.begin(self.copies.name())
-        if taken is None:
-            raise EOFError
+        taken = self.pool.begin_ahead(self.copies.name(), source)
         step("pool-making")
         try:
             self.copies.make(taken.name, source)
@@ -187,7 +192,7 @@ class Ahead:
                 self.unseen.add(pid)  # should a child of it still have the lock, nothing else would tell
 
     def _watch(self) -> None:
-        users = self.pool.users() - {os.getpid()}
+        users = self.pool.users()
         self.unseen &= users
         for pid in self.watched.keys() - users:
             os.close(self.watched.pop(pid))

@@ -1,6 +1,7 @@
 """Namespaces that were made ahead of demand: a file for each, below an instance's directory.
 
     pool/asked                     a FIFO: what users tell the helper, a line each
+    pool/making/<source>/<name>    on its way, as long as the lock on it is held
     pool/ready/<source>/<name>     complete, and nobody's
     pool/taken/<name>-<pid>        somebody's for as long as the lock on it is held; then it is to be removed
     pool/kept/<name>               left in place on somebody's wish
@@ -13,6 +14,7 @@ import contextlib
 import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,12 +48,13 @@ class Pool:
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "pool"
         self.asked = self.directory / "asked"
+        self.making = self.directory / "making"
         self.ready = self.directory / "ready"
         self.taken = self.directory / "taken"
         self.kept = self.directory / "kept"
 
     def make(self) -> None:
-        for folder in (self.directory, self.ready, self.taken, self.kept):
+        for folder in (self.directory, self.making, self.ready, self.taken, self.kept):
             folder.mkdir(mode=0o700)
         os.mkfifo(self.asked, 0o600)
 
@@ -79,6 +82,30 @@ class Pool:
                 raise
             return Taken(path, descriptor, name)
         return None
+
+    def wait(self, source: str, seconds: float) -> Taken | None:
+        """As `claim`, but wait for one that is on its way.
+
+        Only one process waits at a time: the others make their own meanwhile, and together they are faster.
+        """
+        until = time.monotonic() + seconds
+        if not _names(self.making / source):
+            return self.claim(source)
+        try:
+            queue = os.open(self.directory / "waiting", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while (taken := self.claim(source)) is None and time.monotonic() < until:
+                if not _names(self.making / source):
+                    return self.claim(source)
+                time.sleep(0.0005)  # waiting for the lock on it would have no end if its maker were stopped
+            return taken
+        except BlockingIOError:
+            return None
+        finally:
+            os.close(queue)
 
     def begin(self, name: str) -> Taken | None:
         """Claim a name before this process makes what it stands for. None: the instance is gone."""
@@ -122,6 +149,12 @@ class Pool:
     def count(self, source: str) -> int:
         return len(_names(self.ready / source))
 
+    def begin_ahead(self, name: str, source: str) -> Taken:
+        """Claim a name for one that is going to be ready. Raises OSError when the instance is gone."""
+        folder = self.making / source
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return Taken(folder / name, leases.open_locked(folder / name), name)
+
     def publish(self, taken: Taken, source: str) -> None:
         """Let others have it."""
         folder = self.ready / source
@@ -129,14 +162,17 @@ class Pool:
         os.rename(taken.path, folder / taken.name)
         taken.release()
 
+    def users_files(self) -> list[str]:
+        return _names(self.taken, suffix=True)
+
     def users(self) -> set[int]:
         """The processes that took one and did not give it back, living or dead."""
-        return {int(name.rpartition("-")[2]) for name in _names(self.taken, suffix=True)}
+        return {int(name.rpartition("-")[2]) for name in self.users_files()}
 
     def returned(self) -> Iterator[Taken]:
         """What nobody holds any more, one after the other, each held by this process until it is forgotten."""
-        for name in _names(self.taken, suffix=True):
-            path = self.taken / name
+        begun = [self.making / source / name for source in _names(self.making) for name in _names(self.making / source)]
+        for path in [*begun, *(self.taken / name for name in _names(self.taken, suffix=True))]:
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -146,7 +182,7 @@ class Pool:
             except BlockingIOError:
                 os.close(descriptor)
                 continue
-            yield Taken(path, descriptor, name.rpartition("-")[0])
+            yield Taken(path, descriptor, path.name.partition("-")[0])
 
 
 def source_of(line: str) -> tuple[str, str]:
