@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from servicectx.details.memcached import MemcachedDetails
     from servicectx.details.mongodb import MongodbDetails
     from servicectx.details.moto import MotoDetails
+    from servicectx.details.mqtt import MqttDetails
     from servicectx.details.nats import NatsDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.rabbitmq import RabbitmqDetails
@@ -63,6 +64,7 @@ _WHERE = {
     "details.memcached": ("MemcachedDetails",),
     "details.mongodb": ("MongodbDetails",),
     "details.moto": ("MotoDetails",),
+    "details.mqtt": ("MqttDetails",),
     "details.nats": ("NatsDetails",),
     "details.postgres": ("PostgresDetails",),
     "details.rabbitmq": ("RabbitmqDetails",),
@@ -108,6 +110,7 @@ __all__ = [
     "MemcachedDetails",
     "MongodbDetails",
     "MotoDetails",
+    "MqttDetails",
     "NatsDetails",
     "NotIsolable",
     "OpensearchDetails",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from servicectx.details.memcached import MemcachedDetails
     from servicectx.details.mongodb import MongodbDetails
     from servicectx.details.moto import MotoDetails
+    from servicectx.details.mqtt import MqttDetails
     from servicectx.details.nats import NatsDetails
     from servicectx.details.postgres import PostgresDetails
     from servicectx.details.rabbitmq import RabbitmqDetails
@@ -79,6 +80,8 @@ def managed(service: Literal["etcd"], /, **arguments: Any) -> "Managed[EtcdDetai
 def managed(service: Literal["temporal"], /, **arguments: Any) -> "Managed[TemporalDetails]": ...
 @overload
 def managed(service: Literal["kafka"], /, **arguments: Any) -> "Managed[KafkaDetails]": ...
+@overload
+def managed(service: Literal["mqtt"], /, **arguments: Any) -> "Managed[MqttDetails]": ...
 @overload
 def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
 @overload

@@ -24,6 +24,7 @@ STATIC = (
     "memcached",
     "mongodb",
     "moto",
+    "mqtt",
     "nats",
     "opensearch",
     "postgres",

@@ -29,6 +29,7 @@ BUILT_IN = {
     "etcd": "servicectx.services.etcd:Etcd",
     "temporal": "servicectx.services.temporal:Temporal",
     "kafka": "servicectx.services.kafka:Kafka",
+    "mqtt": "servicectx.services.mqtt:Mqtt",
 }
 ALIASES = {"aws": "moto", "mysql": "mariadb", "postgresql": "postgres", "valkey": "redis"}
 ENTRY_POINTS = "servicectx.services"

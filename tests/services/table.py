@@ -57,6 +57,8 @@ ROWS = [
     Row("etcd"),
     Row("temporal"),
     Row("kafka"),
+    Row("mqtt", "mosquitto", "system", options={"server": "mosquitto"}),
+    Row("mqtt", "amqtt", options={"server": "amqtt"}),
     Row(
         "command",
         binary=False,

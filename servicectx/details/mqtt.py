@@ -1,0 +1,29 @@
+"""How to connect to an MQTT broker."""
+
+from servicectx.details.base import ServiceDetails, address
+
+
+class MqttDetails(ServiceDetails):
+    """An MQTT broker: `user` and `password`. In a namespace `prefix` goes before every topic."""
+
+    user: str = ""
+    password: str = ""
+    prefix: str = ""
+    version: str | None = None
+
+    @property
+    def url(self) -> str:
+        """`mqtt://user:password@host:port`."""
+        return address("mqtt", self.host, self.port, "", self.user or None, self.password or None)
+
+    def env(self) -> dict[str, str]:
+        """`MQTT_URL`, `MQTT_HOST`, `MQTT_PORT`, `MQTT_USERNAME`, `MQTT_PASSWORD` and `MQTT_PREFIX`."""
+        names = {
+            "MQTT_URL": self.url,
+            "MQTT_HOST": self.host,
+            "MQTT_PORT": str(self.port),
+            "MQTT_USERNAME": self.user,
+            "MQTT_PASSWORD": self.password,
+            "MQTT_PREFIX": self.prefix,
+        }
+        return {name: value for name, value in names.items() if value}

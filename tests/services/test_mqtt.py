@@ -1,0 +1,216 @@
+"""Real brokers, mosquitto and amqtt, through paho."""
+
+import contextlib
+import os
+import queue
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from servicectx import BinaryNotFound, InvalidOption, MqttDetails, StartFailed, isolated, managed
+from servicectx.services import mqtt_wire, registry
+from tests import servers
+from tests.services import killed, table
+
+WAIT = 30
+SERVERS = pytest.mark.parametrize("server", ["mosquitto", "amqtt"])
+
+
+class Talk:
+    """A client that is connected, and a queue of what it hears."""
+
+    def __init__(self, details: MqttDetails) -> None:
+        self.heard: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.client = paho.Client(CallbackAPIVersion.VERSION2)
+        if details.user:
+            self.client.username_pw_set(details.user, details.password)
+        self.client.on_connect = lambda *told: self.heard.put(("connected", told[3]))
+        self.client.on_subscribe = lambda *told: self.heard.put(("subscribed", told[2]))
+        self.client.on_message = lambda *told: self.heard.put(("message", (told[2].topic, told[2].payload.decode())))
+        self.client.connect(details.host, details.port)
+        self.client.loop_start()
+        self.code = self.hear("connected")
+
+    def hear(self, wanted: str) -> Any:
+        while True:
+            kind, told = self.heard.get(timeout=WAIT)
+            if kind == wanted:
+                return told
+
+    def publish(self, topic: str, text: str, retain: bool = False) -> None:
+        self.client.publish(topic, text, qos=1, retain=retain).wait_for_publish(WAIT)
+
+    def subscribe(self, topic: str) -> None:
+        self.client.subscribe(topic, qos=1)
+        self.hear("subscribed")
+
+    def retained(self, topic: str) -> dict[str, str]:
+        """What is retained, by topic: all of it comes before the answer to a second subscription."""
+        found: dict[str, str] = {}
+        _, first = self.client.subscribe(topic, qos=0)
+        _, second = self.client.subscribe("nothing/there")
+        assert first != second
+        while True:
+            kind, told = self.heard.get(timeout=WAIT)
+            if kind == "message":
+                found[told[0]] = told[1]
+            elif (kind, told) == ("subscribed", second):
+                return found
+
+
+@contextlib.contextmanager
+def talk(details: MqttDetails) -> Iterator[Talk]:
+    talking = Talk(details)
+    try:
+        yield talking
+    finally:
+        talking.client.disconnect()
+        talking.client.loop_stop()
+
+
+@contextlib.contextmanager
+def running(server: str, **more: Any) -> Iterator[MqttDetails]:
+    if not table.there(next(row for row in table.ROWS if str(row) == f"mqtt-{server}")):
+        pytest.skip(f"{server} is not installed here; make system-servers brings it")
+    with managed("mqtt", server=server, **more) as details:
+        yield details
+
+
+def put(details: MqttDetails, name: str, value: str) -> None:
+    with talk(details) as talking:
+        talking.publish(details.prefix + name, value, retain=True)
+
+
+def get(details: MqttDetails, name: str) -> str | None:
+    with talk(details) as talking:
+        return talking.retained(details.prefix + name).get(details.prefix + name)
+
+
+def retained(details: MqttDetails) -> list[str]:
+    with talk(details) as talking:
+        return sorted(talking.retained("#"))
+
+
+@SERVERS
+def test_messages_reach_those_who_subscribed(server: str) -> None:
+    with running(server) as details, talk(details) as reader, talk(details) as writer:
+        assert reader.code == 0
+        reader.subscribe("orders/#")
+        writer.publish("orders/new", "ä")
+        assert reader.hear("message") == ("orders/new", "ä")
+
+
+@SERVERS
+@pytest.mark.parametrize("wrong", [{"password": "guess"}, {"user": "root"}, {"user": "", "password": ""}])
+def test_a_wrong_login_is_refused(server: str, wrong: dict[str, str]) -> None:
+    with running(server) as details:
+        bad = details.model_copy(update=wrong)
+        with talk(bad) as talking:
+            assert talking.code.is_failure
+        with pytest.raises((mqtt_wire.Refused, EOFError)), isolated(bad):
+            pass
+
+
+@SERVERS
+def test_the_environment_is_enough_for_a_client(server: str) -> None:
+    script = (
+        "import os\n"
+        "from paho.mqtt import publish\n"
+        "login = {'username': os.environ['MQTT_USERNAME'], 'password': os.environ['MQTT_PASSWORD']}\n"
+        "publish.single('a', '1', qos=1, retain=True, hostname=os.environ['MQTT_HOST'],"
+        " port=int(os.environ['MQTT_PORT']), auth=login)\n"
+    )
+    with running(server) as details:
+        subprocess.run([sys.executable, "-c", script], env=os.environ | details.env(), check=True, timeout=60)
+        assert get(details, "a") == "1"
+        assert details.env()["MQTT_URL"] == details.url
+        assert details.url == f"mqtt://servicectx:{details.password}@127.0.0.1:{details.port}"
+
+
+@SERVERS
+def test_it_listens_on_loopback_only(server: str) -> None:
+    with running(server) as details:
+        assert servers.listens_on_loopback_only(details.port)
+
+
+@SERVERS
+def test_what_is_in_a_namespace_goes_with_it(server: str) -> None:
+    with running(server) as details:
+        put(details, "a", "0")
+        with isolated(details) as one, isolated(details) as two:
+            assert one.env()["MQTT_PREFIX"] == one.prefix
+            put(one, "a/b", "1")
+            put(one, "c" * 200, "1")
+            put(two, "a", "2")
+            assert len(retained(details)) == 4
+        assert retained(details) == ["a"]
+
+
+@SERVERS
+def test_what_a_killed_user_left_is_removed_by_the_next(server: str) -> None:
+    with running(server) as details:
+        killed.in_a_namespace(details)
+        assert len(retained(details)) == 1
+        with isolated(details):
+            assert retained(details) == []
+
+
+def test_the_version_of_mosquitto_is_told() -> None:
+    with running("mosquitto") as details:
+        program = servers.owner(details.port).exe()
+        said = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout
+        assert details.version
+        assert f"version {details.version}\n" in said
+
+
+def test_settings_reach_mosquitto() -> None:
+    with running("mosquitto", settings={"max_packet_size": 100, "retain_available": True}) as details:
+        put(details, "a", "1")
+        with pytest.raises((OSError, EOFError)), contextlib.closing(connect(details)) as connection:
+            connection.forget(["long" * 100])
+
+
+def connect(details: MqttDetails) -> mqtt_wire.Connection:
+    return mqtt_wire.Connection(details.host, details.port, details.user, details.password)
+
+
+def test_bad_settings_fail_with_the_server_s_own_words() -> None:
+    with (
+        pytest.raises(StartFailed, match="Unknown configuration variable"),
+        running("mosquitto", settings={"no_such_setting": 1}),
+    ):
+        pass
+    with pytest.raises(StartFailed, match="no_such_setting"), running("amqtt", settings={"no_such_setting": 1}):
+        pass
+
+
+@SERVERS
+def test_settings_that_would_lead_elsewhere_are_refused(server: str) -> None:
+    ours = {"mosquitto": "password_file", "amqtt": "plugins"}[server]
+    with pytest.raises(InvalidOption, match="set by servicectx"), running(server, settings={ours: "x"}):
+        pass
+
+
+def test_a_snapshot_keeps_what_mosquitto_retains() -> None:
+    def fill(details: MqttDetails) -> None:
+        put(details, "a", "1")
+
+    with running("mosquitto", setup=fill, snapshot="one") as first:
+        assert get(first, "a") == "1"
+    with running("mosquitto", setup=fill, snapshot="one") as second:
+        assert get(second, "a") == "1"
+        assert second.password != first.password
+
+
+def test_a_server_that_is_nowhere_is_told_with_all_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("SERVICECTX_MQTT_BIN", str(tmp_path))
+    service = registry.find("mqtt")
+    for server in (None, "mosquitto", "amqtt"):
+        with pytest.raises(BinaryNotFound) as caught:
+            service.program(service.options({"server": server}))
+        assert any(str(tmp_path) in place for place in caught.value.looked)
