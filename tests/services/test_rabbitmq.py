@@ -32,6 +32,7 @@ from servicectx.services import http, rabbitmq_plugins, registry
 from servicectx.services.rabbitmq import Rabbitmq, _ask
 from tests import leftovers, servers
 from tests.services import killed
+from tests.test_probes import Mute, Thief, YesMan
 
 pytestmark = [pytest.mark.xdist_group("rabbitmq"), pytest.mark.timeout(300)]
 
@@ -249,3 +250,37 @@ def test_where_applications_are_archives_all_are_shown(tmp_path: Path) -> None:
     assert [path.name for path in rabbitmq_plugins.needed(tmp_path, ["rabbit"])] == ["rabbit-1.0", "ra-1.0"]
     (tmp_path / "ra-1.0" / "ebin" / "ra.app").unlink()
     assert len(rabbitmq_plugins.needed(tmp_path, ["rabbit"])) == 3
+
+
+ROBBED = """#!/bin/sh
+place={place}
+if [ ! -e $place/taken ]; then
+    sed -n 's/^{told} = \\(127.0.0.1:\\)*//p' "$RABBITMQ_CONFIG_FILE.conf" > $place/port.new
+    mv $place/port.new $place/port
+    while [ ! -e $place/taken ]; do sleep 0.01; done
+fi
+exec {program} "$@"
+"""
+
+
+@pytest.mark.parametrize(("told", "handler"), [("listeners.tcp.1", YesMan), ("management.tcp.port", Mute)])
+def test_a_port_that_is_lost_is_not_used(
+    told: str, handler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path(Rabbitmq().program(Rabbitmq.Options()))
+    for name in ("plugins", "escript"):
+        (tmp_path / name).symlink_to(real.parents[1] / name)
+    (tmp_path / "sbin").mkdir()
+    for beside in real.parent.iterdir():
+        (tmp_path / "sbin" / beside.name).symlink_to(beside)
+    robbed = tmp_path / "sbin" / real.name
+    robbed.unlink()
+    monkeypatch.setenv("SERVICECTX_RABBITMQ_BIN", str(robbed.parent))
+    with Thief(handler, tmp_path / "thief") as thief:
+        robbed.write_text(ROBBED.format(place=tmp_path / "thief", told=told, program=real))
+        robbed.chmod(0o755)
+        with managed("rabbitmq", timeout=200) as rabbitmq:
+            put(rabbitmq, "colour", "green")
+            with isolated(rabbitmq) as mine:
+                assert get(mine, "colour") is None
+            assert thief.port not in (0, rabbitmq.port, rabbitmq.management_port)
