@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,35 @@ def test_a_copy_is_the_same(tree: Path, tmp_path: Path) -> None:
     size = copying.copy_tree(tree, tmp_path / "copy")
     assert listing(tmp_path / "copy") == listing(tree)
     assert size == copying.measure(tree) == (4, 1000 + 10 + (3 << 20))
+
+
+@pytest.mark.parametrize("hands", [2, 3])
+def test_many_hands_make_the_same_copy(hands: int, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "WORTHWHILE", 1)
+    size = copying.copy_tree(tree, tmp_path / "copy", hands=hands)
+    assert listing(tmp_path / "copy") == listing(tree)
+    assert size == copying.measure(tree)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize("whose", [0, 1])
+def test_one_hand_that_fails_fails_the_copy(
+    whose: int, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_file, parent = copying._copy_file, os.getpid()
+
+    def fail(*arguments: Any) -> int:
+        if (os.getpid() == parent) == (whose == 0):
+            raise OSError(errno.ENOSPC, "full")
+        return copy_file(*arguments)
+
+    monkeypatch.setattr(copying, "WORTHWHILE", 1)
+    monkeypatch.setattr(copying, "_copy_file", fail)
+    with pytest.raises(OSError, match=r"full|could not be copied"):
+        copying.copy_tree(tree, tmp_path / "copy", hands=2)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_a_strict_umask_changes_nothing(tree: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from servicectx._running import kept, plan, spare
 from servicectx._running.cache import SNAPSHOTS, TEMPLATES, Cache
-from servicectx._running.copying import Owner
+from servicectx._running.copying import Owner, all_hands
 from servicectx._sharing.instance import remove_tree
 from servicectx._sharing.steps import step
 
@@ -116,7 +116,7 @@ class Data:
         try:
             for number, source in enumerate(self.sources):
                 said = spare.take(spare.place(self.cache, source, self.owner), self.path)
-                if (said := said or kept.bring(source, self.path, self.owner)) is not None:
+                if (said := said or kept.bring(source, self.path, self.owner, all_hands())) is not None:
                     os.write(answer, json.dumps([number, said.get("secret", "")]).encode())
                     break
         finally:

@@ -31,14 +31,17 @@ def keep(source: Path, place: Path, link: bool = False, **notes: str) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def bring(place: Path, target: Path, owner: Owner | None = None) -> dict[str, str] | None:
-    """Copy what `keep` kept to the new directory `target`; gives its notes. None: nothing is kept, or not all of it."""
+def bring(place: Path, target: Path, owner: Owner | None = None, hands: int = 1) -> dict[str, str] | None:
+    """Copy what `keep` kept to the new directory `target`; gives its notes. None: nothing is kept, or not all of it.
+
+    `owner` and `hands` are those of `copy_tree`.
+    """
     said = _notes(place)
     if said is None:
         return None
     _touch(place)  # before: what is oldest goes first when the cache is full
     try:
-        size = copy_tree(place, target, owner)
+        size = copy_tree(place, target, owner, hands=hands)
         (target / _NOTES).unlink()
     except OSError:  # somebody removes it at this very moment
         size = Size()
