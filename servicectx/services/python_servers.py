@@ -40,8 +40,18 @@ def find(search: binaries.Search, packages: tuple[str, ...]) -> str:
     )
 
 
+def version(program: str, packages: tuple[str, ...]) -> str | None:
+    """Which of `packages` it is, and its version; another Python is not asked."""
+    if program != sys.executable:
+        return None
+    package = next(package for package in packages if find_spec(package))
+    from importlib import metadata
+
+    return f"{package} {metadata.version(package)}"
+
+
 def command(program: str) -> list[str]:
-    return [program, "-P", str(Path(__file__).with_name("python_server.py")), f"{{dir}}/{ORDER}", "{socket}"]
+    return [program, "-P", "-u", str(Path(__file__).with_name("python_server.py")), f"{{dir}}/{ORDER}", "{socket}"]
 
 
 def files(program: str, target: str, **arguments: Any) -> dict[str, str]:

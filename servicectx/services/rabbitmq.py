@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from servicectx.details.rabbitmq import RabbitmqDetails  # the type parameter below
 
 USER = "test"
+KEPT = "kept"  # said of a vhost that outlives its maker
 OURS = (
     *("default_user", "default_pass", "loopback_users", "log.console", "log.file", "management.tcp.ip"),
     *("listeners.tcp", "listeners.tcp.1", "listeners.tcp.default", "management.tcp.port"),
@@ -71,6 +72,11 @@ class Rabbitmq(Service["RabbitmqDetails"]):
             looked.append(f"{path}, which is not RabbitMQ's own script")
         raise self.search.not_found(looked)
 
+    def version(self, program: str) -> str | None:
+        """By its place: asked in any way, the script starts a broker."""
+        found = re.search(r"rabbitmq_server-([\d.]+)", program)
+        return found[1] if found else None
+
     def plan(self, options: RabbitmqOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
         plugins = ["rabbitmq_management", *options.plugins]
@@ -122,14 +128,17 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         return {**told, "version": facts.get("version")}
 
     def open_namespace(self, details: "RabbitmqDetails") -> "RabbitmqDetails":
-        for vhost in _ask(details, "GET", "vhosts?columns=name"):
-            if makers.is_dead(vhost["name"]):
+        for vhost in _ask(details, "GET", "vhosts?columns=name,description"):
+            if makers.is_dead(vhost["name"]) and vhost.get("description") != KEPT:
                 _ask(details, "DELETE", f"vhosts/{vhost['name']}")
         name = makers.sign()
         _ask(details, "PUT", f"vhosts/{name}", {})
         everything = dict.fromkeys(("configure", "write", "read"), ".*")
         _ask(details, "PUT", f"permissions/{name}/{quote(details.user, safe='')}", everything)
         return details.model_copy(update={"vhost": name})
+
+    def keep_namespace(self, namespace: "RabbitmqDetails") -> None:
+        _ask(namespace, "PUT", f"vhosts/{namespace.vhost}", {"description": KEPT})
 
     def close_namespace(self, namespace: "RabbitmqDetails") -> None:
         _ask(namespace, "DELETE", f"vhosts/{namespace.vhost}")

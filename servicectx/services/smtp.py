@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from servicectx.details.smtp import SmtpDetails  # the type parameter below
 
 OURS = ("handler", "loop", "authenticator", "auth_required", "auth_require_tls", "tls_context", "require_starttls")
+KEPT = "kept"  # a file in a maildir that outlives its maker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,9 @@ class Smtp(Service["SmtpDetails"]):
 
     def program(self, options: SmtpOptions) -> str:
         return python_servers.find(self.search, ("aiosmtpd",))
+
+    def version(self, program: str) -> str | None:
+        return python_servers.version(program, ("aiosmtpd",))
 
     def plan(self, options: SmtpOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
@@ -80,13 +84,16 @@ class Smtp(Service["SmtpDetails"]):
             raise NotIsolable(service=self.name, reason=reason)
         place = Path(details.maildir).parent
         for left in place.iterdir():
-            if makers.is_dead(left.name):
+            if makers.is_dead(left.name) and not (left / KEPT).exists():
                 shutil.rmtree(left, ignore_errors=True)
         me = makers.sign()
         for part in ("", "new", "cur", "tmp"):
             (place / me / part).mkdir(mode=0o700)
         mine = {"user": me, "password": password(details.password, me), "maildir": str(place / me)}
         return details.model_copy(update=mine)
+
+    def keep_namespace(self, namespace: "SmtpDetails") -> None:
+        Path(namespace.maildir or "", KEPT).touch()
 
     def close_namespace(self, namespace: "SmtpDetails") -> None:
         assert namespace.maildir is not None

@@ -21,6 +21,9 @@ def about(path: str) -> bytes | None:
         case "/together":
             together.wait(20)
             return b"both are here"
+        case "/aloud":
+            print("this is said aloud")
+            return b"said"
         case "/argv":
             return json.dumps(sys.argv).encode()
         case "/third-time":

@@ -186,11 +186,12 @@ def test_settings_reach_the_server() -> None:
         assert httpx.get(app.url, trust_env=False).headers["x-shop"] == "open"
 
 
-def test_requests_are_in_its_log() -> None:
+def test_requests_and_what_it_prints_are_in_its_log() -> None:
     service = managed("asgi", app=APP)
     with service as app:
-        get(app, "nothing-here")
-        assert '"GET /nothing-here HTTP/1.1" 404' in Path(service.log_path or "").read_text()
+        get(app, "aloud")
+        assert "this is said aloud\nINFO:" in Path(service.log_path or "").read_text()
+        assert '"GET /aloud HTTP/1.1" 200' in Path(service.log_path or "").read_text()
 
 
 @pytest.mark.parametrize(

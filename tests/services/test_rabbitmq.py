@@ -28,7 +28,7 @@ from servicectx import (
     isolated,
     managed,
 )
-from servicectx.services import http, rabbitmq_plugins, registry
+from servicectx.services import http, makers, rabbitmq_plugins, registry
 from servicectx.services.rabbitmq import Rabbitmq, _ask
 from tests import leftovers, servers
 from tests.services import killed
@@ -182,6 +182,17 @@ def test_what_a_killed_user_left_is_removed(shared: RabbitmqDetails) -> None:
     assert len(vhosts(shared) - before) == 1
     with isolated(shared) as mine:
         assert vhosts(shared) == before | {mine.vhost}
+
+
+def test_one_that_is_kept_outlives_its_maker(shared: RabbitmqDetails, monkeypatch: pytest.MonkeyPatch) -> None:
+    with isolated(shared, keep=True) as kept:
+        put(kept, "colour", "green")
+    with isolated(shared) as left:
+        monkeypatch.setattr(makers, "is_dead", lambda name: name in (kept.vhost, left.vhost))
+        with isolated(shared) as mine:
+            assert {kept.vhost, left.vhost, mine.vhost} & vhosts(shared) == {kept.vhost, mine.vhost}
+            assert get(kept, "colour") == "green"
+    Rabbitmq().close_namespace(kept)
 
 
 def test_one_that_is_gone_already_is_not_missed(shared: RabbitmqDetails) -> None:

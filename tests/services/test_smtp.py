@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from servicectx import NotIsolable, SmtpDetails, StartFailed, isolated, managed
+from servicectx.services import makers
 from tests import servers
 from tests.services import killed
 
@@ -188,6 +189,17 @@ def test_what_a_killed_user_left_is_removed() -> None:
         assert len(list(place.iterdir())) == 2
         with isolated(smtp) as mine:
             assert {each.name for each in place.iterdir()} == {"test", mine.user}
+
+
+def test_one_that_is_kept_outlives_its_maker(monkeypatch: pytest.MonkeyPatch) -> None:
+    with managed("smtp") as smtp:
+        with isolated(smtp, keep=True) as kept:
+            put(kept, "colour", "green")
+        with isolated(smtp) as left:
+            monkeypatch.setattr(makers, "is_dead", lambda name: name in (kept.user, left.user))
+            with isolated(smtp):
+                assert get(kept, "colour") == "green"
+                assert not Path(left.maildir or "").exists()
 
 
 def test_others_servers_make_no_users(monkeypatch: pytest.MonkeyPatch) -> None:
