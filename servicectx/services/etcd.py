@@ -89,22 +89,23 @@ class Etcd(Prefixed["EtcdDetails"]):
         return {"user": ROOT, "password": secret, "version": facts.get("version")}
 
     def stored(self, details: "EtcdDetails") -> Collection[str]:
-        """The prefix of each namespace that has keys: a look for each of them, however many keys it has."""
+        """The prefix of each namespace that has keys: one look each, however many there are. Other keys whole."""
         gateway, found = _gateway(details), []
         begin, end = f"{makers.PREFIX}_", after(f"{makers.PREFIX}_")
         while key := gateway.first_key(begin, end):
             prefix = makers.signature(key) + self.separator
-            if key.startswith(prefix):
-                found.append(prefix)
-                begin = after(prefix)
-            else:
-                begin = key + "\0"
+            inside = key.startswith(prefix)
+            found.append(prefix if inside else key)
+            begin = after(prefix) if inside else key + "\0"
         return found
 
     def remove(self, details: "EtcdDetails", names: list[str]) -> None:
         gateway = _gateway(details)
         for name in names:
             gateway.remove(name)
+
+    def store(self, details: "EtcdDetails", name: str) -> None:
+        _gateway(details).put(name)
 
     def close_namespace(self, namespace: "EtcdDetails") -> None:
         self.remove(namespace, [namespace.prefix])

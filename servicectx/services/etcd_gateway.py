@@ -47,6 +47,10 @@ class Gateway:
         found = self.ask("kv/range", **asked, sort_order="ASCEND", sort_target="KEY").get("kvs")
         return base64.b64decode(found[0]["key"]).decode("latin-1") if found else None
 
+    def put(self, key: str) -> None:
+        """An empty value."""
+        self.ask("kv/put", key=_coded(key))
+
     def remove(self, prefix: str) -> None:
         """All keys that begin with it."""
         self.ask("kv/deleterange", key=_coded(prefix), range_end=_coded(after(prefix)))

@@ -83,6 +83,10 @@ class Kafka(Prefixed["KafkaDetails"]):
         with closing(_connect(details)) as connection:
             connection.delete(names)
 
+    def store(self, details: "KafkaDetails", name: str) -> None:
+        with closing(_connect(details)) as connection:
+            connection.create(name)
+
     def client(self, details: "KafkaDetails") -> Client | None:
         """None where there is a password, which kcat would take from its command line alone."""
         return None if details.password else Client(self.shell, ["-b", details.bootstrap_servers], details.env())

@@ -4,7 +4,7 @@ import socket
 import struct
 from typing import Any
 
-METADATA, SASL_HANDSHAKE, DELETE_TOPICS, SASL_AUTHENTICATE = 3, 17, 20, 36
+METADATA, SASL_HANDSHAKE, CREATE_TOPICS, DELETE_TOPICS, SASL_AUTHENTICATE = 3, 17, 19, 20, 36
 
 
 class Refused(OSError):
@@ -44,6 +44,10 @@ class Connection:
             if not internal:
                 topics.append(name)
         return brokers, topics
+
+    def create(self, topic: str) -> None:
+        """A topic of one partition."""
+        self._ask(CREATE_TOPICS, 2, struct.pack(">i", 1) + _text(topic) + struct.pack(">ihiiib", 1, 1, 0, 0, 10_000, 0))
 
     def delete(self, topics: list[str]) -> None:
         names = b"".join(map(_text, topics))

@@ -38,10 +38,10 @@ class Connection:
             elif kind == SUBACK and body[:2] == b"\0\2":
                 return found
 
-    def forget(self, topics: list[str]) -> None:
-        for topic in topics:
-            self._socket.sendall(packet(0x33, _text(topic) + b"\0\1"))  # retained and empty, to be acknowledged
-            self._until(PUBACK)
+    def retain(self, topic: str, text: str = "") -> None:
+        """A message that is retained in place of the one that is. An empty one removes it."""
+        self._socket.sendall(packet(0x33, _text(topic) + b"\0\1" + text.encode()))  # to be acknowledged
+        self._until(PUBACK)
 
     def close(self) -> None:
         self._reader.close()

@@ -94,6 +94,12 @@ class Nats(Prefixed["NatsDetails"]):
             for name in names:
                 connection.ask(f"$JS.API.STREAM.DELETE.{name}")
 
+    def store(self, details: "NatsDetails", name: str) -> None:
+        with closing(_connect(details)) as connection:
+            connection.ask(
+                f"$JS.API.STREAM.CREATE.{name}", name=name, subjects=[name], retention="limits", num_replicas=1
+            )
+
     def client(self, details: "NatsDetails") -> Client:
         return Client(self.shell, [], details.env())
 

@@ -8,6 +8,8 @@ from servicectx.services.base import Service
 
 D = TypeVar("D", bound=Any)
 
+KEPT = "_kept"  # after a signature: the name of what says that a namespace is to stay
+
 
 class Prefixed(Service[D]):
     """A service whose details have a field `prefix`, empty but in a namespace. Users put it before their names.
@@ -26,10 +28,19 @@ class Prefixed(Service[D]):
     def remove(self, details: D, names: list[str]) -> None:
         """Remove what has one of these names; what is gone already is passed over."""
 
+    def store(self, details: D, name: str) -> None:
+        """Store something under this name, whatever it is. Without it, none that is to stay outlives its maker long."""
+
     def open_namespace(self, details: D) -> D:
-        if left := [name for name in self.stored(details) if makers.is_dead(makers.signature(name))]:
+        stored = self.stored(details)
+        kept = {makers.signature(name) for name in stored if name.endswith(KEPT)}
+        ended = {signed for name in stored if makers.is_dead(signed := makers.signature(name))} - kept
+        if left := [name for name in stored if makers.signature(name) in ended]:
             self.remove(details, left)
         return cast("D", details.model_copy(update={"prefix": f"{makers.sign()}{self.separator}"}))
+
+    def keep_namespace(self, namespace: D) -> None:
+        self.store(namespace, makers.signature(namespace.prefix) + KEPT)
 
     def close_namespace(self, namespace: D) -> None:
         mine = makers.signature(namespace.prefix)

@@ -1,4 +1,4 @@
-"""A user of a namespace that SIGKILL ends: `python -m tests.services.killed module`, its details on standard input."""
+"""Users of namespaces that are dead: `python -m tests.services.killed SERVICE [keep]`, details on standard input."""
 
 import importlib
 import signal
@@ -27,14 +27,21 @@ def in_a_namespace(details: ServiceDetails) -> None:
         assert user.wait(60) == -signal.SIGKILL
 
 
-def _use(service: str) -> None:
+def and_kept(details: ServiceDetails) -> None:
+    """Somebody opens a namespace, stores something in it, wants it to stay, and ends."""
+    command = [sys.executable, "-m", __name__, details.service, "keep"]
+    told = details.model_dump_json() + "\n\n"
+    subprocess.run(command, cwd=ROOT, input=told, stdout=subprocess.DEVNULL, text=True, check=True, timeout=60)
+
+
+def _use(service: str, *keep: str) -> None:
     model = registry.find(service).details_model()
     put = importlib.import_module(f"tests.services.test_{service}").put
-    with isolated(model.parse(sys.stdin.readline())) as mine:
+    with isolated(model.parse(sys.stdin.readline()), keep=bool(keep)) as mine:
         put(mine, "left", "behind")
         print("stored", flush=True)
         sys.stdin.readline()
 
 
 if __name__ == "__main__":
-    _use(sys.argv[1])
+    _use(*sys.argv[1:])

@@ -159,6 +159,15 @@ def test_what_is_in_a_namespace_goes_with_it() -> None:
         assert keys(details) == ["a", "sc_", "sd"]
 
 
+def test_what_is_to_stay_outlives_its_maker() -> None:
+    with managed("etcd") as details:
+        killed.and_kept(details)
+        before = keys(details)
+        assert len(before) == 2
+        with isolated(details):
+            assert keys(details) == before
+
+
 def test_what_a_killed_user_left_is_removed_by_the_next() -> None:
     with managed("etcd") as details:
         killed.in_a_namespace(details)

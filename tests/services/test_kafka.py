@@ -144,6 +144,15 @@ def test_what_is_in_a_namespace_goes_with_it() -> None:
         assert topics(details) == ["orders"]
 
 
+def test_what_is_to_stay_outlives_its_maker() -> None:
+    with managed("kafka") as details:
+        killed.and_kept(details)
+        before = topics(details)
+        assert len(before) == 2
+        with isolated(details):
+            assert topics(details) == before
+
+
 def test_what_a_killed_user_left_is_removed_by_the_next() -> None:
     with managed("kafka") as details:
         killed.in_a_namespace(details)

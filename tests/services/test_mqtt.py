@@ -152,6 +152,16 @@ def test_what_is_in_a_namespace_goes_with_it(server: str) -> None:
 
 
 @SERVERS
+def test_what_is_to_stay_outlives_its_maker(server: str) -> None:
+    with running(server) as details:
+        killed.and_kept(details)
+        before = retained(details)
+        assert len(before) == 2
+        with isolated(details):
+            assert retained(details) == before
+
+
+@SERVERS
 def test_what_a_killed_user_left_is_removed_by_the_next(server: str) -> None:
     with running(server) as details:
         killed.in_a_namespace(details)
@@ -172,7 +182,7 @@ def test_settings_reach_mosquitto() -> None:
     with running("mosquitto", settings={"max_packet_size": 100, "retain_available": True}) as details:
         put(details, "a", "1")
         with pytest.raises((OSError, EOFError)), contextlib.closing(connect(details)) as connection:
-            connection.forget(["long" * 100])
+            connection.retain("long" * 100)
 
 
 def connect(details: MqttDetails) -> mqtt_wire.Connection:

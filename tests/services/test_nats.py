@@ -180,6 +180,15 @@ def test_what_is_in_a_namespace_goes_with_it() -> None:
         assert streams(details) == ["KV_texts"]
 
 
+def test_what_is_to_stay_outlives_its_maker() -> None:
+    with managed("nats") as details:
+        killed.and_kept(details)
+        before = streams(details)
+        assert len(before) == 2
+        with isolated(details):
+            assert streams(details) == before
+
+
 def test_what_a_killed_user_left_is_removed_by_the_next() -> None:
     with managed("nats") as details:
         killed.in_a_namespace(details)
