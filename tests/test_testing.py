@@ -124,6 +124,16 @@ class Careless(FakeService):
         return plan._replace(command=command)
 
 
+class Talkative(FakeService):
+    """It writes its password into its log."""
+
+    def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
+        plan = super().plan(options, program, secret)
+        write = "print(told['password'], flush=True)\nif told["
+        command = [word.replace("if told[", write, 1) for word in plan.command]
+        return plan._replace(command=command)
+
+
 class Numbers(FakeDetails):
     def env(self) -> dict[str, str]:
         return {"FAKE_PORT": self.port}  # type: ignore[dict-item]
@@ -165,7 +175,8 @@ class Tolerant(FakeService):
         (Leaky, "no secret shows in repr"),
         (TellTale, "no secret in"),
         (Everywhere, "loopback only"),
-        (Careless, "holds a secret and others read it"),
+        (Careless, "which others can read, holds no secret"),
+        (Talkative, "its log holds no secret"),
         (Mistyped, r"env\(\) holds texts"),
         (Deaf, "BinaryNotFound is raised"),
         (Mute, "how to install"),

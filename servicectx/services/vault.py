@@ -1,6 +1,7 @@
 """OpenBao or Vault in development mode, whichever is found."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
-from servicectx.services import binaries, http, makers, settings
+from servicectx.services import binaries, http, makers, settings, vault_wire
 from servicectx.services.base import Client, Service, environment
 
 if TYPE_CHECKING:
     from servicectx.details.vault import VaultDetails  # the type parameter below
 
+WIRE = "servicectx.services.vault_wire"
 OURS = ("listener", "storage", "api_addr", "cluster_addr", "pid_file", "log_file")
 WAIT = 10.0  # seconds for a mount that is made to be of use
 
@@ -50,21 +52,15 @@ class Vault(Service["VaultDetails"]):
 
     def plan(self, options: VaultOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
-        login = f"Host: {{host}}\r\nX-Vault-Token: {secret}\r\n"
-        health = f"GET /v1/sys/health HTTP/1.1\r\n{login}\r\n"
-        secrets = f"GET /v1/secret/config HTTP/1.1\r\n{login}Connection: close\r\n\r\n"
-        told = {"DEV_ROOT_TOKEN_ID": secret, "DEV_LISTEN_ADDRESS": "{host}:{port}"}
+        first = os.urandom(16).hex()
+        told = {"DEV_ROOT_TOKEN_ID": first, "DEV_LISTEN_ADDRESS": "{host}:{port}"}
         return Plan(
             service=self.name,
             command=[program, "server", "-dev", "-dev-no-store-token", "-config={dir}/vault.json"],
             environment=environment(**{f"{kind}_{name}": told[name] for kind in ("BAO", "VAULT") for name in told}),
             files={"vault.json": json.dumps({"log_level": "warn", **options.settings}) + "\n"},
-            ready={
-                "kind": "exchange",
-                "send": health + secrets,
-                "expect": r'^HTTP/1.1 200 .*?"version":"(?P<version>[^"]+)".*HTTP/1.1 200 ',
-            },
-            ping={"kind": "exchange", "send": secrets, "expect": "^HTTP/1.1 200 "},
+            ready={"kind": "call", "target": f"{WIRE}:is_usable", "first": first, "token": secret},
+            ping={"kind": "call", "target": f"{WIRE}:is_ours", "token": secret},
             neighbours=1,  # for the cluster that it will never have
         )
 
@@ -96,9 +92,8 @@ class Vault(Service["VaultDetails"]):
 
 
 def _ask(details: "VaultDetails", method: str, path: str, body: Any = None) -> http.Answer:
-    login = {"X-Vault-Token": details.token}
     tls = details.scheme == "https"
-    return http.ask(details.host, details.port, method, f"/v1/{path}", body, login, tls=tls)
+    return vault_wire.ask(details.host, details.port, details.token, method, path, body, tls=tls)
 
 
 def _problem(answer: http.Answer) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from servicectx._sharing import paths
 from servicectx.details.base import ServiceDetails
 
+LOG = "service.log"
 SMALL = 1 << 20  # bytes up to which a file is searched for secrets
 
 
@@ -79,9 +80,11 @@ def _check_open_files(process: Any, home: Path) -> None:
 
 def _check_file(path: Path, hidden: list[str]) -> None:
     status = path.lstat()
-    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077 and status.st_size < SMALL:
+    log = path.name == LOG  # people see it: in errors, in reports
+    if stat.S_ISREG(status.st_mode) and (log or status.st_mode & 0o077) and status.st_size < SMALL:
         told = path.read_bytes()
-        demand(not any(secret.encode() in told for secret in hidden), f"{path} holds a secret and others read it")
+        where = "its log" if log else f"{path}, which others can read,"
+        demand(not any(secret.encode() in told for secret in hidden), f"{where} holds no secret")
 
 
 def _is_loopback(address: str) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from servicectx import InvalidOption, NotIsolable, StartFailed, VaultDetails, isolated, managed
 from servicectx.services import registry
 from tests import servers
+from tests.detector import wait_for
 from tests.services import killed
 
 
@@ -78,6 +80,19 @@ def test_each_instance_has_a_token_of_its_own() -> None:
     with managed("vault", name="a") as first, managed("vault", name="b") as second:
         assert first.token != second.token
         assert len(first.token) >= 32
+
+
+def test_the_token_is_not_in_its_log(home: Path) -> None:
+    with managed("vault") as vault:
+        log = next(home.rglob("service.log"))
+        wait_for(lambda: "Root Token: " in log.read_text(), 20)
+        (written,) = re.findall("Root Token: (.*)", log.read_text())
+        assert vault.token not in log.read_text()
+        with connected(vault.model_copy(update={"token": written.strip()})) as connection:
+            assert not connection.is_authenticated()
+        with connected(vault) as connection:
+            assert connection.lookup_token()["data"]["policies"] == ["root"]
+            assert connection.lookup_token()["data"]["ttl"] == 0
 
 
 def test_no_token_is_kept_in_the_home_directory(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
