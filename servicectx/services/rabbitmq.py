@@ -1,6 +1,7 @@
 """RabbitMQ."""
 
 import base64
+import re
 import shlex
 import struct
 from collections.abc import Mapping, Sequence
