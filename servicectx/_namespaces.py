@@ -39,11 +39,26 @@ class Namespace(Protocol[C]):
         """How long it stays when it is kept, in words."""
 
 
+class Place(NamedTuple):
+    """A running instance of this home."""
+
+    instance: Instance
+    id: str
+    pool: Pool
+
+    def stay(self) -> None:
+        self.instance.wish(self.id, KEPT_FOR, keep_data=False)
+
+
+STAYS_UP = f"its server stays up for {KEPT_FOR / 60:g} minutes after the last user has left"
+
+
 class Direct(Generic[D]):
     """Made and removed by the service's own means. Its name says whose it is."""
 
-    def __init__(self, service: Service[D], details: D, layers: Layers) -> None:
+    def __init__(self, service: Service[D], details: D, layers: Layers, place: Place | None) -> None:
         self._service = service
+        self._place = place
         self.details: D = service.open_layered(details, layers)
 
     def close(self) -> None:
@@ -51,18 +66,14 @@ class Direct(Generic[D]):
 
     def keep(self) -> None:
         self._service.keep_namespace(self.details)
+        if self._place is not None:
+            self._place.stay()
 
     @property
     def stays(self) -> str:
-        return "it stays until you remove it, or its server ends"
-
-
-class Place(NamedTuple):
-    """A running instance of this home that has a pool."""
-
-    instance: Instance
-    id: str
-    pool: Pool
+        if type(self._service).keep_namespace is Service.keep_namespace:
+            return "it stays until somebody asks for another one after the end of this process"
+        return STAYS_UP if self._place is not None else "it stays until you remove it, or its server ends"
 
 
 class Pooled(Generic[D]):
@@ -82,19 +93,18 @@ class Pooled(Generic[D]):
 
     def keep(self) -> None:
         self._place.pool.keep(self._taken)
-        self._place.instance.wish(self._place.id, KEPT_FOR, keep_data=False)
+        self._place.stay()
 
     @property
     def stays(self) -> str:
-        return f"its server stays up for {KEPT_FOR / 60:g} minutes after the last user has left"
+        return STAYS_UP
 
 
 def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:
     """A namespace of one's own. Raises NotIsolable, SetupFailed."""
-    copies = service.copies(details)
-    place = _find(details) if copies is not None else None
-    if copies is None or place is None:
-        return Direct(service, details, layers)
+    place, copies = _find(details), service.copies(details)
+    if copies is None or place is None or not place.pool.asked.exists():
+        return Direct(service, details, layers, place)
     source = copies.source(layers)
     if taken := place.pool.claim(source) or place.pool.wait(source, PATIENCE):
         place.pool.tell(HIT + source)
@@ -102,7 +112,7 @@ def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:
     taken = place.pool.begin(copies.fresh_name())
     if taken is None:  # the instance has gone, and what there is to say the server's address says
         _places.clear()
-        return Direct(service, details, layers)
+        return Direct(service, details, layers, None)
     try:
         step("pool-opening")
         copies.open(taken.name, layers)
@@ -119,21 +129,28 @@ _places: dict[tuple[Any, ...], Place] = {}
 
 
 def _find(details: Any) -> Place | None:
-    """The instance that details speak of, by its state file: no other server has its port *and* its password."""
-    asked = (os.environ.get("SERVICECTX_HOME"), details.host, details.port, details.password)
+    """The instance that details speak of, by its state file: no other server has its port *and* its secrets."""
+    secret = _secret({name: getattr(details, name, None) for name in SECRETS})
+    asked = (os.environ.get("SERVICECTX_HOME"), details.service, details.host, details.port, secret)
     if asked not in _places:
-        for instance in _instances() if details.password else ():
+        for instance in _instances():
             try:
                 state = instance.look()
             except (StateError, HomeError):
                 continue
-            if state is None or state.phase != READY or (state.host, state.port) != (details.host, details.port):
+            if state is None or state.phase != READY:
                 continue
-            pool = Pool(instance.directory(state.id))
-            if (state.details or {}).get("password") == details.password and pool.asked.exists():
-                _places[asked] = Place(instance, state.id, pool)
+            if asked[1:] == (state.service, state.host, state.port, _secret(state.details or {})):
+                _places[asked] = Place(instance, state.id, Pool(instance.directory(state.id)))
                 break
     return _places.get(asked)
+
+
+SECRETS = ("user", "password", "token")
+
+
+def _secret(said: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(said.get(name) or "" for name in SECRETS)
 
 
 def _instances() -> list[Instance]:

@@ -261,5 +261,21 @@ def test_the_wish_may_come_inside_the_block(caplog: pytest.LogCaptureFixture) ->
             assert isolating.command == f"psql {mine.url}"
         assert mine.url in caplog.text
         psycopg.connect(mine.url).close()
-    for each in running():
-        each.down(force=True)
+    for up in running():
+        up.down(force=True)
+
+
+def test_a_kept_logical_database_is_nobody_else_s() -> None:
+    script = (
+        "from servicectx import isolated, managed\n"
+        "with managed('redis') as details, isolated(details, keep=True) as mine: print(mine.db)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert "its server stays up" in done.stderr
+    with managed("redis") as details:
+        taken = [isolated(details) for _ in range(40)]
+        assert int(done.stdout) not in [each.__enter__().db for each in taken]
+        for each in taken:
+            each.__exit__()
+    for up in running():
+        up.down(force=True)

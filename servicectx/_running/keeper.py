@@ -167,6 +167,8 @@ class Keeper:
             if server.wait(pause) or self.instance.is_used(self.id):
                 return False
             left -= pause
+            if self.helper is not None:
+                self.helper.look()
             if traffic != (now := self.instance.traffic(self.id)):
                 traffic, left = now, self.instance.linger(self.id)
         return True

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from servicectx.services import postgres_layers
 from servicectx.services.layers import Layers
 from servicectx.services.postgres_databases import BASE, WAIT, Databases, base, fresh_name
-from servicectx.services.postgres_wire import Connection
+from servicectx.services.postgres_wire import Connection, Refused
 
 if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails
@@ -33,7 +33,10 @@ class PostgresCopies:
         return self.server.open(name, lambda connection: self._template(connection, layers), wait)
 
     def close(self, name: str) -> None:
-        self.server.close(name)
+        try:
+            self.server.close(name)
+        except Refused as refusal:  # another server is there by now, or the right was taken away
+            raise OSError(f"the server refused: {refusal}") from None
 
     def keep(self, name: str) -> None:
         self.server.keep(name)

@@ -93,6 +93,9 @@ class Redis(Service["RedisDetails"]):
     def open_namespace(self, details: "RedisDetails") -> "RedisDetails":
         return details.model_copy(update={"db": redis_databases.take(details)})
 
+    def keep_namespace(self, namespace: "RedisDetails") -> None:
+        redis_databases.keep(namespace, namespace.db)
+
     def close_namespace(self, namespace: "RedisDetails") -> None:
         redis_databases.give_back(namespace, namespace.db)
 

@@ -49,6 +49,14 @@ def give_back(details: "RedisDetails", number: int) -> None:
         connection.run("DEL", _key(number))
 
 
+def keep(details: "RedisDetails", number: int) -> None:
+    """Let nobody take it, when its user is dead, too."""
+    with closing(_connect(details)) as connection:
+        last = int(connection.run("CONFIG", "GET", "databases")[1]) - 1
+        connection.run("SELECT", last)
+        connection.run("SET", _key(number), "kept")
+
+
 def _connect(details: "RedisDetails") -> Connection:
     return Connection(details.host, details.port, details.password)
 
