@@ -1,7 +1,5 @@
 """`servicectx list`: services that can be started here."""
 
-import re
-import subprocess
 from typing import Any, NamedTuple
 
 import click
@@ -12,8 +10,6 @@ from servicectx import BinaryNotFound, ServiceCtxError, _config
 from servicectx.cli import console
 from servicectx.cli.app import debug_option
 from servicectx.services import registry
-
-VERSION_TIME = 5.0  # seconds for a program to say its version
 
 
 class Known(NamedTuple):
@@ -69,25 +65,7 @@ def known(name: str) -> Known:
         return Known(name, False, None, None, str(error), dict(error.install or {}))
     except ServiceCtxError:  # it cannot tell without options: any program will do
         return Known(name, True, None, None, None, {})
-    return Known(name, True, program, version(program), None, {})
-
-
-def version(program: str) -> str | None:
-    """What a program says of itself, where it says it in the usual way."""
-    try:
-        said = subprocess.run(
-            [program, "--version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=VERSION_TIME,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r"\d+\.\d+(?:\.\d+)*", said.stdout + said.stderr)
-    return found[0] if found and said.returncode == 0 else None
+    return Known(name, True, program, service.version(program), None, {})
 
 
 def _cells(each: Known) -> list[str]:

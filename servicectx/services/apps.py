@@ -47,6 +47,9 @@ class App(Service["AppDetails"]):
     def program(self, options: AppOptions) -> str:
         return python_servers.find(self.search, self.packages)
 
+    def version(self, program: str) -> str | None:
+        return python_servers.version(program, self.packages)
+
     def plan(self, options: AppOptions, program: str, secret: str) -> Plan:
         if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", options.app):
             said = f"{options.app!r} does not say where" if options.app else "say where"

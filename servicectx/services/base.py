@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, c
 
 from servicectx._running.plan import Companion, Plan, Template
 from servicectx.errors import InvalidOption, NotIsolable, StartFailed
+from servicectx.services import binaries
 from servicectx.services.binaries import Search
 from servicectx.services.copies import Copies
 from servicectx.services.layers import Layers
@@ -96,6 +97,13 @@ class Service(Generic[D]):
     def copies(self, details: D) -> Copies[D] | None:
         """Where namespaces are copies: what makes them, for instances that have some ready ahead of demand."""
         return None
+
+    def version(self, program: str) -> str | None:
+        """The version of `program`, for people who list what is here; None where it does not tell.
+
+        It is asked with `--version`; a service whose program starts a server by that knows another way.
+        """
+        return binaries.ask_version(program)
 
     def client(self, details: D) -> Client | None:
         """The service's own shell, for people: what to look for and what to hand it. Secrets go into `environment`."""

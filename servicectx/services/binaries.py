@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from servicectx.errors import BinaryNotFound
 
 SYSTEM_DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
+VERSION_TIME = 5.0  # seconds for a program to say its version
 HOMEBREW = ("/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt")
 
 
@@ -111,6 +113,26 @@ def _directories(search: Search, looked: list[str]) -> Iterator[str]:
     scripts = _scripts()
     looked.append(f"scripts of this Python ({scripts[0]})")
     yield from scripts
+
+
+def ask_version(program: str, words: tuple[str, ...] = ("--version",)) -> str | None:
+    """What a program says of itself when it is given `words`, or None. It gets a few seconds."""
+    import subprocess
+
+    try:
+        said = subprocess.run(
+            [program, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=VERSION_TIME,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"(?<![\d.])\d+(?:\.\d+)+|(?<![\d.])\d+(?=devel|beta|rc)", said.stdout + said.stderr)
+    return found[0] if found else None
 
 
 def _in_directory(directory: str, programs: tuple[str, ...]) -> list[str]:

@@ -46,6 +46,9 @@ class Moto(Service["MotoDetails"]):
     def program(self, options: MotoOptions) -> str:
         return python_servers.find(self.search, ("moto",))
 
+    def version(self, program: str) -> str | None:
+        return python_servers.version(program, ("moto",))
+
     def plan(self, options: MotoOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
         told = {name: str(value) for name, value in options.settings.items()}

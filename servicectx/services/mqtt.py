@@ -69,6 +69,11 @@ class Mqtt(Prefixed["MqttDetails"]):
             except BinaryNotFound as too:
                 raise self.search.not_found([*missing.looked, *too.looked], missing.problem) from None
 
+    def version(self, program: str) -> str | None:
+        if os.path.basename(program).startswith("python"):
+            return python_servers.version(program, ("amqtt",))
+        return binaries.ask_version(program, ("-h",))
+
     def plan(self, options: MqttOptions, program: str, secret: str) -> Plan:
         if os.path.basename(program).startswith("python"):
             return self._amqtt(options, program, secret)

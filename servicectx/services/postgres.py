@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -206,9 +205,7 @@ def _major(program: str) -> str:
     if found := re.search(r"postgresql[@/-]?/?(\d+)/", program):
         return found[1]
     if program not in _versions:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-        found = re.search(r"(\d+)(\.\d+|devel|beta|rc)", said)
-        _versions[program] = found[1] if found else "unknown"
+        _versions[program] = (binaries.ask_version(program) or "unknown").partition(".")[0]
     return _versions[program]
 
 

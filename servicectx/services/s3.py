@@ -63,6 +63,9 @@ class S3(Service["S3Details"]):
     def program(self, options: S3Options) -> str:
         return binaries.find(self.search)
 
+    def version(self, program: str) -> str | None:
+        return binaries.ask_version(program, ("--version" if _is_minio(program) else "version",))
+
     def plan(self, options: S3Options, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
         told = {name: _text(value) for name, value in options.settings.items()}

@@ -87,6 +87,10 @@ class Zookeeper(Service["ZookeeperDetails"]):
                 return path
         raise self.search.not_found(looked)
 
+    def version(self, program: str) -> str | None:
+        """Its script would start a JVM to tell."""
+        return None
+
     def plan(self, options: ZookeeperOptions, program: str, secret: str) -> Plan:
         settings.check(self, [name.partition(".")[0] for name in options.settings], OURS)
         places = {"dataDir": "{data}", "clientPort": "{port}", "clientPortAddress": "{host}"}

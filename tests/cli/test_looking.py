@@ -1,5 +1,6 @@
 """`servicectx status`, `logs`, `list`, `doctor`, `prune`, `cache`, `shell`, `completion`, help and errors."""
 
+import contextlib
 import json
 import os
 import re
@@ -267,3 +268,14 @@ def test_a_reader_that_has_enough(project: Path) -> None:
     )
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_whoever_lists_services_starts_none(project: Path) -> None:
+    """RabbitMQ's script starts a broker, whatever it is asked."""
+    listed = json.loads(cli("list", "--json", cwd=project).stdout)
+    assert {"mariadb", "rabbitmq"} <= {each["service"] for each in listed}
+    home = os.environ["SERVICECTX_HOME"].encode()
+    brokers = [each for each in psutil.process_iter(["name"]) if each.info["name"] in ("beam.smp", "java")]
+    for broker in brokers:
+        with contextlib.suppress(OSError):
+            assert home not in Path(f"/proc/{broker.pid}/environ").read_bytes(), "it was started from here"
