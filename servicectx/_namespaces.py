@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound="ServiceDetails")
 C = TypeVar("C", bound="ServiceDetails", covariant=True)
 
-PATIENCE = 0.3  # seconds for one that is on its way; making one takes as long
+PATIENCE = 0.04  # seconds for one that is on its way; where that takes longer, two are better made side by side
 KEPT_FOR = 3600.0  # seconds that an instance stays up for a namespace that was kept
 
 
