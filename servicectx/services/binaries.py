@@ -56,9 +56,8 @@ def find(search: Search) -> str:
 def find_as_written(search: Search) -> str:
     """Like `find`, with links not followed: for programs that look at the name they are called by."""
     looked: list[str] = []
-    for directory in _directories(search, looked):
-        for path in _in_directory(directory, search.programs):
-            return os.path.abspath(path)
+    for path in as_written(search, looked):
+        return os.path.abspath(path)
     raise search.not_found(looked)
 
 
