@@ -211,7 +211,7 @@ def test_only_the_last_lines_of_a_long_log_are_quoted() -> None:
         managed("command", command=[sys.executable, "-c", script, "{port}"]).__enter__()
     lines = str(caught.value.log_tail).splitlines()
     assert lines[-1] == "line 4999"
-    assert len(lines) == 20
+    assert len(lines) == 30
 
 
 def test_a_program_that_cannot_be_executed_says_so(tmp_path: Path) -> None:
