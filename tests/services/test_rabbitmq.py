@@ -185,8 +185,9 @@ def test_what_a_killed_user_left_is_removed(shared: RabbitmqDetails) -> None:
 
 
 def test_one_that_is_kept_outlives_its_maker(shared: RabbitmqDetails, monkeypatch: pytest.MonkeyPatch) -> None:
-    with isolated(shared, keep=True) as kept:
-        put(kept, "colour", "green")
+    kept = Rabbitmq().open_namespace(shared)
+    put(kept, "colour", "green")
+    Rabbitmq().keep_namespace(kept)
     with isolated(shared) as left:
         monkeypatch.setattr(makers, "is_dead", lambda name: name in (kept.vhost, left.vhost))
         with isolated(shared) as mine:

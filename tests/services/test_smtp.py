@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from servicectx import NotIsolable, SmtpDetails, StartFailed, isolated, managed
-from servicectx.services import makers
+from servicectx.services import makers, registry
 from tests import servers
 from tests.services import killed
 
@@ -193,8 +193,9 @@ def test_what_a_killed_user_left_is_removed() -> None:
 
 def test_one_that_is_kept_outlives_its_maker(monkeypatch: pytest.MonkeyPatch) -> None:
     with managed("smtp") as smtp:
-        with isolated(smtp, keep=True) as kept:
-            put(kept, "colour", "green")
+        kept = registry.find("smtp").open_namespace(smtp)
+        put(kept, "colour", "green")
+        registry.find("smtp").keep_namespace(kept)
         with isolated(smtp) as left:
             monkeypatch.setattr(makers, "is_dead", lambda name: name in (kept.user, left.user))
             with isolated(smtp):
