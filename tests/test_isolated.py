@@ -1,8 +1,10 @@
 """A namespace of one's own: fresh, nobody else's, and gone afterwards; with set-ups on top, each run once."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import redis
 from psycopg import sql
 
 from servicectx import InvalidOption, NotIsolable, PostgresDetails, RedisDetails, SetupFailed, isolated, managed
+from servicectx.services.postgres_databases import Databases
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
@@ -131,6 +134,27 @@ def taken(before: set[str], details: PostgresDetails) -> list[str]:
     """The databases that somebody holds, by the pool's own files."""
     home = Path(os.environ["SERVICECTX_HOME"])
     return [path.name for path in home.glob("postgres-*.*/pool/taken/*") if path.name.partition("-")[0] not in before]
+
+
+def test_one_that_is_being_made_is_dropped_with_its_making() -> None:
+    """Its user died in the middle: the server would go on, and nobody would know of the database."""
+    with managed("postgres") as pg:
+        server = Databases.of(pg)
+        in_the_way = psycopg.connect(pg.model_copy(update={"dbname": "template1"}).url)
+
+        def make() -> None:
+            with contextlib.suppress(EOFError, NotIsolable):
+                server.open("sc_half", lambda _: "template1")
+
+        making = threading.Thread(target=make)
+        making.start()
+        active = "select count(*) from pg_stat_activity where query like 'CREATE DATABASE%' and state = 'active'"
+        wait_for(lambda: rows(pg, active) == [1], 5)
+        server.close("sc_half")
+        in_the_way.close()
+        making.join(10)
+        assert not making.is_alive()
+        assert "sc_half" not in databases(pg)
 
 
 # -- set-ups on top -------------------------------------------------------------------------------------------------

@@ -436,7 +436,7 @@ def working(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Names
     for constant in ("IDLE", "REST", "AGAIN"):
         monkeypatch.setattr(ahead, constant, 0.1)
     copies = Names()
-    thread = threading.Thread(target=Ahead(pool, copies, str(pool.directory)).serve, daemon=True)
+    thread = threading.Thread(target=Ahead(pool, copies, str(pool.directory), os.getppid()).serve, daemon=True)
     listening = pool.hear()
     pool.tell(MISS + BASE)
     thread.start()
@@ -488,6 +488,6 @@ def test_a_full_file_system_is_left_alone(pool: Pool, monkeypatch: pytest.Monkey
     copies = Names()
     listening = pool.hear()
     pool.tell(MISS + BASE)
-    Ahead(pool, copies, str(pool.directory)).serve()
+    Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
     assert copies.made == 0
     os.close(listening)

@@ -69,7 +69,8 @@ class Demand:
 class Ahead:
     """One pool, kept ahead of its users."""
 
-    def __init__(self, pool: Pool, copies: Copies, data: str) -> None:
+    def __init__(self, pool: Pool, copies: Copies, data: str, parent: int) -> None:
+        self.parent = parent
         self.pool = pool
         self.copies = copies
         self.data = data
@@ -79,12 +80,15 @@ class Ahead:
         self.pause = 0.0
 
     def serve(self) -> None:
-        """Until there is nothing to do and nobody to wait for. Raises OSError or EOFError when the server is gone."""
+        """Until there is nothing to do and nobody to wait for, or the keeper is dead.
+
+        Raises OSError or EOFError when the server is gone.
+        """
         heard = self.pool.hear()
         self._listen(heard)  # first of all: what is heard by a helper that fails calls for no other one
         self.copies.begin()
         worked = time.monotonic()
-        while True:
+        while os.getppid() == self.parent:
             self._listen(heard)
             if self._work():
                 worked = time.monotonic()
@@ -110,7 +114,7 @@ class Ahead:
 
     def _work(self) -> bool:
         """Making comes first, as somebody may be waiting, until what is given back piles up."""
-        if len(self.pool.users_files()) > PILE:
+        if len(self.pool.taken_names()) > PILE:
             return self._remove() or self._make()
         return self._make() or self._remove()
 
@@ -216,4 +220,4 @@ def main() -> None:
     data = helper.pop("data", "")
     copies: Copies = probes.call(**helper)
     with contextlib.suppress(OSError, EOFError):  # the server is gone, or the instance: so is the need
-        Ahead(pool, copies, data).serve()
+        Ahead(pool, copies, data, order["keeper"]).serve()

@@ -162,12 +162,12 @@ class Pool:
         os.rename(taken.path, folder / taken.name)
         taken.release()
 
-    def users_files(self) -> list[str]:
+    def taken_names(self) -> list[str]:
         return _names(self.taken, suffix=True)
 
     def users(self) -> set[int]:
         """The processes that took one and did not give it back, living or dead."""
-        return {int(name.rpartition("-")[2]) for name in self.users_files()}
+        return {int(name.rpartition("-")[2]) for name in self.taken_names()}
 
     def returned(self) -> Iterator[Taken]:
         """What nobody holds any more, one after the other, each held by this process until it is forgotten."""
