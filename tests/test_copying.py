@@ -107,6 +107,23 @@ def test_an_existing_target_is_not_touched(tree: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "copy").iterdir()) == []
 
 
+def test_blocks_are_shared_where_the_file_system_can(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """copy_file_range shares them, for a whole file that is asked for at once; nothing else copies then."""
+    asked: list[int] = []
+    really = copying._copy_range
+
+    def copy_range(reading: int, writing: int, count: int) -> int:
+        asked.append(count)
+        return really(reading, writing, count)
+
+    monkeypatch.setattr(copying, "_copy_range", copy_range)
+    copying.copy_tree(tree, tmp_path / "copy")
+    assert 3 << 20 in asked
+    assert sum(asked) == copying.measure(tree).bytes
+
+
 @pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 << 20])
 def test_pouring_by_hand_is_complete(size: int, tmp_path: Path) -> None:
     (tmp_path / "from").write_bytes(os.urandom(size))

@@ -133,7 +133,9 @@ def _copy_file(source: str, target: str, owner: Owner | None, link: bool) -> int
 
 
 def _pour(reading: int, writing: int, size: int) -> None:
-    """The kernel copies where it can: within one file system, else through sendfile, else by hand."""
+    """The kernel copies where it can: within one file system, where btrfs, xfs and others let both files share blocks
+    until one is written to; else through sendfile, else by hand.
+    """
     left = size
     for move in (_copy_range, _send):
         try:

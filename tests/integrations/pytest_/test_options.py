@@ -1,5 +1,6 @@
 """The options: who shares, how long it stays, whether data are kept."""
 
+import os
 import re
 import shutil
 import time
@@ -99,6 +100,33 @@ def test_kept_data_are_named_in_the_summary(home: Path, tmp_path: Path, way: str
     assert (Path(kept) / "service.log").exists()
     shutil.rmtree(kept)
     assert not wait_for_none(home, 2)
+
+
+@pytest.mark.parametrize("how", ["command line", "ini"])
+@pytest.mark.parametrize("way", ["-n0", "-n2"])
+def test_data_live_where_the_run_says(run_directory: Path, tmp_path: Path, how: str, way: str) -> None:
+    project = Project(
+        tmp_path,
+        test_place="""
+            import os
+            import pytest
+
+            @pytest.mark.parametrize("number", range(2))
+            def test_place(managed_redis, monkeypatch, number):
+                monkeypatch.chdir("/")
+                (data,) = os.listdir(os.environ["PLACE"])
+        """,
+    )
+    place = run_directory / f"place-{os.getpid()}"
+    place.mkdir(mode=0o711)
+    relative = os.path.relpath(place, tmp_path)
+    if how == "ini":
+        (tmp_path / "pytest.ini").write_text(f"{INI}servicectx_storage = {relative}\n")
+    try:
+        project.run(way, *([f"--servicectx-storage={relative}"] if how != "ini" else []), PLACE=str(place))
+        assert list(place.iterdir()) == []
+    finally:
+        shutil.rmtree(place)
 
 
 def test_an_option_that_makes_no_sense_is_refused_at_once(tmp_path: Path) -> None:
