@@ -75,6 +75,8 @@ class Start:
                 return self.run_once()
             except PortLost:
                 self._end_server()
+                if source is None and self.plan.template is None:
+                    self.data.make_empty()  # of what a server that was killed half-way had begun
         raise self.failure(f"{PORT_TRIES} ports were picked, and each was taken by another program before it was bound")
 
     def end(self) -> None:

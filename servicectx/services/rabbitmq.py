@@ -166,8 +166,7 @@ def _script(program: str, plugins: list[str]) -> str:
     links += [(tree / name, name) for name in ("sbin", "escript")]
     lines = [f'ln -sfn {shlex.quote(str(path))} "$1/{name}"' for path, name in links]
     start = f"exec {shlex.quote(program)} -noinput -kernel logger {shlex.quote(QUIET)}"
-    clean = 'rm -rf "{data}/rabbit@localhost"*  # what a try left that was killed because its port was lost'
-    return "\n".join(["set -e", clean, 'set -- "{dir}/tree"', 'mkdir -p "$1/plugins"', *lines, start, ""])
+    return "\n".join(["set -e", 'set -- "{dir}/tree"', 'mkdir -p "$1/plugins"', *lines, start, ""])
 
 
 def _conversation(user: str, password: str) -> str:
