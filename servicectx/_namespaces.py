@@ -113,6 +113,7 @@ def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:
     if taken is None:  # the instance has gone, and what there is to say the server's address says
         _places.clear()
         return Direct(service, details, layers, None)
+    place.pool.tell(BACK)  # a knock: should this process die now, somebody is to see it
     try:
         step("pool-opening")
         copies.open(taken.name, layers)

@@ -355,3 +355,19 @@ def test_a_killed_maker_leaves_nothing_that_is_taken_for_complete(place: Home, t
         other.ask("give_back")
         other.leave()
         place.wait_until_empty(2)
+
+
+def test_what_a_killed_maker_left_goes_though_nobody_asks_again(place: Home, tmp_path: Path) -> None:
+    layers = str(tmp_path / "layers")
+    with Actor(place, LAYERS=layers, pause_at="set-up-done") as maker, Actor(place, LAYERS=layers) as other:
+        url = str(maker.enter("postgres")["url"])
+        other.enter("postgres")
+        maker.send("isolate", arguments={"setup": ["note_layer"]})
+        maker.wait_paused()
+        with psycopg.connect(url, autocommit=True) as connection:
+            halves = "select count(*) from pg_database where datname ~ '_half$'"
+            assert connection.execute(halves).fetchone() == (1,)
+            maker.kill()
+            wait_for(lambda: connection.execute(halves).fetchone() == (0,), 5)
+        other.leave()
+        place.wait_until_empty(2)
