@@ -93,7 +93,8 @@ class Data:
     def make_empty(self) -> None:
         """For a service that fills it by itself. The second time it is emptied."""
         if self._wanted:
-            remove_tree(self.path)
+            if self.path.exists():
+                remove_tree(self.path)
             self._mkdir(self.path)
 
     def write(self, files: dict[str, str], facts: dict[str, Any]) -> None:
