@@ -46,8 +46,10 @@ class Starting:
         ask, instance, id = self.ask, self.instance, self.id
         secret = os.urandom(16).hex()
         plan = ask.service.plan(ask.options, self.program, secret)
-        snapshot = ask.snapshot_name(plan, self.program)
         cache = Cache(paths.cache(), paths.cache_size())
+        snapshot = ask.snapshot_name(plan, self.program)
+        if cache.limit == 0:  # it would stop and start the server for nothing
+            snapshot = None
         restored = kept.size(cache.place(SNAPSHOTS, snapshot)) if snapshot else None
         root = storage.data_root(plan.expected_size, plan.account, ask.storage, restored or 0)
         data = root / instance.directory(id).name

@@ -165,6 +165,12 @@ def test_starts_keep_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert second.path.is_dir()
     assert clear_cache() == [second]
     assert cache_entries() == []
+    monkeypatch.setenv("SERVICECTX_CACHE_SIZE", "0")
+    runs: list[int] = []
+    for _ in range(2):
+        with managed("redis", setup=lambda redis: runs.append(redis.port), snapshot="one"):
+            pass
+    assert len(runs) == 2
     monkeypatch.setenv("SERVICECTX_CACHE_SIZE", "1M")
     with managed("postgres"):
         pass

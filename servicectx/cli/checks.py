@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from servicectx import ServiceCtxError, _config, _instances, managed
+from servicectx import ConfigError, ServiceCtxError, _config, _instances, managed
+from servicectx._running.cache import Cache
 from servicectx._sharing import paths, storage
 from servicectx._sharing.state import READY
 from servicectx.cli import console
@@ -97,7 +98,7 @@ def _home(what: str) -> Finding:
 
 def _data(what: str) -> Finding:
     """Where data would lie; a disk instead of memory is slower, and nothing worse."""
-    place = storage.data_root(0, None)
+    place = storage.data_root(0, None, os.environ.get("SERVICECTX_STORAGE") or None)
     _try_writing(place)
     free = shutil.disk_usage(place).free
     if free < LOW:
@@ -118,7 +119,12 @@ def _cache(what: str) -> Finding:
     status = cache.stat()
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return Finding(what, WRONG, f"{cache}: others can write to it", f"chmod go-w {cache}")
-    return Finding(what, FINE, f"{cache}, {_room(cache)}")
+    try:
+        limit = paths.cache_size()
+    except ConfigError as error:
+        return Finding(what, WRONG, str(error), "unset SERVICECTX_CACHE_SIZE")
+    held = console.size(sum(entry.size for entry in Cache(cache, limit).entries()))
+    return Finding(what, FINE, f"{cache}, {held} of at most {console.size(limit)}, {_room(cache)}")
 
 
 def _locks(what: str) -> Finding:

@@ -146,6 +146,12 @@ def test_doctor_finds_what_is_wrong(project: Path, home: Path) -> None:
     open_to_all = home / "open"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
+    done = cli("doctor", cwd=project, env={"SERVICECTX_CACHE_SIZE": "much"})
+    assert "'much' is no size" in done.stdout
+    assert "unset SERVICECTX_CACHE_SIZE" in done.stdout
+    done = cli("doctor", cwd=project, env={"SERVICECTX_STORAGE": str(project / "nowhere")})
+    assert "it is no directory" in done.stdout
+    assert done.returncode == 1
     done = cli("doctor", cwd=project, env={"SERVICECTX_HOME": str(open_to_all)})
     assert done.returncode == 1
     assert f"chmod go-w {open_to_all}" in done.stdout
@@ -185,7 +191,13 @@ def test_cache(project: Path) -> None:
     cli("run", "postgres", "-q", "--", "true", cwd=project, env=environment)
     (found,) = json.loads(cli("cache", "--json", cwd=project, env=environment).stdout)["copies"]
     assert (found["kind"], found["size"] > 1_000_000) == ("templates", True)
-    assert "prepared, empty" in cli("cache", cwd=project, env=environment).stdout
+    said = cli("cache", cwd=project, env=environment).stdout
+    assert "prepared, empty" in said
+    assert "of at most 2.1 GB in" in said
+    small = environment | {"SERVICECTX_CACHE_SIZE": "1M"}
+    assert "of at most 1 MB in" in cli("cache", cwd=project, env=small).stdout, "to look changes nothing"
+    assert "is empty; at most 1 MB" in cli("cache", "--trim", cwd=project, env=small).stdout
+    cli("run", "postgres", "-q", "--", "true", cwd=project, env=environment)
     assert "removed" in cli("cache", "--clear", cwd=project, env=environment).stdout
     assert "is empty" in cli("cache", cwd=project, env=environment).stdout
 
