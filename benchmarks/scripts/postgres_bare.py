@@ -29,6 +29,7 @@ def logs_in() -> bool:
 if not os.path.exists(data):
     initdb = [f"{binaries}/initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "--locale=C.UTF-8"]
     subprocess.run([*initdb, "--encoding=UTF8"], check=True, stdout=subprocess.DEVNULL)
+print("mark asked", time.monotonic())
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
