@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from servicectx._namespaces import Namespace, open_one
+from servicectx.namespaces.layers import Layers
 from servicectx.services.base import Service
-from servicectx.services.layers import Layers
 
 if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails

@@ -9,9 +9,9 @@ from servicectx._sharing.pool import BACK, HIT, MISS, Pool, Taken
 from servicectx._sharing.state import READY, StateError
 from servicectx._sharing.steps import step
 from servicectx.errors import HomeError
+from servicectx.namespaces.copies import Copies
+from servicectx.namespaces.layers import Layers
 from servicectx.services.base import Service
-from servicectx.services.copies import Copies
-from servicectx.services.layers import Layers
 
 if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails

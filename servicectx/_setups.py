@@ -9,8 +9,8 @@ from typing import Any
 from servicectx import _key
 from servicectx._sharing.steps import step
 from servicectx.errors import BinaryNotFound, InvalidOption, SetupFailed
+from servicectx.namespaces.layers import Layer
 from servicectx.services.base import Service
-from servicectx.services.layers import Layer
 
 
 def files_of(service: Service[Any], setup: _key.Setup | None) -> list[Path] | None:

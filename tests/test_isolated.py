@@ -15,7 +15,7 @@ import redis
 from psycopg import sql
 
 from servicectx import InvalidOption, NotIsolable, PostgresDetails, RedisDetails, SetupFailed, isolated, managed
-from servicectx.services.postgres_databases import Databases
+from servicectx.namespaces.postgres import Databases
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 

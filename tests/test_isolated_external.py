@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from servicectx import NotIsolable, PostgresDetails, isolated, managed
-from servicectx.services import makers
+from servicectx.namespaces import makers
 
 DAY = 86400
 

@@ -78,10 +78,10 @@ def test_authors_are_told_of_all_that_they_may_give() -> None:
 
 def test_authors_are_told_of_parts_that_are_there() -> None:
     told = (ROOT / "docs/own-services.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", told.partition("## Parts to build with")[2], re.MULTILINE)
+    rows = re.findall(r"^\| `([\w.]+)` \| (.*) \|$", told.partition("## Parts to build with")[2], re.MULTILINE)
     assert len(rows) > 5
     for module, text in rows:
-        part = importlib.import_module(f"servicectx.services.{module}")
+        part = importlib.import_module(f"servicectx.{module}")
         assert [name for name in re.findall(r"`([A-Za-z_]+)", text) if hasattr(part, name)], module
     base = importlib.import_module("servicectx.services.base")
-    assert set(re.findall(r"`(\w+)`", dict(rows)["base"])) <= set(base.__all__)
+    assert set(re.findall(r"`(\w+)`", dict(rows)["services.base"])) <= set(base.__all__)

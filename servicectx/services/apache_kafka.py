@@ -51,7 +51,7 @@ def lines(secret: str) -> dict[str, str]:
 
 def plan(service: str, program: str, settings: Mapping[str, str | int | bool], secret: str) -> Plan:
     java = {"JAVA_HOME": os.environ["JAVA_HOME"]} if "JAVA_HOME" in os.environ else {}
-    probe = {"kind": "call", "target": "servicectx.services.kafka_wire:answers", "user": USER, "password": secret}
+    probe = {"kind": "call", "target": "servicectx.protocols.kafka:answers", "user": USER, "password": secret}
     return Plan(
         service=service,
         command=[program, "{dir}/server.properties"],

@@ -22,4 +22,4 @@ class Asgi(App):
 
     def serving(self, options: AppOptions) -> tuple[str, dict[str, Any]]:
         told = {**options.settings, "factory": options.factory}
-        return "servicectx.services.asgi_server:serve", {"app": options.app, "settings": told}
+        return "servicectx.servers.asgi:serve", {"app": options.app, "settings": told}

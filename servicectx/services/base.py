@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, c
 
 from servicectx._running.plan import Companion, Plan, Template
 from servicectx.errors import InvalidOption, NotIsolable, StartFailed
+from servicectx.namespaces.copies import Copies
+from servicectx.namespaces.layers import Layers
 from servicectx.services import binaries
 from servicectx.services.binaries import Search
-from servicectx.services.copies import Copies
-from servicectx.services.layers import Layers
 
 if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails

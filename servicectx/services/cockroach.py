@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan, Template
 from servicectx.errors import InvalidOption, NotIsolable
-from servicectx.services import binaries, makers, scripts, templates
+from servicectx.namespaces import makers
+from servicectx.protocols.postgres import Connection, Refused, quoted
+from servicectx.services import binaries, scripts, templates
 from servicectx.services.base import Client, Service, environment, option_names
-from servicectx.services.postgres_wire import Connection, Refused, quoted
 
 if TYPE_CHECKING:
     from servicectx.details.cockroach import CockroachDetails
@@ -89,14 +90,14 @@ class Cockroach(Service["CockroachDetails"]):
             template=Template(templates.key(self.name, program, certificates), certificates, {}),
             ready={
                 "kind": "call",
-                "target": "servicectx.services.cockroach_wire:take_over",
+                "target": "servicectx.protocols.cockroach:take_over",
                 "url": "{dir}/url",
                 "certificates": "{data}",
                 "password": secret,
                 "dbname": options.dbname,
                 "settings": dict(options.settings),
             },
-            ping={"kind": "call", "target": "servicectx.services.postgres_wire:greets"},
+            ping={"kind": "call", "target": "servicectx.protocols.postgres:greets"},
             ports=["rpc", "http"],
             proves_itself=True,
         )

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
-from servicectx.services import binaries, makers, settings
+from servicectx.namespaces import makers
+from servicectx.protocols.etcd import ROOT, Gateway, after
+from servicectx.services import binaries, settings
 from servicectx.services.base import Client, environment
-from servicectx.services.etcd_gateway import ROOT, Gateway, after
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Etcd(Prefixed["EtcdDetails"]):
             environment=environment(),
             ready={
                 "kind": "call",
-                "target": "servicectx.services.etcd_gateway:take_over",
+                "target": "servicectx.protocols.etcd:take_over",
                 "member": member,
                 "old": "{template_secret}",
                 "new": secret,

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
+from servicectx.protocols.kafka import Connection
 from servicectx.services import apache_kafka, binaries, settings
 from servicectx.services.base import Client, environment
-from servicectx.services.kafka_wire import Connection
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:
     from servicectx.details.kafka import KafkaDetails  # the type parameter below
 
-WIRE = "servicectx.services.kafka_wire"
+WIRE = "servicectx.protocols.kafka"
 
 
 @dataclass(frozen=True, kw_only=True)

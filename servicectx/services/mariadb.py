@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan, Template
-from servicectx.services import binaries, mariadb_databases, scripts, settings, templates
+from servicectx.namespaces import mariadb as mariadb_databases
+from servicectx.protocols.mariadb import hashed, quoted
+from servicectx.services import binaries, scripts, settings, templates
 from servicectx.services.base import Client, Service, account_for_root, environment
-from servicectx.services.mariadb_wire import hashed, quoted
 
 if TYPE_CHECKING:
     from servicectx.details.mariadb import MariadbDetails
 
-WIRE = "servicectx.services.mariadb_wire"
+WIRE = "servicectx.protocols.mariadb"
 OURS = (
     *("port", "bind-address", "socket", "datadir", "pid-file", "tmpdir", "init-file", "user", "basedir"),
     *("skip-networking", "skip-name-resolve", "extra-port", "log-error", "skip-grant-tables"),

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
-from servicectx.services import binaries, memcached_keys, settings
+from servicectx.namespaces import memcached as memcached_keys
+from servicectx.services import binaries, settings
 from servicectx.services.base import account_for_root, environment
 from servicectx.services.prefixes import Prefixed
 

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
-from servicectx.services import binaries, makers, settings
+from servicectx.namespaces import makers
+from servicectx.protocols.mongodb import Connection, Refused
+from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
-from servicectx.services.mongodb_wire import Connection, Refused
 
 if TYPE_CHECKING:
     from servicectx.details.mongodb import MongodbDetails
 
-WIRE = "servicectx.services.mongodb_wire"
+WIRE = "servicectx.protocols.mongodb"
 USER = "root"
 WAIT = 60.0  # seconds for one command
 OURS = ("enablelocalhostauthbypass", "authenticationmechanisms")

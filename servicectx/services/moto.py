@@ -9,9 +9,11 @@ from urllib.parse import urlencode
 
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
-from servicectx.services import aws, binaries, makers, python_servers, settings
+from servicectx.namespaces import makers
+from servicectx.protocols import aws
+from servicectx.servers.moto import ACCOUNTS
+from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import Service, environment
-from servicectx.services.moto_server import ACCOUNTS
 
 if TYPE_CHECKING:
     from servicectx.details.moto import MotoDetails  # the type parameter below
@@ -56,7 +58,7 @@ class Moto(Service["MotoDetails"]):
             service=self.name,
             command=python_servers.command(program),
             environment=environment(**told, MOTO_LAMBDA_DATA_DIR="{dir}"),
-            files=python_servers.files(program, "servicectx.services.moto_server:serve"),
+            files=python_servers.files(program, "servicectx.servers.moto:serve"),
             ready={
                 "kind": "exchange",
                 "send": f"GET {ACCOUNTS} HTTP/1.0\r\n\r\n",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx._running.plan import Plan
 from servicectx.errors import BinaryNotFound
-from servicectx.services import binaries, mqtt_wire, python_servers, settings
+from servicectx.protocols import mqtt as mqtt_wire
+from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import environment
 from servicectx.services.prefixes import Prefixed
 
@@ -136,7 +137,7 @@ class Mqtt(Prefixed["MqttDetails"]):
             environment=environment(),
             files=python_servers.files(
                 program,
-                "servicectx.services.amqtt_server:serve",
+                "servicectx.servers.amqtt:serve",
                 user=USER,
                 secret=secret,
                 file="{dir}/users",

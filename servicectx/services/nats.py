@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
+from servicectx.protocols.nats import Connection
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, environment
-from servicectx.services.nats_wire import Connection
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:

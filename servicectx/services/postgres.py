@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan, Template
-from servicectx.services import binaries, postgres_databases, scripts, settings, templates
+from servicectx.namespaces import postgres as postgres_databases
+from servicectx.namespaces.layers import Layers
+from servicectx.namespaces.postgres_copies import PostgresCopies
+from servicectx.services import binaries, scripts, settings, templates
 from servicectx.services.base import Client, Service, account_for_root, environment
-from servicectx.services.layers import Layers
-from servicectx.services.postgres_copies import PostgresCopies
 
 if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails
 
-WIRE = "servicectx.services.postgres_wire"
+WIRE = "servicectx.protocols.postgres"
 OURS = ("port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file", "external_pid_file")
 
 BREWED = tuple(f"{base}/postgresql@*/bin" for base in binaries.HOMEBREW)
@@ -126,7 +127,7 @@ class Postgres(Service["PostgresDetails"]):
             proves_itself=True,
             cleanup={"target": f"{WIRE}:free_memory", "data": "{data}"},
             helper={
-                "target": "servicectx.services.postgres_databases:Databases",
+                "target": "servicectx.namespaces.postgres:Databases",
                 "host": "{host}",
                 "port": "{port}",
                 "user": options.user,

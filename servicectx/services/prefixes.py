@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any, ClassVar, TypeVar, cast
 
-from servicectx.services import makers
+from servicectx.namespaces import makers
 from servicectx.services.base import Service
 
 D = TypeVar("D", bound=Any)

@@ -7,17 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from servicectx.servers.serving import SERVING
 from servicectx.services import binaries
 
-SERVING = "servicectx: serving"  # the line of the log that says so
 READY = {"kind": "log", "pattern": f"^{SERVING}$"}
 ORDER = "order.json"
-
-
-def tell_serving() -> None:
-    """Said by the server itself. The socket listens before anybody accepts, so a connection proves nothing."""
-    sys.stdout.write(f"{SERVING}\n")
-    sys.stdout.flush()
 
 
 def find(search: binaries.Search, packages: tuple[str, ...]) -> str:
@@ -51,7 +45,7 @@ def version(program: str, packages: tuple[str, ...]) -> str | None:
 
 
 def command(program: str) -> list[str]:
-    return [program, "-P", "-u", str(Path(__file__).with_name("python_server.py")), f"{{dir}}/{ORDER}", "{socket}"]
+    return [program, "-P", "-u", str(Path(__file__).parents[1] / "servers/launcher.py"), f"{{dir}}/{ORDER}", "{socket}"]
 
 
 def files(program: str, target: str, **arguments: Any) -> dict[str, str]:

@@ -12,7 +12,9 @@ from urllib.parse import quote
 
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
-from servicectx.services import binaries, http, makers, rabbitmq_plugins, settings
+from servicectx.namespaces import makers
+from servicectx.protocols import http
+from servicectx.services import binaries, rabbitmq_plugins, settings
 from servicectx.services.base import Service, environment
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
-from servicectx.services import binaries, redis_databases, settings
+from servicectx.namespaces import redis as redis_databases
+from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
 
 if TYPE_CHECKING:

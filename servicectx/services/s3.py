@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Companion, Plan
 from servicectx.errors import InvalidOption
-from servicectx.services import aws, binaries, s3_buckets, settings
+from servicectx.namespaces import s3 as s3_buckets
+from servicectx.protocols import aws
+from servicectx.services import binaries, settings
 from servicectx.services.base import Service, environment, option_names
 
 if TYPE_CHECKING:
     from servicectx.details.s3 import S3Details  # the type parameter below
 
-BUCKETS = "servicectx.services.s3_buckets"
+BUCKETS = "servicectx.namespaces.s3"
 OURS: tuple[str, ...] = (
     "ip",
     "ip.bind",

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
-from servicectx.services import binaries, http, makers, settings
+from servicectx.namespaces import makers
+from servicectx.protocols import http
+from servicectx.services import binaries, settings
 from servicectx.services.base import account_for_root, environment
 from servicectx.services.prefixes import Prefixed
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
-from servicectx.services import binaries, makers, python_servers, settings
+from servicectx.namespaces import makers
+from servicectx.servers.smtp import USER, password
+from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import Service, environment
-from servicectx.services.smtp_server import USER, password
 
 if TYPE_CHECKING:
     from servicectx.details.smtp import SmtpDetails  # the type parameter below
@@ -55,7 +56,7 @@ class Smtp(Service["SmtpDetails"]):
         settings.check(self, options.settings, OURS)
         order = python_servers.files(
             program,
-            "servicectx.services.smtp_server:serve",
+            "servicectx.servers.smtp:serve",
             secret=secret,
             login=options.login,
             directory="{dir}/mail",

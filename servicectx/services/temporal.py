@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
-from servicectx.services import binaries, makers
-from servicectx.services import temporal_wire as wire
+from servicectx.namespaces import makers
+from servicectx.protocols import temporal as wire
+from servicectx.services import binaries
 from servicectx.services.base import Client, Service, environment
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Temporal(Service["TemporalDetails"]):
 
     def plan(self, options: TemporalOptions, program: str, secret: str) -> Plan:
         given = [f"{name}={json.dumps(value)}" for name, value in options.settings.items()]
-        usable = {"kind": "call", "target": "servicectx.services.temporal_wire:is_usable"}
+        usable = {"kind": "call", "target": "servicectx.protocols.temporal:is_usable"}
         return Plan(
             service=self.name,
             command=[

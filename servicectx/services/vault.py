@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
-from servicectx.services import binaries, http, makers, settings, vault_wire
+from servicectx.namespaces import makers
+from servicectx.protocols import http
+from servicectx.protocols import vault as vault_wire
+from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
 
 if TYPE_CHECKING:
     from servicectx.details.vault import VaultDetails  # the type parameter below
 
-WIRE = "servicectx.services.vault_wire"
+WIRE = "servicectx.protocols.vault"
 OURS = ("listener", "storage", "api_addr", "cluster_addr", "pid_file", "log_file")
 WAIT = 10.0  # seconds for a mount that is made to be of use
 

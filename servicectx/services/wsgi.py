@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from servicectx.servers.wsgi import SERVERS
 from servicectx.services import binaries, python_servers
 from servicectx.services.apps import App, AppOptions
-from servicectx.services.wsgi_server import SERVERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,4 +35,4 @@ class Wsgi(App):
     def serving(self, options: WsgiOptions) -> tuple[str, dict[str, Any]]:
         told = {"app": options.app, "factory": options.factory, "server": options.server}
         more = {"settings": dict(options.settings), "directory": "{dir}"}
-        return "servicectx.services.wsgi_server:serve", told | more
+        return "servicectx.servers.wsgi:serve", told | more

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
-from servicectx.services import binaries, makers, settings
+from servicectx.namespaces import makers
+from servicectx.protocols.zookeeper import Connection, Refused
+from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
-from servicectx.services.zookeeper_wire import Connection, Refused
 
 if TYPE_CHECKING:
     from servicectx.details.zookeeper import ZookeeperDetails

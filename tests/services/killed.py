@@ -34,10 +34,16 @@ def and_kept(details: ServiceDetails) -> None:
     subprocess.run(command, cwd=ROOT, input=told, stdout=subprocess.DEVNULL, text=True, check=True, timeout=60)
 
 
-def _use(service: str, *keep: str) -> None:
-    model = registry.find(service).details_model()
-    put = importlib.import_module(f"tests.services.test_{service}").put
-    with isolated(model.parse(sys.stdin.readline()), keep=bool(keep)) as mine:
+def _use(name: str, *keep: str) -> None:
+    service = registry.find(name)
+    details = service.details_model().parse(sys.stdin.readline())
+    put = importlib.import_module(f"tests.services.test_{name}").put
+    if keep:  # as `isolated(keep=True)` does, but for the server: that would stay up for it
+        mine = service.open_namespace(details)
+        put(mine, "left", "behind")
+        service.keep_namespace(mine)
+        return
+    with isolated(details) as mine:
         put(mine, "left", "behind")
         print("stored", flush=True)
         sys.stdin.readline()

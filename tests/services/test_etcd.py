@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from servicectx import EtcdDetails, InvalidOption, StartFailed, isolated, managed
-from servicectx.services import binaries, etcd_gateway, registry
+from servicectx.protocols import etcd as etcd_gateway
+from servicectx.services import binaries, registry
 from servicectx.services.etcd import Etcd
 from tests import servers
 from tests.services import killed

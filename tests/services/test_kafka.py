@@ -13,7 +13,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from servicectx import InvalidOption, KafkaDetails, NotIsolable, StartFailed, isolated, managed
-from servicectx.services import apache_kafka, kafka_wire, registry
+from servicectx.protocols import kafka as kafka_wire
+from servicectx.services import apache_kafka, registry
 from tests import servers
 from tests.services import killed
 

@@ -26,8 +26,9 @@ from servicectx import (
     isolated,
     managed,
 )
-from servicectx.services import mariadb_databases, registry
-from servicectx.services.mariadb_wire import Connection, Refused
+from servicectx.namespaces import mariadb as mariadb_databases
+from servicectx.protocols.mariadb import Connection, Refused
+from servicectx.services import registry
 from tests import servers
 from tests.services import killed
 

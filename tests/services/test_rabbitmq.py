@@ -28,7 +28,9 @@ from servicectx import (
     isolated,
     managed,
 )
-from servicectx.services import http, makers, rabbitmq_plugins, registry
+from servicectx.namespaces import makers
+from servicectx.protocols import http
+from servicectx.services import rabbitmq_plugins, registry
 from servicectx.services.rabbitmq import Rabbitmq, _ask
 from tests import leftovers, servers
 from tests.services import killed

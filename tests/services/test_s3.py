@@ -18,8 +18,8 @@ from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from servicectx import InvalidOption, NotIsolable, S3Details, isolated, managed
+from servicectx.protocols.aws import Endpoint
 from servicectx.services import registry
-from servicectx.services.aws import Endpoint
 from servicectx.testing import privacy
 from tests import servers
 from tests.services import killed

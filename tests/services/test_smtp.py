@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from servicectx import NotIsolable, SmtpDetails, StartFailed, isolated, managed
-from servicectx.services import makers, registry
+from servicectx.namespaces import makers
+from servicectx.services import registry
 from tests import servers
 from tests.services import killed
 

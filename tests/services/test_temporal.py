@@ -18,8 +18,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from servicectx import NotIsolable, StartFailed, TemporalDetails, isolated, managed
+from servicectx.protocols import temporal as wire
 from servicectx.services import registry
-from servicectx.services import temporal_wire as wire
 from servicectx.testing import privacy
 from tests import servers
 from tests.services import killed

@@ -12,12 +12,12 @@ import os
 import threading
 from collections.abc import Iterator
 
-from servicectx.services import makers
-from servicectx.services.layers import Layers
-from servicectx.services.postgres_databases import LAYER, Databases, drop, drop_halves
-from servicectx.services.postgres_layers import PATIENCE, At, names, source
-from servicectx.services.postgres_locks import lock, try_lock, unlock, unlock_all
-from servicectx.services.postgres_wire import Connection, Refused, literal
+from servicectx.namespaces import makers
+from servicectx.namespaces.layers import Layers
+from servicectx.namespaces.postgres import LAYER, Databases, drop, drop_halves
+from servicectx.namespaces.postgres_layers import PATIENCE, At, names, source
+from servicectx.namespaces.postgres_locks import lock, try_lock, unlock, unlock_all
+from servicectx.protocols.postgres import Connection, Refused, literal
 
 LEAVE = 5.0  # seconds that the end of a process may wait for a server
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from servicectx.services import http
+from servicectx.protocols import http
 
 ROOT = "root"  # the user and the role that etcd demands before it turns authentication on
 FAILED_PRECONDITION = 9  # gRPC's: authentication is off; the user or the role is there already

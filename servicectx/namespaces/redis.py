@@ -8,8 +8,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from servicectx.errors import NotIsolable
-from servicectx.services import makers
-from servicectx.services.redis_wire import Connection
+from servicectx.namespaces import makers
+from servicectx.protocols.redis import Connection
 
 if TYPE_CHECKING:
     from servicectx.details.redis import RedisDetails

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol, TypeVar
 
-from servicectx.services.layers import Layers
+from servicectx.namespaces.layers import Layers
 
 D = TypeVar("D", bound=Any, covariant=True)
 

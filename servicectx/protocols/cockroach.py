@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from servicectx.services.postgres_wire import Connection, Refused, literal, quoted
+from servicectx.protocols.postgres import Connection, Refused, literal, quoted
 
 STATEMENT = 10.0  # seconds: a node that has just started may take some for its first ones
 

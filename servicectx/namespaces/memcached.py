@@ -4,7 +4,7 @@ import socket
 import time
 from urllib.parse import unquote
 
-from servicectx.services import makers
+from servicectx.namespaces import makers
 
 LAST = (b"END", b"MN", b"BUSY", b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")
 WAIT = 10.0  # seconds for an answer

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from servicectx.services import postgres_layers
-from servicectx.services.layers import Layers
-from servicectx.services.postgres_databases import BASE, WAIT, Databases, base, fresh_name
-from servicectx.services.postgres_wire import Connection, Refused
+from servicectx.namespaces import postgres_layers
+from servicectx.namespaces.layers import Layers
+from servicectx.namespaces.postgres import BASE, WAIT, Databases, base, fresh_name
+from servicectx.protocols.postgres import Connection, Refused
 
 if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails
@@ -45,7 +45,7 @@ class PostgresCopies:
         if not layers:
             return base(connection)
         if self.server.external:
-            from servicectx.services.postgres_holds import held_source
+            from servicectx.namespaces.postgres_holds import held_source
 
             return held_source(self.server, layers, self.at)
         return postgres_layers.source(self.server, connection, layers, self.at)

@@ -4,7 +4,7 @@ import socket
 import sys
 from typing import Any
 
-from servicectx.services.python_servers import tell_serving
+from servicectx.servers.serving import tell_serving
 
 
 def serve(listener: int, app: str, settings: dict[str, Any]) -> None:

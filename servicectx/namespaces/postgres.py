@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from servicectx.errors import NotIsolable
-from servicectx.services import makers
-from servicectx.services.postgres_locks import try_lock, unlock
-from servicectx.services.postgres_wire import Connection, Refused, literal, quoted
+from servicectx.namespaces import makers
+from servicectx.namespaces.postgres_locks import try_lock, unlock
+from servicectx.protocols.postgres import Connection, Refused, literal, quoted
 
 if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails

@@ -1,4 +1,4 @@
-"""A program: `python -P -u python_server.py ORDER SOCKET` calls what the order names, with the socket's descriptor."""
+"""A program: `python -P -u launcher.py ORDER SOCKET` calls what the order names, with the socket's descriptor."""
 
 import json
 import os

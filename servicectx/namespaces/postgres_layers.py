@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from servicectx.errors import NotIsolable
-from servicectx.services.layers import Layer, Layers
-from servicectx.services.postgres_databases import CURE, HALF, LAYER, Databases, base, drop, is_left_alone
-from servicectx.services.postgres_locks import lock, unlock
-from servicectx.services.postgres_wire import Connection, Refused, literal, quoted
+from servicectx.namespaces.layers import Layer, Layers
+from servicectx.namespaces.postgres import CURE, HALF, LAYER, Databases, base, drop, is_left_alone
+from servicectx.namespaces.postgres_locks import lock, unlock
+from servicectx.protocols.postgres import Connection, Refused, literal, quoted
 
 PATIENCE = 600.0  # seconds for another one's set-up
 

@@ -6,7 +6,7 @@ They count among the sessions of one database; who wants to meet must connect to
 import hashlib
 
 from servicectx.errors import NotIsolable
-from servicectx.services.postgres_wire import Connection, Refused
+from servicectx.protocols.postgres import Connection, Refused
 
 LATE = "55P03"  # SQLSTATE: the time for a lock is over
 

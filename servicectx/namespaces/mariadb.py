@@ -5,8 +5,8 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from servicectx.errors import NotIsolable
-from servicectx.services import makers
-from servicectx.services.mariadb_wire import Connection, Refused, literal, quoted
+from servicectx.namespaces import makers
+from servicectx.protocols.mariadb import Connection, Refused, literal, quoted
 
 if TYPE_CHECKING:
     from servicectx.details.mariadb import MariadbDetails

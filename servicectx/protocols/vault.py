@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from servicectx.services import http
+from servicectx.protocols import http
 
 
 def ask(host: str, port: int, token: str, method: str, path: str, body: Any = None, **more: Any) -> http.Answer:

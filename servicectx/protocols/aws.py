@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import quote, urlencode
 
-from servicectx.services import http
+from servicectx.protocols import http
 
 if TYPE_CHECKING:
     from servicectx.details.aws import AwsDetails

@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from servicectx.services.python_servers import tell_serving
+from servicectx.servers.serving import tell_serving
 
 SERVERS = ("gunicorn", "waitress")
 

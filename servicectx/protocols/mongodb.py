@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
-from servicectx.services.scram import Proof
+from servicectx.protocols.scram import Proof
 
 OP_MSG = 2013
 AUTHENTICATION_FAILED = 18

@@ -7,8 +7,9 @@ import re
 from typing import Any
 
 from servicectx.errors import NotIsolable
-from servicectx.services import http, makers
-from servicectx.services.aws import Endpoint
+from servicectx.namespaces import makers
+from servicectx.protocols import http
+from servicectx.protocols.aws import Endpoint
 
 
 def is_usable(

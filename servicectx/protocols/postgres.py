@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx.services.scram import Proof, verifier
+from servicectx.protocols.scram import Proof, verifier
 
 if TYPE_CHECKING:
     import ssl

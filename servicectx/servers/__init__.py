@@ -1,0 +1,1 @@
+"""Servers that are Python: what runs in their own processes."""
