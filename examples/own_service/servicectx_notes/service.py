@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from servicectx import NotIsolable, Plan, Service, ServiceDetails
-from servicectx.services import binaries, http, makers
+from servicectx.namespaces import makers
+from servicectx.protocols import http
+from servicectx.services import binaries
 from servicectx.services.base import Search, environment
 
 
