@@ -17,6 +17,7 @@ from servicectx import PostgresDetails, cache_entries, managed
 from servicectx._running import kept, spare
 from servicectx._running.cache import SPARES, Cache
 from servicectx._sharing import storage
+from servicectx.services import registry
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
@@ -31,15 +32,18 @@ def on_disk() -> str:
 
 @pytest.fixture
 def home(cache: Path) -> Iterator[Home]:
-    """A home and a cache on one disk, with the run's templates in the cache."""
+    """A home and a cache on one disk, with the template of Postgres in the cache."""
     home = Home()
     shutil.rmtree(home.path)
     home.path = Path(tempfile.mkdtemp(prefix="sctest-", dir=on_disk()))
     home.path.chmod(0o711)
     own = cache_of(home)
     own.path.mkdir()
-    if (cache / "templates").exists():
-        shutil.copytree(cache / "templates", own.path / "templates", ignore=shutil.ignore_patterns(".*.*"))
+    postgres = registry.find("postgres")
+    template = postgres.plan(postgres.options({}), postgres.program(postgres.options({})), "secret").template
+    assert template is not None
+    if kept.is_kept(cache / "templates" / template.key):
+        shutil.copytree(cache / "templates" / template.key, own.path / "templates" / template.key)
     yield home
     home.remove()
     shutil.rmtree(own.path)

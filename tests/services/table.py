@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from servicectx import BinaryNotFound
+from servicectx import BinaryNotFound, NotIsolable, isolated, managed
 from servicectx.services import registry
 from servicectx.testing import Usage, check_service
 
@@ -120,3 +120,17 @@ def check(row: Row) -> None:
     """Everything that users of any service rely on, with this row's server."""
     with chosen(row):
         check_service(row.service, usage=usage(row.service), binary=row.binary, **row.options)
+
+
+def use(name: str) -> None:
+    """The service of the row of that name, used by whoever this is: started, used, left, and nothing stays."""
+    row = next(row for row in ROWS if str(row) == name)
+    used = usage(row.service)
+    with chosen(row), managed(row.service, timeout=100, **row.options) as details:
+        if used:
+            used.put(details, "colour", "green")
+            assert used.get(details, "colour") == "green"
+        with contextlib.suppress(NotIsolable), isolated(details) as mine:
+            assert used is None or used.get(mine, "colour") is None
+    left = [path for path in Path(os.environ["SERVICECTX_HOME"]).rglob("*") if path.name != "data"]
+    assert not left, left

@@ -32,12 +32,9 @@ def somebody() -> Iterator[ordinary.User]:
 @ROWS
 @pytest.mark.timeout(300)
 @pytest.mark.xdist_group("an ordinary user")
-def test_it_keeps_them_for_an_ordinary_user_too(row: table.Row, somebody: ordinary.User) -> None:
+def test_an_ordinary_user_uses_it(row: table.Row, somebody: ordinary.User) -> None:
     require(row)
-    script = (
-        f"from tests.services.table import ROWS, check; check(next(row for row in ROWS if str(row) == {str(row)!r}))"
-    )
-    done = somebody.run(script, wait=250)
+    done = somebody.run(f"from tests.services.table import use; use({str(row)!r})", wait=250)
     assert done.returncode == 0, done.stderr
 
 
