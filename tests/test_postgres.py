@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from servicectx import BinaryNotFound, PostgresDetails, StartFailed, managed
+from servicectx import BinaryNotFound, InvalidOption, PostgresDetails, StartFailed, managed
 from servicectx.services import registry
 from tests import leftovers, ordinary, servers
 
@@ -132,6 +132,24 @@ def test_settings_reach_the_server() -> None:
         assert scalar(postgres, "show max_connections") == "37"
         assert scalar(postgres, "show jit") == "off"
         assert scalar(postgres, "show fsync") == "off"
+
+
+@pytest.mark.parametrize("iterations", [None, 4096])
+def test_a_login_costs_what_was_asked_for(iterations: int | None) -> None:
+    options = {} if iterations is None else {"scram_iterations": iterations}
+    with managed("postgres", **options) as postgres:
+        assert scalar(postgres, "select rolpassword from pg_authid where rolname = user").startswith(
+            f"SCRAM-SHA-256${iterations or 1}:"
+        )
+        wrong = postgres.model_copy(update={"password": "guess"})
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            scalar(wrong, "select 1")
+        asyncio.run(use_asynchronously(postgres))
+
+
+def test_a_login_costs_something() -> None:
+    with pytest.raises(InvalidOption, match="it is at least 1"), managed("postgres", scram_iterations=0):
+        pass
 
 
 def test_a_bad_setting_fails_with_the_server_s_own_words() -> None:

@@ -127,7 +127,7 @@ def _secured(plain: socket.socket, tls: "ssl.SSLContext", host: str) -> socket.s
 
 
 def take_over(
-    host: str, port: int, wait: float, *, data: str, user: str, dbname: str, old: str, new: str
+    host: str, port: int, wait: float, *, data: str, user: str, dbname: str, old: str, new: str, rounds: int
 ) -> dict[str, Any] | None:
     """The keeper's probe: wait until *our* server listens, give it this instance's password, log in with that.
 
@@ -143,7 +143,7 @@ def take_over(
             try:
                 if dbname not in first.run("SELECT datname FROM pg_database"):
                     first.run(f"CREATE DATABASE {quoted(dbname)}")
-                first.run(f"ALTER ROLE {quoted(user)} PASSWORD '{verifier(new)}'")
+                first.run(f"ALTER ROLE {quoted(user)} PASSWORD '{verifier(new, rounds)}'")
             finally:
                 first.close()
         except Refused as refusal:

@@ -45,10 +45,9 @@ class Proof:
         return hmac.compare_digest(base64.b64decode(_parts(last).get("v", "")), self._signature)
 
 
-def verifier(password: str) -> str:
+def verifier(password: str, rounds: int) -> str:
     """What Postgres keeps of a password, so that the password itself goes through no statement and no log."""
     salt = os.urandom(16)
-    rounds = 4096
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
     stored = hashlib.sha256(_hmac(salted, b"Client Key")).digest()
     parts = [base64.b64encode(part).decode() for part in (salt, stored, _hmac(salted, b"Server Key"))]
