@@ -15,6 +15,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "spare": snapshots.spare,
     "isolated": isolation.in_memory,
     "isolated-disk": isolation.on_disk,
+    "isolated-installed": isolation.as_installed,
     "isolated-suite": isolation.suite,
     "isolated-ask": isolation.asking,
     "join": sharing.join,

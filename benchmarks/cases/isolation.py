@@ -19,6 +19,13 @@ def on_disk() -> Case:
     return _tests(ON_DISK, Bar(0.2))._replace(name="isolated-disk", title=title, file_system="disk")
 
 
+def as_installed() -> Case:
+    title = (
+        "the same, each with its data where it puts them by itself: in memory, and among temporary files"
+    )
+    return _tests(OURS, Bar(0.2))._replace(name="isolated-installed", title=title, file_system="disk")
+
+
 def _tests(variables: dict[str, str], bar: Bar) -> Case:
     stage = Stage("end of the first test until the end of the last", "first", "last")
     return Case(
