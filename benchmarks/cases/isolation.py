@@ -20,9 +20,7 @@ def on_disk() -> Case:
 
 
 def as_installed() -> Case:
-    title = (
-        "the same, each with its data where it puts them by itself: in memory, and among temporary files"
-    )
+    title = "the same, each with its data where it puts them by itself: in memory, and among temporary files"
     return _tests(OURS, Bar(0.2))._replace(name="isolated-installed", title=title, file_system="disk")
 
 
