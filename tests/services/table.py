@@ -103,6 +103,13 @@ def there(row: Row) -> bool:
     return True
 
 
+def require(service: str) -> None:
+    """Skip the test where no server of that row, or of any row of that service, is here and none must be."""
+    rows = [row for row in ROWS if service in (str(row), row.service)]
+    if not any(there(row) for row in rows):
+        pytest.skip(f"{service}: its server is not installed here; make system-servers brings it")
+
+
 @contextlib.contextmanager
 def chosen(row: Row) -> Iterator[None]:
     """Let the service find this row's server first."""

@@ -11,15 +11,10 @@ from tests.services import table
 ROWS = pytest.mark.parametrize("row", table.ROWS, ids=str)
 
 
-def require(row: table.Row) -> None:
-    if not table.there(row):
-        pytest.skip(f"{row}: its server is not installed here; make system-servers brings it")
-
-
 @ROWS
 @pytest.mark.timeout(300)
 def test_it_keeps_its_promises(row: table.Row) -> None:
-    require(row)
+    table.require(str(row))
     table.check(row)
 
 
@@ -33,7 +28,7 @@ def somebody() -> Iterator[ordinary.User]:
 @pytest.mark.timeout(300)
 @pytest.mark.xdist_group("an ordinary user")
 def test_an_ordinary_user_uses_it(row: table.Row, somebody: ordinary.User) -> None:
-    require(row)
+    table.require(str(row))
     done = somebody.run(f"from tests.services.table import use; use({str(row)!r})", wait=250)
     assert done.returncode == 0, done.stderr
 

@@ -76,8 +76,7 @@ def talk(details: MqttDetails) -> Iterator[Talk]:
 
 @contextlib.contextmanager
 def running(server: str, **more: Any) -> Iterator[MqttDetails]:
-    if not table.there(next(row for row in table.ROWS if str(row) == f"mqtt-{server}")):
-        pytest.skip(f"{server} is not installed here; make system-servers brings it")
+    table.require(f"mqtt-{server}")
     with managed("mqtt", server=server, **more) as details:
         yield details
 

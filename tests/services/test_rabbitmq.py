@@ -30,10 +30,10 @@ from servicectx import (
 )
 from servicectx.namespaces import makers
 from servicectx.protocols import http
-from servicectx.services import rabbitmq_plugins, registry
+from servicectx.services import rabbitmq_plugins
 from servicectx.services.rabbitmq import Rabbitmq, _ask
 from tests import leftovers, servers
-from tests.services import killed
+from tests.services import killed, table
 from tests.test_probes import Mute, Thief, YesMan
 
 pytestmark = [pytest.mark.xdist_group("rabbitmq"), pytest.mark.timeout(300)]
@@ -65,12 +65,7 @@ def get(details: RabbitmqDetails, name: str) -> str | None:
 
 @pytest.fixture(autouse=True)
 def _there() -> None:
-    try:
-        registry.find("rabbitmq").program(registry.find("rabbitmq").options({}))
-    except BinaryNotFound:
-        if "SERVICECTX_REQUIRE_SERVERS" in os.environ:
-            raise
-        pytest.skip("RabbitMQ is not installed here; make system-servers brings it")
+    table.require("rabbitmq")
 
 
 @pytest.fixture(scope="module")

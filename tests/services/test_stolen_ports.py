@@ -45,9 +45,7 @@ exec {program} "$@"
 def test_a_server_that_lost_its_port_gets_another(
     server: Server, handler: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = next(row for row in table.ROWS if row.service == server.service)
-    if not table.there(row):
-        pytest.skip(f"{row}: its server is not installed here; make system-servers brings it")
+    table.require(server.service)
     with tempfile.TemporaryDirectory(dir=home.parent) as name:
         tree = Path(name)
         tree.chmod(0o755)
