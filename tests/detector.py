@@ -58,10 +58,14 @@ class Home:
         return [each.process for each in self._helpers() if each.process.pid not in keepers]
 
     def servers(self) -> list[psutil.Process]:
-        """The topmost process of each server."""
+        """The topmost process of each server; a worker of Postgres that outlives its killed parent is none."""
         helpers = {each.process.pid for each in [*self._helpers(), *self._pools()]}
         return [
-            each.process for each in self.seen() if each.process.pid not in helpers and each.parent in {*helpers, 1}
+            each.process
+            for each in self.seen()
+            if each.process.pid not in helpers
+            and each.parent in {*helpers, 1}
+            and not each.words.startswith("postgres: ")
         ]
 
     def pools(self) -> list[psutil.Process]:
