@@ -336,6 +336,23 @@ def test_initdb_runs_once_for_the_same_options(initdb: CountedInitdb, own_cache:
     assert len(templates(own_cache)) == 2
 
 
+def test_hints_are_not_copied_and_made_again_where_they_are_wanted(own_cache: Path) -> None:
+    """Every file less is one less to create, for each start and for each database of one's own."""
+    with managed("postgres") as postgres:
+        (template,) = own_cache.glob("templates/*")
+        assert not [*template.rglob("*_fsm"), *template.rglob("*_vm")]
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE many AS SELECT n, repeat('x', 500) FROM generate_series(1, 1000) n")
+            connection.execute("CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+            said: list[str | None] = []
+            connection.add_notice_handler(lambda notice: said.append(notice.message_primary))
+            connection.execute("VACUUM ANALYZE")
+            assert said == []  # it complains where a map and its table contradict each other
+            sizes = "SELECT pg_relation_size('{0}', 'fsm') > 0, pg_relation_size('{0}', 'vm') > 0"
+            for table in ("many", "pg_proc"):
+                assert connection.execute(sizes.format(table)).fetchone() == (True, True)
+
+
 def test_another_program_another_preparation(initdb: CountedInitdb) -> None:
     with managed("postgres"):
         pass

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 import select
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 from servicectx._running import kept, plan, spare
 from servicectx._running.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx._running.copying import Owner, all_hands
-from servicectx._sharing.instance import remove_tree
+from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.steps import step
 
 
@@ -96,6 +97,13 @@ class Data:
             if self.path.exists():
                 remove_tree(self.path)
             self._mkdir(self.path)
+
+    def leave_out(self, pattern: str) -> None:
+        """Remove the files with such names."""
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                if re.fullmatch(pattern, name):
+                    os.unlink(f"{folder}/{name}")
 
     def write(self, files: dict[str, str], facts: dict[str, Any]) -> None:
         """Write files, with their placeholders filled in, beside the data; whatever had their names is replaced."""

@@ -2,7 +2,8 @@
 
 import signal
 
-from servicectx._sharing.instance import Instance, remove_tree
+from servicectx._sharing.instance import Instance
+from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.state import DIED, READY, STOPPING, State, StateError
 from servicectx.errors import HomeError, ServiceDied
 

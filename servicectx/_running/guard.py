@@ -11,7 +11,8 @@ from pathlib import Path
 from servicectx._running import linux, pids
 from servicectx._running.ending import how, record_death, remove_when_unused
 from servicectx._running.keeper import Keeper
-from servicectx._sharing.instance import Instance, remove_tree
+from servicectx._sharing.instance import Instance
+from servicectx._sharing.removal import remove_tree
 
 
 def main(home: str, key: str, id: str) -> None:

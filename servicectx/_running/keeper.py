@@ -13,7 +13,8 @@ from servicectx._running.data import Data
 from servicectx._running.ending import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx._running.starter import Starter, StarterGone
 from servicectx._sharing import handouts, leases
-from servicectx._sharing.instance import Instance, remove_tree
+from servicectx._sharing.instance import Instance
+from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.state import READY, STOPPING, Process, Processes
 from servicectx._sharing.steps import step
 from servicectx.errors import HomeError, ServiceCtxError

@@ -18,13 +18,15 @@ class Template(NamedTuple):
     """How to make a data directory once; afterwards it is copied from the cache.
 
     `command` makes `{data}`; `files` are written into `{dir}` before it runs; `key` names whatever the result
-    depends on; `secret` is a password that the template holds until the instance gets its own.
+    depends on; `secret` is a password that the template holds until the instance gets its own. Files in `{data}`
+    whose whole name matches `without`, a regular expression, are left out: each of them would be copied every time.
     """
 
     key: str
     command: list[str]
     files: dict[str, str]
     secret: str = ""
+    without: str = ""
 
 
 class Companion(NamedTuple):

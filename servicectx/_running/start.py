@@ -121,6 +121,8 @@ class Start:
             raise self.failure(f"preparing its data failed ({process.status_text(status)})", status)
         for name in template.files:
             (self.directory / name).unlink()
+        if template.without:
+            self.data.leave_out(template.without)
         assert self.data.template is not None
         self.data.cache.keep(self.data.path, self.data.template, template.secret)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from servicectx._sharing import handouts, leases
+from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.state import (
     Processes,
     State,
@@ -219,14 +220,3 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise HomeError(path=str(path), problem=f"not written: {error.strerror}", cure=_CURE) from None
-
-
-def remove_tree(path: Path) -> None:
-    """Remove `path` whatever is in it, also while somebody still adds to it."""
-    import shutil  # not before there is something to remove
-
-    for _ in range(100):
-        shutil.rmtree(path, ignore_errors=True)
-        if not path.exists():
-            return
-        time.sleep(0.01)

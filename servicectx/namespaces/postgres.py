@@ -68,13 +68,14 @@ class Databases:
     def open(self, name: str | None, source: Callable[[Connection], str], wait: float = WAIT) -> str:
         """Make a database; its name: `name`, or one with this process's signature.
 
-        `source` says what it is a copy of. What dead makers left is dropped on the way.
+        `source` says what it is a copy of. What dead makers left is dropped on the way, unless a helper does that.
         """
         with self.session(name or "servicectx", wait) as connection:
-            sweep(connection, old=self.external)
-            if not self.external:
-                drop_halves(connection)
-            name = name or sign(connection)
+            if name is None:
+                sweep(connection, old=self.external)
+                if not self.external:
+                    drop_halves(connection)
+                name = sign(connection)
             self.clone(connection, name, source(connection))
         return name
 
