@@ -23,12 +23,14 @@ with servicectx.managed("redis") as details:
         print(json.dumps([details.external, client.ping()]))
 """
 SIGNALS = """
-import signal, sys, time
+import select, signal, sys
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, lambda number, _: print("heard", signal.Signals(number).name, flush=True))
 print("ready", flush=True)
-for line in sys.stdin if sys.stdin.isatty() else iter(lambda: time.sleep(0.05) or "wait", "end"):
-    if line == "end\\n":
+terminal = [sys.stdin] if sys.stdin.isatty() else []
+while True:
+    # Not one read without end: a signal just before it would be heard only after it.
+    if select.select(terminal, [], [], 0.05)[0] and sys.stdin.readline() == "end\\n":
         sys.exit(5)
 """
 HANG = "import time; print('ready', flush=True); time.sleep(600)"
