@@ -36,7 +36,7 @@ test: $(DEV) ## linters, types, all tests with real servers, and a short storm
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS) || { \
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) || { \
 		echo "what failed beside others, once more and alone:"; \
 		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 	$(BIN)/python -m tests.storm --minutes 0.5 --users 4

@@ -31,12 +31,12 @@ class Claim:
         """Drop the lease. The last one out waits until server, keeper, data and port are gone, if nothing lingers."""
         step("leaving")
         id = self.state.id
-        processes = self.instance.processes(id)  # read now: they may be gone, file and all, in a moment
+        # Read now: in a moment all of it may be gone.
+        processes, kept = self.instance.processes(id), self.instance.keeps_data(id)
         self.lease.release()
         step("left")
         if self.instance.is_used(id) or self.instance.linger(id) > 0:
             return
-        kept = self.instance.keeps_data(id)
         if not launch.wait_gone(self.instance, id, processes, LEAVE_TIME) and not self.instance.is_used(id):
             self._clear_after_the_dead()
         if kept:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,32 @@ from tests.leftovers import end, files, processes, wait_for_none
 RUN = "TESTS_RUN_DIRECTORY"  # how the workers of one run learn where it keeps things
 PATIENCE = 5.0
 
+# Tests that share what takes long to make: all of them in one worker.
+TOGETHER = (
+    "tests/test_own_service.py::",
+    "tests/test_packaging.py::",
+    "tests/services/test_conformance.py::test_an_ordinary_user_uses_it",
+    "tests/services/test_rabbitmq.py::",
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         place = tempfile.mkdtemp(prefix="sctx-", dir=_roomy())
         os.chmod(place, 0o711)  # the accounts that servers run as must get through
         os.environ[RUN] = place
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By what tests are called: pytest-xdist 3.8.0 does not get its own marks for groups past pytest 9.2.0."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((start for start in TOGETHER if nodeid.startswith(start)), nodeid)
+
+    return Together(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,24 @@ def test_data_and_log_are_kept_and_named(home: Path, caplog: pytest.LogCaptureFi
     assert (place / "data" / "PG_VERSION").is_file()
     assert "database system is ready" in (place / "service.log").read_text()
     shutil.rmtree(place)
+
+
+def test_who_is_overtaken_by_the_keeper_names_them_too(
+    home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pause = tmp_path / "paused"
+    lease = managed(FakeService, keep_data=True)
+    with lease:
+        monkeypatch.setenv("SERVICECTX_TEST_PAUSE", f"left:{pause}")
+        resuming = threading.Thread(target=_resume_when_all_is_gone, args=(home, pause))
+        resuming.start()
+    resuming.join()
+    shutil.rmtree(kept(home, caplog, "fake"))
+
+
+def _resume_when_all_is_gone(home: Path, pause: Path) -> None:
+    wait_for(lambda: pause.exists() and not leftovers.processes(home), 10.0)
+    pause.write_text("")
 
 
 def test_one_user_s_wish_is_enough(home: Path, caplog: pytest.LogCaptureFixture) -> None:

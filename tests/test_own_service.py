@@ -17,8 +17,6 @@ from tests.test_packaging import NOT_SOURCE, run
 
 ROOT = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.xdist_group("own service")  # one worker makes the environment once for all
-
 
 @pytest.fixture(scope="module")
 def python() -> Iterator[Path]:

@@ -26,8 +26,6 @@ TOP = {
     "servicectx_unittest": "integrations/servicectx_unittest",
 }
 
-pytestmark = pytest.mark.xdist_group("packaging")  # one worker builds once for all
-
 
 def run(*command: object, cwd: Path | None = None, **environment: str) -> str:
     done = subprocess.run(

@@ -2,12 +2,12 @@
 
 import contextlib
 import os
-import shutil
 import time
 from pathlib import Path
 
 from servicectx._running import pids
 from servicectx._running.copying import Owner, Size, copy_tree, measure
+from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.steps import step
 
 UNUSED = 30 * 24 * 3600.0  # seconds after which a copy that nobody used is dropped
@@ -28,7 +28,7 @@ def keep(source: Path, place: Path, link: bool = False, **notes: str) -> None:
                 drop(place)
             os.rename(temporary, place)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove_tree(temporary)
 
 
 def bring(place: Path, target: Path, owner: Owner | None = None, hands: int = 1) -> dict[str, str] | None:
@@ -47,7 +47,7 @@ def bring(place: Path, target: Path, owner: Owner | None = None, hands: int = 1)
         size = Size()
     if _is_complete(size, place, said):
         return said
-    shutil.rmtree(target, ignore_errors=True)
+    remove_tree(target)
     return None
 
 
@@ -91,7 +91,7 @@ def drop(place: Path) -> None:
     with contextlib.suppress(OSError):
         os.rename(place, aside)
         step("dropping")
-    shutil.rmtree(aside, ignore_errors=True)
+    remove_tree(aside)
 
 
 def drop_abandoned(folder: Path) -> None:
@@ -100,7 +100,7 @@ def drop_abandoned(folder: Path) -> None:
         maker = path.name.rpartition(".")[2] if path.name.startswith(".") else ""
         if maker.isdigit():
             if pids.identity(int(maker)) is None:
-                shutil.rmtree(path, ignore_errors=True)
+                remove_tree(path)
         elif last_used(path) < time.time() - UNUSED:
             drop(path)
 

@@ -6,7 +6,6 @@ is made where data are on disk: in memory a copy takes no longer than looking at
 
 import contextlib
 import os
-import shutil
 import signal
 import threading
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from servicectx._running import kept, linux, pids
 from servicectx._running.cache import SPARES, Cache
 from servicectx._running.copying import Owner, measure
+from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.state import Process
 from servicectx._sharing.steps import step
 
@@ -35,7 +35,7 @@ def take(spare: Path, target: Path) -> dict[str, str] | None:
     step("taken")
     said = kept.claim(target)
     if said is None:
-        shutil.rmtree(target, ignore_errors=True)
+        remove_tree(target)
     return said
 
 
@@ -98,4 +98,4 @@ def _make(cache: Cache, source: Path, spare: Path, owner: Owner | None) -> None:
             step("spare")
             os.rename(temporary, spare)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove_tree(temporary)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 PROTOCOL_3 = 196608
 IPC_RMID = 0
+ENTRY = "postgres"  # the database that every server has
 
 
 class Refused(Exception):
@@ -129,7 +130,7 @@ def _secured(plain: socket.socket, tls: "ssl.SSLContext", host: str) -> socket.s
 def take_over(
     host: str, port: int, wait: float, *, data: str, user: str, dbname: str, old: str, new: str, rounds: int
 ) -> dict[str, Any] | None:
-    """The keeper's probe: wait until *our* server listens, give it this instance's password, log in with that.
+    """The keeper's probe: wait until *our* server listens, give it this instance's password, see `dbname` open.
 
     postmaster.pid in our own data directory says "ready" only after our server has bound the port, so whoever
     answers there is ours.
@@ -139,11 +140,13 @@ def take_over(
         return None
     try:
         try:
-            first = Connection(host, port, user, old, "postgres", wait)
+            first = Connection(host, port, user, old, ENTRY, wait)
             try:
                 if dbname not in first.run("SELECT datname FROM pg_database"):
                     first.run(f"CREATE DATABASE {quoted(dbname)}")
                 first.run(f"ALTER ROLE {quoted(user)} PASSWORD '{verifier(new, rounds)}'")
+                if dbname == ENTRY:
+                    return _learnt(first)
             finally:
                 first.close()
         except Refused as refusal:
@@ -155,7 +158,11 @@ def take_over(
             return None
         raise ValueError(f"Postgres refused the keeper: {refusal}") from None
     second.close()
-    return {"version": second.parameters.get("server_version", "").split(" ")[0]}
+    return _learnt(second)
+
+
+def _learnt(connection: Connection) -> dict[str, Any]:
+    return {"version": connection.parameters.get("server_version", "").split(" ")[0]}
 
 
 def greets(host: str, port: int, wait: float) -> dict[str, Any] | None:

@@ -99,7 +99,8 @@ def test_a_prompt(home: Path, place: Path) -> None:
     assert "\n(1,)\n" in said.stdout, said.stderr
     assert "\n(True,)\n" in said.stdout, said.stderr
     assert "Error" not in said.stderr
-    killing = cells.partition("# %% the last cell")[0] + "\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    end = "\nimport os, signal, sys\nsys.stdout.flush()\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    killing = cells.partition("# %% the last cell")[0] + end
     said = subprocess.run([sys.executable, "-i"], input=killing, cwd=place, capture_output=True, text=True, timeout=60)
     assert said.returncode == -signal.SIGKILL
     assert "\n(2,)\n" in said.stdout, said.stderr

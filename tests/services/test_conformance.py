@@ -26,7 +26,6 @@ def somebody() -> Iterator[ordinary.User]:
 
 @ROWS
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("an ordinary user")
 def test_an_ordinary_user_uses_it(row: table.Row, somebody: ordinary.User) -> None:
     table.require(str(row))
     done = somebody.run(f"from tests.services.table import use; use({str(row)!r})", wait=250)

@@ -36,7 +36,7 @@ from tests import leftovers, servers
 from tests.services import killed, table
 from tests.test_probes import Mute, Thief, YesMan
 
-pytestmark = [pytest.mark.xdist_group("rabbitmq"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def test_every_runner(project: Path, runner: str) -> None:
 
 
 def test_a_process_for_each_module_needs_linger(project: Path) -> None:
-    run = Run(project, "unittest-parallel -j 2 --disable-process-pooling", SERVICECTX_LINGER="4").passes(gone=7)
+    run = Run(project, "unittest-parallel -j 2 --disable-process-pooling", SERVICECTX_LINGER="6").passes(gone=9)
     assert len(instances(run.notes("test"), "postgres")) == len(run.notes("set-up")) == 1
 
 
@@ -133,7 +133,7 @@ def test_first_failure_ends_the_run(project: Path, command: str) -> None:
 
 def test_a_set_up_that_fails_is_tried_once_and_fails_every_class(project: Path) -> None:
     run = Run(project, "python -m unittest test_declared", FAIL="set-up").end()
-    assert run.process.returncode == 1
+    assert run.process.returncode in (1, 5)  # from Python 3.12 on: no test was run
     assert len(run.notes("set-up")) == 1
     assert len(re.findall("^ERROR: setUpClass", run.output, re.MULTILINE)) == 2
     assert len(re.findall("SetupFailed: .*LookupError: this set-up fails", run.output)) == 2
