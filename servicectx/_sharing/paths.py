@@ -2,7 +2,6 @@
 
 import os
 import stat
-import tempfile
 import threading
 import warnings
 from pathlib import Path
@@ -62,8 +61,15 @@ def passable_cache() -> Path | None:
     place = Path(said).absolute() if said else Path("/var/cache")
     if passable(place) and os.access(place, os.W_OK):
         return private(place / "servicectx-programs", PASSABLE)
-    temporary = Path(tempfile.gettempdir())
-    return private(temporary / f"servicectx-{os.geteuid()}-programs", PASSABLE) if passable(temporary) else None
+    place = temporary()
+    return private(place / f"servicectx-{os.geteuid()}-programs", PASSABLE) if passable(place) else None
+
+
+def temporary() -> Path:
+    """The directory for temporary files."""
+    import tempfile  # it brings a dozen modules, and few starts come here
+
+    return Path(tempfile.gettempdir())
 
 
 def reachable(path: Path) -> bool:
@@ -114,5 +120,5 @@ def _runtime() -> Path:
         try:
             path = Path(platformdirs.user_runtime_dir("servicectx", appauthor=False))
         except PermissionError as error:
-            raise HomeError(path=tempfile.gettempdir(), problem=str(error), cure=_CURE) from None
+            raise HomeError(path=str(temporary()), problem=str(error), cure=_CURE) from None
     return path

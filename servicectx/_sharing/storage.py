@@ -2,7 +2,6 @@
 
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from servicectx._sharing import paths
@@ -118,13 +117,13 @@ def _given(place: Path, wanted: int, account: str | None) -> Path:
 
 def _in_memory(account: str | None) -> list[Path]:
     own = [paths.home() / "data"] if account is None or paths.passable(paths.home()) else []
-    shared = [MEMORY / _mine(), Path(tempfile.gettempdir()) / f"{_mine()}-data"]
+    shared = [MEMORY / _mine(), paths.temporary() / f"{_mine()}-data"]
     return own + shared if "SERVICECTX_HOME" in os.environ else shared + own
 
 
 def _on_disk(account: str | None) -> list[Path]:
     own = [paths.home() / "data"] if account is None or paths.passable(paths.home()) else []
-    return [*own, Path(tempfile.gettempdir()) / f"{_mine()}-data", Path("/var/tmp") / f"{_mine()}-data"]
+    return [*own, paths.temporary() / f"{_mine()}-data", Path("/var/tmp") / f"{_mine()}-data"]
 
 
 def _mine() -> str:
