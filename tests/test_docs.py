@@ -14,6 +14,7 @@ import pytest
 
 import servicectx
 from servicectx.services.redis import Redis
+from tests.services import table
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -124,6 +125,7 @@ def test_every_text_follows_the_program_that_prints_it() -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if with_python(page)], ids=lambda page: page.name)
 def test_python_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path) -> None:
+    table.require(page.stem)
     programs = [block for block in blocks(page) if block.language == "python"]
     write_files(page, tmp_path)
     told = tmp_path / "blocks.json"
@@ -160,6 +162,7 @@ def commands(block: Block) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "console"], ids=str)
 def test_commands_run_and_print_what_is_shown(block: Block, tmp_path: Path) -> None:
+    table.require(block.page.stem)
     write_files(block.page, tmp_path)
     for command, shown in commands(block):
         if command in NOT_RUN:

@@ -8,6 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests import ordinary
+from tests.services import table
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server_is_here(request: pytest.FixtureRequest) -> None:
+    """The tests of a service whose server only the system can bring are skipped, by name, where it is missing."""
+    table.require(request.module.__name__.rpartition(".test_")[2])
 
 
 @pytest.fixture(scope="session")

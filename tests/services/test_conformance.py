@@ -1,6 +1,10 @@
 """Every service of the table, with its real server and its usual client, as this user and as an ordinary one."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +52,27 @@ def test_every_service_has_its_line() -> None:
     here = {row.service for row in table.ROWS}
     assert here | set(table.NOT_RUN_HERE) == set(service_names())
     assert not here & set(table.NOT_RUN_HERE)
+
+
+HIDE = """
+from servicectx.services.memcached import Memcached
+
+Memcached.search = Memcached.search._replace(programs=("no-such-server",))
+"""
+
+
+@pytest.mark.parametrize(("required", "said"), [(False, "1 skipped"), (True, "memcached")])
+def test_a_missing_server_is_a_failure_where_servers_are_required(required: bool, said: str, tmp_path: Path) -> None:
+    (tmp_path / "hide.py").write_text(HIDE)
+    variables = {**os.environ, "PYTHONPATH": str(tmp_path)} | ({"SERVICECTX_REQUIRE_SERVERS": "1"} if required else {})
+    one = "tests/services/test_memcached.py::test_the_version_is_told"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "hide", one],
+        cwd=Path(__file__).parents[2],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said in done.stdout, done.stdout
+    assert (done.returncode != 0) == ("BinaryNotFound" in done.stdout) == required

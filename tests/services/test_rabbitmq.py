@@ -33,7 +33,7 @@ from servicectx.protocols import http
 from servicectx.services import rabbitmq_plugins
 from servicectx.services.rabbitmq import Rabbitmq, _ask
 from tests import leftovers, servers
-from tests.services import killed, table
+from tests.services import killed
 from tests.test_probes import Mute, Thief, YesMan
 
 pytestmark = pytest.mark.timeout(300)
@@ -61,11 +61,6 @@ def get(details: RabbitmqDetails, name: str) -> str | None:
         except ChannelClosedByBroker:
             return None
         return None if body is None else body.decode()
-
-
-@pytest.fixture(autouse=True)
-def _there() -> None:
-    table.require("rabbitmq")
 
 
 @pytest.fixture(scope="module")
