@@ -10,7 +10,7 @@ from servicectx import _config, _key
 from servicectx._setups import files_of
 from servicectx._sharing.storage import WORDS
 from servicectx.errors import InvalidOption, UnknownService
-from servicectx.services import registry
+from servicectx.services import binaries, registry
 from servicectx.services.base import Plan, Service, option_names, option_values
 
 D = TypeVar("D")
@@ -36,10 +36,10 @@ class Ask(NamedTuple, Generic[D]):
 
     def program(self) -> str:
         """The server's program. A search looks at dozens of places; its answer holds while it is still there."""
-        variable = f"SERVICECTX_{self.service.name.upper()}_BIN"
         asked = (
             *(type(self.service), repr(option_values(self.options)), os.getcwd()),
-            *(os.environ.get(variable), os.environ.get("PATH"), tuple(sys.path)),
+            *map(os.environ.get, ("PATH", *binaries.variables(self.service.name))),
+            tuple(sys.path),
         )
         if asked not in _programs or not os.access(_programs[asked], os.X_OK):
             _programs[asked] = self.service.program(self.options)

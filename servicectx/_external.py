@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from servicectx.errors import DetailsError
+from servicectx.services.aliases import words
 from servicectx.services.base import Service
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ LEGACY_FIELDS = {"hostname": "host", "sql_port": "port", "username": "user"}
 
 
 def variable(name: str) -> str | None:
-    """The variable that is set for this name, or None."""
-    return next((each for each in (own_variable(name), LEGACY.get(name)) if each and each in os.environ), None)
+    """The variable that is set for this name, or for another word for the service of this name, or None."""
+    ours = [*map(own_variable, words(name)), *([LEGACY[name]] if name in LEGACY else [])]
+    return next((each for each in ours if each in os.environ), None)
 
 
 def own_variable(name: str) -> str:

@@ -100,6 +100,13 @@ def test_the_variable_names_a_file_or_a_directory(tmp_path: Path, monkeypatch: p
         assert binaries.find(Search(service="x", programs=(NAME,))) == str(path)
 
 
+def test_the_variable_may_use_another_word_for_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICECTX_VALKEY_BIN", "/nowhere")
+    with pytest.raises(BinaryNotFound) as caught, managed("redis"):
+        pass
+    assert caught.value.looked == ["SERVICECTX_VALKEY_BIN=/nowhere"]
+
+
 def test_a_wrong_variable_is_an_error_and_nothing_else_is_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,20 @@ def test_the_new_name_goes_before_the_old(monkeypatch: pytest.MonkeyPatch) -> No
         assert redis.host == "new"
 
 
+@pytest.mark.parametrize(("word", "asked"), [("MYSQL", "mysql"), ("MYSQL", "mariadb"), ("MARIADB", "mysql")])
+def test_another_word_for_the_service_will_do(word: str, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"SERVICECTX_{word}_DETAILS", json.dumps({"host": "far.example", "port": 1}))
+    with managed(asked) as details:
+        assert (details.service, details.host) == ("mariadb", "far.example")
+
+
+def test_the_service_s_own_name_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICECTX_VALKEY_DETAILS", json.dumps({"host": "second", "port": 1}))
+    monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", json.dumps({"host": "first", "port": 1}))
+    with managed("valkey") as redis:
+        assert redis.host == "first"
+
+
 def test_hostname_is_no_field_of_the_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", json.dumps({"hostname": "h", "port": 1}))
     with pytest.raises(DetailsError) as caught, managed("redis"):

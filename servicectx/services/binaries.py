@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from servicectx.errors import BinaryNotFound
+from servicectx.services.aliases import words
 
 SYSTEM_DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 VERSION_TIME = 5.0  # seconds for a program to say its version
@@ -35,14 +36,20 @@ class Search(NamedTuple):
 
     @property
     def variable(self) -> str:
-        """The user's word for where it is."""
-        return f"SERVICECTX_{self.service.upper()}_BIN"
+        """The user's word for where it is: of several, the one that is set."""
+        ours = variables(self.service)
+        return next((name for name in ours if os.environ.get(name)), ours[0])
 
     def not_found(self, looked: list[str], problem: str | None = None) -> BinaryNotFound:
         install = dict(self.install)
         return BinaryNotFound(
             service=self.service, binary=self.programs[0], looked=looked, install=install, problem=problem
         )
+
+
+def variables(service: str) -> list[str]:
+    """By which a user may say where the program is."""
+    return [f"SERVICECTX_{word.upper()}_BIN" for word in words(service)]
 
 
 def find(search: Search) -> str:

@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from servicectx.errors import UnknownService
+from servicectx.services.aliases import ALIASES
 from servicectx.services.base import Service
 
 # The built-in ones by name, read only when they are asked for.
@@ -31,7 +32,6 @@ BUILT_IN = {
     "kafka": "servicectx.services.kafka:Kafka",
     "mqtt": "servicectx.services.mqtt:Mqtt",
 }
-ALIASES = {"aws": "moto", "mysql": "mariadb", "postgresql": "postgres", "valkey": "redis"}
 ENTRY_POINTS = "servicectx.services"
 
 _registered: dict[str, Service[Any]] = {}
