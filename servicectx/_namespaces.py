@@ -108,6 +108,7 @@ def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:
     source = copies.source(layers)
     if taken := place.pool.claim(source) or place.pool.wait(source, PATIENCE):
         place.pool.tell(HIT + source)
+        copies.rest()
         return Pooled(place, copies, taken)
     taken = place.pool.begin(copies.fresh_name())
     if taken is None:  # the instance has gone, and what there is to say the server's address says

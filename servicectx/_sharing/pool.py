@@ -100,7 +100,7 @@ class Pool:
             while (taken := self.claim(source)) is None and time.monotonic() < until:
                 if not _names(self.making / source):
                     return self.claim(source)
-                time.sleep(0.0005)  # waiting for the lock on it would have no end if its maker were stopped
+                time.sleep(0.002)  # waiting for the lock on it would have no end if its maker were stopped
             return taken
         except BlockingIOError:
             return None

@@ -21,5 +21,8 @@ class Copies(Protocol[D]):
     def open(self, name: str, layers: Layers) -> object:
         """Make it. Raises NotIsolable, SetupFailed."""
 
+    def rest(self) -> None:
+        """Keep no connection: for a while they are made ahead of this process."""
+
     def close(self, name: str) -> None:
         """Remove it, whoever makes or uses it. Nothing happens when there is none."""

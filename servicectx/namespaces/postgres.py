@@ -1,6 +1,7 @@
 """Databases of one's own on a shared Postgres: cloned from a template that is kept right after the set-up."""
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
+from servicectx.namespaces.postgres_line import line
 from servicectx.namespaces.postgres_locks import try_lock, unlock
 from servicectx.protocols.postgres import Connection, Refused, literal, quoted
 
@@ -70,12 +72,17 @@ class Databases:
 
         `source` says what it is a copy of. What dead makers left is dropped on the way, unless a helper does that.
         """
-        with self.session(name or "servicectx", wait) as connection:
-            if name is None:
-                sweep(connection, old=self.external)
-                if not self.external:
-                    drop_halves(connection)
-                name = sign(connection)
+        if name is not None:
+            login = (self.host, self.port, self.user, self.password, self.dbname, wait)
+            connect = functools.partial(self.connect, name, wait=wait)
+            with self.refusals(), line(login, name, connect) as connection:
+                self.clone(connection, name, source(connection))
+            return name
+        with self.session(wait=wait) as connection:
+            sweep(connection, old=self.external)
+            if not self.external:
+                drop_halves(connection)
+            name = sign(connection)
             self.clone(connection, name, source(connection))
         return name
 

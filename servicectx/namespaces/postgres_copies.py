@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from servicectx.namespaces import postgres_layers
 from servicectx.namespaces.layers import Layers
 from servicectx.namespaces.postgres import BASE, WAIT, Databases, base, fresh_name
+from servicectx.namespaces.postgres_line import hang_up
 from servicectx.protocols.postgres import Connection, Refused
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class PostgresCopies:
         """Without a name it gets one with the signature of this process, for others to sweep when that is dead."""
         wait = postgres_layers.PATIENCE + WAIT if layers else WAIT
         return self.server.open(name, lambda connection: self._template(connection, layers), wait)
+
+    def rest(self) -> None:
+        hang_up()
 
     def close(self, name: str) -> None:
         try:
