@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from servicectx import CommandDetails, DetailsError, MariadbDetails, PostgresDetails, RedisDetails, ServiceDetails
+from servicectx.services import registry
 
 PLACE: dict[str, Any] = {"host": "127.0.0.1", "port": 6000}
 PLAIN = PostgresDetails(service="postgres", name="orders", user="app", password="s3cret", dbname="shop", **PLACE)
@@ -78,9 +79,18 @@ def test_odd_letters_reach_redis() -> None:
     assert (told["password"], told["db"], told["port"]) == ("p/w:d@'", 2, 6000)
 
 
-@pytest.mark.parametrize(("details", "start"), [(PLAIN, "postgresql://app:s3cret@["), (COMMAND, "http://[")])
-def test_an_ipv6_address_stands_in_brackets(details: ServiceDetails, start: str) -> None:
-    assert details.model_copy(update={"host": "::1"}).url.startswith(f"{start}::1]:6000")
+@pytest.mark.parametrize("service", registry.BUILT_IN)
+def test_an_ipv6_address_stands_in_brackets(service: str) -> None:
+    model = registry.find(service).details_model()
+    ports = {field: 6001 for field in ("http_port", "management_port") if field in model.model_fields}
+    details: Any = model(service=service, name="x", host="::1", port=6000, **ports)
+    assert "[::1]:6000" in details.url
+    ours = [kind for kind in model.__mro__ if issubclass(kind, ServiceDetails)]
+    forms = [name for kind in ours for name, form in vars(kind).items() if isinstance(form, property)]
+    said = {name: getattr(details, name) for name in forms if name not in ("dsn", "messages")}  # libpq wants none
+    addresses = {name: text for name, text in said.items() if isinstance(text, str) and "::1" in text}
+    assert not {name: text for name, text in addresses.items() if "[::1]:600" not in text}
+    assert sum("6001" in text for text in addresses.values()) == len(ports)
 
 
 @pytest.mark.parametrize("details", ALL, ids=repr)

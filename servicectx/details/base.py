@@ -114,13 +114,22 @@ def address(
     login = ""
     if user is not None or password is not None:
         login = quote(user or "", safe="") + (f":{quote(password, safe='')}" if password is not None else "") + "@"
-    shown = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{login}{shown}:{port}" + (f"/{quote(path, safe='')}" if path else "")
+    return f"{scheme}://{login}{place(host, port)}" + (f"/{quote(path, safe='')}" if path else "")
+
+
+def place(host: str, port: int) -> str:
+    """`host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def sqlalchemy_address(scheme: str, host: str, port: int, dbname: str, user: str, password: str | None) -> str:
     """A URL as SQLAlchemy reads it: version 2.0 takes the database's name as it stands, and so can 2.1."""
     return f"{address(scheme, host, port, user=user, password=password)}/{dbname}"
+
+
+def filled(names: dict[str, str]) -> dict[str, str]:
+    """The variables that say something: an empty one would hide what a tool takes by default."""
+    return {name: value for name, value in names.items() if value}
 
 
 def named(details: ServiceDetails) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """How to connect to a CockroachDB database."""
 
+from servicectx.details.base import address
 from servicectx.details.postgres import PostgresDetails
 
 
@@ -23,7 +24,7 @@ class CockroachDetails(PostgresDetails):
     @property
     def http_url(self) -> str | None:
         """The console, for people."""
-        return None if self.http_port is None else f"http://{self.host}:{self.http_port}"
+        return None if self.http_port is None else address("http", self.host, self.http_port)
 
     def env(self) -> dict[str, str]:
         """What libpq reads, `DATABASE_URL`, and `COCKROACH_URL` for `cockroach sql`, which trusts no certificate."""

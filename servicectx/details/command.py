@@ -1,6 +1,6 @@
 """How to reach any command."""
 
-from servicectx.details.base import ServiceDetails, named
+from servicectx.details.base import ServiceDetails, address, named
 
 
 class CommandDetails(ServiceDetails):
@@ -13,8 +13,7 @@ class CommandDetails(ServiceDetails):
     @property
     def url(self) -> str:
         """`http://host:port` when it was made ready by an HTTP URL, else `tcp://host:port`."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return address(self.scheme, self.host, self.port)
 
     def env(self) -> dict[str, str]:
         """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name it was given."""

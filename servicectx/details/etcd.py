@@ -1,15 +1,11 @@
 """How to connect to etcd."""
 
-from servicectx.details.base import ServiceDetails, address
+from servicectx.details.base import address, filled, place
+from servicectx.details.login import LoginDetails
 
 
-class EtcdDetails(ServiceDetails):
+class EtcdDetails(LoginDetails):
     """An etcd server: `user` and `password`, empty where it asks for none. In a namespace `prefix` goes before keys."""
-
-    user: str = ""
-    password: str = ""
-    prefix: str = ""
-    version: str | None = None
 
     @property
     def url(self) -> str:
@@ -19,11 +15,10 @@ class EtcdDetails(ServiceDetails):
     @property
     def endpoint(self) -> str:
         """`host:port`, as some clients want it."""
-        return self.url.removeprefix("http://")
+        return place(self.host, self.port)
 
     def env(self) -> dict[str, str]:
         """What etcdctl reads, and `ETCD_PREFIX`."""
-        names = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": self.url}
-        if self.user:
-            names["ETCDCTL_USER"] = f"{self.user}:{self.password}"
-        return names | ({"ETCD_PREFIX": self.prefix} if self.prefix else {})
+        user = f"{self.user}:{self.password}" if self.user else ""
+        names = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": self.url, "ETCDCTL_USER": user, "ETCD_PREFIX": self.prefix}
+        return filled(names)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from servicectx.details.base import ServiceDetails, address
+from servicectx.details.base import ServiceDetails, address, filled, place
 
 
 class KafkaDetails(ServiceDetails):
@@ -19,7 +19,7 @@ class KafkaDetails(ServiceDetails):
     @property
     def bootstrap_servers(self) -> str:
         """`host:port`: what every client begins with."""
-        return self.url.rpartition("@")[2].removeprefix("kafka://")
+        return place(self.host, self.port)
 
     @property
     def url(self) -> str:
@@ -59,4 +59,4 @@ class KafkaDetails(ServiceDetails):
             "KAFKA_SASL_PASSWORD": self.password,
             "KAFKA_PREFIX": self.prefix,
         }
-        return {name: value for name, value in names.items() if value}
+        return filled(names)

@@ -1,6 +1,6 @@
 """How to connect to memcached."""
 
-from servicectx.details.base import ServiceDetails, address
+from servicectx.details.base import ServiceDetails, address, place
 
 
 class MemcachedDetails(ServiceDetails):
@@ -17,7 +17,7 @@ class MemcachedDetails(ServiceDetails):
     @property
     def server(self) -> str:
         """`host:port`, as most clients take it."""
-        return address("", self.host, self.port).removeprefix("://")
+        return place(self.host, self.port)
 
     def env(self) -> dict[str, str]:
         """`MEMCACHED_SERVERS`, which libmemcached's tools read, `MEMCACHE_SERVERS`, `MEMCACHED_URL` and the prefix."""

@@ -1,15 +1,11 @@
 """How to connect to an MQTT broker."""
 
-from servicectx.details.base import ServiceDetails, address
+from servicectx.details.base import address, filled
+from servicectx.details.login import LoginDetails
 
 
-class MqttDetails(ServiceDetails):
+class MqttDetails(LoginDetails):
     """An MQTT broker: `user` and `password`. In a namespace `prefix` goes before every topic."""
-
-    user: str = ""
-    password: str = ""
-    prefix: str = ""
-    version: str | None = None
 
     @property
     def url(self) -> str:
@@ -26,4 +22,4 @@ class MqttDetails(ServiceDetails):
             "MQTT_PASSWORD": self.password,
             "MQTT_PREFIX": self.prefix,
         }
-        return {name: value for name, value in names.items() if value}
+        return filled(names)

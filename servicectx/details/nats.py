@@ -1,15 +1,11 @@
 """How to connect to NATS."""
 
-from servicectx.details.base import ServiceDetails, address
+from servicectx.details.base import address, filled
+from servicectx.details.login import LoginDetails
 
 
-class NatsDetails(ServiceDetails):
+class NatsDetails(LoginDetails):
     """A NATS server with JetStream: `user` and `password`. In a namespace `prefix` goes before every subject."""
-
-    user: str = ""
-    password: str = ""
-    prefix: str = ""
-    version: str | None = None
 
     @property
     def url(self) -> str:
@@ -24,4 +20,4 @@ class NatsDetails(ServiceDetails):
     def env(self) -> dict[str, str]:
         """`NATS_URL`, `NATS_USER` and `NATS_PASSWORD`, which the `nats` command reads, and `NATS_PREFIX`."""
         names = {"NATS_URL": self.url, "NATS_USER": self.user, "NATS_PASSWORD": self.password}
-        return {name: value for name, value in (names | {"NATS_PREFIX": self.prefix}).items() if value}
+        return filled(names | {"NATS_PREFIX": self.prefix})

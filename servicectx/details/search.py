@@ -1,16 +1,13 @@
 """How to connect to Elasticsearch and OpenSearch."""
 
-from servicectx.details.base import ServiceDetails, address
+from servicectx.details.base import address
+from servicectx.details.login import LoginDetails
 
 
-class SearchDetails(ServiceDetails):
+class SearchDetails(LoginDetails):
     """A search server. `prefix`, empty but in a namespace, is put before the names of indices."""
 
     scheme: str = "http"
-    user: str = ""
-    password: str = ""
-    prefix: str = ""
-    version: str | None = None
 
     @property
     def url(self) -> str:

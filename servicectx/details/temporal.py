@@ -1,6 +1,6 @@
 """How to connect to Temporal."""
 
-from servicectx.details.base import ServiceDetails
+from servicectx.details.base import ServiceDetails, place
 
 
 class TemporalDetails(ServiceDetails):
@@ -13,7 +13,7 @@ class TemporalDetails(ServiceDetails):
     @property
     def url(self) -> str:
         """`host:port`: `temporalio.client.Client.connect(details.url, namespace=details.namespace)`."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return place(self.host, self.port)
 
     def env(self) -> dict[str, str]:
         """What the program temporal and the SDKs' environment configuration read."""

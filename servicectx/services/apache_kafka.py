@@ -12,6 +12,7 @@ from typing import Any
 from servicectx._running.plan import Plan, Template
 from servicectx.services import templates
 from servicectx.services.base import environment
+from servicectx.services.settings import text
 
 PROGRAM = "kafka-server-start.sh"
 USER = "servicectx"
@@ -102,8 +103,4 @@ def _template(program: str) -> Template:
 
 
 def _properties(values: Mapping[str, str | int | bool]) -> str:
-    return "".join(f"{name}={_text(value)}\n" for name, value in values.items())
-
-
-def _text(value: str | int | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return "".join(f"{name}={text(value)}\n" for name, value in values.items())

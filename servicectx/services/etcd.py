@@ -69,7 +69,7 @@ class Etcd(Prefixed["EtcdDetails"]):
         flags = {"log-level": "warn", "heartbeat-interval": 10, "election-timeout": 100, **options.settings, **ours}
         return Plan(
             service=self.name,
-            command=[program, *(f"--{name}={_text(value)}" for name, value in flags.items())],
+            command=[program, *(f"--{name}={settings.text(value)}" for name, value in flags.items())],
             environment=environment(),
             ready={
                 "kind": "call",
@@ -117,7 +117,3 @@ class Etcd(Prefixed["EtcdDetails"]):
 
 def _gateway(details: "EtcdDetails") -> Gateway:
     return Gateway(details.host, details.port, details.user, details.password)
-
-
-def _text(value: str | int | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -68,7 +68,7 @@ class Mongodb(Service["MongodbDetails"]):
         parameters = {"diagnosticDataCollectionEnabled": False, **options.settings}
         command = [program, "--dbpath", "{data}", "--bind_ip", "{host}", "--port", "{port}", "--auth", "--nounixsocket"]
         for name, value in parameters.items():
-            command += ["--setParameter", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+            command += ["--setParameter", f"{name}={settings.text(value)}"]
         return Plan(
             service=self.name,
             command=command,

@@ -111,9 +111,7 @@ class Mqtt(Prefixed["MqttDetails"]):
         }
         if os.geteuid() == 0:
             lines["user"] = "root"  # the account that it would take else cannot read the users
-        text = "".join(
-            f"{name} {str(value).lower() if isinstance(value, bool) else value}\n" for name, value in lines.items()
-        )
+        text = "".join(f"{name} {settings.text(value)}\n" for name, value in lines.items())
         version = mqtt_wire.subscribe(1, "$SYS/broker/version").decode("latin-1")
         return Plan(
             service=self.name,

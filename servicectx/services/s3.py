@@ -70,7 +70,7 @@ class S3(Service["S3Details"]):
 
     def plan(self, options: S3Options, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
-        told = {name: _text(value) for name, value in options.settings.items()}
+        told = {name: settings.text(value) for name, value in options.settings.items()}
         login = {"access_key": aws.access_key(secret), "secret_key": secret, "region": options.region}
         if told and not _is_minio(program):
             self._check(program, told)
@@ -170,7 +170,3 @@ def _minio(plan: Plan, program: str, told: dict[str, str]) -> Plan:
 
 def _is_minio(program: str) -> bool:
     return os.path.basename(program) == "minio"
-
-
-def _text(value: str | float | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -17,3 +17,8 @@ def check(service: Service[Any], given: Iterable[str], ours: Collection[str]) ->
                 problem=f"{name!r} is set by servicectx and cannot be changed",
                 known=option_names(service.Options),
             )
+
+
+def text(value: str | float | bool) -> str:
+    """A value as most servers read it: yes and no are `true` and `false`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -106,7 +106,7 @@ class Zookeeper(Service["ZookeeperDetails"]):
             ],
             environment=environment(),
             files={
-                "zoo.cfg": "".join(f"{name}={_value(value)}\n" for name, value in said.items()),
+                "zoo.cfg": "".join(f"{name}={settings.text(value)}\n" for name, value in said.items()),
                 "logback.xml": LOGGING,
             },
             ready=serves,
@@ -162,7 +162,3 @@ def _jars(program: str) -> list[str]:
             return [f"{place}/lib/*"]
     shipped = Path("/usr/share/java")
     return [f"{shipped}/{jar}.jar" for jar in ("zookeeper", "slf4j-simple") if (shipped / f"{jar}.jar").exists()]
-
-
-def _value(value: str | float | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
