@@ -188,6 +188,40 @@ def test_a_broken_promise_is_named(service: type[FakeService], promise: str) -> 
         check_service(service)
 
 
+class RoomDetails(FakeDetails):
+    prefix: str = ""
+
+    def env(self) -> dict[str, str]:
+        return {"FAKE_URL": self.url, "FAKE_PREFIX": self.prefix}
+
+
+class Rooms(FakeService):
+    """Its namespaces are prefixes."""
+
+    Details: ClassVar[Any] = RoomDetails
+
+    def open_namespace(self, details: Any) -> Any:
+        return details.model_copy(update={"prefix": os.urandom(4).hex()})
+
+
+class VagueDetails(RoomDetails):
+    def env(self) -> dict[str, str]:
+        return {"FAKE_URL": self.url}
+
+
+class Vague(Rooms):
+    """Its variables lead to the whole server, whoever has them."""
+
+    Details: ClassVar[Any] = VagueDetails
+
+
+def test_variables_that_do_not_lead_to_a_namespace_are_named() -> None:
+    usage = Usage(lambda at, name, text: _put(at, at.prefix + name, text), lambda at, name: _get(at, at.prefix + name))
+    check_service(Rooms, usage=usage)
+    with pytest.raises(AssertionError, match=r"broken: env\(\) leads to the namespace"):
+        check_service(Vague, usage=usage)
+
+
 class Sloppy(FakeService):
     """It stores things outside of its directory."""
 

@@ -1,6 +1,6 @@
 """How to connect to memcached."""
 
-from servicectx.details.base import ServiceDetails, address, place
+from servicectx.details.base import ServiceDetails, address, filled, place
 
 
 class MemcachedDetails(ServiceDetails):
@@ -20,6 +20,6 @@ class MemcachedDetails(ServiceDetails):
         return place(self.host, self.port)
 
     def env(self) -> dict[str, str]:
-        """`MEMCACHED_SERVERS`, which libmemcached's tools read, `MEMCACHE_SERVERS`, `MEMCACHED_URL` and the prefix."""
+        """`MEMCACHED_SERVERS`, which libmemcached reads, `MEMCACHE_SERVERS`, `MEMCACHED_URL`; `MEMCACHED_PREFIX`."""
         servers = {"MEMCACHED_SERVERS": self.server, "MEMCACHE_SERVERS": self.server}
-        return servers | {"MEMCACHED_URL": self.url, "MEMCACHED_PREFIX": self.prefix}
+        return filled(servers | {"MEMCACHED_URL": self.url, "MEMCACHED_PREFIX": self.prefix})

@@ -1,6 +1,6 @@
 """How to connect to Elasticsearch and OpenSearch."""
 
-from servicectx.details.base import address
+from servicectx.details.base import address, filled
 from servicectx.details.login import LoginDetails
 
 
@@ -20,20 +20,23 @@ class SearchDetails(LoginDetails):
         """The same without the login."""
         return address(self.scheme, self.host, self.port)
 
+    def _env(self, name: str) -> dict[str, str]:
+        told = {"URL": self.url, "HOSTS": self.endpoint_url, "PREFIX": self.prefix}
+        login = {"USERNAME": self.user, "PASSWORD": self.password} if self.user else {}
+        return filled({f"{name}_{what}": value for what, value in (told | login).items()})
+
 
 class ElasticsearchDetails(SearchDetails):
     """An Elasticsearch server."""
 
     def env(self) -> dict[str, str]:
-        """`ELASTICSEARCH_URL` for clients; the host, user and password for Kibana."""
-        login = {"ELASTICSEARCH_USERNAME": self.user, "ELASTICSEARCH_PASSWORD": self.password} if self.user else {}
-        return {"ELASTICSEARCH_URL": self.url, "ELASTICSEARCH_HOSTS": self.endpoint_url, **login}
+        """`ELASTICSEARCH_URL` for clients; the host, user and password for Kibana; and `ELASTICSEARCH_PREFIX`."""
+        return self._env("ELASTICSEARCH")
 
 
 class OpensearchDetails(SearchDetails):
     """An OpenSearch server."""
 
     def env(self) -> dict[str, str]:
-        """`OPENSEARCH_URL` for clients; the host, user and password for OpenSearch Dashboards."""
-        login = {"OPENSEARCH_USERNAME": self.user, "OPENSEARCH_PASSWORD": self.password} if self.user else {}
-        return {"OPENSEARCH_URL": self.url, "OPENSEARCH_HOSTS": self.endpoint_url, **login}
+        """`OPENSEARCH_URL` for clients; the host, user and password for Dashboards; and `OPENSEARCH_PREFIX`."""
+        return self._env("OPENSEARCH")

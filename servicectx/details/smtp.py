@@ -5,7 +5,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
-from servicectx.details.base import ServiceDetails, address
+from servicectx.details.base import ServiceDetails, address, filled
 
 
 class SmtpDetails(ServiceDetails):
@@ -33,13 +33,15 @@ class SmtpDetails(ServiceDetails):
         return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in sorted(found, key=_order)]
 
     def env(self) -> dict[str, str]:
-        """`SMTP_...`, and `EMAIL_...` by the names of Django's settings; `EMAIL_URL` as django-environ reads it."""
+        """`SMTP_...`, and `EMAIL_...` by the names of Django's settings; `EMAIL_URL` as django-environ reads it;
+        `MAILDIR`, as programs that read mail do.
+        """
         place = {"HOST": self.host, "PORT": str(self.port)}
         told = {f"{prefix}_{name}": value for prefix in ("SMTP", "EMAIL") for name, value in place.items()}
         told |= {"SMTP_URL": self.url, "EMAIL_URL": self.url}
         login = {"SMTP_USERNAME": self.user, "SMTP_PASSWORD": self.password}
         login |= {"EMAIL_HOST_USER": self.user, "EMAIL_HOST_PASSWORD": self.password}
-        return told | (login if self.user else {})
+        return told | (login if self.user else {}) | filled({"MAILDIR": self.maildir or ""})
 
 
 def _order(path: Path) -> tuple[int, ...]:

@@ -17,10 +17,6 @@ class VaultDetails(ServiceDetails):
         return address(self.scheme, self.host, self.port)
 
     def env(self) -> dict[str, str]:
-        """What hvac, vault and bao read."""
-        return {
-            "VAULT_ADDR": self.url,
-            "VAULT_TOKEN": self.token,
-            "BAO_ADDR": self.url,
-            "BAO_TOKEN": self.token,
-        }
+        """What hvac, vault and bao read; and `VAULT_MOUNT` and `BAO_MOUNT`, for you."""
+        told = {"ADDR": self.url, "TOKEN": self.token, "MOUNT": self.mount}
+        return {f"{tool}_{name}": value for tool in ("VAULT", "BAO") for name, value in told.items()}

@@ -91,6 +91,7 @@ def _isolable(service: Service[Any]) -> bool:
 def _check_namespaces(details: Any, usage: Usage) -> None:
     with isolated(details) as one, isolated(details) as two:
         demand(one != two, f"each namespace has details of its own, not {one!r} twice")
+        demand(one.env() != two.env() or not one.env(), f"env() leads to the namespace, and not {one.env()} to both")
         usage.put(one, "shape", "round")
         demand(usage.get(two, "shape") is None, "a namespace does not see what is in another")
         usage.put(two, "shape", "square")

@@ -79,6 +79,8 @@ def test_details_in_the_forms_that_clients_expect() -> None:
         "ELASTICSEARCH_USERNAME": "me",
         "ELASTICSEARCH_PASSWORD": "p@/s",
     }
+    mine = details.model_copy(update={"prefix": "mine-"})
+    assert mine.env() == details.env() | {"ELASTICSEARCH_PREFIX": "mine-"}
     assert "p@/s" not in repr(details)
 
 

@@ -62,6 +62,7 @@ def test_details_have_a_form_for_every_client() -> None:
         "MEMCACHED_URL": "memcached://[::1]:1",
         "MEMCACHED_PREFIX": "p:",
     }
+    assert "MEMCACHED_PREFIX" not in details.model_copy(update={"prefix": ""}).env()
 
 
 def test_settings_reach_the_server() -> None:

@@ -42,6 +42,8 @@ def test_details_in_the_forms_that_clients_expect() -> None:
         "OPENSEARCH_USERNAME": "admin",
         "OPENSEARCH_PASSWORD": "p@/s",
     }
+    mine = details.model_copy(update={"prefix": "mine-"})
+    assert mine.env() == details.env() | {"OPENSEARCH_PREFIX": "mine-"}
 
 
 def test_without_its_program_the_error_says_where_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

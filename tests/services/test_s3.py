@@ -276,4 +276,6 @@ def test_the_forms_of_its_details(monkeypatch: pytest.MonkeyPatch) -> None:
             "region_name": "eu-central-1",
         }
         assert details.env()["AWS_ENDPOINT_URL"] == details.url
+        assert "S3_BUCKET" not in details.env()
+        assert details.model_copy(update={"bucket": "mine"}).env() == details.env() | {"S3_BUCKET": "mine"}
         assert "hush" not in repr(details)

@@ -150,6 +150,7 @@ def test_details() -> None:
     assert login.url == "smtp://a:p%40s@mail.test:25"
     assert login.env()["EMAIL_HOST_PASSWORD"] == login.env()["SMTP_PASSWORD"] == "p@s"
     assert "p@s" not in repr(login)
+    assert smtp.model_copy(update={"maildir": "/mail/a"}).env() == smtp.env() | {"MAILDIR": "/mail/a"}
 
 
 def test_the_environment_is_enough_for_django() -> None:

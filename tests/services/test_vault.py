@@ -201,7 +201,11 @@ def test_the_forms_of_its_details() -> None:
     assert vault.env() == {
         "VAULT_ADDR": "https://[::1]:8200",
         "VAULT_TOKEN": "t",
+        "VAULT_MOUNT": "secret",
         "BAO_ADDR": "https://[::1]:8200",
         "BAO_TOKEN": "t",
+        "BAO_MOUNT": "secret",
     }
+    mine = vault.model_copy(update={"mount": "mine"}).env()
+    assert mine["VAULT_MOUNT"] == mine["BAO_MOUNT"] == "mine"
     assert "token='***'" in repr(vault)
