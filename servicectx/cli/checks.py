@@ -16,7 +16,7 @@ from servicectx._running.cache import Cache
 from servicectx._sharing import paths, storage
 from servicectx._sharing.state import READY
 from servicectx.cli import console
-from servicectx.cli.list import known
+from servicectx.cli.list import cures, known
 from servicectx.services import registry
 
 FINE, WRONG, ABSENT = "ok", "wrong", "absent"
@@ -62,8 +62,8 @@ def programs(named: tuple[str, ...]) -> Iterator[Finding]:
                 name, FINE, f"{found.version or 'found'}, {found.program}" if found.program else "any program"
             )
         else:
-            cures = [*found.install.values(), f"SERVICECTX_{name.upper()}_BIN=/path/to/it"]
-            cure = f"install it: {'  or  '.join(cures)}"
+            said = [*cures(found.install), f"SERVICECTX_{name.upper()}_BIN=/path/to/it"]
+            cure = f"install it: {'  or  '.join(said)}"
             problem = (found.problem or "").splitlines()[0].partition(": ")[2]
             yield Finding(name, WRONG if wanted else ABSENT, problem, cure)
     try:

@@ -68,11 +68,16 @@ def known(name: str) -> Known:
     return Known(name, True, program, service.version(program), None, {})
 
 
+def cures(install: dict[str, str]) -> list[str]:
+    """The commands that install a program; where there are none, the first word on what else helps."""
+    return [cure for cure in install.values() if not cure.startswith("not ")] or list(install.values())[:1]
+
+
 def _cells(each: Known) -> list[str]:
     if each.program is None and each.found:
         return ["-", "any program"]
     if each.program is None:
-        return ["-", f"not found; {next(iter(each.install.values()), 'see servicectx doctor')}"]
+        return ["-", f"not found; {next(iter(cures(each.install)), 'see servicectx doctor')}"]
     return [each.version or "?", each.program]
 
 

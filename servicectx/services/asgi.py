@@ -13,8 +13,8 @@ class Asgi(App):
     Options: ClassVar[type] = AppOptions
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[asgi]'",
-        "apt": "apt-get install python3-uvicorn",
-        "brew": "brew install uvicorn",
+        "apt": "apt-get install uvicorn  # SERVICECTX_ASGI_BIN: /usr/bin",
+        "brew": "brew install uvicorn  # SERVICECTX_ASGI_BIN: libexec/bin in what brew --prefix uvicorn says",
     }
     search = binaries.Search(service="asgi", programs=("uvicorn",), install=tuple(install.items()))
     packages = ("uvicorn",)

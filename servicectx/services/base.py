@@ -44,7 +44,7 @@ class Service(Generic[D]):
     name: ClassVar[str]
     Options: ClassVar[type] = NoOptions
     Details: ClassVar[Any]
-    install: ClassVar[dict[str, str]] = {}
+    install: ClassVar[dict[str, str]] = {}  # by pip, apt, brew: a command, or what else helps, which begins with "not"
     namespace: ClassVar[str | None] = None  # what `isolated()` gives, in words: "a database"
 
     def program(self, options: Any) -> str:

@@ -55,8 +55,8 @@ class Cockroach(Service["CockroachDetails"]):
     Details: ClassVar[Any] = "servicectx.details.cockroach:CockroachDetails"
     namespace: ClassVar[str] = "a database, empty"
     install: ClassVar[dict[str, str]] = {
-        "pip": "pip has no CockroachDB server; its binary is at https://www.cockroachlabs.com/docs/releases",
-        "apt": "apt has no CockroachDB server; its binary is at https://www.cockroachlabs.com/docs/releases",
+        "pip": "not on PyPI; https://www.cockroachlabs.com/docs/releases has it",
+        "apt": "not in Debian; https://www.cockroachlabs.com/docs/releases has it",
         "brew": "brew install cockroachdb/tap/cockroach",
     }
     search = binaries.Search(

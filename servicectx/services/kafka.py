@@ -32,7 +32,11 @@ class Kafka(Prefixed["KafkaDetails"]):
     name: ClassVar[str] = "kafka"
     Options: ClassVar[type] = KafkaOptions
     Details: ClassVar[Any] = "servicectx.details.kafka:KafkaDetails"
-    install: ClassVar[dict[str, str]] = {"pip": "pip install 'servicectx[kafka]'"}
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[kafka]'",
+        "apt": "not in Debian; unpack https://kafka.apache.org/downloads, and set KAFKA_HOME",
+        "brew": "brew install kafka  # KAFKA_HOME: libexec in what brew --prefix kafka says",
+    }
     namespace: ClassVar[str] = "a prefix for topics, which are removed, and groups"
     separator: ClassVar[str] = "-"
     search = binaries.Search(

@@ -56,7 +56,11 @@ class Mariadb(Service["MariadbDetails"]):
     namespace: ClassVar[str | None] = "a database, empty"
     Options: ClassVar[type] = MariadbOptions
     Details: ClassVar[Any] = "servicectx.details.mariadb:MariadbDetails"
-    install: ClassVar[dict[str, str]] = {"apt": "apt-get install mariadb-server", "brew": "brew install mariadb"}
+    install: ClassVar[dict[str, str]] = {
+        "pip": "not on PyPI; a package of the system brings it",
+        "apt": "apt-get install mariadb-server",
+        "brew": "brew install mariadb",
+    }
     search = binaries.Search(
         service="mariadb",
         programs=("mariadbd", "mysqld"),

@@ -34,7 +34,11 @@ class Memcached(Prefixed["MemcachedDetails"]):
     separator: ClassVar[str] = ":"
     Options: ClassVar[type] = MemcachedOptions
     Details: ClassVar[Any] = "servicectx.details.memcached:MemcachedDetails"
-    install: ClassVar[dict[str, str]] = {"apt": "apt-get install memcached", "brew": "brew install memcached"}
+    install: ClassVar[dict[str, str]] = {
+        "pip": "not on PyPI; a package of the system brings it",
+        "apt": "apt-get install memcached",
+        "brew": "brew install memcached",
+    }
     search = binaries.Search(
         service="memcached", programs=("memcached",), formulas=("memcached",), install=tuple(install.items())
     )

@@ -42,7 +42,7 @@ class Mongodb(Service["MongodbDetails"]):
     Details: ClassVar[Any] = "servicectx.details.mongodb:MongodbDetails"
     namespace: ClassVar[str] = "a database, empty"
     install: ClassVar[dict[str, str]] = {
-        "pip": "pip has no MongoDB server; it is at https://www.mongodb.com/try/download/community",
+        "pip": "not on PyPI; https://www.mongodb.com/try/download/community has it",
         "apt": "apt-get install mongodb-org-server  # from repo.mongodb.org",
         "brew": "brew install mongodb/brew/mongodb-community",
     }

@@ -40,8 +40,8 @@ class Moto(Service["MotoDetails"]):
     namespace: ClassVar[str] = "an account"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[moto]'",
-        "apt": "apt-get install pipx && pipx install 'moto[server]'  # SERVICECTX_MOTO_BIN then says where",
-        "brew": "brew install pipx && pipx install 'moto[server]'  # SERVICECTX_MOTO_BIN then says where",
+        "apt": "apt-get install pipx && pipx install 'moto[server]'  # SERVICECTX_MOTO_BIN: bin in its environment",
+        "brew": "brew install pipx && pipx install 'moto[server]'  # SERVICECTX_MOTO_BIN: bin in its environment",
     }
     search = binaries.Search(service="moto", programs=("moto_server",), install=tuple(install.items()))
 

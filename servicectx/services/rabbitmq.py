@@ -34,6 +34,7 @@ ERLANG = (
     "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
 )
 
+BREWED = tuple(f"{base}/rabbitmq/sbin" for base in binaries.HOMEBREW)
 
 # Without Erlang's own reports of what crashed, which would follow after what RabbitMQ says of it, and be longer.
 QUIET = "[{filters,log,[{quiet,{fun logger_filters:domain/2,{stop,sub,[otp,sasl]}}}]}]"
@@ -55,13 +56,14 @@ class Rabbitmq(Service["RabbitmqDetails"]):
     Details: ClassVar[Any] = "servicectx.details.rabbitmq:RabbitmqDetails"
     namespace: ClassVar[str] = "a vhost"
     install: ClassVar[dict[str, str]] = {
+        "pip": "not on PyPI; a package of the system brings it",
         "apt": "apt-get install rabbitmq-server",
         "brew": "brew install rabbitmq",
     }
     search = binaries.Search(
         service="rabbitmq",
         programs=("rabbitmq-server",),
-        trees=("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin", "/opt/rabbitmq/sbin"),
+        trees=("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin", "/opt/rabbitmq/sbin", *BREWED),
         formulas=("rabbitmq",),
         install=tuple(install.items()),
     )

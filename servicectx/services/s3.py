@@ -52,7 +52,7 @@ class S3(Service["S3Details"]):
     namespace: ClassVar[str] = "a bucket"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[s3]'",
-        "apt": "dpkg -i minio.deb  # from dl.min.io",
+        "apt": "not in Debian; https://github.com/seaweedfs/seaweedfs/releases has it",
         "brew": "brew install seaweedfs",
     }
     search = binaries.Search(

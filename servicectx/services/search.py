@@ -176,9 +176,9 @@ class Elasticsearch(_SearchServer["ElasticsearchDetails"]):
     variables: ClassVar[str] = "ES"
     Details: ClassVar[Any] = "servicectx.details.search:ElasticsearchDetails"
     install: ClassVar[dict[str, str]] = {
-        "pip": "pip has no Elasticsearch server; unpack https://www.elastic.co/downloads/elasticsearch, set ES_HOME",
-        "apt": "apt's package insists on /etc/elasticsearch; unpack the archive, and set ES_HOME",
-        "brew": "brew install elastic/tap/elasticsearch-full",
+        "pip": "not on PyPI; unpack https://www.elastic.co/downloads/elasticsearch, and set ES_HOME",
+        "apt": "not as a package, which would insist on /etc/elasticsearch; unpack the archive, and set ES_HOME",
+        "brew": "not in Homebrew, but for an old 7.17; unpack the archive, and set ES_HOME",
     }
     search: ClassVar[binaries.Search] = binaries.Search(
         service="elasticsearch",
@@ -216,8 +216,8 @@ class Opensearch(_SearchServer["OpensearchDetails"]):
     variables: ClassVar[str] = "OPENSEARCH"
     Details: ClassVar[Any] = "servicectx.details.search:OpensearchDetails"
     install: ClassVar[dict[str, str]] = {
-        "pip": "pip has no OpenSearch server; unpack https://opensearch.org/downloads.html, and set OPENSEARCH_HOME",
-        "apt": "apt's package insists on /etc/opensearch; unpack the archive, and set OPENSEARCH_HOME",
+        "pip": "not on PyPI; unpack https://opensearch.org/downloads.html, and set OPENSEARCH_HOME",
+        "apt": "not as a package, which would insist on /etc/opensearch; unpack the archive, and set OPENSEARCH_HOME",
         "brew": "brew install opensearch",
     }
     search: ClassVar[binaries.Search] = binaries.Search(

@@ -41,8 +41,8 @@ class Smtp(Service["SmtpDetails"]):
     namespace: ClassVar[str] = "a user with a maildir"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[smtp]'",
-        "apt": "apt-get install python3-aiosmtpd",
-        "brew": "brew install pipx && pipx install aiosmtpd  # SERVICECTX_SMTP_BIN then says where",
+        "apt": "apt-get install python3-aiosmtpd  # SERVICECTX_SMTP_BIN: /usr/bin",
+        "brew": "brew install pipx && pipx install aiosmtpd  # SERVICECTX_SMTP_BIN: bin in its environment",
     }
     search = binaries.Search(service="smtp", programs=("aiosmtpd",), install=tuple(install.items()))
 

@@ -39,7 +39,7 @@ class Temporal(Service["TemporalDetails"]):
     namespace: ClassVar[str] = "a namespace"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[temporal]'",
-        "apt": "curl -sSf https://temporal.download/cli.sh | sh",
+        "apt": "not in Debian; curl -sSf https://temporal.download/cli.sh | sh, then PATH=~/.temporalio/bin:$PATH",
         "brew": "brew install temporal",
     }
     search = binaries.Search(

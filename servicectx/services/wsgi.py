@@ -22,8 +22,8 @@ class Wsgi(App):
     Options: ClassVar[type] = WsgiOptions
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[wsgi]'",
-        "apt": "apt-get install python3-gunicorn",
-        "brew": "brew install gunicorn",
+        "apt": "apt-get install gunicorn  # SERVICECTX_WSGI_BIN: /usr/bin",
+        "brew": "not in Homebrew; pip brings it, beside your app",
     }
     search = binaries.Search(service="wsgi", programs=("gunicorn", "waitress-serve"), install=tuple(install.items()))
     packages = SERVERS

@@ -63,7 +63,11 @@ class Zookeeper(Service["ZookeeperDetails"]):
     namespace: ClassVar[str | None] = "a path"
     Options: ClassVar[type] = ZookeeperOptions
     Details: ClassVar[Any] = "servicectx.details.zookeeper:ZookeeperDetails"
-    install: ClassVar[dict[str, str]] = {"apt": "apt-get install zookeeper", "brew": "brew install zookeeper"}
+    install: ClassVar[dict[str, str]] = {
+        "pip": "not on PyPI; a package of the system brings it",
+        "apt": "apt-get install zookeeper",
+        "brew": "brew install zookeeper",
+    }
     search = binaries.Search(
         service="zookeeper",
         programs=("zkServer.sh", "zkServer"),
