@@ -32,6 +32,12 @@ def is_dead(name: str) -> bool:
     return found is not None and found[1] == host() and pids.identity(int(found[2])) is None
 
 
+def is_alive(name: str) -> bool:
+    """Whether the process that signed `name` is known to live: one of this host."""
+    found = _SIGNATURE.fullmatch(name)
+    return found is not None and found[1] == host() and pids.identity(int(found[2])) is not None
+
+
 def age(name: str, now: int) -> int:
     """How old something is, in seconds, by the clock that signed it; 0 where that is unknown, or in the future."""
     found = _SIGNATURE.fullmatch(name)

@@ -1,65 +1,166 @@
 """Logical databases of one's own on a shared Redis, taken and given back safely among processes.
 
-Who has which is kept in the server's last logical database, so that no FLUSHDB of a user touches it.
+Who has one listens on its channel (`redis_holds`). What is in it is told by a register, a hash in the server's last
+logical database: the name of whoever took it last, until it was emptied, or that it is to stay. A FLUSHALL removes the
+register along with all that it speaks of.
 """
 
+import contextlib
 import random
+import time
+from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from servicectx.errors import NotIsolable
-from servicectx.namespaces import makers
-from servicectx.protocols.redis import Connection
+from servicectx.namespaces import makers, redis_holds
+from servicectx.namespaces.redis_holds import Hold, connect
+from servicectx.protocols.redis import Connection, Refused
 
 if TYPE_CHECKING:
     from servicectx.details.redis import RedisDetails
 
-DATABASES = 1024  # what our own servers have; one from outside has 16, as a rule
+DATABASES = 1024  # what our own servers have
+USUAL = 16  # what others have, as a rule
 
-_TAKE_FROM_DEAD = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('set', KEYS[1], ARGV[2]) return 1 end"
+PATIENCE = 5.0  # seconds for those who try to take the same one at the same moment
+
+_REGISTER = "servicectx:databases"
+_KEPT = "kept"
+_LEFT = "left"  # by somebody who could not empty it
 
 
 def take(details: "RedisDetails") -> int:
-    """The number of an empty logical database that nobody else has."""
-    me = makers.sign()
-    with closing(_connect(details)) as connection:
-        last = int(connection.run("CONFIG", "GET", "databases")[1]) - 1
-        connection.run("SELECT", last)
+    """The number of an empty logical database that nobody else has. Raises NotIsolable."""
+    until = time.monotonic() + PATIENCE
+    with _refusals(), redis_holds.of_this_process(details) as hold, closing(connect(details)) as asking:
+        hold.renew()
+        last = _select_last(asking)
         numbers = [number for number in range(1, last) if number != details.db]
-        random.shuffle(numbers)
-        for number in numbers:
-            key = _key(number)
-            if connection.run("SET", key, me, "NX") is None:
-                owner = connection.run("GET", key) or ""
-                if not makers.is_dead(owner) or not connection.run("EVAL", _TAKE_FROM_DEAD, 1, key, owner, me):
-                    continue
-            connection.run("SELECT", number)
-            connection.run("FLUSHDB")
-            return number
-    raise NotIsolable(service="redis", reason=f"all of its {last - 1} logical databases are taken")
+        while True:
+            contested = False
+            marks = _read(asking, hold)
+            for number in _order(numbers, marks, redis_holds.held(asking)):
+                if not hold.claim(asking, number):
+                    contested = True
+                elif _is_ours_now(asking, hold, number, last):
+                    return number
+            if not contested or time.monotonic() > until:
+                raise NotIsolable(service="redis", reason=_why(asking, numbers, details.external))
+            time.sleep(random.uniform(0, 0.005))
 
 
 def give_back(details: "RedisDetails", number: int) -> None:
-    """Empty it, and let others have it."""
-    with closing(_connect(details)) as connection:
-        last = int(connection.run("CONFIG", "GET", "databases")[1]) - 1
-        connection.run("SELECT", number)
-        connection.run("FLUSHDB", "ASYNC")
-        connection.run("SELECT", last)
-        connection.run("DEL", _key(number))
+    """Empty it, and let others have it. Nothing happens when this process does not have it. Raises OSError."""
+    with _refusals(OSError), redis_holds.of_this_process(details) as hold:
+        if number not in hold.signed:
+            return
+        try:
+            hold.renew()
+            with closing(connect(details)) as asking:
+                last = _select_last(asking)
+                if redis_holds.count(asking, number) > 1:
+                    _leave(asking, hold, number)
+                    return
+                asking.run("SELECT", number)
+                asking.run("FLUSHDB", "ASYNC")
+                asking.run("SELECT", last)
+                asking.run("HDEL", _REGISTER, number)
+        finally:
+            hold.let_go(number)
 
 
 def keep(details: "RedisDetails", number: int) -> None:
-    """Let nobody take it, when its user is dead, too."""
-    with closing(_connect(details)) as connection:
-        last = int(connection.run("CONFIG", "GET", "databases")[1]) - 1
-        connection.run("SELECT", last)
-        connection.run("SET", _key(number), "kept")
+    """Let nobody take it, when its user is dead, too, until somebody empties the whole server. Raises OSError."""
+    with _refusals(OSError), redis_holds.of_this_process(details) as hold, closing(connect(details)) as asking:
+        _select_last(asking)
+        asking.run("HSET", _REGISTER, number, _KEPT)
+        hold.let_go(number)
 
 
-def _connect(details: "RedisDetails") -> Connection:
-    return Connection(details.host, details.port, details.password)
+def _select_last(asking: Connection) -> int:
+    """The number of the last logical database, where the register is."""
+    try:
+        said = asking.run("CONFIG", "GET", "databases")
+    except Refused:  # by those who rent servers out
+        said = []
+    last = (int(said[1]) if said else USUAL) - 1
+    asking.run("SELECT", last)
+    return last
 
 
-def _key(number: int) -> str:
-    return f"servicectx:database:{number}"
+def _read(asking: Connection, hold: Hold) -> dict[int, str]:
+    """The register. What it should say of this process and does not, because somebody has emptied it, is set right."""
+    said = asking.run("HGETALL", _REGISTER)
+    marks = {int(number): mark for number, mark in zip(said[::2], said[1::2], strict=True)}
+    for number, mark in hold.signed.items():
+        if marks.get(number) != mark:
+            asking.run("HSET", _REGISTER, number, mark)
+    return marks
+
+
+def _order(numbers: list[int], marks: dict[int, str], held: set[int]) -> list[int]:
+    """Those that nobody has, in the order in which to try them: first what the dead left, so that it goes soon."""
+    free = [number for number in numbers if number not in held]
+    random.shuffle(free)
+    return sorted(free, key=lambda number: number not in marks or _stays(marks[number]))
+
+
+def _is_ours_now(asking: Connection, hold: Hold, number: int, last: int) -> bool:
+    """Whether this process may have what it has claimed. If so it is empty now."""
+    try:
+        mark = asking.run("HGET", _REGISTER, number)
+        if mark and _stays(mark):
+            hold.let_go(number)
+            return False
+        asking.run("SELECT", number)
+        filled = asking.run("DBSIZE") > 0
+        asking.run("SELECT", last)
+        if filled and not mark:  # what somebody put there who does not know of us
+            hold.let_go(number)
+            return False
+        hold.signed[number] = makers.sign()
+        asking.run("HSET", _REGISTER, number, hold.signed[number])
+        if filled:
+            asking.run("SELECT", number)
+            asking.run("FLUSHDB")
+    except BaseException:
+        hold.let_go(number)
+        raise
+    return True
+
+
+def _stays(mark: str) -> bool:
+    """Whether it is in use although nobody listens: kept, or its user's connection was ended by somebody."""
+    return mark == _KEPT or makers.is_alive(mark)
+
+
+def _leave(asking: Connection, hold: Hold, number: int) -> None:
+    """Somebody else claims it or has it: its next user is to empty it."""
+    if asking.run("HGET", _REGISTER, number) == hold.signed[number]:
+        asking.run("HSET", _REGISTER, number, _LEFT)
+
+
+def _why(asking: Connection, numbers: list[int], external: bool) -> str:
+    """Why none was to be had, and what to do about it."""
+    if not numbers:
+        return "this server has no logical databases to spare; let its redis.conf say `databases 1024`"
+    held = len(redis_holds.held(asking).intersection(numbers))
+    kept = asking.run("HVALS", _REGISTER).count(_KEPT)
+    others = max(0, len(numbers) - held - kept)
+    more = "let its redis.conf say `databases 1024`" if external else 'use a second server: managed("redis", name=...)'
+    return (
+        f"none of its {len(numbers)} logical databases is free: {held} are in use, {kept} were kept, "
+        f"{others} hold what is not of isolated(); leave or empty some of them, or {more}"
+    )
+
+
+@contextlib.contextmanager
+def _refusals(kind: type[OSError] | None = None) -> Iterator[None]:
+    try:
+        yield
+    except Refused as refusal:
+        if kind is not None:
+            raise kind(str(refusal)) from None
+        cure = "its user needs CONFIG, SELECT, DBSIZE, FLUSHDB, hashes, SUBSCRIBE and PUBSUB"
+        raise NotIsolable(service="redis", reason=f"the server refuses it: {refusal}; {cure}") from None

@@ -22,13 +22,14 @@ class Connection:
         parts = [str(word).encode() for word in words]
         request = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
         self._socket.sendall(b"*%d\r\n%s" % (len(parts), request))
-        return self._answer()
+        return self.answer()
 
     def close(self) -> None:
         self._reader.close()
         self._socket.close()
 
-    def _answer(self) -> Any:
+    def answer(self) -> Any:
+        """The next one. Who listens on channels hears what was not asked for, too."""
         line = self._reader.readline()
         if not line.endswith(b"\r\n"):
             raise EOFError("the server closed the connection")
@@ -40,5 +41,5 @@ class Connection:
         if kind == b"$":
             return None if text == "-1" else self._reader.read(int(text) + 2)[:-2].decode()
         if kind == b"*":
-            return [self._answer() for _ in range(int(text))]
+            return [self.answer() for _ in range(int(text))]
         return text
