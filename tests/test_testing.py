@@ -114,24 +114,27 @@ class Everywhere(FakeService):
         return plan._replace(files={"fake.json": plan.files["fake.json"].replace("{host}", "0.0.0.0")})
 
 
-class Careless(FakeService):
+class Busy(FakeService):
+    """Its server does something else first."""
+
+    first: ClassVar[str]
+
+    def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
+        plan = super().plan(options, program, secret)
+        command = [word.replace("if told[", f"{self.first}\nif told[", 1) for word in plan.command]
+        return plan._replace(command=command)
+
+
+class Careless(Busy):
     """It writes its password where everybody can read it."""
 
-    def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
-        plan = super().plan(options, program, secret)
-        write = "os.umask(0); open(sys.argv[1] + '.copy', 'w').write(told['password'])\nif told["
-        command = [word.replace("if told[", write, 1) for word in plan.command]
-        return plan._replace(command=command)
+    first = "os.umask(0); open(sys.argv[1] + '.copy', 'w').write(told['password'])"
 
 
-class Talkative(FakeService):
+class Talkative(Busy):
     """It writes its password into its log."""
 
-    def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
-        plan = super().plan(options, program, secret)
-        write = "print(told['password'], flush=True)\nif told["
-        command = [word.replace("if told[", write, 1) for word in plan.command]
-        return plan._replace(command=command)
+    first = "print(told['password'], flush=True)"
 
 
 class Numbers(FakeDetails):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _LIST = "handouts"
-_LEAVINGS = "leavings"
+LEAVINGS = "leavings"
 
 
 def note(directory: Path, file: Path) -> None:
@@ -29,22 +29,23 @@ def noted(directory: Path) -> list[Path]:
 def leave(directory: Path, patterns: Iterable[str]) -> None:
     """Let whatever matches these glob patterns be removed together with the instance in `directory`."""
     for pattern in patterns:
-        descriptor = os.open(directory / _LEAVINGS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(directory / LEAVINGS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "w", encoding="utf-8") as listing:
             listing.write(f"{pattern}\n")
 
 
 def take_back(directory: Path) -> None:
     """Remove what was handed out and what was left. The second time nothing happens."""
-    files = [*noted(directory), *_left(directory)]
+    files = [*noted(directory), *left(directory)]
     for file in files:
         with contextlib.suppress(OSError):
             file.unlink()
 
 
-def _left(directory: Path) -> list[Path]:
+def left(directory: Path) -> list[Path]:
+    """What matches the patterns that `leave` was told."""
     try:
-        patterns = (directory / _LEAVINGS).read_text(encoding="utf-8").splitlines()
+        patterns = (directory / LEAVINGS).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     import glob  # for the few servers that leave something

@@ -15,6 +15,7 @@ from servicectx._sharing import paths
 from servicectx.services import registry
 from servicectx.testing import privacy
 from servicectx.testing.privacy import demand
+from servicectx.testing.surroundings import Surroundings
 
 
 class Usage(NamedTuple):
@@ -63,6 +64,7 @@ def check_service(
             passable.mkdir(exist_ok=True)
             passable.chmod(0o711)  # a server's own account must get through
         with _variable("SERVICECTX_HOME", str(home)):
+            surroundings = Surroundings(home)
             _check_errors(found, binary, options)
             first = managed(found, name="first", scope="check", timeout=timeout, **options)
             second = managed(found, name="second", scope="check", timeout=timeout, **options)
@@ -80,7 +82,10 @@ def check_service(
                 with second as other:
                     demand(other.port != details.port, "two instances run side by side, on a port each")
                     demand(not usage or usage.get(other, "colour") is None, "two instances share nothing")
+                    hidden = set(privacy.secrets(details)) ^ set(privacy.secrets(other))  # not one that all have
+                    surroundings.check(hidden)
             _check_nothing_left([details, other], home)
+            surroundings.check(hidden)
             demand(not os.listdir(outside), f"nothing is written outside its directory, but {os.listdir(outside)} is")
 
 
@@ -138,8 +143,8 @@ def _check_details(service: Service[Any], details: Any, folder: Path) -> None:
 
 
 def _check_nothing_left(instances: list[Any], home: Path) -> None:
-    left = [str(process) for process in privacy.processes(home)]
-    demand(not left, f"no process is left: {left}")
+    left = privacy.processes(home)
+    demand(not left, f"no process is left: {[str(process) for process in left]}")
     files = [str(path) for path in home.rglob("*") if path != home / "data"]
     demand(not files, f"no file is left: {files}")
     for details in instances:

@@ -4,10 +4,11 @@ import contextlib
 import ipaddress
 import os
 import stat
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from servicectx._sharing import paths
+from servicectx._sharing import handouts, paths
 from servicectx.details.base import ServiceDetails
 
 LOG = "service.log"
@@ -26,16 +27,43 @@ def secrets(details: Any) -> list[str]:
 
 
 def processes(home: Path) -> list[Any]:
-    """Whoever works in `home` or was told of it, and all below them."""
+    """Whoever works in `home`, was told of it, or has left this session with it in the environment; all below them."""
     import psutil
 
     found: dict[int, Any] = {}
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            told = [process.cwd(), *process.cmdline()]
-            if process.pid != os.getpid() and any(str(home) in text for text in told):
+        if process.pid != os.getpid() and any(str(home) in text for text in _sayings(process)):
+            with contextlib.suppress(psutil.Error):
                 found |= {each.pid: each for each in [process, *process.children(recursive=True)]}
     return list(found.values())
+
+
+def _sayings(process: Any) -> Iterator[str]:
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        yield process.cwd()
+    with contextlib.suppress(psutil.Error):
+        yield from process.cmdline()
+    with contextlib.suppress(psutil.Error, OSError):
+        if os.getsid(process.pid) != os.getsid(0):  # in this one are programs that a client runs
+            yield from process.environ().values()
+
+
+def accounts(running: list[Any]) -> set[int]:
+    """The ids of the users that these processes run as."""
+    import psutil
+
+    found = set()
+    for process in running:
+        with contextlib.suppress(psutil.Error):
+            found.add(process.uids().effective)
+    return found
+
+
+def leavings(home: Path) -> list[Path]:
+    """What the plans of those that run in `home` said they could not be kept from making outside of it."""
+    return [path for listing in home.glob(f"*/{handouts.LEAVINGS}") for path in handouts.left(listing.parent)]
 
 
 def check(details: Any, home: Path) -> None:
@@ -48,10 +76,11 @@ def check(details: Any, home: Path) -> None:
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             demand(not any(secret in word for secret in hidden for word in words), f"no secret in {words[:3]} ...")
+    allowed = (home, paths.cache(), *leavings(home))  # a keeper fills the cache
     for process in processes(home):
         with contextlib.suppress(psutil.Error):
             _check_sockets(process, home)
-            _check_open_files(process, home)
+            _check_open_files(process, allowed)
     for path in home.rglob("*"):
         with contextlib.suppress(FileNotFoundError):
             _check_file(path, hidden)
@@ -68,8 +97,7 @@ def _check_sockets(process: Any, home: Path) -> None:
         demand(not path.startswith("/") or _is_inside(path, home), f"no socket lies outside its directory: {path}")
 
 
-def _check_open_files(process: Any, home: Path) -> None:
-    allowed = (home, paths.cache(), Path("/dev"))  # a keeper fills the cache
+def _check_open_files(process: Any, allowed: Collection[Path]) -> None:
     for each in process.open_files():
         writing = getattr(each, "mode", "r") != "r"
         demand(
