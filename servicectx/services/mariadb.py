@@ -33,6 +33,7 @@ SETTINGS: dict[str, str | int | float | bool] = {
     "innodb-log-file-size": "16M",
     "innodb-buffer-pool-dump-at-shutdown": False,
     "performance-schema": False,
+    "loose-feedback": False,  # it would report to the makers
     "log-warnings": 1,  # nothing of clients that went without a word
     "max-connections": 200,
     "character-set-server": "utf8mb4",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WIRE = "servicectx.protocols.vault"
 OURS = ("listener", "storage", "api_addr", "cluster_addr", "pid_file", "log_file")
+REPORTS = ("OPTOUT_LICENSE_REPORTING", "OPTOUT_PRODUCT_USAGE_REPORTING")  # which Vault Enterprise would send
 WAIT = 10.0  # seconds for a mount that is made to be of use
 
 
@@ -60,7 +61,10 @@ class Vault(Service["VaultDetails"]):
         return Plan(
             service=self.name,
             command=[program, "server", "-dev", "-dev-no-store-token", "-config={dir}/vault.json"],
-            environment=environment(**{f"{kind}_{name}": told[name] for kind in ("BAO", "VAULT") for name in told}),
+            environment=environment(
+                **{f"{kind}_{name}": told[name] for kind in ("BAO", "VAULT") for name in told},
+                **dict.fromkeys(REPORTS, "true"),
+            ),
             files={"vault.json": json.dumps({"log_level": "warn", **options.settings}) + "\n"},
             ready={"kind": "call", "target": f"{WIRE}:is_usable", "first": first, "token": secret},
             ping={"kind": "call", "target": f"{WIRE}:is_ours", "token": secret},
