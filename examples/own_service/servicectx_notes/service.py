@@ -23,7 +23,7 @@ class NotesDetails(ServiceDetails):
         return f"http://{self.host}:{self.port}"
 
     def env(self) -> dict[str, str]:
-        return {"NOTES_URL": self.url, "NOTES_TOKEN": self.token}
+        return {"NOTES_URL": self.url, "NOTES_TOKEN": self.token, "NOTES_NOTEBOOK": self.notebook}
 
 
 @dataclass(frozen=True, kw_only=True)
