@@ -77,7 +77,8 @@ class Direct(Generic[D]):
 
 
 class Pooled(Generic[D]):
-    """Handed out, or made under a lock that the keeper's helper looks at. That removes what is given back."""
+    """Handed out, or made under a lock that the keeper's helper looks at. That removes what is given back, and where it
+    gets behind, users do."""
 
     def __init__(self, place: Place, copies: Copies[D], taken: Taken) -> None:
         self._place = place
@@ -86,10 +87,23 @@ class Pooled(Generic[D]):
         self.details: D = copies.at(taken.name)
 
     def close(self) -> None:
+        if self._place.pool.is_piling_up():
+            self._remove()
+            return
         self._taken.release()
         if not self._place.pool.tell(BACK):
             self._copies.close(self._taken.name)
             self._taken.path.unlink(missing_ok=True)
+
+    def _remove(self) -> None:
+        """Remove it here and now. What cannot be removed is the helper's to try again."""
+        try:
+            self._copies.close(self._taken.name)
+        except BaseException:
+            self._taken.release()
+            self._place.pool.tell(BACK)
+            raise
+        self._taken.forget()
 
     def keep(self) -> None:
         self._place.pool.keep(self._taken)

@@ -47,7 +47,7 @@ def test_its_name_is_known_where_it_is_installed(python: Path) -> None:
     said = run(python, "-W", "error", "-c", USE, cwd=Path("/"))
     assert "NotesDetails(service='notes'" in said
     assert "token='***'" in said
-    assert "200 ['NOTES_TOKEN', 'NOTES_URL']" in said
+    assert "200 ['NOTES_NOTEBOOK', 'NOTES_TOKEN', 'NOTES_URL']" in said
 
 
 def test_its_command_line_is_known_too(python: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from servicectx import isolated, managed
 from servicectx._running import ahead
 from servicectx._running.ahead import Ahead, Demand
-from servicectx._sharing.pool import BACK, BASE, HIT, MISS, Pool, source_of
+from servicectx._sharing.pool import BACK, BASE, HIT, MISS, PILE, Pool, source_of
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
@@ -410,9 +410,18 @@ class Names:
         self.made = 0
         self.refuses = False
         self.refused = False
+        self.busy = 0
+        self.bytes = 0
+        self.stuck = ""
 
     def begin(self) -> None:
+        if self.busy:
+            self.busy -= 1
+            raise ValueError("too many clients")
         self.there.clear()
+
+    def size(self, source: str) -> int:
+        return self.bytes
 
     def make(self, name: str, source: str) -> None:
         if self.refuses:
@@ -422,6 +431,8 @@ class Names:
         self.made += 1
 
     def drop(self, name: str) -> None:
+        if name == self.stuck:
+            raise ValueError("somebody holds on to it")
         self.there.discard(name)
 
     def rest(self) -> None:
@@ -491,3 +502,75 @@ def test_a_full_file_system_is_left_alone(pool: Pool, monkeypatch: pytest.Monkey
     Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
     assert copies.made == 0
     os.close(listening)
+
+
+def test_who_is_not_let_in_at_first_tries_again(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for constant, value in {"IDLE": 1.0, "REST": 0.05, "AGAIN": 0.05}.items():
+        monkeypatch.setattr(ahead, constant, value)
+    copies = Names()
+    copies.busy = 5
+    listening = pool.hear()
+    pool.tell(MISS + BASE)
+    Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
+    assert copies.busy == 0
+    assert copies.made >= ahead.FIRST
+    os.close(listening)
+
+
+def test_a_copy_that_would_take_the_room_of_users_is_not_made(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for constant in ("IDLE", "REST", "AGAIN"):
+        monkeypatch.setattr(ahead, constant, 0.05)
+    copies = Names()
+    copies.bytes = 2**80
+    listening = pool.hear()
+    pool.tell(MISS + BASE)
+    Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
+    assert copies.made == 0
+    os.close(listening)
+
+
+def test_one_that_cannot_be_dropped_is_in_nobody_s_way(
+    pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies, _ = working
+    given_back = []
+    for number in range(5):
+        taken = pool.begin(f"sc_{number}")
+        assert taken is not None
+        copies.there.add(taken.name)
+        given_back.append(taken)
+    copies.stuck = "sc_2"
+    for taken in given_back:
+        taken.release()
+    pool.tell(BACK)
+    wait_for(lambda: {name for name in copies.there if len(name) == 4} == {"sc_2"}, 5, lambda: f"{copies.there}")
+    copies.stuck = ""
+    wait_for(lambda: "sc_2" not in copies.there, 5)
+
+
+def test_where_removing_is_behind_users_remove_their_own(place: Home, first: Actor) -> None:
+    warm(place, first)
+    url = str(first.ask("details")["url"])
+    (helper,) = place.pools()
+    helper.suspend()
+    for _ in range(3 * PILE):
+        assert "error" not in first.ask("isolate")
+        assert first.ask("give_back")["took"] < 2
+    assert len(names(pool_of(place))[1]) <= PILE + 1
+    assert len(databases(url)) <= PILE + 1 + ahead.MOST
+    helper.resume()
+    settled(place, url)
+
+
+def test_helper_killed_with_nobody_asking_any_more(place: Home, first: Actor) -> None:
+    """What a user has that dies after it goes all the same."""
+    warm(place, first)
+    url = str(first.ask("details")["url"])
+    with Actor(place) as second:
+        second.enter("postgres")
+        mine = second.ask("isolate")
+        (helper,) = place.pools()
+        helper.kill()
+        wait_for(lambda: place.pools() and place.pools() != [helper], 5)
+        second.kill()
+        wait_for(lambda: mine["dbname"] not in databases(url), 5)

@@ -19,7 +19,6 @@ from servicectx._sharing.pool import BACK, MISS, Pool, Taken, source_of
 from servicectx._sharing.steps import step
 
 FIRST, MOST, MOST_OF_ALL = 2, 12, 24  # copies ready of one source, and of all
-PILE = 16  # namespaces in use or given back: with more, those are removed first
 IDLE = 10.0  # seconds without demand after which half of them are enough; at last none
 REST = 1.0  # seconds without work after which the connection is closed
 AGAIN = 0.5  # seconds to the next look where no event tells, and to the next try after a refusal
@@ -31,6 +30,9 @@ class Copies(Protocol):
 
     def begin(self) -> None:
         """End whatever a former helper was in the middle of."""
+
+    def size(self, source: str) -> int:
+        """Bytes that a copy takes."""
 
     def make(self, name: str, source: str) -> None: ...
 
@@ -77,7 +79,10 @@ class Ahead:
         self.demands = {source: Demand(pool.count(source)) for source in pool.sources()}
         self.watched: dict[int, int] = {}  # process: its pidfd
         self.unseen: set[int] = set()  # processes whose end no event tells
-        self.pause = 0.0
+        self.begun = False
+        self.sizes: dict[str, int] = {}
+        self.pause = 0.0  # until when nothing at all is tried
+        self.stuck: dict[str, float] = {}  # what was not to be dropped: until when it is not tried again
 
     def serve(self) -> None:
         """Until there is nothing to do and nobody to wait for, or the keeper is dead.
@@ -86,7 +91,6 @@ class Ahead:
         """
         heard = self.pool.hear()
         self._listen(heard)  # first of all: what is heard by a helper that fails calls for no other one
-        self.copies.begin()
         worked = time.monotonic()
         while os.getppid() == self.parent:
             self._listen(heard)
@@ -114,9 +118,23 @@ class Ahead:
 
     def _work(self) -> bool:
         """Making comes first, as somebody may be waiting, until what is given back piles up."""
-        if len(self.pool.taken_names()) > PILE:
+        if not self._may_begin():
+            return False
+        if self.pool.is_piling_up():
             return self._remove() or self._make()
         return self._make() or self._remove()
+
+    def _may_begin(self) -> bool:
+        """Whether the server lets this helper work; in a moment it may."""
+        if not self.begun and self.pause < time.monotonic():
+            try:
+                self.copies.begin()
+                self.begun = True
+            except (OSError, EOFError):
+                raise
+            except Exception:  # noqa: BLE001  # refused: it has no connection left, say
+                self.pause = time.monotonic() + AGAIN
+        return self.begun
 
     def _make(self) -> bool:
         """Whether one was made: of the source that has the fewest ready."""
@@ -127,9 +145,11 @@ class Ahead:
         wanted = [
             source for source, demand in self.demands.items() if counts[source] < demand.target and demand.pause < now
         ]
-        if not wanted or sum(counts.values()) >= MOST_OF_ALL or not self._has_room():
+        if not wanted or sum(counts.values()) >= MOST_OF_ALL:
             return False
         source = min(wanted, key=lambda each: counts[each])
+        if not self._has_room(source):
+            return False
         taken = self.pool.begin_ahead(self.copies.name(), source)
         step("pool-making")
         try:
@@ -145,14 +165,17 @@ class Ahead:
         return True
 
     def _remove(self) -> bool:
-        """Whether one was removed: given back, or ready and wanted no more."""
-        if self.pause > time.monotonic():
-            return False
+        """Whether one was removed: given back, or ready and wanted no more, or ready where users need the room."""
         for taken in self.pool.returned():
+            if self.stuck.get(taken.name, 0.0) > time.monotonic():
+                taken.release()
+                continue
             step("pool-dropping")
-            return self._drop(taken)
+            if self._drop(taken):
+                return True
         for source, demand in self.demands.items():
-            if self.pool.count(source) > demand.target and (surplus := self.pool.claim(source)):
+            unwanted = self.pool.count(source) > demand.target or not self._has_room()
+            if unwanted and (surplus := self.pool.claim(source)):
                 return self._drop(surplus)
         return False
 
@@ -162,22 +185,35 @@ class Ahead:
         except (OSError, EOFError):
             raise
         except Exception:  # noqa: BLE001  # refused: the server is too busy, say
-            self.pause = time.monotonic() + AGAIN
+            self.stuck[taken.name] = time.monotonic() + AGAIN
             taken.release()
             return False
+        self.stuck.pop(taken.name, None)
         taken.forget()
         return True
 
     def _refused(self) -> bool:
         now = time.monotonic()
-        return self.pause > now or any(demand.pause > now for demand in self.demands.values())
+        pauses = [self.pause, *self.stuck.values(), *(demand.pause for demand in self.demands.values())]
+        return not self.begun or any(pause > now for pause in pauses)
 
-    def _has_room(self) -> bool:
+    def _has_room(self, source: str | None = None) -> bool:
+        """Whether the file system has room for users, beside one more copy of `source`."""
         try:
             room = os.statvfs(self.data)
         except OSError:
             return True
-        return room.f_bavail * room.f_frsize > ROOM
+        return room.f_bavail * room.f_frsize > ROOM + (self._size(source) if source else 0)
+
+    def _size(self, source: str) -> int:
+        if source not in self.sizes:
+            try:
+                self.sizes[source] = self.copies.size(source)
+            except (OSError, EOFError):
+                raise
+            except Exception:  # noqa: BLE001  # refused; making it is going to tell
+                return 0
+        return self.sizes[source]
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 

@@ -41,10 +41,12 @@ class Helper:
         return [self._descriptor] if self._descriptor is not None else []
 
     def look(self) -> None:
-        """Start a helper where one is wanted, and see to one that has ended."""
+        """Start a helper where one is wanted, and see to one that has ended: what it had in hand is the next one's."""
+        wanted = False
         if self._process is not None and self._process.poll() is not None:
-            self._ended()
-        if self._process is None and self._heard >= 0 and select.select([self._heard], [], [], 0)[0]:
+            wanted = not self._pool.is_empty()
+            self._ended(early=wanted)
+        if self._process is None and self._heard >= 0 and (wanted or select.select([self._heard], [], [], 0)[0]):
             self._begin()
 
     def end(self) -> None:
@@ -52,7 +54,7 @@ class Helper:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            self._ended()
+            self._ended(early=False)
 
     def _begin(self) -> None:
         command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, os.pathsep.join(sys.path), str(self._pool.directory)]
@@ -64,9 +66,10 @@ class Helper:
         with contextlib.suppress(BrokenPipeError), process.stdin as orders:
             orders.write(json.dumps(self._order).encode() + b"\n")
 
-    def _ended(self) -> None:
+    def _ended(self, early: bool) -> None:
         assert self._process is not None
-        quick = self._process.returncode != 0 and time.monotonic() - self._began < QUICK
+        early |= self._process.returncode != 0
+        quick = early and time.monotonic() - self._began < QUICK
         self._failed = self._failed + 1 if quick else 0
         self._process = None
         if self._descriptor is not None:

@@ -20,7 +20,9 @@ from pathlib import Path
 
 from servicectx._sharing import leases
 from servicectx._sharing.steps import step
+from servicectx.errors import HomeError
 
+PILE = 16  # namespaces in use or given back; with more, whoever removes them is behind
 BASE = "base"  # the source of whoever names none
 HIT, MISS, BACK = "+", "-", ""  # before a source: it was served, it was not; alone: one was given back
 
@@ -108,12 +110,15 @@ class Pool:
             os.close(queue)
 
     def begin(self, name: str) -> Taken | None:
-        """Claim a name before this process makes what it stands for. None: the instance is gone."""
+        """Claim a name before this process makes what it stands for. None: the instance is gone. Raises HomeError."""
         path = self.taken / f"{name}-{os.getpid()}"
         try:
             return Taken(path, leases.open_locked(path), name)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            cure = "free some space, or set SERVICECTX_HOME to a directory that has some"
+            raise HomeError(path=str(path), problem=f"no claim: {error.strerror}", cure=cure) from None
 
     def keep(self, taken: Taken) -> None:
         """Leave it in place when its user goes."""
@@ -136,6 +141,14 @@ class Pool:
         finally:
             os.close(descriptor)
         return True
+
+    def is_piling_up(self) -> bool:
+        return len(self.taken_names()) > PILE
+
+    def is_empty(self) -> bool:
+        """Whether nothing is ready, on its way, in use or given back."""
+        folders = [folder / name for folder in (self.making, self.ready) for name in _names(folder)]
+        return not self.taken_names() and not any(map(_names, folders))
 
     # -- the helper --------------------------------------------------------------------------------------------------
 

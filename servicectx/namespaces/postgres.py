@@ -73,9 +73,7 @@ class Databases:
         `source` says what it is a copy of. What dead makers left is dropped on the way, unless a helper does that.
         """
         if name is not None:
-            login = (self.host, self.port, self.user, self.password, self.dbname, wait)
-            connect = functools.partial(self.connect, name, wait=wait)
-            with self.refusals(), line(login, name, connect) as connection:
+            with self.refusals(), self._line(name, wait) as connection:
                 self.clone(connection, name, source(connection))
             return name
         with self.session(wait=wait) as connection:
@@ -94,13 +92,17 @@ class Databases:
 
     def close(self, name: str) -> None:
         """Drop it, whoever is connected."""
-        with contextlib.closing(self._entry(name)) as connection:
+        with contextlib.closing(self._entry(name)) if self.external else self._line("servicectx", WAIT) as connection:
             drop(connection, name)
 
     def keep(self, name: str) -> None:
         """Let no sweep take it."""
         with contextlib.closing(self._entry(name)) as connection:
             connection.run(f"COMMENT ON DATABASE {quoted(name)} IS {literal(_KEPT)}")
+
+    def _line(self, name: str, wait: float) -> contextlib.AbstractContextManager[Connection]:
+        login = (self.host, self.port, self.user, self.password, self.dbname, wait)
+        return line(login, name, functools.partial(self.connect, name, wait=wait))
 
     def _entry(self, name: str) -> Connection:
         """A connection to some other database than `name`."""
@@ -115,13 +117,19 @@ class Databases:
     def begin(self) -> None:
         end_clients(self._session(), "application_name = 'servicectx ahead' AND pid <> pg_backend_pid()")
 
+    def size(self, source: str) -> int:
+        (bytes_,) = self._session().run(f"SELECT pg_database_size({literal(self._source(source))})")
+        return int(bytes_ or 0)
+
     def make(self, name: str, source: str) -> None:
-        session = self._session()
-        self.clone(session, name, base(session) if source == BASE else source)
+        self.clone(self._session(), name, self._source(source))
 
     def drop(self, name: str) -> None:
         drop(self._session(), name)
         drop_halves(self._session())  # its user may have died over a template
+
+    def _source(self, source: str) -> str:
+        return base(self._session()) if source == BASE else source
 
     def rest(self) -> None:
         if self._connection is not None:

@@ -27,15 +27,15 @@ def line(login: Login, name: str, connect: Callable[[], Connection]) -> Iterator
     except BaseException:
         connection.close()
         raise
+    hang_up()
     _kept.append((login, connection))
-    while len(_kept) > 1:
-        _kept.pop(0)[1].close()
 
 
 def hang_up() -> None:
     """Keep none."""
-    while _kept:
-        _kept.pop()[1].close()
+    with contextlib.suppress(IndexError):
+        while True:
+            _kept.pop()[1].close()
 
 
 def _take(login: Login, name: str) -> Connection | None:
