@@ -1,10 +1,13 @@
 """Databases of one's own on a Postgres from outside: signed names, what the dead and the forgotten left, and rights."""
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +213,107 @@ def test_a_lost_connection_is_made_anew(admin: PostgresDetails, outside: Postgre
             run(mine, "select * from seed")
         end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'"
         run(admin, end)
+
+
+def test_a_set_up_may_ask_for_templates(outside: PostgresDetails) -> None:
+    def nest(details: PostgresDetails) -> None:
+        with isolated(outside, setup=seed) as other:
+            run(other, "select * from seed")
+        run(details, "create table nest (n int)")
+
+    def ask() -> None:
+        with isolated(outside, setup=nest) as mine:
+            run(mine, "select * from nest")
+            done.set()
+
+    done = threading.Event()
+    threading.Thread(target=ask, daemon=True).start()
+    assert done.wait(30)
+
+
+def test_a_set_up_that_takes_long_is_in_nobody_s_way(outside: PostgresDetails) -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def slow(details: PostgresDetails) -> None:
+        begun.set()
+        end.wait(60)
+
+    def ask(setup: Any) -> str:
+        with isolated(outside, setup=setup) as mine:
+            return mine.dbname
+
+    with ThreadPoolExecutor(2) as threads:
+        try:
+            first = threads.submit(ask, slow)
+            assert begun.wait(30)
+            assert threads.submit(ask, seed).result(30)
+            assert not first.done()
+        finally:
+            end.set()
+        assert first.result(30)
+
+
+def test_threads_share_a_template(outside: PostgresDetails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAYERS", str(tmp_path / "notes"))
+
+    def ask(_: int) -> None:
+        with isolated(outside, setup=seed_and_note) as mine:
+            run(mine, "select * from seed")
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(ask, range(4), timeout=60))
+    assert (tmp_path / "notes").read_text() == "x"
+
+
+NESTED = """
+import sys
+from servicectx import PostgresDetails, isolated
+from tests.test_isolated_external import seed, templates
+details = PostgresDetails.parse(sys.stdin.readline())
+with isolated(details) as outer, isolated(outer, setup=seed) as inner:
+    print(len(templates(details)))
+"""
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_template_asked_for_inside_goes_with_its_last_user(
+    admin: PostgresDetails, outside: PostgresDetails, closed: bool
+) -> None:
+    if closed:
+        run(admin, "revoke connect on database postgres from public")
+    told = outside.model_dump_json() + "\n"
+    command = [sys.executable, "-c", NESTED]
+    done = subprocess.run(
+        command, input=told, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[1]
+    )
+    assert done.stdout == "1\n", done.stderr
+    assert databases(outside) == set()
+
+
+def test_a_template_whose_locks_are_gone_goes_with_the_next(
+    admin: PostgresDetails, outside: PostgresDetails, tmp_path: Path
+) -> None:
+    run(admin, "revoke connect on database postgres from public")
+    with isolated(outside) as short_lived:
+        user = User(short_lived, tmp_path / "notes")  # which knows of no other database
+        assert user.name()
+        (left,) = templates(outside)
+    user.end()
+    assert templates(outside) == {left}
+    with isolated(outside, setup=seed):
+        assert left not in templates(outside)
+
+
+def test_async(outside: PostgresDetails) -> None:
+    async def seed_later(details: PostgresDetails) -> None:
+        seed(details)
+
+    async def use() -> None:
+        async with isolated(outside) as empty, isolated(outside, setup=seed_later) as mine:
+            run(mine, "select * from seed")
+            assert {empty.dbname, mine.dbname} < databases(outside)
+            with pytest.raises(psycopg.errors.UndefinedTable):
+                run(empty, "select * from seed")
+
+    asyncio.run(use())
+    assert databases(outside) == templates(outside)

@@ -46,10 +46,11 @@ class PostgresCopies:
         self.server.keep(name)
 
     def _template(self, connection: Connection, layers: Layers) -> str:
+        if self.server.external:
+            from servicectx.namespaces.postgres_holds import held_source, hold_of
+
+            hold_of(self.server)
+            return held_source(self.server, layers, self.at) if layers else base(connection)
         if not layers:
             return base(connection)
-        if self.server.external:
-            from servicectx.namespaces.postgres_holds import held_source
-
-            return held_source(self.server, layers, self.at)
         return postgres_layers.source(self.server, connection, layers, self.at)
