@@ -159,7 +159,8 @@ def isolated(
 
     Args:
         details: what `managed()` gave, or details of a service from outside. There it is an empty database, made
-            with the rights of the user in the details.
+            with the rights of the user in the details: `setup=` of `managed()` was not carried out. What `isolated()`
+            gave says which server it is, and no more: its data are not copied, here and outside.
         setup: what fills it: a callable that takes the details, or a file that the service understands. A list or tuple
             of them is carried out in order. Postgres keeps the result of each as a template, so that each runs once on
             an instance, whoever asks; it is known as the set-up of `managed()` is. It must close its connections.
