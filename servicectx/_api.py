@@ -111,7 +111,7 @@ def managed(
         service: a registered name ("postgres", "redis", "command" ...), a name from the project's `[tool.servicectx]`
             (whose values then stand for what is not given here), or a `Service` class or instance.
         name: the role it plays for you; the service's name unless given. `SERVICECTX_<NAME>_DETAILS` in the
-            environment makes the block use details from outside; nothing is then started or stopped.
+            environment makes the block use details from outside; nothing is then started, stopped or set up.
         scope: who shares it: "project" (default: everyone below the same project directory), "user", "private", or
             any text that the callers agree on. "project:DIRECTORY" is the project around that directory.
         setup: fills a fresh instance, once, before anybody else sees it: a callable that takes the details, or
