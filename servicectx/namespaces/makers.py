@@ -1,8 +1,12 @@
 """Who made a namespace, and when: written into its name, so that what a dead maker left can be told and removed."""
 
+import contextlib
+import functools
+import hashlib
 import os
 import re
 import socket
+from pathlib import Path
 
 from servicectx._running import pids
 
@@ -46,9 +50,24 @@ def age(name: str, now: int) -> int:
 
 
 def host() -> str:
-    """This host, and on Linux the namespace in which its process ids count."""
+    """This host: the first letters of its name, and a hash of all that tells it from others.
+
+    On Linux the namespace in which process ids count is part of that, and as each machine calls its first one the
+    same, so is what the kernel calls itself until the machine is switched off.
+    """
     try:
-        space = f"{os.stat('/proc/self/ns/pid').st_ino % 0xFFFF:04x}"
+        space = os.stat("/proc/self/ns/pid").st_ino
     except OSError:
-        space = "0"
-    return re.sub(r"\W", "", socket.gethostname().lower())[:20] + space
+        space = 0
+    name = socket.gethostname().lower()
+    told = hashlib.sha256(f"{name} {_machine()} {space}".encode()).hexdigest()
+    return re.sub(r"[^a-z0-9]", "", name)[:12] + told[:12]
+
+
+@functools.cache
+def _machine() -> str:
+    for path in ("/proc/sys/kernel/random/boot_id", "/etc/machine-id"):
+        with contextlib.suppress(OSError):
+            if said := Path(path).read_text(errors="replace").strip():
+                return said
+    return ""
