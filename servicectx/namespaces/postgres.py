@@ -11,6 +11,7 @@ from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
 from servicectx.namespaces.postgres_line import line
 from servicectx.namespaces.postgres_locks import try_lock, unlock
+from servicectx.namespaces.postgres_state import DENIED, carry
 from servicectx.protocols.postgres import Connection, Refused, literal, quoted
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ BASE = "base"  # stands for it, or for template1 where there was no set-up
 WAIT = 60.0  # seconds for one statement
 PARTING = 1.0  # seconds for connections that were closed, or ended, to be gone
 DAY = 86400
-DENIED, IN_USE = "42501", "55006"  # SQLSTATE
+IN_USE = "55006"  # SQLSTATE
 
 _REMARK = "servicectx: "
 _KEPT = "servicectx: kept"
@@ -85,10 +86,14 @@ class Databases:
         return name
 
     def clone(self, connection: Connection, name: str, source: str) -> None:
-        """A file copy is the cheapest, and the cheapest to drop, where durability is off (Postgres 15 and later)."""
+        """A file copy is the cheapest, and the cheapest to drop, where durability is off (Postgres 15 and later).
+
+        What is kept beside the database goes along: its owner, grants and settings.
+        """
         major = int(connection.parameters.get("server_version", "0").split(".")[0].split(" ")[0] or 0)
         strategy = " STRATEGY file_copy" if major >= 15 and not self.external else ""
         connection.run(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(source)}{strategy}")
+        carry(connection, source, name)
 
     def close(self, name: str) -> None:
         """Drop it, whoever is connected."""
