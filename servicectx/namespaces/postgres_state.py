@@ -58,7 +58,8 @@ SELECT statement FROM (
     FROM source WHERE datconnlimit >= 0
     UNION ALL SELECT 2, format(
         CASE WHEN setrole = 0 THEN 'ALTER DATABASE %1$I' ELSE 'ALTER ROLE %2$I IN DATABASE %1$I' END
-        || ' SET %3$I TO %4$s', {it}, pg_get_userbyid(setrole), parameter, CASE WHEN parameter NOT IN ({lists}) THEN quote_literal(value)
+        || ' SET %3$I TO %4$s', {it}, pg_get_userbyid(setrole), parameter,
+        CASE WHEN parameter NOT IN ({lists}) THEN quote_literal(value)
             ELSE coalesce((SELECT string_agg(quote_literal(coalesce(replace(part[1], '""', '"'), part[2])), ', ')
                 FROM regexp_matches(value, {element}, 'g') AS part), '''''') END)
     FROM settings
