@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 D = TypeVar("D", bound="ServiceDetails")
 
+# The namespace went with its server, which is somebody else's to report.
+GONE = (ConnectionError, TimeoutError, EOFError, FileNotFoundError)
+
 log = logging.getLogger("servicectx")
 
 
@@ -55,8 +58,9 @@ class Isolated(Generic[D]):
                 log.warning("kept for you: %s (%s)", command, namespace.stays)
             else:
                 namespace.close()
-        except (OSError, EOFError) as error:  # gone with its server, which is somebody else's to report
-            log.info("%s was not removed: %s", namespace.details.url.rpartition("@")[2], error)
+        except (OSError, EOFError) as error:
+            level = logging.INFO if isinstance(error, GONE) else logging.WARNING
+            log.log(level, "%s was not removed: %s", namespace.details.url.rpartition("@")[2], error)
 
     @property
     def command(self) -> str | None:

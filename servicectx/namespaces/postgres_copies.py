@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails
 
 
+GONE = ("28", "57P")  # SQLSTATE: another server is there by now, which knows no such login, or ours is about to end
+
+
 class PostgresCopies:
     """See `Copies`."""
 
@@ -39,8 +42,9 @@ class PostgresCopies:
     def close(self, name: str) -> None:
         try:
             self.server.close(name)
-        except Refused as refusal:  # another server is there by now, or the right was taken away
-            raise OSError(f"the server refused: {refusal}") from None
+        except Refused as refusal:
+            gone = refusal.code.startswith(GONE)
+            raise (ConnectionError if gone else OSError)(f"the server refused: {refusal}") from None
 
     def keep(self, name: str) -> None:
         self.server.keep(name)
