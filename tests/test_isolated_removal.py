@@ -1,6 +1,9 @@
-"""Databases that are hard to drop: the server's own workers, and what cannot go."""
+"""Databases that are hard to drop: what no client holds any more, the server's own workers, and what cannot go."""
 
 import logging
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +12,12 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, isolated, managed
+from servicectx.namespaces import makers
+from servicectx.namespaces.postgres import Databases, base
 from servicectx.namespaces.postgres_line import hang_up
 from tests.detector import wait_for
+
+SETTINGS = {"max_prepared_transactions": 10, "wal_level": "logical", "max_replication_slots": 4, "max_wal_senders": 4}
 
 # A worker is busy with a table for long, as soon as there is one that needs it.
 VACUUM = {
@@ -33,9 +40,13 @@ def databases(details: PostgresDetails) -> set[str]:
     return {str(row[0]) for row in run(details, "select datname from pg_database")}
 
 
+def is_gone(details: PostgresDetails, name: str) -> None:
+    wait_for(lambda: name not in databases(details), 5, lambda: f"{databases(details)}")
+
+
 @pytest.fixture
 def pg() -> Iterator[PostgresDetails]:
-    with managed("postgres") as details:
+    with managed("postgres", settings=SETTINGS) as details:
         yield details
     hang_up()
 
@@ -43,6 +54,60 @@ def pg() -> Iterator[PostgresDetails]:
 def outside(pg: PostgresDetails) -> PostgresDetails:
     run(pg, "create role app login createdb password 'app'", "create database app owner app")
     return pg.model_copy(update={"user": "app", "password": "app", "dbname": "app", "external": True})
+
+
+def prepare(details: PostgresDetails) -> None:
+    with psycopg.connect(details.url) as connection:
+        connection.execute("create table things (n int)")
+        connection.execute("prepare transaction 'it''s left'")
+
+
+def test_prepared_transactions_are_rolled_back(pg: PostgresDetails) -> None:
+    prepare(pg)
+    for _ in range(5):
+        with isolated(pg) as mine, psycopg.connect(mine.url) as connection:
+            connection.execute(f"create table {mine.dbname}_things (n int)")
+            connection.execute(f"prepare transaction '{mine.dbname} has ''this'' open'")
+        is_gone(pg, mine.dbname)
+    assert run(pg, "select gid from pg_prepared_xacts") == [("it's left",)], "that of another database stays"
+    run(pg, "rollback prepared 'it''s left'")
+
+
+def test_so_they_are_outside(pg: PostgresDetails) -> None:
+    with isolated(outside(pg)) as mine:
+        prepare(mine)
+    assert mine.dbname not in databases(pg)
+
+
+def test_those_of_the_dead_are_no_hindrance(pg: PostgresDetails) -> None:
+    died = subprocess.Popen([sys.executable, "-c", ""])
+    died.wait()
+    name = makers.sign().replace(f"_{os.getpid()}_", f"_{died.pid}_")
+    theirs = outside(pg)
+    run(theirs, f"create database {name}")
+    prepare(theirs.model_copy(update={"dbname": name}))
+    with isolated(theirs):
+        assert name not in databases(pg)
+
+
+def test_slots_and_subscriptions_go(pg: PostgresDetails) -> None:
+    with isolated(pg) as mine:
+        run(mine, "select pg_create_logical_replication_slot('one', 'test_decoding')")
+        run(mine, "create subscription two connection 'host=/nowhere' publication nothing with (connect = false)")
+        prepare(mine)
+    is_gone(pg, mine.dbname)
+    assert run(pg, "select slot_name from pg_replication_slots") == []
+    assert run(pg, "select subname from pg_subscription") == []
+
+
+def test_the_usual_drop_asks_nothing_more(pg: PostgresDetails, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Databases.of(pg)
+    server.open("one", base)
+    asked: list[str] = []
+    monkeypatch.setattr("servicectx.namespaces.postgres.give_up", asked.append)
+    server.close("one")
+    assert asked == []
+    assert "one" not in databases(pg)
 
 
 def test_outside_a_worker_of_the_server_is_not_in_the_way(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
+from servicectx.namespaces.postgres_left import give_up
 from servicectx.namespaces.postgres_line import line
 from servicectx.namespaces.postgres_locks import try_lock, unlock
 from servicectx.namespaces.postgres_state import DENIED, carry
@@ -78,7 +79,7 @@ class Databases:
                 self.clone(connection, name, source(connection))
             return name
         with self.session(wait=wait) as connection:
-            sweep(connection, old=self.external)
+            sweep(connection, self._drop, old=self.external)
             if not self.external:
                 drop_halves(connection)
             name = sign(connection)
@@ -98,7 +99,7 @@ class Databases:
     def close(self, name: str) -> None:
         """Drop it, whoever is connected."""
         with contextlib.closing(self._entry(name)) if self.external else self._line("servicectx", WAIT) as connection:
-            drop(connection, name)
+            self._drop(connection, name)
 
     def keep(self, name: str) -> None:
         """Let no sweep take it."""
@@ -130,7 +131,7 @@ class Databases:
         self.clone(self._session(), name, self._source(source))
 
     def drop(self, name: str) -> None:
-        drop(self._session(), name)
+        self._drop(self._session(), name)
         drop_halves(self._session())  # its user may have died over a template
 
     def _source(self, source: str) -> str:
@@ -143,6 +144,17 @@ class Databases:
 
     def name(self) -> str:
         return fresh_name()
+
+    def _drop(self, connection: Connection, name: str) -> None:
+        """Also when something that is no client's any more keeps it."""
+        try:
+            drop(connection, name)
+        except Refused as refusal:
+            if refusal.code != IN_USE:
+                raise
+            with contextlib.closing(self.connect(dbname=name)) as inside:
+                give_up(inside)
+            drop(connection, name)
 
     def _session(self) -> Connection:
         if self._connection is None:
@@ -171,7 +183,7 @@ def base(connection: Connection) -> str:
     return TEMPLATE if TEMPLATE in said else "template1"
 
 
-def sweep(connection: Connection, old: bool) -> None:
+def sweep(connection: Connection, drop: Callable[[Connection, str], None], old: bool) -> None:
     """Drop what dead makers left and, on a server that many machines use, what is `old`er than a day.
 
     What somebody else owns, or drops at the same moment, is passed over.
