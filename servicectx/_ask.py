@@ -46,7 +46,7 @@ class Ask(NamedTuple, Generic[D]):
         return _programs[asked]
 
     def key(self, program: str) -> str:
-        setup = self._setup_text()
+        setup = _key.setup_text(self.setup, self.setup_files) + (f" snapshot {self.snapshot}" if self.snapshot else "")
         options = option_values(self.options)
         if self.storage is not None:  # who wants the data here must not get an instance that has them there
             options["storage"] = self.storage
@@ -74,12 +74,9 @@ class Ask(NamedTuple, Generic[D]):
         template = plan.template.key if plan.template else ""
         server = f"{template} {program} {_key.program_state(program)} {os.uname().machine}"
         # A set-up's name is the same in many projects; here they all meet, so its place counts too.
-        where = "" if self.setup_files is not None else _key.source(self.setup)
-        text = f"{SNAPSHOTS} {server} {sorted(option_values(self.options).items())} {self._setup_text()} {where}"
+        setup = f"{_key.setup_data(self.setup, self.setup_files)} snapshot {self.snapshot}"
+        text = f"{SNAPSHOTS} {server} {sorted(option_values(self.options).items())} {setup}"
         return f"{self.service.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-    def _setup_text(self) -> str:
-        return _key.setup_text(self.setup, self.setup_files) + (f" snapshot {self.snapshot}" if self.snapshot else "")
 
 
 _programs: dict[tuple[Any, ...], str] = {}

@@ -3,12 +3,12 @@
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import CellType, CodeType, FunctionType
 from typing import Any
 
+from servicectx._callables import called, coded, source
+from servicectx._includes import digest
 from servicectx.errors import InvalidOption
 
 PROJECT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg")
@@ -56,69 +56,17 @@ def setup_files(service: str, setup: Setup) -> list[Path] | None:
 
 
 def setup_text(setup: Setup | None, files: list[Path] | None) -> str:
-    """A set-up as part of a key: a callable by its name, files by their content."""
-    if setup is None:
-        return ""
-    if files is None:
-        return called(setup)
-    return ",".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+    """A set-up as part of a key: a callable by its name and what it holds, files by their content."""
+    return "" if setup is None else called(setup) if files is None else _content(files)
 
 
-def called(function: Any) -> str:
-    """A callable's name, the same in every process that has the same code.
-
-    A lambda or a local function is known by its code, its defaults and what it closes over: its name says too little.
-    """
-    inner = getattr(function, "func", None)
-    if inner is not None:  # functools.partial
-        return f"{called(inner)}({_held(function.args, 3)}, {_held(function.keywords, 3)})"
-    target = getattr(function, "__wrapped__", function)
-    module, name = getattr(target, "__module__", ""), getattr(target, "__qualname__", type(target).__qualname__)
-    if module == "__main__":
-        module = os.path.abspath(getattr(sys.modules["__main__"], "__file__", None) or "")
-    if "<" in name and hasattr(target, "__code__"):
-        name += f":{hashlib.sha256(_held(target, 3).encode()).hexdigest()[:12]}"
-    return f"{module}:{name}"
+def setup_data(setup: Setup | None, files: list[Path] | None) -> str:
+    """A set-up as a name for the data it leaves, for those who keep them: a callable by its code and place, too."""
+    return "" if setup is None else f"{coded(setup)} {source(setup)}" if files is None else _content(files)
 
 
-def source(function: Any) -> str:
-    """The file that a callable's code stands in, as far as that can be told."""
-    inner = getattr(function, "func", None)
-    if inner is not None:  # functools.partial
-        return source(inner)
-    target = getattr(function, "__wrapped__", function)
-    code = getattr(target, "__code__", None)
-    module = sys.modules.get(getattr(target, "__module__", None) or "")
-    file: str = code.co_filename if code else getattr(module, "__file__", None) or ""
-    return file if file[:1] in ("", "<") else os.path.abspath(file)  # "<string>": it came from no file
-
-
-def _held(value: Any, depth: int) -> str:
-    """What a function holds, as text that says the same in every process: an object's address must not get in."""
-    if isinstance(value, str | bytes | int | float | complex | None):
-        return repr(value)
-    if isinstance(value, os.PathLike):
-        return repr(os.fspath(value))
-    kind = type(value).__qualname__
-    if depth == 0:
-        return kind
-    if isinstance(value, CodeType):
-        return f"{value.co_code!r}{value.co_names}{_held(value.co_consts, depth)}"
-    if isinstance(value, tuple | list):
-        return f"{kind}({', '.join(_held(each, depth - 1) for each in value)})"
-    if isinstance(value, set | frozenset):
-        return f"{kind}({', '.join(sorted(_held(each, depth - 1) for each in value))})"
-    if isinstance(value, Mapping):
-        return f"{kind}({', '.join(sorted(f'{name!r}: {_held(each, depth - 1)}' for name, each in value.items()))})"
-    if isinstance(value, CellType):
-        try:
-            return _held(value.cell_contents, depth)
-        except ValueError:  # nothing in it yet
-            return kind
-    if isinstance(value, FunctionType) and "<" in value.__qualname__:
-        parts = (value.__code__, value.__defaults__, value.__kwdefaults__, value.__closure__)
-        return f"{value.__module__}:{value.__qualname__}{_held(parts, depth)}"
-    return called(value) if callable(value) else kind
+def _content(files: list[Path]) -> str:
+    return ",".join(map(digest, files))
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from servicectx import _key
+from servicectx import _callables, _key
 from servicectx._sharing.steps import step
 from servicectx.errors import BinaryNotFound, InvalidOption, SetupFailed
 from servicectx.namespaces.layers import Layer
@@ -24,7 +24,7 @@ def files_of(service: Service[Any], setup: _key.Setup | None) -> list[Path] | No
 
 def called(setup: Any, files: list[Path] | None) -> str:
     """What people call it."""
-    return _key.called(setup) if files is None else ", ".join(str(file) for file in files)
+    return _callables.called(setup) if files is None else ", ".join(str(file) for file in files)
 
 
 def run(
@@ -65,7 +65,7 @@ def layers(service: Service[Any], setup: Any) -> list[Layer]:
 
 
 def _layer(service: Service[Any], setup: Any, files: list[Path] | None) -> Layer:
-    text = _key.setup_text(setup, files) + (f" {_key.source(setup)}" if files is None else "")
+    text = _key.setup_data(setup, files)
     return Layer(text, called(setup, files), lambda details: run(service, details, setup, files, _program(service)))
 
 

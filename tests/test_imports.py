@@ -36,6 +36,8 @@ WAY_DOWN = [
     "servicectx._external",
     "servicectx._setups",
     "servicectx._key",
+    "servicectx._callables",
+    "servicectx._includes",
     "servicectx.services",
     "servicectx.servers",
     "servicectx.namespaces",

@@ -197,6 +197,35 @@ def test_files_are_known_by_their_content(pg: PostgresDetails, tmp_path: Path) -
     assert len(layers) == 4
 
 
+class Seeder:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def seed(self, details: PostgresDetails) -> None:
+        runs.append(self.name)
+        run(details, f"insert into things values ('{self.name}')")
+
+    __call__ = seed
+
+
+@pytest.mark.parametrize("make", [Seeder, lambda name: Seeder(name).seed])
+def test_objects_are_known_by_their_state(make: Any, pg: PostgresDetails) -> None:
+    for name in ("one", "two", "one"):
+        with isolated(pg, setup=make(name)) as mine:
+            assert rows(mine, "select name from things") == [name]
+    assert runs == ["schema", "one", "two"]
+
+
+def test_a_function_whose_code_changed_runs_again(pg: PostgresDetails) -> None:
+    for name in ("one", "two", "one"):
+        module: dict[str, Any] = {"__name__": "migration", "run": run}
+        exec(f"def seed(details):\n    run(details, \"insert into things values ('{name}')\")", module)
+        with isolated(pg, setup=module["seed"]) as mine:
+            assert rows(mine, "select name from things") == [name]
+    layers = {name for name in databases(pg) if name.startswith("servicectx_")} - {"servicectx_template"}
+    assert len(layers) == 2
+
+
 def test_a_set_up_that_is_no_set_up(pg: PostgresDetails) -> None:
     with pytest.raises(InvalidOption, match=r"nowhere\.sql is not a file"):
         isolated(pg, setup="nowhere.sql")

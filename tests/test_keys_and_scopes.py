@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from servicectx import managed
-from servicectx._key import called, project
+from servicectx._callables import called, coded
+from servicectx._key import project
 from servicectx.testing import FakeDetails, FakeService
 
 
@@ -169,7 +171,7 @@ def test_the_scope_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
             assert other.port != by_variable.port
 
 
-# -- the name of a set-up ----------------------------------------------------------------------------------------
+# -- what a set-up is known by ----------------------------------------------------------------------------------------
 
 MIGRATION = """
 import functools, sys
@@ -191,7 +193,7 @@ setups = [
     *(functools.partial(migrate, object()), functools.partial(migrate, None, [{"a": {1, "b", None}}])),
 ]
 if __name__ == "__main__":
-    from servicectx._key import called
+    from servicectx._callables import called
     import json
     print(json.dumps([called(each) for each in setups]))
 """
@@ -213,6 +215,146 @@ def test_a_set_up_is_called_the_same_in_every_process(tmp_path: Path) -> None:
     assert len(set(said)) == 1
     names = json.loads(said[0])
     assert len(set(names)) == len(names)
+
+
+HELD = """
+import collections, datetime, decimal, enum, functools, pathlib, re, sys, uuid
+from dataclasses import dataclass
+import pydantic
+class Color(enum.Enum):
+    RED = 1
+    BLUE = 2
+@dataclass
+class Tenant:
+    name: str
+class Model(pydantic.BaseModel):
+    rows: dict[str, int]
+class Pair(collections.namedtuple("Pair", "x y")):
+    pass
+class Slots:
+    __slots__ = ("rows",)
+    def __init__(self, rows): self.rows = rows
+class Seeder:
+    def __init__(self, rows): self.rows = rows
+    def __call__(self, fake): pass
+    def seed(self, fake): pass
+class Other(Seeder):
+    pass
+def seed(*arguments, **more): pass
+def closing(value):
+    return lambda fake: value
+def tagged(tag, function):
+    @functools.wraps(function)
+    def run(fake): return function(fake, tag)
+    return run
+def deep(value, depth):
+    return {"rows": [deep(value, depth - 1)]} if depth else value
+day = functools.partial(datetime.datetime, 2024, 1, 1)
+values = [
+    *(Tenant("a"), Tenant("b"), Color.RED, Color.BLUE, Model(rows={"a": 1}), Model(rows={"a": 2})),
+    *(Pair(1, 2), Pair(1, 3), Slots(1), Slots(2), day(), day(tzinfo=datetime.timezone.utc)),
+    *(datetime.date(2024, 1, 1), datetime.date(2025, 1, 1)),
+    *(pathlib.Path("a"), pathlib.Path("b"), decimal.Decimal("1.0"), decimal.Decimal("1.00"), uuid.UUID(int=1)),
+    *(uuid.UUID(int=2), re.compile("a"), re.compile("b"), {"a", "b", 1}, {"a", "b", 2}, {Tenant: 1}, {Tenant: 2}),
+    *(deep(1, 40), deep(2, 40), 1, 1.0, True, "1", b"1", "x" * 1000 + "a", "x" * 1000 + "b", object(), Tenant, re, len),
+]
+setups = [
+    *(Seeder(1).seed, Seeder(2).seed, Other(1).seed, Seeder(1), Seeder(2), Other(1), Seeder(Tenant("a"))),
+    *(seed, tagged("a", seed), tagged("b", seed), functools.lru_cache(seed)),
+    *(closing(value) for value in values),
+    *(functools.partial(seed, value) for value in values),
+    *(functools.partial(seed, value=value) for value in values),
+]
+if __name__ == "__main__":
+    from servicectx._callables import called, coded
+    import json
+    print(json.dumps([[tell(each) for each in setups] for tell in (called, coded)]))
+"""
+
+
+def test_a_set_up_is_known_by_all_that_it_holds_in_every_process(tmp_path: Path) -> None:
+    (tmp_path / "held.py").write_text(HELD)
+    said = [
+        subprocess.run(
+            [sys.executable, "held.py"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(3)
+    ]
+    assert len(set(said)) == 1
+    for names in json.loads(said[0]):
+        assert not [name for name in names if names.count(name) > 1 or " at 0x" in name]
+
+
+class Seeder:
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def seed(self, fake: FakeDetails) -> None:
+        fake.ask(f"SET a {self.value}")
+
+    __call__ = seed
+
+
+@pytest.mark.parametrize("make", [Seeder, lambda value: Seeder(value).seed])
+def test_an_object_is_known_by_its_state(make: Any) -> None:
+    with managed(FakeService, setup=make("one")) as first, managed(FakeService, setup=make("two")) as second:
+        assert (first.ask("GET a"), second.ask("GET a")) == ("one", "two")
+        with managed(FakeService, setup=make("one")) as same:
+            assert same == first
+
+
+def test_what_cannot_be_told_is_shared_with_nobody_else() -> None:
+    one, other = threading.Lock(), threading.Lock()
+    assert called(functools.partial(set_up, one)) == called(functools.partial(set_up, one))
+    assert called(functools.partial(set_up, one)) != called(functools.partial(set_up, other))
+    seen = {called(functools.partial(set_up, threading.Lock())) for _ in range(20)}
+    assert len(seen) == 20, "not even where an address comes again"
+    code = "import threading; from servicectx._callables import called; print(called(threading.Lock().acquire))"
+    command = [sys.executable, "-c", code]
+    assert len({subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2)}) == 2
+
+
+def test_data_that_are_endless_or_very_deep_can_be_told() -> None:
+    endless: list[Any] = [1]
+    endless.append(endless)
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    assert called(functools.partial(set_up, endless)) == called(functools.partial(set_up, endless))
+    assert called(functools.partial(set_up, deep)) != called(functools.partial(set_up, [deep]))
+
+
+HELPED = """
+def helper(fake):
+    fake.ask("SET a {value}")
+def seed(fake):
+    helper(fake)
+class Seeder:
+    def seed(self, fake):
+        self.write(fake)
+    def __call__(self, fake):
+        self.write(fake)
+    def write(self, fake):
+        fake.ask("SET a {value}")
+"""
+
+
+def test_code_counts_where_data_are_kept_and_its_place_in_the_file_does_not() -> None:
+    def setups(text: str) -> list[Any]:
+        module: dict[str, Any] = {"__name__": "migration"}
+        exec(text, module)
+        return [module["helper"], module["seed"], module["Seeder"]().seed, module["Seeder"]()]
+
+    before, moved = setups(HELPED.format(value=1)), setups("\n\n# a note\n" + HELPED.format(value=1))
+    changed = setups(HELPED.format(value=2))
+    assert [coded(each) for each in before] == [coded(each) for each in moved]
+    assert not {coded(each) for each in before} & {coded(each) for each in changed}
+    assert [called(each) for each in before] == [called(each) for each in changed]
 
 
 def test_the_same_code_elsewhere_is_another_set_up(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, ServiceCtxError, SetupFailed, managed
+from servicectx._key import setup_text
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers
 
@@ -256,6 +257,37 @@ def test_the_content_of_the_files_is_part_of_the_key(schema: Path, tmp_path: Pat
         copy.write_text("select 1;\n")
         with managed("postgres", setup=copy) as other:
             assert other.port != first.port
+
+
+@pytest.mark.parametrize(
+    "include",
+    [
+        *("\\i tables.sql", "\\ir tables.sql", "\\include 'tables.sql';", "\\include_relative tables.sql"),
+        *("select 1; \\i tables.sql", "\\copy notes from 'tables.sql'", "source tables.sql", "\\. tables.sql"),
+        *("\\ir middle.sql", "\\i ~/tables.sql"),
+    ],
+)
+def test_files_that_a_file_takes_in_count_too(include: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said = []
+    (tmp_path / "schema.sql").write_text(f"-- first\n{include}\n\\i schema.sql\n\\i :variable\n")
+    (tmp_path / "middle.sql").write_text("\\ir tables.sql\n")
+    for content in ("", "create table one ();", "create table two ();", "create table one ();"):
+        (tmp_path / "tables.sql").write_text(content)
+        said.append(setup_text("schema.sql", [tmp_path / "schema.sql"]))
+    assert len(set(said)) == 3
+    assert said[1] == said[3]
+
+
+def test_a_change_of_an_included_file_is_seen(schema: Path) -> None:
+    whole = schema.parent / "whole.sql"
+    whole.write_text("\\ir schema.sql\n")
+    with managed("postgres", setup=whole) as first:
+        assert rows(first, "select text from notes") == ["Grüße"]
+        schema.write_text("create table notes (text text);\n")
+        with managed("postgres", setup=whole) as second:
+            assert rows(second, "select text from notes") == []
 
 
 def test_a_relative_file_is_meant_from_here(schema: Path, monkeypatch: pytest.MonkeyPatch) -> None:

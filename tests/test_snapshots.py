@@ -99,6 +99,26 @@ def test_files_are_hashed(own_cache: Path, tmp_path: Path) -> None:
     assert len(snapshots(own_cache)) == 2
 
 
+def test_a_change_of_an_included_file_and_of_code_is_seen(own_cache: Path, tmp_path: Path) -> None:
+    tables, file = tmp_path / "tables.sql", tmp_path / "schema.sql"
+    file.write_text("\\ir tables.sql\n")
+    for name in ("one", "two"):
+        tables.write_text(f"create table things (name text); insert into things values ('{name}');")
+        with managed("postgres", setup=[file], snapshot=True) as pg:
+            assert things(pg) == [name]
+    assert len(snapshots(own_cache)) == 2
+    for label in ("one", "two"):
+        module: dict[str, Any] = {"__name__": __name__, "fill_really": fill}
+        exec(f"def fill(details): fill_really(details); {label} = 1", module)
+        with managed("postgres", setup=module["fill"], snapshot="text") as pg:
+            assert things(pg) == ["kept"]
+    assert len(runs) == 1, "the name of a local variable is no code"
+    exec("def fill(details): fill_really(details); 'more'; print('more')", module)
+    with managed("postgres", setup=module["fill"], snapshot="text") as pg:
+        assert things(pg) == ["kept"]
+    assert len(runs) == 2
+
+
 def test_what_the_data_depend_on_is_in_the_name(
     own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
