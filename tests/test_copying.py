@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from servicectx._running import copying, kept
+from servicectx._running import copying, kept, pouring
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def listing(place: Path) -> dict[str, tuple[int, bytes | str | None]]:
 
 
 def test_a_copy_is_the_same(tree: Path, tmp_path: Path) -> None:
-    size = copying.copy_tree(tree, tmp_path / "copy")
+    size = copying.copy_tree(tree, tmp_path / "copy").size
     assert listing(tmp_path / "copy") == listing(tree)
     assert size == copying.measure(tree) == (4, 1000 + 10 + (3 << 20))
 
@@ -47,9 +47,10 @@ def test_a_copy_is_the_same(tree: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("hands", [2, 3])
 def test_many_hands_make_the_same_copy(hands: int, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "WORTHWHILE", 1)
-    size = copying.copy_tree(tree, tmp_path / "copy", hands=hands)
+    copied = copying.copy_tree(tree, tmp_path / "copy", hands=hands)
     assert listing(tmp_path / "copy") == listing(tree)
-    assert size == copying.measure(tree)
+    assert copied.size == copying.measure(tree)
+    assert copied == copying.copy_tree(tree, tmp_path / "another"), "the order of files does not matter"
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
 
@@ -60,7 +61,7 @@ def test_one_hand_that_fails_fails_the_copy(
 ) -> None:
     copy_file, parent = copying._copy_file, os.getpid()
 
-    def fail(*arguments: Any) -> int:
+    def fail(*arguments: Any) -> tuple[int, int]:
         if (os.getpid() == parent) == (whose == 0):
             raise OSError(errno.ENOSPC, "full")
         return copy_file(*arguments)
@@ -92,8 +93,8 @@ def test_a_copy_across_file_systems_is_the_same(tree: Path, run_directory: Path)
 
 
 def test_a_linked_copy_shares_files_but_not_directories(tree: Path, tmp_path: Path) -> None:
-    size = copying.copy_tree(tree, tmp_path / "copy", link=True)
-    assert size == copying.measure(tree)
+    copied = copying.copy_tree(tree, tmp_path / "copy", link=True)
+    assert copied.size == copying.measure(tree)
     assert listing(tmp_path / "copy") == listing(tree)
     assert (tmp_path / "copy" / "one").samefile(tree / "one")
     (tmp_path / "copy" / "deep" / "more").touch()
@@ -110,31 +111,77 @@ def test_an_existing_target_is_not_touched(tree: Path, tmp_path: Path) -> None:
 def test_blocks_are_shared_where_the_file_system_can(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """copy_file_range shares them, for a whole file that is asked for at once; nothing else copies then."""
+    """copy_file_range shares them, for a whole file that is asked for at once."""
     asked: list[int] = []
-    really = copying._copy_range
+    really = pouring.copy_range
 
     def copy_range(reading: int, writing: int, count: int) -> int:
         asked.append(count)
         return really(reading, writing, count)
 
-    monkeypatch.setattr(copying, "_copy_range", copy_range)
+    monkeypatch.setattr(pouring, "copy_range", copy_range)
     copying.copy_tree(tree, tmp_path / "copy")
-    assert 3 << 20 in asked
-    assert sum(asked) == copying.measure(tree).bytes
+    assert asked == [3 << 20], "small files are read and written"
 
 
-@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 << 20])
-def test_pouring_by_hand_is_complete(size: int, tmp_path: Path) -> None:
-    (tmp_path / "from").write_bytes(os.urandom(size))
-    reading = os.open(tmp_path / "from", os.O_RDONLY)
-    writing = os.open(tmp_path / "to", os.O_WRONLY | os.O_CREAT | os.O_APPEND)  # which the kernel's ways refuse
-    try:
-        copying._pour(reading, writing, size)
-    finally:
-        os.close(reading)
-        os.close(writing)
-    assert (tmp_path / "to").read_bytes() == (tmp_path / "from").read_bytes()
+def refuse(*_: int) -> int:
+    raise OSError(errno.EXDEV, "another file system")
+
+
+def copy_half(reading: int, writing: int, count: int) -> int:
+    if count > 5000:
+        return os.sendfile(writing, reading, None, count - 5000)
+    raise OSError(errno.EIO, "no more")
+
+
+CONTENTS = {
+    "nothing": b"",
+    "one byte": b"x",
+    "all but a chunk": b"x" * ((1 << 16) - 1),
+    "a chunk": b"x" * (1 << 16),
+    "a bit more": b"x" * ((1 << 16) + 1),
+    "much": os.urandom(3 << 20),
+    "zeros": bytes(1 << 20),
+    "few zeros": bytes(100),
+    "zeros first": bytes(1 << 17) + b"x",
+    "zeros last": b"x" * (1 << 16) + bytes((1 << 17) + 1000),
+    "zeros between": b"x" + bytes(1 << 18) + b"y",
+}
+
+
+@pytest.mark.parametrize("way", [pouring.copy_range, refuse, copy_half])
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+def test_pouring_is_complete_in_any_way(
+    content: bytes, way: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pouring, "copy_range", way)
+    (tmp_path / "from").write_bytes(content)
+    with open(tmp_path / "from", "rb") as reading, open(tmp_path / "to", "wb") as writing:
+        checksum = pouring.pour(reading.fileno(), writing.fileno(), len(content), 5)
+    assert (tmp_path / "to").read_bytes() == content
+    monkeypatch.setattr(pouring, "copy_range", refuse)
+    with open(tmp_path / "from", "rb") as reading, open(tmp_path / "again", "wb") as writing:
+        assert pouring.pour(reading.fileno(), writing.fileno(), len(content), 5) == checksum
+
+
+def test_zeros_become_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pouring, "copy_range", refuse)
+    (tmp_path / "from").write_bytes(b"x" * 100 + bytes(8 << 20))
+    with open(tmp_path / "from", "rb") as reading, open(tmp_path / "to", "wb") as writing:
+        pouring.pour(reading.fileno(), writing.fileno(), 100 + (8 << 20), 0)
+    assert (tmp_path / "to").stat().st_blocks * 512 < 1 << 20
+
+
+@pytest.mark.parametrize("at", [0, 70_000, 200_000])
+def test_zeros_elsewhere_are_something_else(at: int, tmp_path: Path) -> None:
+    """Whole chunks of them are not read byte for byte, but counted where they stand."""
+    sums = set()
+    for content in (bytearray(5 << 16), bytearray(5 << 16)):
+        content[at if sums else 300_000] = 1
+        (tmp_path / "tree").mkdir(exist_ok=True)
+        (tmp_path / "tree" / "file").write_bytes(content)
+        sums.add(copying.copy_tree(tmp_path / "tree", tmp_path / f"copy{len(sums)}").checksum)
+    assert len(sums) == 2
 
 
 def test_what_is_kept_can_be_brought_often(tree: Path, tmp_path: Path) -> None:
@@ -179,7 +226,50 @@ def damage_all(place: Path) -> None:
     place.mkdir()
 
 
-DAMAGES = [damage_truncate, damage_remove, damage_add, damage_note, damage_no_note, damage_all]
+def damage_flip(place: Path) -> None:
+    flip(place / "one", 10)
+
+
+def damage_flip_in_a_big_one(place: Path) -> None:
+    flip(place / "deep" / "er" / "big", 2_000_000)
+
+
+def damage_zero(place: Path) -> None:
+    (place / "deep" / "er" / "big").write_bytes(bytes(3 << 20))
+
+
+def damage_swap(place: Path) -> None:
+    """The same names, the same contents, but not the same content by that name."""
+    (place / "deep" / "script").rename(place / "aside")
+    (place / "one").rename(place / "deep" / "script")
+    (place / "aside").rename(place / "one")
+
+
+def damage_link(place: Path) -> None:
+    (place / "link").unlink()
+    (place / "link").symlink_to("one")
+
+
+def damage_folder(place: Path) -> None:
+    (place / "empty").rmdir()
+
+
+def damage_flip_note(place: Path) -> None:
+    flip(place / ".servicectx", 10)
+
+
+def damage_cut_note(place: Path) -> None:
+    text = (place / ".servicectx").read_text()
+    (place / ".servicectx").write_text("".join(text.splitlines(keepends=True)[:-1]))
+
+
+def flip(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES = [damage for name, damage in list(globals().items()) if name.startswith("damage_")]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -154,8 +154,21 @@ def damage_truncated(file: Path) -> None:
 
 
 def damage_garbage(file: Path) -> None:
-    """The size stays: only the server can tell."""
+    """The size stays."""
     file.write_bytes(os.urandom(file.stat().st_size))
+
+
+def damage_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def damage_secret(file: Path) -> None:
+    notes = next(each for each in file.parents if each.parent.name == "snapshots") / ".servicectx"
+    text = notes.read_text()
+    at = text.index("secret=") + len("secret=")
+    notes.write_text(text[:at] + ("b" if text[at] == "a" else "a") + text[at + 1 :])
 
 
 def damage_notes(file: Path) -> None:
@@ -163,8 +176,11 @@ def damage_notes(file: Path) -> None:
     (place / ".servicectx").write_bytes(os.urandom(100))
 
 
+DAMAGES = [damage_missing, damage_truncated, damage_garbage, damage_bit, damage_secret, damage_notes]
+
+
 @pytest.mark.parametrize(("service", "file"), [("postgres", "global/pg_control"), ("redis", "dump.rdb")])
-@pytest.mark.parametrize("damage", [damage_missing, damage_truncated, damage_garbage, damage_notes])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_one_is_made_anew(service: str, file: str, damage: Callable[[Path], None], own_cache: Path) -> None:
     with managed(service, setup=fill, snapshot="one"):
         pass
@@ -175,6 +191,24 @@ def test_a_damaged_one_is_made_anew(service: str, file: str, damage: Callable[[P
             assert things(details) == ["kept"]
         assert len(runs) == 2, "once after the damage, not again"
     assert snapshots(own_cache) == [name]
+
+
+def test_a_table_that_was_lost_is_made_anew(own_cache: Path) -> None:
+    """The server starts on it, and would find nothing in the table."""
+
+    def place_of(details: PostgresDetails) -> str:
+        with psycopg.connect(details.url) as connection:
+            return str(connection.execute("select pg_relation_filepath('things')").fetchall()[0][0])
+
+    with managed("postgres", setup=fill, snapshot="one") as pg:
+        path = place_of(pg)
+    (name,) = snapshots(own_cache)
+    table = own_cache / "snapshots" / name / path
+    table.write_bytes(bytes(table.stat().st_size))
+    for _ in range(2):
+        with managed("postgres", setup=fill, snapshot="one") as pg:
+            assert things(pg) == ["kept"]
+        assert len(runs) == 2
 
 
 def test_a_set_up_that_fails_leaves_no_snapshot(own_cache: Path) -> None:

@@ -3,9 +3,12 @@
 import contextlib
 import os
 import signal
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+
+from servicectx._running.pouring import pour
 
 Owner = tuple[int, int]
 Pair = tuple[str, str]  # from where to where
@@ -23,8 +26,17 @@ class Size(NamedTuple):
         return Size(self.files + other[0], self.bytes + other[1])
 
 
-def copy_tree(source: Path, target: Path, owner: Owner | None = None, link: bool = False, hands: int = 1) -> Size:
-    """Copy `source` to the new directory `target`. Modes are kept, times are not.
+class Copied(NamedTuple):
+    """What was read, and the checksum of all names and contents. What was linked was not read."""
+
+    size: Size
+    checksum: int
+
+
+def copy_tree(
+    source: Path, target: Path, owner: Owner | None = None, link: bool = False, hands: int = 1, but: str = ""
+) -> Copied:
+    """Copy `source` to the new directory `target`, `but` for the file of that name. Modes are kept, times are not.
 
     With `owner` every copy gets that user and group. With `link` files become hard links where that is possible:
     for programs, never for data that a server writes to. With more `hands` that many processes share the work; only
@@ -32,19 +44,21 @@ def copy_tree(source: Path, target: Path, owner: Owner | None = None, link: bool
     """
     folders: list[Pair] = []
     files: list[Pair] = []
-    _make_folders(str(source), str(target), folders, files)
+    root = len(str(target))
+    checksum = _make_folders(str(source), str(target), root, folders, files)
+    files = [pair for pair in files if pair[1][root + 1 :] != but]
     hands = max(1, min(hands, len(files) // WORTHWHILE))
     with contextlib.ExitStack() as stack:
-        others = [stack.enter_context(_helper(files[hand::hands], owner, link)) for hand in range(1, hands)]
-        total = _copy_files(files[::hands], owner, link)
-        total += sum(int(other.read() or 0) for other in others)
+        others = [stack.enter_context(_helper(files[hand::hands], root, owner, link)) for hand in range(1, hands)]
+        done = [_copy_files(files[::hands], root, owner, link)]
+        done += [tuple(map(int, (other.read() or "0 0").split())) for other in others]
     for folder, copy in reversed(folders):
         mode = os.stat(folder).st_mode & 0o777
         if mode != 0o700:
             os.chmod(copy, mode)  # last: it may forbid writing
         if owner:
             os.chown(copy, *owner)
-    return Size(len(files), total)
+    return Copied(Size(len(files), sum(each[0] for each in done)), checksum + sum(each[1] for each in done))
 
 
 def all_hands() -> int:
@@ -55,9 +69,13 @@ def all_hands() -> int:
         return os.cpu_count() or 1
 
 
-def _make_folders(source: str, target: str, folders: list[Pair], files: list[Pair]) -> None:
-    """With plain strings: a start waits for a thousand files, and paths as objects would take a third of its time."""
+def _make_folders(source: str, target: str, root: int, folders: list[Pair], files: list[Pair]) -> int:
+    """Folders and links; their checksum. Below `root` characters the names are the same on both sides.
+
+    With plain strings: a start waits for a thousand files, and paths as objects would take a third of its time.
+    """
     os.mkdir(target, 0o700)
+    checksum = _checksum(target[root:], "/")
     folders.append((source, target))
     with os.scandir(source) as entries:
         for entry in entries:
@@ -65,24 +83,38 @@ def _make_folders(source: str, target: str, folders: list[Pair], files: list[Pai
             if entry.is_file(follow_symlinks=False):
                 files.append((entry.path, path))
             elif entry.is_symlink():
-                os.symlink(os.readlink(entry.path), path)
+                meant = os.readlink(entry.path)
+                os.symlink(meant, path)
+                checksum += _checksum(path[root:], meant)
             elif entry.is_dir(follow_symlinks=False):
-                _make_folders(entry.path, path, folders, files)
+                checksum += _make_folders(entry.path, path, root, folders, files)
+    return checksum
 
 
-def _copy_files(files: list[Pair], owner: Owner | None, link: bool) -> int:
-    return sum(_copy_file(source, target, owner, link) for source, target in files)
+def _checksum(*texts: str) -> int:
+    return zlib.crc32("\0".join(texts).encode(errors="surrogateescape"))
+
+
+def _copy_files(files: list[Pair], root: int, owner: Owner | None, link: bool) -> tuple[int, ...]:
+    """Their bytes, and a checksum that is the same in whatever order, by however many hands."""
+    size = checksum = 0
+    for source, target in files:
+        copied = _copy_file(source, target, _checksum(target[root:]), owner, link)
+        size += copied[0]
+        checksum += copied[1]
+    return size, checksum
 
 
 @contextlib.contextmanager
-def _helper(files: list[Pair], owner: Owner | None, link: bool) -> Iterator[IO[str]]:
-    """A child that copies these; what it says is how many bytes it were. Raises OSError where it could not."""
+def _helper(files: list[Pair], root: int, owner: Owner | None, link: bool) -> Iterator[IO[str]]:
+    """A child that copies these; what it says is what `_copy_files` gives. Raises OSError where it could not."""
     said, saying = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            os.write(saying, str(_copy_files(files, owner, link)).encode())
+            size, checksum = _copy_files(files, root, owner, link)
+            os.write(saying, f"{size} {checksum}".encode())
             status = 0
         finally:
             os._exit(status)
@@ -98,22 +130,23 @@ def _helper(files: list[Pair], owner: Owner | None, link: bool) -> Iterator[IO[s
         raise OSError(f"{len(files)} files could not be copied")
 
 
-def measure(folder: Path) -> Size:
+def measure(folder: Path, but: str = "") -> Size:
+    """What is in it, `but` for the file of that name."""
     size = Size()
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 size += measure(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
+            elif entry.is_file(follow_symlinks=False) and entry.name != but:
                 size += (1, entry.stat(follow_symlinks=False).st_size)
     return size
 
 
-def _copy_file(source: str, target: str, owner: Owner | None, link: bool) -> int:
+def _copy_file(source: str, target: str, checksum: int, owner: Owner | None, link: bool) -> tuple[int, int]:
     if link:
         with contextlib.suppress(OSError):
             os.link(source, target, follow_symlinks=False)
-            return os.stat(target).st_size
+            return os.stat(target).st_size, 0
     reading = os.open(source, os.O_RDONLY)
     try:
         status = os.fstat(reading)
@@ -122,36 +155,11 @@ def _copy_file(source: str, target: str, owner: Owner | None, link: bool) -> int
         try:
             if mode & 0o077:  # what a umask may have taken away
                 os.fchmod(writing, mode)
-            _pour(reading, writing, status.st_size)
+            checksum = pour(reading, writing, status.st_size, checksum)
             if owner:
                 os.fchown(writing, *owner)
         finally:
             os.close(writing)
     finally:
         os.close(reading)
-    return status.st_size
-
-
-def _pour(reading: int, writing: int, size: int) -> None:
-    """The kernel copies where it can: within one file system, where btrfs, xfs and others let both files share blocks
-    until one is written to; else through sendfile, else by hand.
-    """
-    left = size
-    for move in (_copy_range, _send):
-        try:
-            while left and (moved := move(reading, writing, left)):
-                left -= moved
-        except (OSError, AttributeError):  # another file system, an old kernel, another system
-            continue
-    while left and (chunk := os.read(reading, min(left, 1 << 20))):
-        left -= len(chunk)
-        while chunk:
-            chunk = chunk[os.write(writing, chunk) :]
-
-
-def _copy_range(reading: int, writing: int, count: int) -> int:
-    return os.copy_file_range(reading, writing, count)
-
-
-def _send(reading: int, writing: int, count: int) -> int:
-    return os.sendfile(writing, reading, None, count)
+    return status.st_size, checksum

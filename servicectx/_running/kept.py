@@ -3,10 +3,11 @@
 import contextlib
 import os
 import time
+import zlib
 from pathlib import Path
 
 from servicectx._running import pids
-from servicectx._running.copying import Owner, Size, copy_tree, measure
+from servicectx._running.copying import Copied, Owner, Size, copy_tree, measure
 from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.steps import step
 
@@ -21,8 +22,8 @@ def keep(source: Path, place: Path, link: bool = False, **notes: str) -> None:
     with contextlib.suppress(OSError):
         temporary = half_made(place)
         try:
-            size = copy_tree(source, temporary, link=link)
-            note_down(temporary, size, **notes)
+            copied = copy_tree(source, temporary, link=link)
+            note_down(temporary, copied.size, None if link else copied.checksum, **notes)
             step("kept")
             if place.exists() and not is_kept(place):
                 drop(place)
@@ -34,6 +35,7 @@ def keep(source: Path, place: Path, link: bool = False, **notes: str) -> None:
 def bring(place: Path, target: Path, owner: Owner | None = None, hands: int = 1) -> dict[str, str] | None:
     """Copy what `keep` kept to the new directory `target`; gives its notes. None: nothing is kept, or not all of it.
 
+    One that is complete but holds something else than what was kept is of no use to anybody, and dropped.
     `owner` and `hands` are those of `copy_tree`.
     """
     said = _notes(place)
@@ -41,12 +43,13 @@ def bring(place: Path, target: Path, owner: Owner | None = None, hands: int = 1)
         return None
     _touch(place)  # before: what is oldest goes first when the cache is full
     try:
-        size = copy_tree(place, target, owner, hands=hands)
-        (target / _NOTES).unlink()
+        copied = copy_tree(place, target, owner, hands=hands, but=_NOTES)
     except OSError:  # somebody removes it at this very moment
-        size = Size()
-    if _is_complete(size, place, said):
-        return said
+        copied = Copied(Size(), 0)
+    if _is_complete(copied.size, said):
+        if said.get("checksum", str(copied.checksum)) == str(copied.checksum):
+            return said
+        drop(place)
     remove_tree(target)
     return None
 
@@ -55,9 +58,9 @@ def claim(place: Path) -> dict[str, str] | None:
     """Make a kept copy a plain directory, where it is; gives its notes. None: it is not complete."""
     said = _notes(place)
     try:
-        if said is not None and _is_complete(measure(place), place, said):
+        if said is not None:
             (place / _NOTES).unlink()
-            return said
+            return said if _is_complete(measure(place), said) else None
     except OSError:
         pass
     return None
@@ -71,10 +74,10 @@ def half_made(place: Path) -> Path:
 
 
 def is_kept(place: Path) -> bool:
-    """Whether `place` is a complete kept copy."""
+    """Whether `place` is a complete kept copy. Only `bring` reads what is in it."""
     said = _notes(place)
     try:
-        return said is not None and _is_complete(measure(place), place, said)
+        return said is not None and _is_complete(measure(place, but=_NOTES), said)
     except OSError:
         return False
 
@@ -82,7 +85,7 @@ def is_kept(place: Path) -> bool:
 def size(place: Path) -> int | None:
     """Bytes in a kept copy, as noted. None: nothing is kept there."""
     said = _notes(place)
-    return int(said["bytes"]) if said is not None and said["bytes"].isdigit() else None
+    return int(said["bytes"]) if said is not None else None
 
 
 def drop(place: Path) -> None:
@@ -113,31 +116,37 @@ def last_used(place: Path) -> float:
         return time.time()
 
 
-def note_down(place: Path, size: Size, **said: str) -> None:
-    """Make a plain directory of that size a kept copy, once it has the name that it is looked for by."""
+def note_down(place: Path, size: Size, checksum: int | None = None, **said: str) -> None:
+    """Make a plain directory of that content a kept copy, once it has the name that it is looked for by."""
     descriptor = os.open(place / _NOTES, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     said = {**said, "files": str(size.files), "bytes": str(size.bytes)}
+    if checksum is not None:
+        said["checksum"] = str(checksum)
+    text = "".join(f"{name}={value}\n" for name, value in said.items())
     with open(descriptor, "w") as file:
-        file.write("".join(f"{name}={value}\n" for name, value in said.items()))
+        file.write(f"{text}{_seal(text)}\n")
 
 
 _NOTES = ".servicectx"
 
 
 def _notes(place: Path) -> dict[str, str] | None:
+    """None: there are none, or they are not what was noted down."""
     try:
-        said = dict(line.split("=", 1) for line in (place / _NOTES).read_text().splitlines())
+        *lines, seal = (place / _NOTES).read_text().splitlines(keepends=True)
+        if seal.strip() == _seal("".join(lines)):
+            return dict(line.rstrip("\n").split("=", 1) for line in lines)
     except (OSError, ValueError):
-        return None
-    return said if "files" in said and "bytes" in said else None
+        pass
+    return None
 
 
-def _is_complete(size: Size, place: Path, said: dict[str, str]) -> bool:
-    try:
-        noted = (place / _NOTES).stat().st_size
-    except OSError:
-        return False
-    return (said["files"], said["bytes"]) == (str(size.files - 1), str(size.bytes - noted))
+def _seal(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _is_complete(size: Size, said: dict[str, str]) -> bool:
+    return (said["files"], said["bytes"]) == (str(size.files), str(size.bytes))
 
 
 def _touch(place: Path) -> None:

@@ -1,0 +1,58 @@
+"""The content of one file goes into another, and is checked on the way."""
+
+import os
+import zlib
+
+CHUNK = 1 << 16  # bytes: what is read stays in the processor's cache until it is written
+NOTHING = bytes(CHUNK)
+
+
+def pour(reading: int, writing: int, size: int, checksum: int) -> int:
+    """Copy `size` bytes from one descriptor to the other, new one; their checksum, which goes on from `checksum`.
+
+    Where btrfs, xfs and others let both files share blocks until one is written to, the kernel copies what is more
+    than a chunk. Chunks of zeros become holes: a write-ahead log is full of them.
+    """
+    if size <= CHUNK:
+        chunk = os.read(reading, size)
+        write(writing, chunk)
+        return zlib.crc32(chunk, checksum)
+    shared = _share(reading, writing, size)
+    buffer = bytearray(CHUNK)
+    left, hole = size, False
+    while left and (count := os.readv(reading, [memoryview(buffer)[:left]])):
+        left -= count
+        if count == CHUNK and buffer == NOTHING:
+            checksum = zlib.crc32(b"\0", checksum)  # one zero stands for all of them
+            os.lseek(writing, count, os.SEEK_CUR)
+            hole = True
+            continue
+        part = memoryview(buffer)[:count]
+        checksum = zlib.crc32(part, checksum)
+        if not shared:
+            write(writing, part)
+    if hole and not shared:
+        os.ftruncate(writing, size)
+    return checksum
+
+
+def write(writing: int, chunk: bytes | memoryview) -> None:
+    while chunk:
+        chunk = chunk[os.write(writing, chunk) :]
+
+
+def _share(reading: int, writing: int, size: int) -> bool:
+    """Whether the kernel has copied it. If not, both are at their beginning."""
+    left = size
+    try:
+        while left and (moved := copy_range(reading, writing, left)):
+            left -= moved
+    except (OSError, AttributeError):  # another file system, an old kernel, another system
+        pass
+    os.lseek(reading, 0, os.SEEK_SET)
+    os.lseek(writing, 0, os.SEEK_SET)
+    return not left
+
+
+def copy_range(reading: int, writing: int, count: int) -> int:
+    return os.copy_file_range(reading, writing, count)
