@@ -1,5 +1,6 @@
 """A start, from the starter's side. All of it happens under the key's lock, with the first lease in hand."""
 
+import logging
 import os
 import threading
 import time
@@ -18,6 +19,8 @@ from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import FAILED, READY, STARTING, Processes, State
 from servicectx._sharing.steps import step
 from servicectx.errors import SetupFailed, StartFailed, StartTimeout
+
+log = logging.getLogger("servicectx")
 
 SNAPSHOT_TIME = 120.0  # seconds to settle, stop, copy and start again
 GONE_TIME = 2.0
@@ -89,7 +92,9 @@ class Starting:
                 self._set_up(details)
                 if snapshot:
                     keeper.keep_snapshot()
-                    keeper.facts(time.monotonic() + SNAPSHOT_TIME, self.abandoned.is_set)
+                    taken = keeper.facts(time.monotonic() + SNAPSHOT_TIME, self.abandoned.is_set)
+                    if reason := taken.get("unkept"):
+                        log.warning("no snapshot of %s is kept: %s", ask.name, reason)
             self._still_there(state)
             instance.wish(id, ask.linger, ask.keep_data)
             step("publishing")

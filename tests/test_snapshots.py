@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import re
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import redis as redis_client
 
 from servicectx import InvalidOption, PostgresDetails, RedisDetails, SetupFailed, isolated, managed
+from servicectx._running import snapshot
 from servicectx.services import binaries
 from servicectx.services.redis import Redis
 from servicectx.testing import FakeService
@@ -209,6 +212,65 @@ def test_a_table_that_was_lost_is_made_anew(own_cache: Path) -> None:
         with managed("postgres", setup=fill, snapshot="one") as pg:
             assert things(pg) == ["kept"]
         assert len(runs) == 2
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A directory in which any server may make files."""
+    path = Path(tempfile.mkdtemp(prefix="sctest-", dir="/tmp"))
+    path.chmod(0o777)
+    yield path
+    shutil.rmtree(path)
+
+
+def test_what_has_data_elsewhere_is_not_kept(
+    elsewhere: Path, own_cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All instances of it would write to the same files."""
+
+    def fill_elsewhere(pg: PostgresDetails) -> None:
+        runs.append(pg.url)
+        place = elsewhere / str(len(runs))
+        place.mkdir()
+        if os.geteuid() == 0:
+            shutil.chown(place, "postgres")
+        with psycopg.connect(pg.url, autocommit=True) as connection:
+            connection.execute(f"create tablespace elsewhere location '{place}'".encode())
+            connection.execute("create table things (name text) tablespace elsewhere")
+            connection.execute("insert into things values ('kept')")
+
+    for round in (1, 2):
+        with managed("postgres", setup=fill_elsewhere, snapshot="one") as pg:
+            assert things(pg) == ["kept"]
+            with psycopg.connect(pg.url) as connection:
+                connection.execute("delete from things")
+        assert len(runs) == round
+    assert snapshots(own_cache) == []
+    said = [record.getMessage() for record in caplog.records if "snapshot" in record.getMessage()]
+    assert len(said) == 2, "once for each start"
+    assert re.search(f"no snapshot of postgres is kept: pg_tblspc/[0-9]+ -> {elsewhere}/1 leads out", said[0])
+
+
+@pytest.mark.parametrize(
+    ("meant", "out"),
+    [
+        ("file", False),
+        ("../file", False),
+        ("../no-such-file", False),
+        ("../..", True),
+        ("../../elsewhere", True),
+        ("../../data2", True),
+        ("/etc/passwd", True),
+        ("/no/such/file", True),
+        ("{root}/file", True),
+    ],
+)
+def test_links_that_lead_out(meant: str, out: bool, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    (root / "deep").mkdir(parents=True)
+    (root / "file").touch()
+    (root / "deep" / "link").symlink_to(meant.format(root=root))
+    assert (snapshot._link_out(root) is not None) == out
 
 
 def test_a_set_up_that_fails_leaves_no_snapshot(own_cache: Path) -> None:

@@ -1,6 +1,8 @@
 """A snapshot is taken: the server writes everything down, ends, its data are kept, and it goes on."""
 
+import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servicectx._running import plan, probes
@@ -21,13 +23,16 @@ def is_wanted(start: "Start") -> bool:
 def take(start: "Start") -> dict[str, Any]:
     """Stop the server cleanly, keep a copy of its data, start it again on the same port; the new facts.
 
-    The cache may be read-only or full: then there is no snapshot, and the next start runs the set-up again.
+    The cache may be read-only or full: then there is no snapshot, and the next start runs the set-up again. So it is
+    where data lie elsewhere, too, which copies would share; the facts say that, as `unkept`.
     """
     server, what = start.server, start.plan
     assert server is not None
     assert start.data.snapshot is not None
     if not _settled(start, server):
         return start.ready
+    if link := _link_out(start.data.path):
+        return {**start.ready, "unkept": f"{link} leads out of the data, and all copies would share what is there"}
     start.server = None
     server.end(CLEAN_STOP, what.clean_signal)
     start.end_companions()
@@ -37,6 +42,19 @@ def take(start: "Start") -> dict[str, Any]:
     start.facts["template_secret"] = what.secret
     start.deadline = time.monotonic() + CLEAN_STOP
     return start.run_once()
+
+
+def _link_out(root: Path) -> str | None:
+    """A symbolic link that does not lead to something in the same tree, wherever that is copied to."""
+    inside = os.path.realpath(root) + os.sep
+    for folder, folders, files in os.walk(root):
+        for name in folders + files:
+            path = f"{folder}/{name}"
+            if os.path.islink(path) and (
+                os.path.isabs(os.readlink(path)) or not f"{os.path.realpath(path)}/".startswith(inside)
+            ):
+                return f"{os.path.relpath(path, root)} -> {os.readlink(path)}"
+    return None
 
 
 def _settled(start: "Start", server: "Server") -> bool:
