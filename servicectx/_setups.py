@@ -33,9 +33,9 @@ def run(
     setup: Any,
     files: list[Path] | None,
     program: Callable[[], str],
-    then: Callable[[Any], object] | None = None,
-) -> None:
-    """Run it, and `then`. Raises SetupFailed, whose cause is what the set-up raised."""
+    then: Callable[[Any], bool | None] | None = None,
+) -> bool:
+    """Run it, and `then`; False when that gave False. Raises SetupFailed, whose cause is what the set-up raised."""
     try:
         if files is not None:
             service.run_files(details, files, program())
@@ -46,8 +46,7 @@ def run(
 
                 asyncio.run(result)
         step("set-up-done")
-        if then is not None:
-            then(details)
+        return then is None or then(details) is not False
     except Exception as error:
         raise SetupFailed(
             service=service.name,

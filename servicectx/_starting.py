@@ -89,8 +89,10 @@ class Starting:
             details = ask.details(state.host, state.port, told)
             self._check(details)
             if not facts["restored"]:
-                self._set_up(details)
-                if snapshot:
+                frozen = self._set_up(details)
+                if snapshot and not frozen:
+                    log.warning("no snapshot of %s is kept: what namespaces are copies of could not be kept", ask.name)
+                elif snapshot:
                     keeper.keep_snapshot()
                     taken = keeper.facts(time.monotonic() + SNAPSHOT_TIME, self.abandoned.is_set)
                     if reason := taken.get("unkept"):
@@ -140,12 +142,15 @@ class Starting:
                 raise self._timed_out(problem)
             time.sleep(0.02)
 
-    def _set_up(self, details: Any) -> None:
+    def _set_up(self, details: Any) -> bool:
+        """False: the service could not freeze what it made."""
         ask = self.ask
         if ask.setup is None:
-            return
+            return True
         step("setting-up")
-        _setups.run(ask.service, details, ask.setup, ask.setup_files, lambda: self.program, then=ask.service.freeze)
+        return _setups.run(
+            ask.service, details, ask.setup, ask.setup_files, lambda: self.program, then=ask.service.freeze
+        )
 
     def _still_there(self, state: State) -> None:
         if not launch.is_kept(self.instance, state):

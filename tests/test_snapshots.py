@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import redis as redis_client
 
-from servicectx import InvalidOption, PostgresDetails, RedisDetails, SetupFailed, isolated, managed
+from servicectx import InvalidOption, NotIsolable, PostgresDetails, RedisDetails, SetupFailed, isolated, managed
 from servicectx._running import snapshot
 from servicectx.services import binaries
 from servicectx.services.redis import Redis
@@ -271,6 +271,28 @@ def test_links_that_lead_out(meant: str, out: bool, tmp_path: Path) -> None:
     (root / "file").touch()
     (root / "deep" / "link").symlink_to(meant.format(root=root))
     assert (snapshot._link_out(root) is not None) == out
+
+
+def test_a_set_up_that_leaves_a_connection_open_is_not_kept(own_cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """There is no template for namespaces in it. Once the set-up is cured there is."""
+    left: list[Any] = []
+
+    def fill_and_leave(pg: PostgresDetails) -> None:
+        fill(pg)
+        if not left:
+            left.append(psycopg.connect(pg.url))
+
+    with managed("postgres", setup=fill_and_leave, snapshot="one") as pg:
+        assert things(pg) == ["kept"], "it goes on all the same"
+        with pytest.raises(NotIsolable, match="left connections open"), isolated(pg):
+            pass
+    left[0].close()
+    assert snapshots(own_cache) == []
+    assert "no snapshot of postgres is kept" in caplog.text
+    for _ in range(2):
+        with managed("postgres", setup=fill_and_leave, snapshot="one") as pg, isolated(pg) as mine:
+            assert things(mine) == ["kept"]
+    assert len(runs) == 2
 
 
 def test_a_set_up_that_fails_leaves_no_snapshot(own_cache: Path) -> None:

@@ -59,6 +59,17 @@ def test_any_other_end_is_not_kept(own_cache: Path) -> None:
     assert not (own_cache / "snapshots").exists()
 
 
+@pytest.mark.parametrize(("said", "times"), [(None, 1), (True, 1), (False, 2)])
+def test_what_could_not_be_frozen_is_not_kept(
+    said: bool | None, times: int, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Safe, "freeze", lambda *_: said)
+    for _ in range(2):
+        with managed(Safe, setup=fill, snapshot="one") as safe:
+            assert safe.ask("get", "word") == "kept", "it goes on all the same"
+    assert len(runs) == times
+
+
 def test_a_password_is_kept_where_only_the_user_gets(own_cache: Path) -> None:
     with managed(Safe, setup=fill, snapshot="one") as safe:
         password = safe.password

@@ -9,7 +9,7 @@ class Layer(NamedTuple):
 
     text: str
     called: str
-    run: Callable[[Any], None]
+    run: Callable[[Any], object]
 
 
 Layers = Sequence[Layer]

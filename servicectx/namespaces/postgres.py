@@ -250,20 +250,21 @@ def _now(connection: Connection) -> int:
 # -- the frozen state --------------------------------------------------------------------------------------------------
 
 
-def freeze(details: "PostgresDetails") -> None:
-    """Keep the database as it is now as the template. While somebody is connected to it that cannot be done."""
+def freeze(details: "PostgresDetails") -> bool:
+    """Keep the database as it is now as the template. False: somebody is connected to it, and it cannot be done."""
     server = Databases.of(details)
     connection = server.connect()
     try:
         if not is_left_alone(connection, details.dbname, but=int(details.dbname == "postgres")):
             text = f"{_REMARK}its set-up left connections open, so no template could be kept; {CURE}"
             connection.run(f"COMMENT ON DATABASE template1 IS {literal(text)}")  # for `base`, which must not guess
-            return
+            return False
         if details.dbname == "postgres":  # a connection to the source of a copy would be in its own way
             connection.close()
             connection = server.connect(dbname="template1")
         server.clone(connection, TEMPLATE, details.dbname)
         connection.run(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true ALLOW_CONNECTIONS false")
+        return True
     finally:
         connection.close()
 

@@ -70,8 +70,12 @@ class Service(Generic[D]):
         """Run the files of a set-up. Where a service does not say how, files are refused before anything starts."""
         raise NotImplementedError
 
-    def freeze(self, details: D) -> None:
-        """Called once, right after the set-up: keep the state that namespaces will be copies of."""
+    def freeze(self, details: D) -> bool | None:
+        """Called once, right after the set-up: keep the state that namespaces will be copies of.
+
+        False: that could not be done. Then no snapshot is kept either, and the next start runs the set-up again.
+        """
+        return None
 
     def open_namespace(self, details: D) -> D:
         """Make a fresh namespace for one user; its details. Raises NotIsolable where there is no such thing."""

@@ -159,8 +159,8 @@ class Postgres(Service["PostgresDetails"]):
             "version": facts.get("version"),
         }
 
-    def freeze(self, details: "PostgresDetails") -> None:
-        postgres_databases.freeze(details)
+    def freeze(self, details: "PostgresDetails") -> bool:
+        return postgres_databases.freeze(details)
 
     def open_namespace(self, details: "PostgresDetails") -> "PostgresDetails":
         return self.open_layered(details, ())
