@@ -90,6 +90,23 @@ def test_what_the_dead_left_half_made_goes(cache: Cache, source: Path) -> None:
     assert os.listdir(cache.path / SNAPSHOTS) == ["whole"]
 
 
+def test_files_that_the_dead_left_go_at_once(cache: Cache, source: Path) -> None:
+    """They may be what somebody else put there: all that counts is the name."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    fill(cache, source, SNAPSHOTS, "whole")
+    (cache.path / SNAPSHOTS / f".file.{dead.pid}").write_text("garbage")
+    (cache.path / SNAPSHOTS / f".link.{dead.pid}").symlink_to(source)
+    began = time.monotonic()
+    cache.trim()
+    assert time.monotonic() - began < 1.0
+    assert os.listdir(cache.path / SNAPSHOTS) == ["whole"]
+    assert list(source.iterdir())
+    (cache.path / SNAPSHOTS / f".file.{dead.pid}").write_text("garbage")
+    cache.clear()
+    assert not (cache.path / SNAPSHOTS).exists()
+
+
 def test_a_cache_that_is_not_there_is_empty(tmp_path: Path) -> None:
     nowhere = Cache(tmp_path / "nowhere", SIZE)
     assert nowhere.entries() == []

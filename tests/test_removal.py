@@ -1,6 +1,8 @@
 """Trees go whole, however much is in them, and nothing that they only point to."""
 
 import os
+import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,25 @@ def test_it_goes_without_rm(tree: Path, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("PATH", str(tmp_path))
     remove_tree(tree)
     assert not tree.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "locked", "link", "link to a folder", "dangling", "socket", "pipe"])
+def test_what_is_no_folder_goes_at_once(kind: str, tree: Path, tmp_path: Path) -> None:
+    path, precious = tmp_path / "path", tmp_path / "precious"
+    precious.write_text("mine")
+    if kind in ("file", "locked"):
+        path.write_text("data")
+        path.chmod(0o600 if kind == "file" else 0)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to({"link": precious, "link to a folder": tree, "dangling": tmp_path / "none"}[kind])
+    began = time.monotonic()
+    remove_tree(path)
+    assert time.monotonic() - began < 0.5
+    assert not os.path.lexists(path)
+    assert precious.read_text() == "mine"
+    assert len(list((tree / "data" / "base").iterdir())) == MANY + 3

@@ -1,5 +1,6 @@
-"""Directory trees go: whatever is in them, and fast where that is a lot."""
+"""Directory trees go, and files in their place: whatever is in them, and fast where that is a lot."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -9,7 +10,11 @@ DEPTH = 3
 
 
 def remove_tree(path: Path) -> None:
-    """Remove `path` whatever is in it, also while somebody still adds to it."""
+    """Remove `path` whatever it is and whatever is in it, also while somebody still adds to it."""
+    if not path.is_dir() or path.is_symlink():
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return
     import shutil  # not before there is something to remove
 
     _thin_out(path)
