@@ -16,7 +16,7 @@ import pytest
 from servicectx import PostgresDetails, ServiceCtxError, SetupFailed, managed
 from servicectx._key import setup_text
 from servicectx.testing import FakeDetails, FakeService
-from tests import leftovers
+from tests import leftovers, servers
 
 ROOT = Path(__file__).parents[1]
 
@@ -201,7 +201,9 @@ def test_an_interruption_is_no_failure_of_the_set_up(error: type[BaseException],
 
 def test_a_service_that_dies_meanwhile_is_not_given_out(home: Path) -> None:
     def kill(fake: FakeDetails) -> None:
+        server = servers.owner(fake.port)
         fake.ask("EXIT 3")
+        server.wait(5)
 
     with pytest.raises(ServiceCtxError), managed(FakeService, setup=kill):
         pass
