@@ -14,7 +14,10 @@ INCLUDES = (
 
 
 def digest(file: Path) -> str:
-    """A name that holds a variable, or belongs to no file, counts as the text that it is."""
+    """A name in it that holds a variable, or belongs to no file, counts as the text that it is.
+
+    Raises OSError when `file` itself cannot be read.
+    """
     found: dict[Path, str] = {}
     _read(file, found)
     digests = list(found.values())
@@ -22,8 +25,6 @@ def digest(file: Path) -> str:
 
 
 def _read(file: Path, found: dict[Path, str]) -> None:
-    if file in found or not file.is_file():
-        return
     content = file.read_bytes()
     found[file] = hashlib.sha256(content).hexdigest()
     for pattern in INCLUDES:
@@ -32,4 +33,6 @@ def _read(file: Path, found: dict[Path, str]) -> None:
             name = said[1:-1].replace(b"''", b"'") if said[:1] in (b"'", b'"') else said.rstrip(b";")
             if b"\0" not in name and len(name) < 1000:
                 near = file.parent if how in (b"ir", b"include_relative") else Path.cwd()
-                _read(near / os.path.expanduser(os.fsdecode(name)), found)
+                included = near / os.path.expanduser(os.fsdecode(name))
+                if included not in found and included.is_file():
+                    _read(included, found)

@@ -533,6 +533,7 @@ def test_one_that_cannot_be_dropped_is_in_nobody_s_way(
     pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies, _ = working
+    wait_for(lambda: copies.made, 5)  # what was there before it began is gone
     given_back = []
     for number in range(5):
         taken = pool.begin(f"sc_{number}")

@@ -147,6 +147,7 @@ class Start:
             if learnt is not None and server.exit_status is None:
                 if not self._is_ours(server, port):
                     raise PortLost
+                self._check("it answered its own protocol too late")
                 self.ready = {**self.facts, **learnt, "pid": server.pid, "restored": self.restored}
                 return self.ready
             if self.plan.owns_port and time.monotonic() - looked > 0.5:
