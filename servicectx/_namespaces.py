@@ -45,6 +45,7 @@ class Place(NamedTuple):
     instance: Instance
     id: str
     pool: Pool
+    data: str
 
     def stay(self) -> None:
         self.instance.wish(self.id, KEPT_FOR, keep_data=False)
@@ -116,15 +117,19 @@ class Pooled(Generic[D]):
 
 def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:
     """A namespace of one's own. Raises NotIsolable, SetupFailed."""
-    place, copies = _find(details), service.copies(details)
+    place = _find(details)
+    copies = service.copies(details, place.data if place is not None else "")
     if copies is None or place is None or not place.pool.asked.exists():
         return Direct(service, details, layers, place)
     source = copies.source(layers)
-    if taken := place.pool.claim(source) or place.pool.wait(source, PATIENCE):
+    if taken := place.pool.claim(source):
         place.pool.tell(HIT + source)
         copies.rest()
         return Pooled(place, copies, taken)
-    taken = place.pool.begin(copies.fresh_name())
+    if taken := _remade(place, copies, source) or place.pool.wait(source, PATIENCE):
+        place.pool.tell(HIT + source)
+        return Pooled(place, copies, taken)
+    taken = place.pool.begin(copies.fresh_name(), source)
     if taken is None:  # the instance has gone, and what there is to say the server's address says
         _places.clear()
         return Direct(service, details, layers, None)
@@ -139,6 +144,31 @@ def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:
         raise
     place.pool.tell(MISS + source)
     return Pooled(place, copies, taken)
+
+
+def _remade(place: Place, copies: Copies[D], source: str) -> Taken | None:
+    """One made out of what somebody gave back, when nobody has done that ahead. None: there was nothing, or no luck."""
+    old = place.pool.reclaim(source)
+    new = place.pool.begin(copies.fresh_name(), source) if old is not None else None
+    if old is None or new is None:
+        return None
+    try:
+        step("pool-remaking")
+        made = copies.remake(old.name, new.name, source)
+    except BaseException as error:
+        old.release()
+        new.release()
+        place.pool.tell(BACK)
+        if isinstance(error, Exception):  # refused, or the server is gone: making one from nothing tells
+            return None
+        raise
+    if made:
+        old.forget()
+        return new
+    new.forget()
+    old.release()
+    place.pool.tell(BACK)
+    return None
 
 
 _places: dict[tuple[Any, ...], Place] = {}
@@ -157,7 +187,9 @@ def _find(details: Any) -> Place | None:
             if state is None or state.phase != READY:
                 continue
             if asked[1:] == (state.service, state.host, state.port, _secret(state.details or {})):
-                _places[asked] = Place(instance, state.id, Pool(instance.directory(state.id)))
+                _places[asked] = Place(
+                    instance, state.id, Pool(instance.directory(state.id)), state.data_directory or ""
+                )
                 break
     return _places.get(asked)
 

@@ -37,6 +37,12 @@ def databases(details: PostgresDetails) -> set[str]:
     return set(rows(details, "select datname from pg_database"))
 
 
+def templates(details: PostgresDetails) -> set[str]:
+    """With a set-up on top. A shell is what new databases are made out of old ones with."""
+    others = ("servicectx_template", "servicectx_shell_")
+    return {name for name in databases(details) if name.startswith("servicectx_") and not name.startswith(others)}
+
+
 def schema(details: PostgresDetails) -> None:
     runs.append("schema")
     run(details, "create table things (name text)")
@@ -193,7 +199,7 @@ def test_files_are_known_by_their_content(pg: PostgresDetails, tmp_path: Path) -
             assert rows(mine, "select name from things") == [name]
         with isolated(pg, setup=[str(file), file]) as mine:
             assert rows(mine, "select name from things") == [name, name]
-    layers = {name for name in databases(pg) if name.startswith("servicectx_")} - {"servicectx_template"}
+    layers = templates(pg)
     assert len(layers) == 4
 
 
@@ -222,7 +228,7 @@ def test_a_function_whose_code_changed_runs_again(pg: PostgresDetails) -> None:
         exec(f"def seed(details):\n    run(details, \"insert into things values ('{name}')\")", module)
         with isolated(pg, setup=module["seed"]) as mine:
             assert rows(mine, "select name from things") == [name]
-    layers = {name for name in databases(pg) if name.startswith("servicectx_")} - {"servicectx_template"}
+    layers = templates(pg)
     assert len(layers) == 2
 
 

@@ -16,14 +16,16 @@ import psycopg
 import pytest
 
 from servicectx import isolated, managed
-from servicectx._running import ahead
-from servicectx._running.ahead import Ahead, Demand
+from servicectx._running import ahead, demand
+from servicectx._running.ahead import Ahead
+from servicectx._running.demand import Demand
 from servicectx._sharing.pool import BACK, BASE, HIT, MISS, PILE, Pool, source_of
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
 USER_STEPS = ["pool-claiming", "pool-claimed", "pool-opening", "pool-opened"]
 HELPER_STEPS = ["pool-making", "pool-made", "pool-dropping"]
+REMAKING = ["pool-remaking", "remake-aside", "remake-dropped", "remake-created"]
 
 
 @pytest.fixture
@@ -69,13 +71,14 @@ def settled(place: Home, url: str, *held: str) -> None:
         return not coming and taken == set(held) and databases(url) == ready | taken and len(ready) >= 1
 
     wait_for(agree, 10, lambda: f"held {held}, the pool says {names(pool)}, the server {databases(url)}")
+    assert list(place.path.glob("**/data.*")) == [], "no files are left aside"
 
 
 def warm(place: Home, user: Actor, source: str = BASE) -> None:
     """Ask once, and wait until some are ready."""
     user.ask("isolate")
     user.ask("give_back")
-    wait_for(lambda: pool_of(place).count(source) >= ahead.FIRST, 10)
+    wait_for(lambda: pool_of(place).count(source) >= demand.FIRST, 10)
 
 
 # -- what it is for ----------------------------------------------------------------------------------------------------
@@ -99,7 +102,7 @@ def test_asking_costs_no_connection(monkeypatch: pytest.MonkeyPatch, home: Path)
             pass
         (directory,) = home.glob("postgres-*.*/pool")
         pool = Pool(directory.parent)
-        wait_for(lambda: pool.count(BASE) >= ahead.FIRST, 10)
+        wait_for(lambda: pool.count(BASE) >= demand.FIRST, 10)
         monkeypatch.setattr(socket, "create_connection", refuse)
         began = time.perf_counter()
         with isolated(pg) as mine:
@@ -144,7 +147,7 @@ def test_many_users_want_many(place: Home, first: Actor) -> None:
             user.enter("postgres")
             user.ask("isolate")
         wait_for(lambda: pool_of(place).count(BASE) >= len(users), 10)
-        assert pool_of(place).count(BASE) <= ahead.MOST
+        assert pool_of(place).count(BASE) <= demand.MOST
         settled(place, str(first.ask("details")["url"]), *names(pool_of(place))[1])
     finally:
         for user in users:
@@ -187,14 +190,68 @@ def test_user_killed_in_use(place: Home, first: Actor) -> None:
     settled(place, url)
 
 
-@pytest.mark.parametrize("step", HELPER_STEPS)
+@pytest.mark.parametrize("step", REMAKING)
+def test_user_killed_while_making_one_out_of_another(place: Home, first: Actor, step: str) -> None:
+    warm(place, first)
+    url = str(first.ask("details")["url"])
+    (helper,) = place.pools()
+    helper.suspend()
+    held = take_all(place, first)
+    first.ask("give_back")
+    held.pop()
+    with Actor(place, pause_at=step) as user:
+        user.enter("postgres")
+        user.send("isolate")
+        assert user.wait_paused() == user.process.pid
+        user.kill()
+    helper.resume()
+    settled(place, url, *held)
+    mine = first.ask("isolate")
+    with psycopg.connect(mine["url"]) as connection:
+        connection.execute("create table mark (n int)")
+
+
+def take_all(place: Home, user: Actor) -> list[str]:
+    taken = []
+    while names(pool_of(place))[0]:
+        taken.append(user.ask("isolate")["dbname"])
+    return taken
+
+
+def test_one_that_was_given_back_is_made_anew_by_who_asks(place: Home, first: Actor) -> None:
+    warm(place, first)
+    (helper,) = place.pools()
+    helper.suspend()
+    take_all(place, first)
+    url = str(first.ask("details")["url"])
+    there = len(databases(url))
+    for _ in range(3):
+        first.ask("give_back")
+        mine = first.ask("isolate")
+        with psycopg.connect(mine["url"]) as connection:
+            connection.execute("create table mark (n int)")
+        assert len(databases(url)) == there
+    helper.resume()
+
+
+def folder_of(url: str) -> Path:
+    with psycopg.connect(url) as connection:
+        sql = "select current_setting('data_directory'), oid from pg_database where datname = current_database()"
+        row = connection.execute(sql).fetchone()
+        assert row is not None
+        return Path(str(row[0]), "base", str(row[1]))
+
+
+@pytest.mark.parametrize("step", HELPER_STEPS + REMAKING)
 def test_helper_killed(place: Home, step: str) -> None:
     with Actor(place, pause_at=step) as user, Actor(place) as other:
         url = str(user.enter("postgres")["url"])
         other.enter("postgres")
         mine = other.ask("isolate")
-        if step == "pool-dropping":
-            user.ask("isolate")
+        if step not in ("pool-making", "pool-made"):
+            given = user.ask("isolate")
+            if step == "pool-dropping":
+                folder_of(given["url"]).joinpath("something").mkdir()  # so that no other one is made out of it
             user.ask("give_back")
         helper = user.wait_paused()
         assert [process.pid for process in place.pools()] == [helper]
@@ -237,7 +294,7 @@ def test_leaving_waits_for_no_helper(place: Home, first: Actor) -> None:
     warm(place, first)
     (helper,) = place.pools()
     helper.suspend()
-    for _ in range(ahead.FIRST + 2):  # more than are ready
+    for _ in range(demand.FIRST + 2):  # more than are ready
         assert "error" not in first.ask("isolate")
         assert first.ask("give_back")["took"] < 1
     first.leave()
@@ -297,7 +354,7 @@ def test_what_was_claimed_is_nobody_else_s(pool: Pool) -> None:
 
 
 def test_what_is_kept_is_never_returned(pool: Pool) -> None:
-    taken = pool.begin("sc_1")
+    taken = pool.begin("sc_1", BASE)
     assert taken is not None
     pool.keep(taken)
     assert list(pool.returned()) == []
@@ -327,7 +384,7 @@ def test_one_whose_maker_died_is_removed_and_never_claimed(pool: Pool) -> None:
 def test_a_pool_that_is_gone_gives_nothing(tmp_path: Path) -> None:
     pool = Pool(tmp_path / "nowhere")
     assert pool.claim(BASE) is None
-    assert pool.begin("sc_1") is None
+    assert pool.begin("sc_1", BASE) is None
     assert not pool.tell(BACK)
 
 
@@ -386,20 +443,20 @@ def test_a_crowd_never_shares_one(pool: Pool) -> None:
 
 
 def test_demand_grows_with_users_and_when_it_was_not_enough_and_is_bounded() -> None:
-    demand = Demand(0)
-    demand.ask(served=False, users=1)
-    assert demand.target == ahead.FIRST
-    demand.ask(served=False, users=1)
-    assert demand.target == ahead.FIRST, "they have not been ready yet"
-    demand.filled = True
-    demand.ask(served=False, users=1)
-    assert demand.target == 2 * ahead.FIRST
-    demand.ask(served=True, users=7)
-    assert demand.target == 7
+    wanted = Demand(0)
+    wanted.ask(served=False, users=1)
+    assert wanted.target == demand.FIRST
+    wanted.ask(served=False, users=1)
+    assert wanted.target == demand.FIRST, "they have not been ready yet"
+    wanted.filled = True
+    wanted.ask(served=False, users=1)
+    assert wanted.target == 2 * demand.FIRST
+    wanted.ask(served=True, users=7)
+    assert wanted.target == 7
     for _ in range(20):
-        demand.filled = True
-        demand.ask(served=False, users=100)
-    assert demand.target == ahead.MOST
+        wanted.filled = True
+        wanted.ask(served=False, users=100)
+    assert wanted.target == demand.MOST
 
 
 class Names:
@@ -413,6 +470,7 @@ class Names:
         self.busy = 0
         self.bytes = 0
         self.stuck = ""
+        self.remakes = False
 
     def begin(self) -> None:
         if self.busy:
@@ -422,6 +480,13 @@ class Names:
 
     def size(self, source: str) -> int:
         return self.bytes
+
+    def remake(self, name: str, new: str, source: str) -> bool:
+        if name not in self.there or not self.remakes:
+            return False
+        self.there.remove(name)
+        self.there.add(new)
+        return True
 
     def make(self, name: str, source: str) -> None:
         if self.refuses:
@@ -442,10 +507,16 @@ class Names:
         return f"sc_{os.urandom(6).hex()}"
 
 
+def hurry(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+    for constant, value in seconds.items():
+        for module in (ahead, demand):
+            if hasattr(module, constant):
+                monkeypatch.setattr(module, constant, value)
+
+
 @pytest.fixture
 def working(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Names, threading.Thread]]:
-    for constant in ("IDLE", "REST", "AGAIN"):
-        monkeypatch.setattr(ahead, constant, 0.1)
+    hurry(monkeypatch, IDLE=0.1, REST=0.1, AGAIN=0.1)
     copies = Names()
     thread = threading.Thread(target=Ahead(pool, copies, str(pool.directory), os.getppid()).serve, daemon=True)
     listening = pool.hear()
@@ -459,7 +530,7 @@ def working(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Names
 
 def test_without_demand_nothing_stays(pool: Pool, working: tuple[Names, threading.Thread]) -> None:
     copies, thread = working
-    wait_for(lambda: copies.made >= ahead.FIRST, 5)
+    wait_for(lambda: copies.made >= demand.FIRST, 5)
     thread.join(10)
     assert not thread.is_alive(), "it ends when nobody asks for a while"
     assert copies.there == set()
@@ -484,7 +555,7 @@ def test_refusals_are_no_end(
     pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies, _ = working
-    monkeypatch.setattr(ahead, "IDLE", 1.0)
+    hurry(monkeypatch, IDLE=1.0)
     copies.refuses = True
     pool.tell(MISS + "servicectx_other")
     wait_for(lambda: copies.refused, 5)
@@ -494,8 +565,7 @@ def test_refusals_are_no_end(
 
 def test_a_full_file_system_is_left_alone(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "ROOM", 2**80)
-    for constant in ("IDLE", "REST", "AGAIN"):
-        monkeypatch.setattr(ahead, constant, 0.05)
+    hurry(monkeypatch, IDLE=0.05, REST=0.05, AGAIN=0.05)
     copies = Names()
     listening = pool.hear()
     pool.tell(MISS + BASE)
@@ -505,21 +575,19 @@ def test_a_full_file_system_is_left_alone(pool: Pool, monkeypatch: pytest.Monkey
 
 
 def test_who_is_not_let_in_at_first_tries_again(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    for constant, value in {"IDLE": 1.0, "REST": 0.05, "AGAIN": 0.05}.items():
-        monkeypatch.setattr(ahead, constant, value)
+    hurry(monkeypatch, IDLE=1.0, REST=0.05, AGAIN=0.05)
     copies = Names()
     copies.busy = 5
     listening = pool.hear()
     pool.tell(MISS + BASE)
     Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
     assert copies.busy == 0
-    assert copies.made >= ahead.FIRST
+    assert copies.made >= demand.FIRST
     os.close(listening)
 
 
 def test_a_copy_that_would_take_the_room_of_users_is_not_made(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    for constant in ("IDLE", "REST", "AGAIN"):
-        monkeypatch.setattr(ahead, constant, 0.05)
+    hurry(monkeypatch, IDLE=0.05, REST=0.05, AGAIN=0.05)
     copies = Names()
     copies.bytes = 2**80
     listening = pool.hear()
@@ -536,7 +604,7 @@ def test_one_that_cannot_be_dropped_is_in_nobody_s_way(
     wait_for(lambda: copies.made, 5)  # what was there before it began is gone
     given_back = []
     for number in range(5):
-        taken = pool.begin(f"sc_{number}")
+        taken = pool.begin(f"sc_{number}", "")
         assert taken is not None
         copies.there.add(taken.name)
         given_back.append(taken)
@@ -558,7 +626,7 @@ def test_where_removing_is_behind_users_remove_their_own(place: Home, first: Act
         assert "error" not in first.ask("isolate")
         assert first.ask("give_back")["took"] < 2
     assert len(names(pool_of(place))[1]) <= PILE + 1
-    assert len(databases(url)) <= PILE + 1 + ahead.MOST
+    assert len(databases(url)) <= PILE + 1 + demand.MOST
     helper.resume()
     settled(place, url)
 

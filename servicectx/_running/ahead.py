@@ -11,15 +11,15 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 from servicectx._running import linux, probes
+from servicectx._running.demand import IDLE, MOST_OF_ALL, Demand
 from servicectx._sharing.pool import BACK, MISS, Pool, Taken, source_of
 from servicectx._sharing.steps import step
 
-FIRST, MOST, MOST_OF_ALL = 2, 12, 24  # copies ready of one source, and of all
-IDLE = 10.0  # seconds without demand after which half of them are enough; at last none
 REST = 1.0  # seconds without work after which the connection is closed
 AGAIN = 0.5  # seconds to the next look where no event tells, and to the next try after a refusal
 ROOM = 256 * 2**20  # bytes of the file system that copies made ahead leave free
@@ -36,6 +36,12 @@ class Copies(Protocol):
 
     def make(self, name: str, source: str) -> None: ...
 
+    def remake(self, name: str, new: str, source: str) -> bool:
+        """Make `new` out of `name`, a copy of `source` that nobody wants any more.
+
+        False: there is no `new`, and `name` is still to be dropped.
+        """
+
     def drop(self, name: str) -> None:
         """Also when its maker is in the middle of making it. No error where there is none."""
 
@@ -44,28 +50,6 @@ class Copies(Protocol):
 
     def name(self) -> str:
         """A fresh one."""
-
-
-class Demand:
-    """How many copies of one source should be ready."""
-
-    def __init__(self, target: int) -> None:
-        self.target = target
-        self.filled = False  # whether so many have been ready at once
-        self.due = time.monotonic() + IDLE
-        self.pause = 0.0  # until when nothing is tried
-
-    def ask(self, served: bool, users: int) -> None:
-        """As many as there are users; twice as many whenever that was not enough."""
-        if not served and self.filled:
-            self.target, self.filled = 2 * self.target, False
-        self.target = min(MOST, max(FIRST, users, self.target))
-        self.due = time.monotonic() + IDLE
-
-    def shrink(self) -> None:
-        if time.monotonic() > self.due:
-            self.target //= 2
-            self.due = time.monotonic() + IDLE
 
 
 class Ahead:
@@ -121,8 +105,8 @@ class Ahead:
         if not self._may_begin():
             return False
         if self.pool.is_piling_up():
-            return self._remove() or self._make()
-        return self._make() or self._remove()
+            return self._clear() or self._make()
+        return self._make() or self._clear()
 
     def _may_begin(self) -> bool:
         """Whether the server lets this helper work; in a moment it may."""
@@ -137,7 +121,7 @@ class Ahead:
         return self.begun
 
     def _make(self) -> bool:
-        """Whether one was made: of the source that has the fewest ready."""
+        """Whether one was made: of the source that has the fewest ready. What was given back is made anew first."""
         now = time.monotonic()
         counts = {source: self.pool.count(source) for source in self.demands}
         for source, demand in self.demands.items():
@@ -148,6 +132,10 @@ class Ahead:
         if not wanted or sum(counts.values()) >= MOST_OF_ALL:
             return False
         source = min(wanted, key=lambda each: counts[each])
+        for taken in self._returned():
+            if taken.source == source:
+                return self._remade(taken) or self._drop(taken)
+            taken.release()
         if not self._has_room(source):
             return False
         taken = self.pool.begin_ahead(self.copies.name(), source)
@@ -164,22 +152,52 @@ class Ahead:
         self.pool.publish(taken, source)
         return True
 
-    def _remove(self) -> bool:
-        """Whether one was removed: given back, or ready and wanted no more, or ready where users need the room."""
-        for taken in self.pool.returned():
-            if self.stuck.get(taken.name, 0.0) > time.monotonic():
-                taken.release()
-                continue
-            step("pool-dropping")
-            if self._drop(taken):
+    def _clear(self) -> bool:
+        """Whether one is out of the way: made anew or removed, ready and wanted no more, or in the way of users."""
+        for taken in self._returned():
+            if (self._is_welcome(taken.source) and self._remade(taken)) or self._drop(taken):
                 return True
         for source, demand in self.demands.items():
-            unwanted = self.pool.count(source) > demand.target or not self._has_room()
+            unwanted = self.pool.count(source) > demand.most or not self._has_room()
             if unwanted and (surplus := self.pool.claim(source)):
                 return self._drop(surplus)
         return False
 
+    def _returned(self) -> Iterator[Taken]:
+        """What was given back, but for what is not to be dropped just now."""
+        for taken in self.pool.returned():
+            if self.stuck.get(taken.name, 0.0) > time.monotonic():
+                taken.release()
+            else:
+                yield taken
+
+    def _is_welcome(self, source: str) -> bool:
+        """Whether one more of it may be ready."""
+        demand = self.demands.get(source)
+        if demand is None or not demand.lasts or self.pool.count(source) >= demand.most or not self._has_room():
+            return False
+        return sum(map(self.pool.count, self.demands)) < MOST_OF_ALL
+
+    def _remade(self, taken: Taken) -> bool:
+        """Whether a new one is ready that was made out of `taken`."""
+        new = self.pool.begin_ahead(self.copies.name(), taken.source)
+        step("pool-remaking")
+        try:
+            made = self.copies.remake(taken.name, new.name, taken.source)
+        except (OSError, EOFError):
+            raise
+        except Exception:  # noqa: BLE001  # refused: the server is too busy, say
+            self._drop(new)
+            return False
+        if made:
+            self.pool.publish(new, taken.source)
+            taken.forget()
+        else:
+            new.forget()
+        return made
+
     def _drop(self, taken: Taken) -> bool:
+        step("pool-dropping")
         try:
             self.copies.drop(taken.name)
         except (OSError, EOFError):
@@ -253,7 +271,7 @@ def main() -> None:
         os.nice(5)  # whoever is at work comes first
     pool = Pool(Path(order["directory"]))
     helper = order["helper"]
-    data = helper.pop("data", "")
+    data = helper.get("data", "")
     copies: Copies = probes.call(**helper)
     with contextlib.suppress(OSError, EOFError):  # the server is gone, or the instance: so is the need
         Ahead(pool, copies, data, order["keeper"]).serve()

@@ -6,8 +6,8 @@
     pool/taken/<name>-<pid>        somebody's for as long as the lock on it is held; then it is to be removed
     pool/kept/<name>               left in place on somebody's wish
 
-Who has the lock on a file may move it. So no two can have one namespace, asking costs no connection, and what the
-dead had is known by locks that the kernel has freed.
+Each file says what it is a copy of. Who has the lock on a file may move it. So no two can have one namespace, asking
+costs no connection, and what the dead had is known by locks that the kernel has freed.
 """
 
 import contextlib
@@ -34,9 +34,10 @@ class Taken(leases.Lease):
 
     removes = False  # the file says what is to be removed
 
-    def __init__(self, path: Path, descriptor: int, name: str) -> None:
+    def __init__(self, path: Path, descriptor: int, name: str, source: str = "") -> None:
         super().__init__(path, descriptor)
         self.name = name
+        self.source = source  # what it is a complete copy of; "" where that is not sure
 
     def forget(self) -> None:
         """Nothing of it is there any more."""
@@ -82,7 +83,15 @@ class Pool:
             except BaseException:
                 os.close(descriptor)
                 raise
-            return Taken(path, descriptor, name)
+            return Taken(path, descriptor, name, source)
+        return None
+
+    def reclaim(self, source: str) -> Taken | None:
+        """One that was given back, now this process's, to make another one of; None when there is none."""
+        for taken in self._given_back():
+            if taken.source == source:
+                return taken
+            taken.release()
         return None
 
     def wait(self, source: str, seconds: float) -> Taken | None:
@@ -109,11 +118,11 @@ class Pool:
         finally:
             os.close(queue)
 
-    def begin(self, name: str) -> Taken | None:
+    def begin(self, name: str, source: str) -> Taken | None:
         """Claim a name before this process makes what it stands for. None: the instance is gone. Raises HomeError."""
         path = self.taken / f"{name}-{os.getpid()}"
         try:
-            return Taken(path, leases.open_locked(path), name)
+            return Taken(path, _written(path, source), name, source)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -166,7 +175,7 @@ class Pool:
         """Claim a name for one that is going to be ready. Raises OSError when the instance is gone."""
         folder = self.making / source
         folder.mkdir(mode=0o700, exist_ok=True)
-        return Taken(folder / name, leases.open_locked(folder / name), name)
+        return Taken(folder / name, _written(folder / name, source), name, source)
 
     def publish(self, taken: Taken, source: str) -> None:
         """Let others have it."""
@@ -185,17 +194,41 @@ class Pool:
     def returned(self) -> Iterator[Taken]:
         """What nobody holds any more, one after the other, each held by this process until it is forgotten."""
         begun = [self.making / source / name for source in _names(self.making) for name in _names(self.making / source)]
-        for path in [*begun, *(self.taken / name for name in _names(self.taken, suffix=True))]:
-            try:
-                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                continue
-            yield Taken(path, descriptor, path.name.partition("-")[0])
+        for path in begun:
+            if (descriptor := _locked(path)) is not None:
+                yield Taken(path, descriptor, path.name)
+        yield from self._given_back()
+
+    def _given_back(self) -> Iterator[Taken]:
+        for name in _names(self.taken, suffix=True):
+            if (descriptor := _locked(self.taken / name)) is not None:
+                source = os.read(descriptor, 100).decode(errors="replace")
+                source = source if _NAME.fullmatch(source) else ""
+                yield Taken(self.taken / name, descriptor, name.partition("-")[0], source)
+
+
+def _written(path: Path, source: str) -> int:
+    """A descriptor of the new file, locked."""
+    descriptor = leases.open_locked(path)
+    with contextlib.suppress(OSError):  # on a full disk: then it is removed, and made from nothing
+        os.write(descriptor, source.encode())
+    return descriptor
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor of the file, now locked; None where somebody holds it, or has forgotten it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+    except BlockingIOError:
+        pass
+    os.close(descriptor)
+    return None
 
 
 def source_of(line: str) -> tuple[str, str]:

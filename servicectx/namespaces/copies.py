@@ -21,6 +21,9 @@ class Copies(Protocol[D]):
     def open(self, name: str, layers: Layers) -> object:
         """Make it. Raises NotIsolable, SetupFailed."""
 
+    def remake(self, name: str, new: str, source: str) -> bool:
+        """Make `new` out of `name`, a copy of `source` that nobody wants any more. False: there is no `new`."""
+
     def rest(self) -> None:
         """Keep no connection: for a while they are made ahead of this process."""
 

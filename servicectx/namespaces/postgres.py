@@ -40,7 +40,6 @@ class Databases:
         self.host, self.port, self.user, self.password = host, int(port), user, password
         self.dbname = dbname
         self.external = external
-        self._connection: Connection | None = None
 
     @classmethod
     def of(cls, details: "PostgresDetails") -> Self:
@@ -75,11 +74,11 @@ class Databases:
         `source` says what it is a copy of. What dead makers left is dropped on the way, unless a helper does that.
         """
         if name is not None:
-            with self.refusals(), self._line(name, wait) as connection:
+            with self.refusals(), self.line(name, wait) as connection:
                 self.clone(connection, name, source(connection))
             return name
         with self.session(wait=wait) as connection:
-            sweep(connection, self._drop, old=self.external)
+            sweep(connection, self.drop, old=self.external)
             if not self.external:
                 drop_halves(connection)
             name = sign(connection)
@@ -87,26 +86,21 @@ class Databases:
         return name
 
     def clone(self, connection: Connection, name: str, source: str) -> None:
-        """A file copy is the cheapest, and the cheapest to drop, where durability is off (Postgres 15 and later).
-
-        What is kept beside the database goes along: its owner, grants and settings.
-        """
-        major = int(connection.parameters.get("server_version", "0").split(".")[0].split(" ")[0] or 0)
-        strategy = " STRATEGY file_copy" if major >= 15 and not self.external else ""
-        connection.run(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(source)}{strategy}")
+        """With what is kept beside the database: its owner, grants and settings."""
+        copy(connection, name, source, durable=self.external)
         carry(connection, source, name)
 
     def close(self, name: str) -> None:
         """Drop it, whoever is connected."""
-        with contextlib.closing(self._entry(name)) if self.external else self._line("servicectx", WAIT) as connection:
-            self._drop(connection, name)
+        with contextlib.closing(self._entry(name)) if self.external else self.line("servicectx", WAIT) as connection:
+            self.drop(connection, name)
 
     def keep(self, name: str) -> None:
         """Let no sweep take it."""
         with contextlib.closing(self._entry(name)) as connection:
             connection.run(f"COMMENT ON DATABASE {quoted(name)} IS {literal(_KEPT)}")
 
-    def _line(self, name: str, wait: float) -> contextlib.AbstractContextManager[Connection]:
+    def line(self, name: str, wait: float = WAIT) -> contextlib.AbstractContextManager[Connection]:
         login = (self.host, self.port, self.user, self.password, self.dbname, wait)
         return line(login, name, functools.partial(self.connect, name, wait=wait))
 
@@ -118,34 +112,7 @@ class Databases:
                     return self.connect(dbname=dbname)
         return self.connect(dbname="template1")
 
-    # -- many, on one connection: what `servicectx._running.ahead` asks for -------------------------------------------
-
-    def begin(self) -> None:
-        end_clients(self._session(), "application_name = 'servicectx ahead' AND pid <> pg_backend_pid()")
-
-    def size(self, source: str) -> int:
-        (bytes_,) = self._session().run(f"SELECT pg_database_size({literal(self._source(source))})")
-        return int(bytes_ or 0)
-
-    def make(self, name: str, source: str) -> None:
-        self.clone(self._session(), name, self._source(source))
-
-    def drop(self, name: str) -> None:
-        self._drop(self._session(), name)
-        drop_halves(self._session())  # its user may have died over a template
-
-    def _source(self, source: str) -> str:
-        return base(self._session()) if source == BASE else source
-
-    def rest(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.close()
-
-    def name(self) -> str:
-        return fresh_name()
-
-    def _drop(self, connection: Connection, name: str) -> None:
+    def drop(self, connection: Connection, name: str) -> None:
         """Also when something that is no client's any more keeps it."""
         try:
             drop(connection, name)
@@ -156,10 +123,12 @@ class Databases:
                 give_up(inside)
             drop(connection, name)
 
-    def _session(self) -> Connection:
-        if self._connection is None:
-            self._connection = self.connect("servicectx ahead")
-        return self._connection
+
+def copy(connection: Connection, name: str, source: str, durable: bool = False) -> None:
+    """A file copy is the cheapest, and the cheapest to drop, where durability is off (Postgres 15 and later)."""
+    major = int(connection.parameters.get("server_version", "0").split(".")[0].split(" ")[0] or 0)
+    strategy = " STRATEGY file_copy" if major >= 15 and not durable else ""
+    connection.run(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(source)}{strategy}")
 
 
 def fresh_name() -> str:

@@ -6,6 +6,7 @@ from servicectx.namespaces import postgres_layers
 from servicectx.namespaces.layers import Layers
 from servicectx.namespaces.postgres import BASE, WAIT, Databases, base, fresh_name
 from servicectx.namespaces.postgres_line import hang_up
+from servicectx.namespaces.postgres_remaking import remaking
 from servicectx.protocols.postgres import Connection, Refused
 
 if TYPE_CHECKING:
@@ -16,10 +17,11 @@ GONE = ("28", "57P")  # SQLSTATE: another server is there by now, which knows no
 
 
 class PostgresCopies:
-    """See `Copies`."""
+    """See `Copies`. `data` is the server's data directory, where this user may see it."""
 
-    def __init__(self, details: "PostgresDetails") -> None:
+    def __init__(self, details: "PostgresDetails", data: str = "") -> None:
         self.details = details
+        self.data = data
         self.server = Databases.of(details)
 
     def fresh_name(self) -> str:
@@ -34,7 +36,15 @@ class PostgresCopies:
     def open(self, name: str | None, layers: Layers) -> str:
         """Without a name it gets one with the signature of this process, for others to sweep when that is dead."""
         wait = postgres_layers.PATIENCE + WAIT if layers else WAIT
-        return self.server.open(name, lambda connection: self._template(connection, layers), wait)
+        name = self.server.open(name, lambda connection: self._template(connection, layers), wait)
+        if self.data:
+            with self.server.line(name) as connection:
+                remaking(self.data).mark(connection, name)
+        return name
+
+    def remake(self, name: str, new: str, source: str) -> bool:
+        with self.server.line(new) as connection:
+            return remaking(self.data).remake(connection, name, new, source)
 
     def rest(self) -> None:
         hang_up()

@@ -98,8 +98,11 @@ class Service(Generic[D]):
     def keep_namespace(self, namespace: D) -> None:
         """Let nobody remove it for a dead maker's: its user wants it to stay."""
 
-    def copies(self, details: D) -> Copies[D] | None:
-        """Where namespaces are copies: what makes them, for instances that have some ready ahead of demand."""
+    def copies(self, details: D, directory: str = "") -> Copies[D] | None:
+        """Where namespaces are copies: what makes them, for instances that have some ready ahead of demand.
+
+        `directory` holds the server's data; "" where this user cannot see them.
+        """
         return None
 
     def version(self, program: str) -> str | None:

@@ -141,7 +141,7 @@ class Postgres(Service["PostgresDetails"]):
             proves_itself=True,
             cleanup={"target": f"{WIRE}:free_memory", "data": "{data}"},
             helper={
-                "target": "servicectx.namespaces.postgres:Databases",
+                "target": "servicectx.namespaces.postgres_stock:Stock",
                 "host": "{host}",
                 "port": "{port}",
                 "user": options.user,
@@ -175,8 +175,8 @@ class Postgres(Service["PostgresDetails"]):
     def keep_namespace(self, namespace: "PostgresDetails") -> None:
         self.copies(namespace).keep(namespace.dbname)
 
-    def copies(self, details: "PostgresDetails") -> PostgresCopies:
-        return PostgresCopies(details)
+    def copies(self, details: "PostgresDetails", directory: str = "") -> PostgresCopies:
+        return PostgresCopies(details, os.path.join(directory, "data") if directory else "")
 
     def shell_command(self, details: "PostgresDetails") -> str:
         return shlex.join(["psql", details.url])

@@ -1,0 +1,171 @@
+"""A new database out of one that nobody wants any more, on a server of our own.
+
+A copy of a database costs what the kernel takes to make its files and later to remove them, a thousand and more, of
+which a test touches twenty. So those of a database that was given back are used again:
+
+1. nobody is connected to the old one, and nobody can be; a checkpoint writes whatever of it is still in memory;
+2. its directory is moved aside, and DROP DATABASE finds none to remove. By then the server has forgotten it: no
+   buffer, no open file, nobody in it, no record of it that a recovery would want;
+3. the files that were written to are copied from the template again (`postgres_marks`);
+4. CREATE DATABASE copies a shell: a database with all that the template has in the catalog of databases, and without
+   a single file. The server makes no directory for what has none;
+5. the directory is moved to where the new one's has to be.
+
+The template is one that nobody can connect to, so its files stay as they are. Any number of processes may do this at
+once. Killed at any step, it leaves names whose locks are free: the helper drops these, with or without files.
+What is not as expected (another tablespace, a file system that keeps no times) is dropped and made from nothing.
+"""
+
+import functools
+import glob
+import os
+import shutil
+from typing import NamedTuple
+
+from servicectx._sharing.steps import step
+from servicectx.namespaces import postgres_marks as marks
+from servicectx.namespaces.postgres import BASE, LAYER, TEMPLATE, base, copy, drop, end_clients
+from servicectx.namespaces.postgres_locks import try_lock, unlock
+from servicectx.namespaces.postgres_marks import Unfit
+from servicectx.namespaces.postgres_state import carry
+from servicectx.protocols.postgres import Connection, Refused, literal, quoted
+
+SHELL = f"{LAYER}shell_"
+USUAL = 1663  # the oid of the tablespace that databases are in by default: src/include/catalog/pg_tablespace.dat
+
+
+class Template(NamedTuple):
+    """What databases are copies of."""
+
+    name: str
+    folder: str
+    sizes: dict[str, int]
+    shell: str
+
+
+@functools.lru_cache(maxsize=8)
+def remaking(data: str) -> "Remaking":
+    """This process's, of the server with that data directory."""
+    return Remaking(data)
+
+
+class Remaking:
+    """What one process knows of one server's files."""
+
+    def __init__(self, data: str) -> None:
+        self._data = data
+        self._works = marks.stay(os.path.dirname(data))
+        self._templates: dict[str, Template | None] = {}
+
+    def mark(self, session: Connection, name: str) -> None:
+        """Remember what a new database looks like, which nobody has used yet."""
+        if self._works and (folder := self._folder(session, name)):
+            try:
+                marks.mark(folder)
+            except Unfit:
+                self._works = False
+
+    def clear(self, name: str) -> None:
+        """Remove what somebody left who was killed while he made `name`."""
+        shutil.rmtree(self._aside(name), ignore_errors=True)
+
+    def remake(self, session: Connection, name: str, new: str, source: str) -> bool:
+        """Make `new` a copy of `source`, out of `name`, which nobody wants any more.
+
+        False: there is no `new`, and `name` may be there or not. Raises Refused, and OSError or EOFError when the
+        server is gone.
+        """
+        template = self._template(session, source) if self._works else None
+        aside = self._aside(new)
+        if template is None or not self._take_away(session, name, aside):
+            return False
+        step("remake-dropped")
+        try:
+            marks.restore(aside, template.folder, template.sizes)
+            copy(session, new, template.shell)
+            carry(session, template.name, new)
+            step("remake-created")
+            marks.move(aside, self._folder(session, new) or "")
+        except (Unfit, Refused) as error:
+            self._works = isinstance(error, Refused)
+            drop(session, new)
+            self.clear(new)
+            return False
+        return True
+
+    def _aside(self, name: str) -> str:
+        return f"{self._data}.{name}"
+
+    def _take_away(self, session: Connection, name: str, aside: str) -> bool:
+        """Whether the directory of a database is aside now, and the database gone."""
+        folder = self._folder(session, name, _FREE)
+        if folder is None:
+            return False
+        _allow(session, name, False)
+        end_clients(session, f"datname = {literal(name)} OR application_name = {literal(name)}")
+        if not session.run(f"SELECT 1 FROM pg_stat_activity WHERE datname = {literal(name)}"):
+            session.run("CHECKPOINT")
+            try:
+                marks.move(folder, aside)
+                step("remake-aside")
+                drop(session, name)
+                return True
+            except Unfit:
+                self._works = False
+            except Refused:
+                marks.move(aside, folder)
+        _allow(session, name, True)  # whoever drops it may have to look into it
+        return False
+
+    def _folder(self, session: Connection, name: str, also: str = "true") -> str | None:
+        where = f"datname = {literal(name)} AND dattablespace = {USUAL} AND {also}"
+        for oid in session.run(f"SELECT oid FROM pg_database WHERE {where}"):
+            return f"{self._data}/base/{oid}"
+        return None
+
+    # -- templates and their shells ----------------------------------------------------------------------------------
+
+    def _template(self, session: Connection, source: str) -> Template | None:
+        """None: it has files elsewhere, or somebody is about to prepare it."""
+        if source not in self._templates:
+            self._templates[source] = None
+            if not try_lock(session, SHELL):
+                del self._templates[source]
+                return None
+            try:
+                self._templates[source] = self._prepared(session, source)
+            except Unfit:
+                pass
+            finally:
+                unlock(session, SHELL)
+        return self._templates[source]
+
+    def _prepared(self, session: Connection, source: str) -> Template | None:
+        name = self._frozen(session) if source == BASE else source
+        folder = self._folder(session, name, "NOT datallowconn")
+        if folder is None or glob.glob(f"{glob.escape(self._data)}/pg_tblspc/*/*/{os.path.basename(folder)}"):
+            return None
+        shell = SHELL + os.path.basename(folder)
+        if self._folder(session, shell, "NOT datallowconn") is None:
+            if self._folder(session, shell) is None:
+                copy(session, shell, name)
+            marks.empty(self._folder(session, shell) or "")
+            _allow(session, shell, False)
+        return Template(name, folder, marks.sizes(folder), shell)
+
+    def _frozen(self, session: Connection) -> str:
+        """Where there was no set-up, so that no state was kept, the state now is."""
+        if base(session) != TEMPLATE:
+            copy(session, TEMPLATE, "template1")
+        session.run(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true ALLOW_CONNECTIONS false")
+        return TEMPLATE
+
+
+# Nothing in it outlives its clients: see `postgres_left`.
+_FREE = """NOT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = datname)
+    AND NOT EXISTS (SELECT FROM pg_replication_slots WHERE database = datname)
+    AND NOT EXISTS (SELECT FROM pg_subscription WHERE subdbid = pg_database.oid)"""
+
+
+def _allow(session: Connection, name: str, connections: bool) -> None:
+    session.run(f"ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS {str(connections).lower()}")

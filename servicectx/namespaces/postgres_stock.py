@@ -1,0 +1,51 @@
+"""Databases that are made ahead of demand, all on one connection: what `servicectx._running.ahead` asks for."""
+
+from servicectx.namespaces.postgres import BASE, Databases, base, drop_halves, end_clients, fresh_name
+from servicectx.namespaces.postgres_remaking import remaking
+from servicectx.protocols.postgres import Connection, literal
+
+AHEAD = "servicectx ahead"
+
+
+class Stock:
+    """For one helper at a time. See `servicectx._running.ahead.Copies`. `data` is the server's data directory."""
+
+    def __init__(self, host: str, port: int | str, user: str, password: str, data: str) -> None:
+        self._server = Databases(host, port, user, password)
+        self._remaking = remaking(data)
+        self._connection: Connection | None = None
+
+    def begin(self) -> None:
+        end_clients(self._session(), f"application_name = {literal(AHEAD)} AND pid <> pg_backend_pid()")
+
+    def size(self, source: str) -> int:
+        (bytes_,) = self._session().run(f"SELECT pg_database_size({literal(self._source(source))})")
+        return int(bytes_ or 0)
+
+    def make(self, name: str, source: str) -> None:
+        self._server.clone(self._session(), name, self._source(source))
+        self._remaking.mark(self._session(), name)
+
+    def remake(self, name: str, new: str, source: str) -> bool:
+        return self._remaking.remake(self._session(), name, new, source)
+
+    def drop(self, name: str) -> None:
+        self._server.drop(self._session(), name)
+        self._remaking.clear(name)
+        drop_halves(self._session())  # its user may have died over a template
+
+    def rest(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def name(self) -> str:
+        return fresh_name()
+
+    def _source(self, source: str) -> str:
+        return base(self._session()) if source == BASE else source
+
+    def _session(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._server.connect(AHEAD)
+        return self._connection

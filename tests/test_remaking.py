@@ -1,0 +1,426 @@
+"""A database made out of one that was given back: byte for byte its template, whatever was done to the old one."""
+
+import contextlib
+import filecmp
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from servicectx import PostgresDetails, managed
+from servicectx.namespaces import postgres_marks as marks
+from servicectx.namespaces.postgres import BASE, TEMPLATE, Databases
+from servicectx.namespaces.postgres_remaking import SHELL, Remaking
+from servicectx.protocols.postgres import Connection, Refused
+from tests.detector import wait_for
+
+SETTINGS = {"wal_level": "logical", "max_prepared_transactions": 4}
+
+
+def schema(details: PostgresDetails) -> None:
+    run(
+        details,
+        "create table things (id serial primary key, name text unique, more jsonb)",
+        "insert into things (name, more) select 'thing ' || n, '{}' from generate_series(1, 1000) n",
+        "create materialized view counted as select count(*) from things",
+        "create unlogged table quick (n int)",
+        "insert into quick values (1)",
+        "select lo_from_bytea(4711, 'large')",
+    )
+
+
+def run(details: PostgresDetails, *statements: str) -> None:
+    with psycopg.connect(details.url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+@pytest.fixture(scope="module")
+def pg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresDetails]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVICECTX_HOME", str(tmp_path_factory.mktemp("home")))
+        with managed("postgres", setup=schema, settings=SETTINGS, scope="private") as pg:
+            yield pg
+
+
+@pytest.fixture
+def session(pg: PostgresDetails) -> Iterator[Connection]:
+    with contextlib.closing(Databases.of(pg).connect()) as session:
+        yield session
+
+
+@pytest.fixture
+def data(session: Connection) -> str:
+    (directory,) = session.run("SHOW data_directory")
+    return str(directory)
+
+
+@pytest.fixture
+def remaking(data: str) -> Remaking:
+    return Remaking(data)
+
+
+@pytest.fixture
+def old(pg: PostgresDetails, session: Connection, remaking: Remaking) -> Iterator[PostgresDetails]:
+    """A copy of the template, as the helper makes it."""
+    server = Databases.of(pg)
+    server.clone(session, "old", TEMPLATE)
+    remaking.mark(session, "old")
+    yield pg.model_copy(update={"dbname": "old"})
+    with contextlib.closing(server.connect()) as last:
+        for name in ("old", "new"):
+            server.drop(last, name)
+
+
+def folder(session: Connection, data: str, name: str) -> str:
+    (oid,) = session.run(f"SELECT oid FROM pg_database WHERE datname = '{name}'")
+    return f"{data}/base/{oid}"
+
+
+def is_the_template(session: Connection, data: str, name: str) -> None:
+    here, there = folder(session, data, name), folder(session, data, TEMPLATE)
+    assert sorted(os.listdir(here)) == sorted(os.listdir(there))
+    _, different, unknown = filecmp.cmpfiles(here, there, os.listdir(there), shallow=False)
+    assert different + unknown == []
+    states = [path.stat() for path in Path(here).iterdir()]
+    assert {(state.st_uid, state.st_mode & 0o777) for state in states} == {(Path(there).stat().st_uid, 0o600)}
+
+
+DAMAGE = {
+    "nothing": (),
+    "rows": ("insert into things (name) values ('mine')", "update things set name = 'x' || id", "delete from things"),
+    "a table": ("create table mine (n int primary key)", "insert into mine select generate_series(1, 100000)"),
+    "no table": ("drop materialized view counted", "drop table things"),
+    "nothing left": ("drop schema public cascade", "create schema other"),
+    "truncated": ("truncate things restart identity", "truncate quick"),
+    "rewritten": ("vacuum full", "reindex table things", "cluster things using things_pkey"),
+    "read and analyzed": ("select count(*) from things", "vacuum (freeze, analyze)"),
+    "altered": ("alter table things add column new text default 'x'", "alter table things alter id type bigint"),
+    "sequence": ("select nextval('things_id_seq') from generate_series(1, 100)",),
+    "large objects": ("select lo_unlink(4711)", "select lo_from_bytea(0, repeat('x', 100000)::bytea)"),
+    "refreshed": ("insert into things (name) values ('x')", "refresh materialized view counted"),
+    "unlogged": ("insert into quick select generate_series(1, 10000)", "alter table quick set logged"),
+    "its own": ("alter database old set work_mem = '1MB'", "comment on database old is 'x'"),
+    "much": ("create table big as select repeat('x', 1000) from generate_series(1, 60000)", "drop table big"),
+    "on disk": ("update things set name = 'y' || id", "checkpoint"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_whatever_was_done_to_it(
+    damage: str, pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Remaking
+) -> None:
+    run(old, *DAMAGE[damage])
+    assert remaking.remake(session, "old", "new", TEMPLATE)
+    is_the_template(session, data, "new")
+    assert session.run("SELECT datname FROM pg_database WHERE datname IN ('old', 'new')") == ["new"]
+    new = pg.model_copy(update={"dbname": "new"})
+    with psycopg.connect(new.url) as connection:
+        row = connection.execute("select count(*), max(name), count(more) from things").fetchone()
+        assert row == (1000, "thing 999", 1000)
+        assert connection.execute("select count from counted").fetchone() == (1000,)
+        assert connection.execute("select n from quick").fetchall() == [(1,)]
+        assert connection.execute("select lo_get(4711)").fetchone() == (b"large",)
+        connection.execute("insert into things (name) values ('after')")
+        assert connection.execute("select id from things where name = 'after'").fetchone() == (1001,)
+    assert not list(Path(data).parent.glob("data.*"))
+
+
+def test_again_and_again(pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Remaking) -> None:
+    name = "old"
+    for number in range(20):
+        with psycopg.connect(pg.model_copy(update={"dbname": name}).url) as connection:
+            assert connection.execute("select count(*) from pg_tables where tablename ~ '^mine'").fetchone() == (0,)
+            connection.execute(f"create table mine_{number} (n int)")
+        assert remaking.remake(session, name, f"next_{number}", TEMPLATE)
+        name = f"next_{number}"
+    Databases.of(pg).drop(session, name)
+
+
+def test_one_without_marks(pg: PostgresDetails, session: Connection, data: str, remaking: Remaking) -> None:
+    """Whoever made it was killed before he could mark it."""
+    Databases.of(pg).clone(session, "unmarked", TEMPLATE)
+    assert remaking.remake(session, "unmarked", "new", TEMPLATE)
+    is_the_template(session, data, "new")
+    Databases.of(pg).drop(session, "new")
+
+
+def test_clients_in_the_middle_of_something(
+    old: PostgresDetails, session: Connection, data: str, remaking: Remaking
+) -> None:
+    connection, idle = psycopg.connect(old.url), psycopg.connect(old.url)
+    with contextlib.closing(connection), contextlib.closing(idle):
+        connection.execute("create temp table mine as select generate_series(1, 1000)")
+        connection.execute("update things set name = 'z' || id")
+        idle.execute("select 1")
+        assert remaking.remake(session, "old", "new", TEMPLATE)
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("select 1")
+    is_the_template(session, data, "new")
+
+
+def test_settings_owner_and_grants_are_the_template_s(
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Remaking
+) -> None:
+    session.run("CREATE ROLE somebody")
+    session.run(f"ALTER DATABASE {TEMPLATE} OWNER TO somebody")
+    session.run(f"ALTER DATABASE {TEMPLATE} SET work_mem = '7MB'")
+    try:
+        fresh = contextlib.closing(Databases.of(pg).connect())  # one that has not yet seen the template without them
+        with fresh as other:
+            assert remaking.remake(other, "old", "new", TEMPLATE)
+        owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'new'"
+        assert session.run(owner) == ["somebody"]
+        with psycopg.connect(pg.model_copy(update={"dbname": "new"}).url) as connection:
+            assert connection.execute("show work_mem").fetchone() == ("7MB",)
+    finally:
+        session.run(f"ALTER DATABASE {TEMPLATE} OWNER TO {pg.user}")
+        session.run(f"ALTER DATABASE {TEMPLATE} RESET work_mem")
+        Databases.of(pg).drop(session, "new")
+        session.run("DROP ROLE somebody")
+
+
+def test_a_server_that_recovers_from_a_crash(
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str
+) -> None:
+    """Nothing that the write-ahead log tells is about files that are not there, or are another database's now."""
+    server = Databases.of(pg)
+    run(old, "update things set name = 'w' || id", "create table mine (n int)")
+    assert Remaking(data).remake(session, "old", "new", TEMPLATE)
+    new = pg.model_copy(update={"dbname": "new"})
+    run(new, "create table kept as select 42 as n", "checkpoint", "create table also as select 43 as n")
+    for round in ("first", "second"):
+        bystander = psycopg.connect(new.url, autocommit=True)
+        with psycopg.connect(new.url, autocommit=True) as connection:
+            connection.execute("select pg_switch_wal()")
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+        with contextlib.closing(bystander), contextlib.suppress(psycopg.OperationalError):
+            bystander.execute("select pg_sleep(20)")  # the server ends everybody before it recovers
+            raise AssertionError("nobody noticed")
+        wait_for(lambda: answers(new), 20)
+        with psycopg.connect(new.url) as connection:
+            assert connection.execute("select n from kept").fetchall() == [(42,)], round
+            assert connection.execute("select n from also").fetchall() == [(43,)], round
+            assert connection.execute("select count(*) from things").fetchone() == (1000,)
+    with contextlib.closing(server.connect()) as again:
+        assert Remaking(data).remake(again, "new", "old", TEMPLATE)
+        is_the_template(again, data, "old")
+
+
+def answers(details: PostgresDetails) -> bool:
+    try:
+        psycopg.connect(details.url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def test_many_at_once(pg: PostgresDetails, data: str) -> None:
+    """Threads here, with what processes would have: connections and knowledge of their own."""
+    server = Databases.of(pg)
+    faults: list[object] = []
+
+    def work(number: int) -> None:
+        try:
+            remaking, name, made = Remaking(data), f"many_{number}", 0
+            with contextlib.closing(server.connect()) as session:
+                server.clone(session, name, TEMPLATE)
+                for _ in range(15):
+                    run(pg.model_copy(update={"dbname": name}), "create table mine (n int)", "delete from things")
+                    new = f"many_{number}_{made}"
+                    if remaking.remake(session, name, new, TEMPLATE):
+                        name, made = new, made + 1
+                        is_the_template(session, data, name)
+                    else:
+                        time.sleep(0.01)  # somebody else makes the shell
+                        server.drop(session, name)
+                        server.clone(session, name, TEMPLATE)
+                assert made > 5
+                server.drop(session, name)
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+
+
+def test_a_shell_is_made_once_and_again_when_its_maker_was_killed(
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str
+) -> None:
+    def shells() -> list[str | None]:
+        return session.run(f"SELECT datname FROM pg_database WHERE datname LIKE '{SHELL}%' AND NOT datallowconn")
+
+    assert Remaking(data).remake(session, "old", "new", TEMPLATE)
+    (shell,) = shells()
+    assert os.listdir(folder(session, data, str(shell))) == []
+    Databases.of(pg).drop(session, str(shell))
+    Databases.of(pg).clone(session, str(shell), TEMPLATE)  # as far as a maker comes who is killed
+    assert shells() == []
+    assert Remaking(data).remake(session, "new", "old", TEMPLATE)
+    assert shells() == [shell]
+    is_the_template(session, data, "old")
+
+
+# -- what is dropped, and made from nothing ----------------------------------------------------------------------------
+
+
+def gives_up(session: Connection, remaking: Remaking, source: str = TEMPLATE) -> bool:
+    made = remaking.remake(session, "old", "new", source)
+    assert session.run("SELECT datname FROM pg_database WHERE datname = 'new'") == ([] if not made else ["new"])
+    return not made
+
+
+def test_prepared_transactions_and_slots(old: PostgresDetails, session: Connection, remaking: Remaking) -> None:
+    with psycopg.connect(old.url) as connection:
+        connection.execute("delete from things")
+        connection.execute("prepare transaction 'left'")
+    assert gives_up(session, remaking)
+    run(old, "rollback prepared 'left'", "select pg_create_logical_replication_slot('left', 'pgoutput')")
+    assert gives_up(session, remaking)
+    run(old, "select pg_drop_replication_slot('left')", "select 1")
+    assert not gives_up(session, remaking)
+
+
+def test_a_refusal_at_the_last_moment_leaves_it_as_it_was(
+    old: PostgresDetails, session: Connection, remaking: Remaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Refused({"M": "no"})
+
+    monkeypatch.setattr("servicectx.namespaces.postgres_remaking.drop", refuse)
+    assert gives_up(session, remaking)
+    monkeypatch.undo()
+    run(old, "select count(*) from things")
+    assert not gives_up(session, remaking)
+
+
+def test_files_elsewhere(
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Remaking
+) -> None:
+    place = Path(data).parent / "elsewhere"
+    place.mkdir(0o700)
+    os.chown(place, os.stat(data).st_uid, os.stat(data).st_gid)
+    session.run(f"CREATE TABLESPACE elsewhere LOCATION '{place}'")
+    run(old, "create table there (n int) tablespace elsewhere", "insert into there values (1)")
+    assert not gives_up(session, remaking), "what it has elsewhere goes with it"
+    is_the_template(session, data, "new")
+    assert not list(place.glob("*/*"))
+    session.run("CREATE DATABASE spread TABLESPACE elsewhere")
+    session.run("ALTER DATABASE spread ALLOW_CONNECTIONS false")
+    session.run("ALTER DATABASE new RENAME TO old")
+    assert gives_up(session, remaking, "spread"), "this one is elsewhere as a whole"
+    for name in ("spread", "old"):
+        Databases.of(pg).drop(session, name)
+    session.run("DROP TABLESPACE elsewhere")
+
+
+def test_a_template_that_somebody_may_write_to(
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Remaking
+) -> None:
+    session.run("CREATE DATABASE open")
+    assert gives_up(session, remaking, "open")
+    assert gives_up(session, remaking, "nowhere")
+    Databases.of(pg).drop(session, "open")
+
+
+def test_what_does_not_belong_there(old: PostgresDetails, session: Connection, data: str, remaking: Remaking) -> None:
+    """Links are not followed, and with a directory among the files nothing is tried again."""
+    outside = Path(data).parent / "outside"
+    outside.write_text("mine")
+    place = Path(folder(session, data, "old"))
+    name = next(path.name for path in place.iterdir() if path.name.isdigit())
+    (place / name).unlink()
+    (place / name).symlink_to(outside)
+    (place / "more").symlink_to(outside)
+    os.mkfifo(place / "pipe")
+    assert not gives_up(session, remaking)
+    is_the_template(session, data, "new")
+    assert outside.read_text() == "mine"
+    (Path(folder(session, data, "new")) / "directory").mkdir()
+    assert not remaking.remake(session, "new", "old", TEMPLATE)
+    assert not list(Path(data).parent.glob("data.*"))
+
+
+def test_without_a_set_up_the_state_now_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICECTX_HOME", str(tmp_path))
+    with managed("postgres", scope="private") as pg:
+        server = Databases.of(pg)
+        with contextlib.closing(server.connect()) as session:
+            (data,) = session.run("SHOW data_directory")
+            server.clone(session, "old", "template1")
+            assert Remaking(str(data)).remake(session, "old", "new", BASE)
+            is_the_template(session, str(data), "new")
+
+
+# -- marks -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> tuple[Path, Path, dict[str, int]]:
+    model, copy = tmp_path / "model", tmp_path / "copy"
+    for place in (model, copy):
+        place.mkdir()
+        for name in ("a", "b", "c"):
+            (place / name).write_text(name * 10)
+    marks.mark(str(copy))
+    return model, copy, marks.sizes(str(model))
+
+
+def content(place: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in place.iterdir()}
+
+
+def test_marks_stay_here(tmp_path: Path) -> None:
+    assert marks.stay(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    assert not marks.stay(str(tmp_path / "nowhere"))
+
+
+def test_what_was_written_is_seen_whatever_the_clock_says(copied: tuple[Path, Path, dict[str, int]]) -> None:
+    model, copy, sizes = copied
+    untouched = (copy / "c").stat().st_ino
+    (copy / "a").write_text("x" * 10)
+    os.utime(copy / "a", (1, 0))  # set back that far
+    with open(copy / "b", "r+") as file:
+        file.write("y")
+    (copy / "new").write_text("z")
+    marks.restore(str(copy), str(model), sizes)
+    assert content(copy) == content(model)
+    assert (copy / "c").stat().st_ino == untouched
+    assert {path.stat().st_mtime_ns for path in copy.iterdir()} == {marks.MARK}
+
+
+def test_files_that_are_gone_short_or_linked(copied: tuple[Path, Path, dict[str, int]]) -> None:
+    model, copy, sizes = copied
+    (copy / "a").unlink()
+    os.truncate(copy / "b", 3)
+    os.utime(copy / "b", ns=(marks.MARK, marks.MARK))
+    os.link(copy / "c", copy.parent / "other name")
+    marks.restore(str(copy), str(model), sizes)
+    (copy.parent / "other name").write_text("somebody else's")
+    assert content(copy) == content(model)
+
+
+def test_more_than_files_is_unfit(copied: tuple[Path, Path, dict[str, int]], tmp_path: Path) -> None:
+    model, copy, sizes = copied
+    (copy / "directory").mkdir()
+    with pytest.raises(marks.Unfit):
+        marks.restore(str(copy), str(model), sizes)
+    with pytest.raises(marks.Unfit):
+        marks.sizes(str(copy))
+    (tmp_path / "link").symlink_to(model)
+    for call in (marks.mark, marks.empty):
+        with pytest.raises(marks.Unfit):
+            call(str(tmp_path / "link"))
+    assert content(model).keys() == {"a", "b", "c"}
+    with pytest.raises(marks.Unfit):
+        marks.move(str(copy), str(model))
