@@ -109,8 +109,8 @@ class Pool:
         try:
             fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
             while (taken := self.claim(source)) is None and time.monotonic() < until:
-                if not _names(self.making / source):
-                    return self.claim(source)
+                if not _names(self.making / source) and not _names(self.ready / source):
+                    break  # somebody else has it; what is published is locked for an instant
                 time.sleep(0.002)  # waiting for the lock on it would have no end if its maker were stopped
             return taken
         except BlockingIOError:

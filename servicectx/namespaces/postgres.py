@@ -197,6 +197,15 @@ def end_clients(connection: Connection, which: str) -> None:
     _until_none(connection, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {where}")
 
 
+def end_all(connection: Connection, oid: str) -> bool:
+    """End whoever is in a database, the server's own workers, too. Whether somebody is left.
+
+    A fifth of what the view `pg_stat_activity` costs, which joins this with the names.
+    """
+    inside = f"SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) WHERE datid = {oid}"
+    return bool(_until_none(connection, inside))
+
+
 def is_left_alone(connection: Connection, name: str, but: int = 0) -> bool:
     """Whether all but so many connections to a database are closed, or will be in a moment."""
     users = f"SELECT pid FROM pg_stat_activity WHERE datname = {literal(name)} AND usesysid IS NOT NULL"

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 MARK = 10**9  # nanoseconds after 1970 began
 CHUNK = 1 << 20  # bytes
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-
 
 class Unfit(Exception):
     """This cannot be done with these files; what they are for is to be made from nothing."""
@@ -32,7 +30,7 @@ def stay(folder: str) -> bool:
     """Whether marks in `folder` stay, and whether writing replaces them, as not every file system does."""
     name = os.path.join(folder, f"mark-{os.urandom(4).hex()}")
     try:
-        with _opened(name, _NEW) as writing:
+        with _opened(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as writing:
             os.unlink(name)
             os.utime(writing, ns=(MARK, MARK))
             marked = _is_marked(os.fstat(writing))
@@ -63,9 +61,10 @@ def restore(folder: str, model: str, sizes: dict[str, int]) -> None:
     with _fitting(), _opened(folder) as here, _opened(model) as there:
         with os.scandir(here) as entries:
             found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
-        same = {name for name, state in found.items() if _is_marked(state) and state.st_size == sizes.get(name, -1)}
-        for name in found.keys() - same:
+        kept = {name for name, state in found.items() if name in sizes and _is_plain(state)}
+        for name in found.keys() - kept:
             os.unlink(name, dir_fd=here)
+        same = {name for name in kept if _is_marked(found[name]) and found[name].st_size == sizes[name]}
         owner = os.fstat(here)
         for name in sizes.keys() - same:
             _copy(name, there, here, owner)
@@ -85,17 +84,23 @@ def move(folder: str, to: str) -> None:
 
 
 def _copy(name: str, there: int, here: int, owner: os.stat_result) -> None:
-    with _opened(name, os.O_RDONLY, there) as reading, _opened(name, _NEW, here) as writing:
+    """Over what is there, if there is something: that takes a third of the time."""
+    with _opened(name, os.O_RDONLY, there) as reading, _opened(name, os.O_WRONLY | os.O_CREAT, here) as writing:
         while chunk := os.read(reading, CHUNK):
             while chunk:
                 chunk = chunk[os.write(writing, chunk) :]
+        os.ftruncate(writing, os.lseek(writing, 0, os.SEEK_CUR))
         if owner.st_uid != os.geteuid():
             os.fchown(writing, owner.st_uid, owner.st_gid)
         os.utime(writing, ns=(MARK, MARK))
 
 
 def _is_marked(state: os.stat_result) -> bool:
-    return state.st_mtime_ns == MARK and stat.S_ISREG(state.st_mode) and state.st_nlink <= 1
+    return state.st_mtime_ns == MARK
+
+
+def _is_plain(state: os.stat_result) -> bool:
+    return stat.S_ISREG(state.st_mode) and state.st_nlink == 1
 
 
 @contextlib.contextmanager

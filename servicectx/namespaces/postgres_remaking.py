@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from servicectx._sharing.steps import step
 from servicectx.namespaces import postgres_marks as marks
-from servicectx.namespaces.postgres import BASE, LAYER, TEMPLATE, base, copy, drop, end_clients
+from servicectx.namespaces.postgres import BASE, LAYER, TEMPLATE, base, copy, drop, end_all
 from servicectx.namespaces.postgres_locks import try_lock, unlock
 from servicectx.namespaces.postgres_marks import Unfit
 from servicectx.namespaces.postgres_state import carry
@@ -102,13 +102,12 @@ class Remaking:
         if folder is None:
             return False
         _allow(session, name, False)
-        end_clients(session, f"datname = {literal(name)} OR application_name = {literal(name)}")
-        if not session.run(f"SELECT 1 FROM pg_stat_activity WHERE datname = {literal(name)}"):
+        if not end_all(session, os.path.basename(folder)):
             session.run("CHECKPOINT")
             try:
                 marks.move(folder, aside)
                 step("remake-aside")
-                drop(session, name)
+                session.run(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
                 return True
             except Unfit:
                 self._works = False
