@@ -23,7 +23,7 @@ from servicectx._sharing.pool import BACK, BASE, HIT, MISS, PILE, Pool, source_o
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
-USER_STEPS = ["pool-claiming", "pool-claimed", "pool-opening", "pool-opened"]
+USER_STEPS = ["pool-claiming", "pool-claimed", "pool-opening", "shell-making", "pool-opened"]
 HELPER_STEPS = ["pool-making", "pool-made", "pool-dropping"]
 REMAKING = ["pool-remaking", "remake-aside", "remake-dropped", "remake-created"]
 

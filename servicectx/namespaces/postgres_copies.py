@@ -39,7 +39,7 @@ class PostgresCopies:
         name = self.server.open(name, lambda connection: self._template(connection, layers), wait)
         if self.data:
             with self.server.line(name) as connection:
-                remaking(self.data).mark(connection, name)
+                remaking(self.data).mark(connection, name, self.source(layers))
         return name
 
     def remake(self, name: str, new: str, source: str) -> bool:

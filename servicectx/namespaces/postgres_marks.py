@@ -70,13 +70,6 @@ def restore(folder: str, model: str, sizes: dict[str, int]) -> None:
             _copy(name, there, here, owner)
 
 
-def empty(folder: str) -> None:
-    """Remove all files in `folder`. Raises Unfit."""
-    with _fitting(), _opened(folder) as here:
-        for name in os.listdir(here):
-            os.unlink(name, dir_fd=here)
-
-
 def move(folder: str, to: str) -> None:
     """`to` must not be there, or be empty. Raises Unfit."""
     with _fitting():

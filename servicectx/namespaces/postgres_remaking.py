@@ -7,8 +7,9 @@ which a test touches twenty. So those of a database that was given back are used
 2. its directory is moved aside, and DROP DATABASE finds none to remove. By then the server has forgotten it: no
    buffer, no open file, nobody in it, no record of it that a recovery would want;
 3. the files that were written to are copied from the template again (`postgres_marks`);
-4. CREATE DATABASE copies a shell: a database with all that the template has in the catalog of databases, and without
-   a single file. The server makes no directory for what has none;
+4. CREATE DATABASE copies a shell: a database with all that the template has in the server's own catalogs, and without
+   a single file. The server makes no directory for what has none. Likewise the shell was a copy of the first copy of
+   the template, whose directory was aside for that moment, before anybody knew of it;
 5. the directory is moved to where the new one's has to be.
 
 The template is one that nobody can connect to, so its files stay as they are. Any number of processes may do this at
@@ -24,8 +25,8 @@ from typing import NamedTuple
 
 from servicectx._sharing.steps import step
 from servicectx.namespaces import postgres_marks as marks
-from servicectx.namespaces.postgres import BASE, LAYER, TEMPLATE, base, copy, drop, end_all
-from servicectx.namespaces.postgres_locks import try_lock, unlock
+from servicectx.namespaces.postgres import BASE, LAYER, TEMPLATE, WAIT, base, copy, drop, end_all
+from servicectx.namespaces.postgres_locks import lock, try_lock, unlock
 from servicectx.namespaces.postgres_marks import Unfit
 from servicectx.namespaces.postgres_state import carry
 from servicectx.protocols.postgres import Connection, Refused, literal, quoted
@@ -40,7 +41,6 @@ class Template(NamedTuple):
     name: str
     folder: str
     sizes: dict[str, int]
-    shell: str
 
 
 @functools.lru_cache(maxsize=8)
@@ -56,12 +56,16 @@ class Remaking:
         self._data = data
         self._works = marks.stay(os.path.dirname(data))
         self._templates: dict[str, Template | None] = {}
+        self._shells: set[str] = set()  # those that are there for sure
 
-    def mark(self, session: Connection, name: str) -> None:
-        """Remember what a new database looks like, which nobody has used yet."""
+    def mark(self, session: Connection, name: str, source: str) -> None:
+        """Prepare a new copy of `source`, which nobody has used yet, and nobody knows of, to be made anew later."""
         if self._works and (folder := self._folder(session, name)):
             try:
                 marks.mark(folder)
+                self._make_shell(session, name, folder, SHELL + source)
+            except Refused:
+                pass  # the next one may have more luck
             except Unfit:
                 self._works = False
 
@@ -82,7 +86,7 @@ class Remaking:
         step("remake-dropped")
         try:
             marks.restore(aside, template.folder, template.sizes)
-            copy(session, new, template.shell)
+            copy(session, new, SHELL + source)
             carry(session, template.name, new)
             step("remake-created")
             marks.move(aside, self._folder(session, new) or "")
@@ -125,45 +129,57 @@ class Remaking:
     # -- templates and their shells ----------------------------------------------------------------------------------
 
     def _template(self, session: Connection, source: str) -> Template | None:
-        """None: it has files elsewhere, or somebody is about to prepare it."""
-        if source not in self._templates:
-            self._templates[source] = None
-            if not try_lock(session, SHELL):
-                del self._templates[source]
-                return None
+        """None: it has files elsewhere, or has no shell yet."""
+        if source not in self._templates and _is_there(session, SHELL + source):
             try:
-                self._templates[source] = self._prepared(session, source)
+                self._templates[source] = self._seen(session, self._frozen(session) if source == BASE else source)
             except Unfit:
-                pass
-            finally:
-                unlock(session, SHELL)
-        return self._templates[source]
+                self._templates[source] = None
+        return self._templates.get(source)
 
-    def _prepared(self, session: Connection, source: str) -> Template | None:
-        name = self._frozen(session) if source == BASE else source
+    def _seen(self, session: Connection, name: str) -> Template | None:
         folder = self._folder(session, name, "NOT datallowconn")
         if folder is None or glob.glob(f"{glob.escape(self._data)}/pg_tblspc/*/*/{os.path.basename(folder)}"):
             return None
-        shell = SHELL + os.path.basename(folder)
-        if self._folder(session, shell, "NOT datallowconn") is None:
-            if self._folder(session, shell) is None:
-                copy(session, shell, name)
-            marks.empty(self._folder(session, shell) or "")
-            _allow(session, shell, False)
-        return Template(name, folder, marks.sizes(folder), shell)
+        return Template(name, folder, marks.sizes(folder))
 
     def _frozen(self, session: Connection) -> str:
         """Where there was no set-up, so that no state was kept, the state now is."""
-        if base(session) != TEMPLATE:
-            copy(session, TEMPLATE, "template1")
-        session.run(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true ALLOW_CONNECTIONS false")
+        lock(session, TEMPLATE, WAIT)
+        try:
+            if base(session) != TEMPLATE:
+                copy(session, TEMPLATE, "template1")
+            session.run(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true ALLOW_CONNECTIONS false")
+        finally:
+            unlock(session, TEMPLATE)
         return TEMPLATE
+
+    def _make_shell(self, session: Connection, name: str, folder: str, shell: str) -> None:
+        if shell in self._shells or not try_lock(session, shell):
+            return
+        try:
+            if not _is_there(session, shell):
+                aside = self._aside(name)
+                marks.move(folder, aside)
+                step("shell-making")
+                try:
+                    copy(session, shell, name)
+                finally:
+                    os.rename(aside, folder)
+            _allow(session, shell, False)
+        finally:
+            unlock(session, shell)
+        self._shells.add(shell)
 
 
 # Nothing in it outlives its clients: see `postgres_left`.
 _FREE = """NOT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = datname)
     AND NOT EXISTS (SELECT FROM pg_replication_slots WHERE database = datname)
     AND NOT EXISTS (SELECT FROM pg_subscription WHERE subdbid = pg_database.oid)"""
+
+
+def _is_there(session: Connection, name: str) -> bool:
+    return bool(session.run(f"SELECT 1 FROM pg_database WHERE datname = {literal(name)}"))
 
 
 def _allow(session: Connection, name: str, connections: bool) -> None:

@@ -24,7 +24,7 @@ class Stock:
 
     def make(self, name: str, source: str) -> None:
         self._server.clone(self._session(), name, self._source(source))
-        self._remaking.mark(self._session(), name)
+        self._remaking.mark(self._session(), name, source)
 
     def remake(self, name: str, new: str, source: str) -> bool:
         return self._remaking.remake(self._session(), name, new, source)
