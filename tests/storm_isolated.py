@@ -114,7 +114,7 @@ class Storm:
         for line in process.stdout:
             watchdog.cancel()
             kind, _, said = line.strip().partition(" ")
-            if kind == "given":
+            if kind == "given" and line.endswith("\n"):  # all of it: it may be killed while it writes
                 name, took = said.split()
                 if name in self.tally.given:
                     self.tally.fault(f"{name} was given twice")
