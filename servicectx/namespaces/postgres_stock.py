@@ -1,8 +1,10 @@
 """Databases that are made ahead of demand, all on one connection: what `servicectx._running.ahead` asks for."""
 
-from servicectx.namespaces.postgres import BASE, Databases, base, drop_halves, end_clients, fresh_name
+import contextlib
+
+from servicectx.namespaces.postgres import BASE, Databases, base, drop_halves, end_clients, fresh_name, is_left_alone
 from servicectx.namespaces.postgres_remaking import remaking
-from servicectx.protocols.postgres import Connection, literal
+from servicectx.protocols.postgres import Connection, Refused, literal
 
 AHEAD = "servicectx ahead"
 
@@ -14,6 +16,7 @@ class Stock:
         self._server = Databases(host, port, user, password)
         self._remaking = remaking(data)
         self._connection: Connection | None = None
+        self._entered = False
 
     def begin(self) -> None:
         end_clients(self._session(), f"application_name = {literal(AHEAD)} AND pid <> pg_backend_pid()")
@@ -23,7 +26,10 @@ class Stock:
         return int(bytes_ or 0)
 
     def make(self, name: str, source: str) -> None:
-        self._server.clone(self._session(), name, self._source(source))
+        found = self._source(source)
+        if found == "template1":
+            self._enter_once(found)
+        self._server.clone(self._session(), name, found)
         self._remaking.mark(self._session(), name, source)
 
     def remake(self, name: str, new: str, source: str) -> bool:
@@ -44,6 +50,17 @@ class Stock:
 
     def _source(self, source: str) -> str:
         return base(self._session()) if source == BASE else source
+
+    def _enter_once(self, name: str) -> None:
+        """The first connection to a database writes down what all others read, and copies have that from then on.
+
+        It halves the time of the first connection to each. A set-up has connected, so this is for those without.
+        """
+        if not self._entered:
+            self._entered = True
+            with contextlib.suppress(Refused):
+                self._server.connect(AHEAD, name).close()
+                is_left_alone(self._session(), name)
 
     def _session(self) -> Connection:
         if self._connection is None:
