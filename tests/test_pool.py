@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from servicectx import isolated, managed
-from servicectx._running import ahead, demand
+from servicectx._running import ahead, demand, watch
 from servicectx._running.ahead import Ahead
 from servicectx._running.demand import Demand
 from servicectx._sharing.pool import BACK, BASE, HIT, MISS, PILE, Pool, source_of
@@ -509,7 +509,7 @@ class Names:
 
 def hurry(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
     for constant, value in seconds.items():
-        for module in (ahead, demand):
+        for module in (ahead, demand, watch):
             if hasattr(module, constant):
                 monkeypatch.setattr(module, constant, value)
 

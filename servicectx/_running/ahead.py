@@ -7,7 +7,6 @@ its keeper. It may be killed at any instant: what it had begun, and what users g
 import contextlib
 import json
 import os
-import select
 import signal
 import sys
 import time
@@ -17,11 +16,11 @@ from typing import Protocol
 
 from servicectx._running import linux, probes
 from servicectx._running.demand import IDLE, MOST_OF_ALL, Demand
+from servicectx._running.watch import AGAIN, Watch
 from servicectx._sharing.pool import BACK, MISS, Pool, Taken, source_of
 from servicectx._sharing.steps import step
 
 REST = 1.0  # seconds without work after which the connection is closed
-AGAIN = 0.5  # seconds to the next look where no event tells, and to the next try after a refusal
 ROOM = 256 * 2**20  # bytes of the file system that copies made ahead leave free
 
 
@@ -61,8 +60,6 @@ class Ahead:
         self.copies = copies
         self.data = data
         self.demands = {source: Demand(pool.count(source)) for source in pool.sources()}
-        self.watched: dict[int, int] = {}  # process: its pidfd
-        self.unseen: set[int] = set()  # processes whose end no event tells
         self.begun = False
         self.sizes: dict[str, int] = {}
         self.pause = 0.0  # until when nothing at all is tried
@@ -74,6 +71,7 @@ class Ahead:
         Raises OSError or EOFError when the server is gone.
         """
         heard = self.pool.hear()
+        watch = Watch(self.pool, heard)
         self._listen(heard)  # first of all: what is heard by a helper that fails calls for no other one
         worked = time.monotonic()
         while os.getppid() == self.parent:
@@ -85,7 +83,7 @@ class Ahead:
                 return
             if rested := time.monotonic() - worked > REST:
                 self.copies.rest()
-            self._wait(heard, AGAIN if self.unseen or self._refused() else IDLE if rested else REST)
+            watch.wait(AGAIN if self._refused() else IDLE if rested else REST)
 
     # -- work --------------------------------------------------------------------------------------------------------
 
@@ -232,33 +230,6 @@ class Ahead:
             except Exception:  # noqa: BLE001  # refused; making it is going to tell
                 return 0
         return self.sizes[source]
-
-    # -- waiting -----------------------------------------------------------------------------------------------------
-
-    def _wait(self, heard: int, seconds: float) -> None:
-        """Until somebody says something or dies."""
-        self._watch()
-        poller = select.poll()
-        for descriptor in (heard, *self.watched.values()):
-            poller.register(descriptor, select.POLLIN)
-        if self.unseen:
-            seconds = min(seconds, AGAIN)
-        ended = {descriptor for descriptor, _ in poller.poll(seconds * 1000)}
-        for pid, descriptor in list(self.watched.items()):
-            if descriptor in ended:
-                os.close(self.watched.pop(pid))
-                self.unseen.add(pid)  # should a child of it still have the lock, nothing else would tell
-
-    def _watch(self) -> None:
-        users = self.pool.users()
-        self.unseen &= users
-        for pid in self.watched.keys() - users:
-            os.close(self.watched.pop(pid))
-        for pid in users - self.watched.keys() - self.unseen:
-            try:
-                self.watched[pid] = os.pidfd_open(pid)
-            except (AttributeError, OSError):
-                self.unseen.add(pid)
 
 
 def main() -> None:
