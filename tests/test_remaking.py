@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -14,6 +14,7 @@ import pytest
 
 from servicectx import PostgresDetails, managed
 from servicectx.namespaces import postgres_marks as marks
+from servicectx.namespaces import postgres_remaking
 from servicectx.namespaces.postgres import BASE, TEMPLATE, Databases
 from servicectx.namespaces.postgres_remaking import SHELL, Remaking
 from servicectx.protocols.postgres import Connection
@@ -185,6 +186,77 @@ def test_settings_owner_and_grants_are_the_template_s(
         session.run("DROP ROLE somebody")
 
 
+def at_step(monkeypatch: pytest.MonkeyPatch, wanted: str, what: Callable[[], object]) -> None:
+    monkeypatch.setattr(postgres_remaking, "step", lambda name: what() if name == wanted else None)
+
+
+def crowd_out(pg: PostgresDetails) -> None:
+    """Whoever needs room in memory writes what others have changed there."""
+    filled = "insert into crowd select repeat('x', 1000) from generate_series(1, 60000)"
+    run(pg, "create table crowd (t text)", filled, "checkpoint", "drop table crowd")
+
+
+def test_unlogged_tables_are_nobody_else_s_trouble(
+    pg: PostgresDetails,
+    old: PostgresDetails,
+    session: Connection,
+    data: str,
+    remaking: Remaking,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CHECKPOINT does not write them."""
+    run(old, "insert into quick select generate_series(1, 100000)")
+    at_step(monkeypatch, "remake-aside", lambda: crowd_out(pg))
+    assert remaking.remake(session, "old", "new", TEMPLATE)
+    is_the_template(session, data, "new")
+
+
+def test_what_is_written_at_the_last_moment_is_nobody_else_s_trouble(
+    pg: PostgresDetails,
+    old: PostgresDetails,
+    session: Connection,
+    data: str,
+    remaking: Remaking,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By an autovacuum, say: nothing keeps it out."""
+
+    def late(name: str) -> None:
+        if name == "remake-created":
+            session.run("ALTER DATABASE old ALLOW_CONNECTIONS true")
+            run(old, "insert into quick select generate_series(1, 100000)", "update things set name = 'x' || id")
+        if name == "remake-aside":
+            crowd_out(pg)
+
+    monkeypatch.setattr(postgres_remaking, "step", late)
+    assert remaking.remake(session, "old", "new", TEMPLATE)
+    is_the_template(session, data, "new")
+
+
+def test_whoever_was_killed_leaves_a_link_and_files(
+    pg: PostgresDetails,
+    old: PostgresDetails,
+    session: Connection,
+    data: str,
+    remaking: Remaking,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    place = folder(session, data, "old")
+    at_step(monkeypatch, "remake-aside", die)
+    with pytest.raises(KeyboardInterrupt):
+        remaking.remake(session, "old", "new", TEMPLATE)
+    assert os.path.islink(place)
+    assert not remaking.remake(session, "old", "other", TEMPLATE), "it is somebody's"
+    for name in ("old", "new"):
+        Databases.of(pg).drop(session, name)
+        remaking.clear(name)
+    assert not os.path.lexists(place)
+    assert not list(Path(data).parent.glob("data.*"))
+
+
 def test_a_server_that_recovers_from_a_crash(
     pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str
 ) -> None:
@@ -286,12 +358,58 @@ def test_prepared_transactions_and_slots(old: PostgresDetails, session: Connecti
     assert not gives_up(session, remaking)
 
 
-def test_a_refusal_at_the_last_moment_leaves_it_as_it_was(
-    old: PostgresDetails, session: Connection, remaking: Remaking
+def test_a_refusal_at_the_last_moment_leaves_its_files_where_they_were(
+    old: PostgresDetails, session: Connection, data: str, remaking: Remaking
 ) -> None:
     run(old, "alter database old is_template true", "create table mine (n int)")
     assert gives_up(session, remaking)
+    assert not Path(folder(session, data, "old")).is_symlink()
+    session.run("ALTER DATABASE old ALLOW_CONNECTIONS true")
     run(old, "drop table mine", "alter database old is_template false")
+    assert not gives_up(session, remaking)
+
+
+def test_a_transaction_is_prepared_after_all(
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Remaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just before nobody can connect any more. Whoever drops it lets itself in."""
+
+    def last(session: Connection, oid: str) -> bool:
+        session.run("ALTER DATABASE old ALLOW_CONNECTIONS true")
+        run(old, "begin", "delete from things", "prepare transaction 'late'")
+        session.run("ALTER DATABASE old ALLOW_CONNECTIONS false")
+        return False
+
+    monkeypatch.setattr(postgres_remaking, "end_all", last)
+    assert gives_up(session, remaking)
+    Databases.of(pg).drop(session, "old")
+    assert session.run("SELECT gid FROM pg_prepared_xacts") == []
+
+
+def test_somebody_else_drops_it_at_the_same_moment(
+    pg: PostgresDetails,
+    old: PostgresDetails,
+    session: Connection,
+    data: str,
+    remaking: Remaking,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is left of a killed helper on the server's side, say."""
+    place = folder(session, data, "old")
+    at_step(monkeypatch, "remake-aside", lambda: Databases.of(pg).close("old"))
+    assert gives_up(session, remaking)
+    assert not os.path.lexists(place)
+    assert not list(Path(data).parent.glob("data.*"))
+
+
+def test_one_without_its_files_is_no_reason_to_stop(
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Remaking
+) -> None:
+    """Whoever made it was killed before they were in their place."""
+    place = Path(folder(session, data, "old"))
+    place.rename(place.parent / "elsewhere")
+    assert gives_up(session, remaking)
+    (place.parent / "elsewhere").rename(place)
     assert not gives_up(session, remaking)
 
 

@@ -119,6 +119,7 @@ class Databases:
         except Refused as refusal:
             if refusal.code != IN_USE:
                 raise
+            connection.run(f"ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS true")  # also if somebody forbade them
             with contextlib.closing(self.connect(dbname=name)) as inside:
                 give_up(inside)
             drop(connection, name)

@@ -76,6 +76,31 @@ def move(folder: str, to: str) -> None:
         os.rename(folder, to)
 
 
+def set_aside(folder: str, to: str) -> None:
+    """Move it, and leave a link to it. Raises Unfit; then it is where it was."""
+    with _fitting():
+        os.rename(folder, to)
+        try:
+            os.symlink(to, folder)
+        except OSError:
+            os.rename(to, folder)
+            raise
+
+
+def unlink(path: str) -> None:
+    """Raises Unfit."""
+    with _fitting():
+        os.unlink(path)
+
+
+def unlink_links(place: str, to: str) -> None:
+    """Remove the links in `place` that lead to `to`, as far as that can be done."""
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            if entry.is_symlink() and os.readlink(entry.path) == to:
+                os.unlink(entry.path)
+
+
 def _copy(name: str, there: int, here: int, owner: os.stat_result) -> None:
     """Over what is there, if there is something: that takes a third of the time."""
     with _opened(name, os.O_RDONLY, there) as reading, _opened(name, os.O_WRONLY | os.O_CREAT, here) as writing:

@@ -3,13 +3,16 @@
 A copy of a database costs what the kernel takes to make its files and later to remove them, a thousand and more, of
 which a test touches twenty. So those of a database that was given back are used again:
 
-1. nobody is connected to the old one, and nobody can be; a checkpoint writes whatever of it is still in memory;
-2. its directory is moved aside, and DROP DATABASE finds none to remove. By then the server has forgotten it: no
-   buffer, no open file, nobody in it, no record of it that a recovery would want;
-3. the files that were written to are copied from the template again (`postgres_marks`);
-4. CREATE DATABASE copies a shell: a database with all that the template has in the server's own catalogs, and without
+1. nobody is connected to the old one, and nobody can be;
+2. CREATE DATABASE copies a shell: a database with all that the template has in the server's own catalogs, and without
    a single file. The server makes no directory for what has none. Likewise the shell was a copy of the first copy of
-   the template, whose directory was aside for that moment, before anybody knew of it;
+   the template, whose directory was aside for that moment, before anybody knew of it. On the way it writes whatever
+   of the old one is still in memory: unlogged tables, too, unlike CHECKPOINT;
+3. the old one's directory is moved aside, with a link in its place, and DROP DATABASE finds no directory to remove. By
+   then the server has forgotten it: no buffer, no open file, nobody in it, no record of it that a recovery would want.
+   The link is for what may still be written of it until then: by an autovacuum that begins just now, no lock keeps it
+   out, or by a client that was about to log in. Without a file to write to, whoever needs its buffer would hear of it;
+4. the files that were written to are copied from the template again (`postgres_marks`);
 5. the directory is moved to where the new one's has to be.
 
 The template is one that nobody can connect to, so its files stay as they are. Any number of processes may do this at
@@ -71,7 +74,9 @@ class Remaking:
 
     def clear(self, name: str) -> None:
         """Remove what somebody left who was killed while he made `name`."""
-        shutil.rmtree(self._aside(name), ignore_errors=True)
+        if os.path.isdir(aside := self._aside(name)):
+            marks.unlink_links(f"{self._data}/base", aside)
+            shutil.rmtree(aside, ignore_errors=True)
 
     def remake(self, session: Connection, name: str, new: str, source: str) -> bool:
         """Make `new` a copy of `source`, out of `name`, which nobody wants any more.
@@ -80,15 +85,17 @@ class Remaking:
         server is gone.
         """
         template = self._template(session, source) if self._works else None
-        aside = self._aside(new)
-        if template is None or not self._take_away(session, name, aside):
+        folder = self._empty(session, name) if template is not None else None
+        if template is None or folder is None:
             return False
-        step("remake-dropped")
+        aside = self._aside(new)
         try:
-            marks.restore(aside, template.folder, template.sizes)
             copy(session, new, SHELL + source)
             carry(session, template.name, new)
             step("remake-created")
+            self._take_away(session, name, folder, aside)
+            step("remake-dropped")
+            marks.restore(aside, template.folder, template.sizes)
             marks.move(aside, self._folder(session, new) or "")
         except (Unfit, Refused) as error:
             self._works = isinstance(error, Refused)
@@ -100,25 +107,26 @@ class Remaking:
     def _aside(self, name: str) -> str:
         return f"{self._data}.{name}"
 
-    def _take_away(self, session: Connection, name: str, aside: str) -> bool:
-        """Whether the directory of a database is aside now, and the database gone."""
+    def _empty(self, session: Connection, name: str) -> str | None:
+        """The directory of a database in which nobody is, nor can be; None where there is none, or somebody stays."""
         folder = self._folder(session, name, _FREE)
-        if folder is None:
-            return False
+        if folder is None or os.path.islink(folder) or not os.path.isdir(folder):
+            return None  # whoever made it, or another one of it, was killed over its files
         _allow(session, name, False)
-        if not end_all(session, os.path.basename(folder)):
-            session.run("CHECKPOINT")
-            try:
-                marks.move(folder, aside)
-                step("remake-aside")
-                session.run(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
-                return True
-            except Unfit:
-                self._works = False
-            except Refused:
+        return None if end_all(session, os.path.basename(folder)) else folder
+
+    def _take_away(self, session: Connection, name: str, folder: str, aside: str) -> None:
+        """Move the directory of a database aside, and drop it. Raises Unfit and Refused; then all is as it was."""
+        marks.set_aside(folder, aside)
+        try:
+            step("remake-aside")
+            session.run(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
+        except Refused:
+            marks.unlink(folder)
+            if self._folder(session, name):  # else somebody else dropped it
                 marks.move(aside, folder)
-        _allow(session, name, True)  # whoever drops it may have to look into it
-        return False
+            raise
+        marks.unlink(folder)
 
     def _folder(self, session: Connection, name: str, also: str = "true") -> str | None:
         where = f"datname = {literal(name)} AND dattablespace = {USUAL} AND {also}"
