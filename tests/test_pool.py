@@ -159,13 +159,13 @@ def test_many_users_want_many(place: Home, first: Actor) -> None:
 
 
 @pytest.mark.parametrize("step", USER_STEPS)
-def test_user_killed(place: Home, first: Actor, step: str) -> None:
+def test_user_killed(place: Home, first: Actor, step: str, tmp_path: Path) -> None:
     url = str(first.ask("details")["url"])
     if "claim" in step:
         warm(place, first)
-    with Actor(place, pause_at=step) as user:
+    with Actor(place, pause_at=step, LAYERS=str(tmp_path / "layers")) as user:
         user.enter("postgres")
-        user.send("isolate")
+        user.send("isolate", arguments={"setup": ["note_layer"]} if step == "shell-making" else {})
         assert user.wait_paused() == user.process.pid
         mine = first.ask("isolate")
         user.kill()
@@ -247,6 +247,8 @@ def test_helper_killed(place: Home, step: str) -> None:
     with Actor(place, pause_at=step) as user, Actor(place) as other:
         url = str(user.enter("postgres")["url"])
         other.enter("postgres")
+        if step.startswith("remake"):
+            warm(place, user)  # what was made before the state was kept is not made anew
         mine = other.ask("isolate")
         if step not in ("pool-making", "pool-made"):
             given = user.ask("isolate")

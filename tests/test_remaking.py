@@ -15,8 +15,10 @@ import pytest
 from servicectx import PostgresDetails, managed
 from servicectx.namespaces import postgres_marks as marks
 from servicectx.namespaces import postgres_remaking
-from servicectx.namespaces.postgres import BASE, TEMPLATE, Databases
+from servicectx.namespaces.postgres import BASE, HALF, TEMPLATE, Databases
+from servicectx.namespaces.postgres_copies import PostgresCopies
 from servicectx.namespaces.postgres_remaking import SHELL, Remaking
+from servicectx.namespaces.postgres_stock import Stock
 from servicectx.protocols.postgres import Connection
 from tests.detector import wait_for
 
@@ -463,16 +465,51 @@ def test_what_does_not_belong_there(old: PostgresDetails, session: Connection, d
     assert not list(Path(data).parent.glob("data.*"))
 
 
-def test_without_a_set_up_the_state_now_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresDetails]:
+    """Without a set-up."""
     monkeypatch.setenv("SERVICECTX_HOME", str(tmp_path))
     with managed("postgres", scope="private") as pg:
-        server = Databases.of(pg)
-        with contextlib.closing(server.connect()) as session:
-            (data,) = session.run("SHOW data_directory")
-            server.clone(session, "old", "template1")
-            Remaking(str(data)).mark(session, "old", BASE)
-            assert Remaking(str(data)).remake(session, "old", "new", BASE)
-            is_the_template(session, str(data), "new")
+        yield pg
+
+
+def stock_of(pg: PostgresDetails, data: str) -> Stock:
+    return Stock(pg.host, pg.port, pg.user, pg.password, data)
+
+
+def test_without_a_set_up_the_state_now_is_kept(bare: PostgresDetails) -> None:
+    """template1 may change, and what was copied of it before is not mixed with what it is now."""
+    with contextlib.closing(Databases.of(bare).connect()) as session:
+        (directory,) = session.run("SHOW data_directory")
+        data = str(directory)
+        with PostgresCopies(bare, data).server.line("early") as connection:
+            Databases.of(bare).clone(connection, "early", "template1")
+            Remaking(data).mark(connection, "early", "template1")
+        template1, early = (bare.model_copy(update={"dbname": name}) for name in ("template1", "early"))
+        run(template1, "create table things (n int primary key)", "insert into things values (1)")
+        run(early, "create table mine (n int)")
+        stock = stock_of(bare, data)
+        stock.make("old", BASE)
+        run(template1, "create table more (n int primary key)")
+        run(bare.model_copy(update={"dbname": "old"}), "create table mine (n int)")
+        for old, new in (("early", "first"), ("old", "second")):
+            assert stock.remake(old, new, BASE)
+            is_the_template(session, data, new)
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                run(bare.model_copy(update={"dbname": new}), "insert into things values (1)")
+        stock.rest()
+
+
+def test_whoever_keeps_the_state_is_killed_half_way(bare: PostgresDetails) -> None:
+    with contextlib.closing(Databases.of(bare).connect()) as session:
+        (directory,) = session.run("SHOW data_directory")
+        session.run(f"CREATE DATABASE {TEMPLATE}{HALF} IS_TEMPLATE true")
+        stock = stock_of(bare, str(directory))
+        stock.make("old", BASE)
+        stock.rest()
+        found = session.run(f"SELECT datname FROM pg_database WHERE datname ~ '^{TEMPLATE}' AND NOT datallowconn")
+        assert found == [TEMPLATE]
+        assert not session.run(f"SELECT datname FROM pg_database WHERE datname ~ '{HALF}$'")
 
 
 # -- marks -------------------------------------------------------------------------------------------------------------

@@ -36,10 +36,16 @@ class PostgresCopies:
     def open(self, name: str | None, layers: Layers) -> str:
         """Without a name it gets one with the signature of this process, for others to sweep when that is dead."""
         wait = postgres_layers.PATIENCE + WAIT if layers else WAIT
-        name = self.server.open(name, lambda connection: self._template(connection, layers), wait)
+        sources = []
+
+        def source(connection: Connection) -> str:
+            sources.append(self._template(connection, layers))
+            return sources[-1]
+
+        name = self.server.open(name, source, wait)
         if self.data:
             with self.server.line(name) as connection:
-                remaking(self.data).mark(connection, name, self.source(layers))
+                remaking(self.data).mark(connection, name, sources[-1])
         return name
 
     def remake(self, name: str, new: str, source: str) -> bool:

@@ -28,8 +28,8 @@ from typing import NamedTuple
 
 from servicectx._sharing.steps import step
 from servicectx.namespaces import postgres_marks as marks
-from servicectx.namespaces.postgres import BASE, LAYER, TEMPLATE, WAIT, base, copy, drop, end_all
-from servicectx.namespaces.postgres_locks import lock, try_lock, unlock
+from servicectx.namespaces.postgres import BASE, LAYER, TEMPLATE, copy, drop, end_all
+from servicectx.namespaces.postgres_locks import try_lock, unlock
 from servicectx.namespaces.postgres_marks import Unfit
 from servicectx.namespaces.postgres_state import carry
 from servicectx.protocols.postgres import Connection, Refused, literal, quoted
@@ -62,8 +62,11 @@ class Remaking:
         self._shells: set[str] = set()  # those that are there for sure
 
     def mark(self, session: Connection, name: str, source: str) -> None:
-        """Prepare a new copy of `source`, which nobody has used yet, and nobody knows of, to be made anew later."""
-        if self._works and (folder := self._folder(session, name)):
+        """Prepare a new copy of `source`, which nobody has used yet, and nobody knows of, to be made anew later.
+
+        One of template1 is not marked: that may change, and what is made anew must not be a mixture.
+        """
+        if self._works and source != "template1" and (folder := self._folder(session, name)):
             try:
                 marks.mark(folder)
                 self._make_shell(session, name, folder, SHELL + source)
@@ -84,6 +87,7 @@ class Remaking:
         False: there is no `new`, and `name` may be there or not. Raises Refused, and OSError or EOFError when the
         server is gone.
         """
+        source = TEMPLATE if source == BASE else source
         template = self._template(session, source) if self._works else None
         folder = self._empty(session, name) if template is not None else None
         if template is None or folder is None:
@@ -140,7 +144,7 @@ class Remaking:
         """None: it has files elsewhere, or has no shell yet."""
         if source not in self._templates and _is_there(session, SHELL + source):
             try:
-                self._templates[source] = self._seen(session, self._frozen(session) if source == BASE else source)
+                self._templates[source] = self._seen(session, source)
             except Unfit:
                 self._templates[source] = None
         return self._templates.get(source)
@@ -150,17 +154,6 @@ class Remaking:
         if folder is None or glob.glob(f"{glob.escape(self._data)}/pg_tblspc/*/*/{os.path.basename(folder)}"):
             return None
         return Template(name, folder, marks.sizes(folder))
-
-    def _frozen(self, session: Connection) -> str:
-        """Where there was no set-up, so that no state was kept, the state now is."""
-        lock(session, TEMPLATE, WAIT)
-        try:
-            if base(session) != TEMPLATE:
-                copy(session, TEMPLATE, "template1")
-            session.run(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true ALLOW_CONNECTIONS false")
-        finally:
-            unlock(session, TEMPLATE)
-        return TEMPLATE
 
     def _make_shell(self, session: Connection, name: str, folder: str, shell: str) -> None:
         if shell in self._shells or not try_lock(session, shell):

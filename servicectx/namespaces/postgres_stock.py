@@ -2,7 +2,21 @@
 
 import contextlib
 
-from servicectx.namespaces.postgres import BASE, Databases, base, drop_halves, end_clients, fresh_name, is_left_alone
+from servicectx.namespaces.postgres import (
+    BASE,
+    HALF,
+    TEMPLATE,
+    WAIT,
+    Databases,
+    base,
+    copy,
+    drop,
+    drop_halves,
+    end_clients,
+    fresh_name,
+    is_left_alone,
+)
+from servicectx.namespaces.postgres_locks import lock, unlock
 from servicectx.namespaces.postgres_remaking import remaking
 from servicectx.protocols.postgres import Connection, Refused, literal
 
@@ -16,7 +30,6 @@ class Stock:
         self._server = Databases(host, port, user, password)
         self._remaking = remaking(data)
         self._connection: Connection | None = None
-        self._entered = False
 
     def begin(self) -> None:
         end_clients(self._session(), f"application_name = {literal(AHEAD)} AND pid <> pg_backend_pid()")
@@ -26,10 +39,8 @@ class Stock:
         return int(bytes_ or 0)
 
     def make(self, name: str, source: str) -> None:
-        found = self._source(source)
-        if found == "template1":
-            self._enter_once(found)
-        self._server.clone(self._session(), name, found)
+        source = self._source(source)
+        self._server.clone(self._session(), name, source)
         self._remaking.mark(self._session(), name, source)
 
     def remake(self, name: str, new: str, source: str) -> bool:
@@ -49,18 +60,34 @@ class Stock:
         return fresh_name()
 
     def _source(self, source: str) -> str:
-        return base(self._session()) if source == BASE else source
+        return self._frozen() if source == BASE else source
 
-    def _enter_once(self, name: str) -> None:
+    def _frozen(self) -> str:
+        """As `base`; where there was no set-up, so that no state was kept, the state now is.
+
+        Copies of template1, which may change, cannot be made out of one another.
+        """
+        session, half = self._session(), TEMPLATE + HALF
+        if base(session) != TEMPLATE:
+            lock(session, half, WAIT)
+            try:
+                drop(session, half)  # a dead maker's
+                self._enter("template1")
+                copy(session, half, "template1")
+                session.run(f"ALTER DATABASE {half} IS_TEMPLATE true ALLOW_CONNECTIONS false")
+                session.run(f"ALTER DATABASE {half} RENAME TO {TEMPLATE}")
+            finally:
+                unlock(session, half)
+        return TEMPLATE
+
+    def _enter(self, name: str) -> None:
         """The first connection to a database writes down what all others read, and copies have that from then on.
 
-        It halves the time of the first connection to each. A set-up has connected, so this is for those without.
+        It halves the time of the first connection to each of them.
         """
-        if not self._entered:
-            self._entered = True
-            with contextlib.suppress(Refused):
-                self._server.connect(AHEAD, name).close()
-                is_left_alone(self._session(), name)
+        with contextlib.suppress(Refused):
+            self._server.connect(AHEAD, name).close()
+            is_left_alone(self._session(), name)
 
     def _session(self) -> Connection:
         if self._connection is None:
