@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, managed
+from servicectx.namespaces import postgres_layers, postgres_remaking
 from servicectx.namespaces import postgres_marks as marks
-from servicectx.namespaces import postgres_remaking
+from servicectx.namespaces.layers import Layer
 from servicectx.namespaces.postgres import BASE, HALF, TEMPLATE, Databases
 from servicectx.namespaces.postgres_copies import PostgresCopies
 from servicectx.namespaces.postgres_remaking import SHELL, Remaking
@@ -510,6 +511,75 @@ def test_whoever_keeps_the_state_is_killed_half_way(bare: PostgresDetails) -> No
         found = session.run(f"SELECT datname FROM pg_database WHERE datname ~ '^{TEMPLATE}' AND NOT datallowconn")
         assert found == [TEMPLATE]
         assert not session.run(f"SELECT datname FROM pg_database WHERE datname ~ '{HALF}$'")
+
+
+def template_of(pg: PostgresDetails, session: Connection, setup: Callable[[PostgresDetails], None]) -> str:
+    at = lambda name: pg.model_copy(update={"dbname": name})  # noqa: E731
+    return postgres_layers.source(Databases.of(pg), session, [Layer("filled", "filled", setup)], at)
+
+
+def test_autovacuum_leaves_templates_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody else can connect it still comes in, if there was somebody before."""
+
+    def much(details: PostgresDetails) -> None:
+        schema(details)
+        run(details, "delete from things where id % 2 = 0")
+
+    monkeypatch.setenv("SERVICECTX_HOME", str(tmp_path))
+    settings = {"autovacuum_naptime": "1s"}
+    with (
+        managed("postgres", setup=much, scope="private", settings=settings) as pg,
+        contextlib.closing(Databases.of(pg).connect()) as session,
+    ):
+        (data,) = session.run("SHOW data_directory")
+        source = template_of(pg, session, much_more)
+        places = [Path(folder(session, str(data), name)) for name in (source, TEMPLATE)]
+        Databases.of(pg).clone(session, "old", source)  # writes what was in memory
+        before = [sizes(place) for place in places]
+        run(pg, "insert into things select from generate_series(1, 1000)")
+        done = "SELECT count(*) FROM pg_stat_user_tables WHERE autoanalyze_count > 0"
+        with psycopg.connect(pg.url, autocommit=True) as inside:
+            wait_for(lambda: inside.execute(done).fetchone() != (0,), 20)
+        time.sleep(2.5)  # the others had their turn
+        session.run("CHECKPOINT")
+        assert [sizes(place) for place in places] == before
+
+
+def much_more(details: PostgresDetails) -> None:
+    more = "insert into more select n, n from generate_series(1, 10000) n"
+    run(details, "create table more (n int primary key, m int)", more, "delete from more where n % 2 = 0")
+
+
+def sizes(place: Path) -> dict[str, int]:
+    """But for the server's own cache."""
+    return {name: size for name, size in marks.sizes(str(place)).items() if name != "pg_internal.init"}
+
+
+def test_what_a_database_does_at_every_login(pg: PostgresDetails, session: Connection) -> None:
+    """Templates have nothing of ours in them, and what refuses everybody can still be dropped."""
+    if int((pg.version or "0").partition(".")[0]) < 17:
+        pytest.skip("Postgres 17 was the first that can")
+
+    def noting(details: PostgresDetails) -> None:
+        note = "create function note() returns event_trigger language plpgsql as"
+        table = "create table logins (at timestamptz)"
+        trigger = "create event trigger noting on login execute function note()"
+        run(details, table, f"{note} $$begin insert into logins values (now()); end$$", trigger)
+
+    source = template_of(pg, session, noting)
+    server = Databases.of(pg)
+    server.clone(session, "noted", source)
+    noted = pg.model_copy(update={"dbname": "noted"})
+    with psycopg.connect(noted.url) as connection:
+        assert connection.execute("select count(*) from logins").fetchone() == (1,)
+        connection.execute("prepare transaction 'left'")
+    refuse = "create or replace function note() returns event_trigger language plpgsql as"
+    run(noted, f"{refuse} $$begin raise exception 'nobody'; end$$")
+    with pytest.raises(psycopg.OperationalError, match="nobody"):
+        psycopg.connect(noted.url)
+    server.drop(session, "noted")
+    server.drop(session, source)
+    assert session.run("SELECT gid FROM pg_prepared_xacts") == []
 
 
 # -- marks -------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
@@ -112,6 +113,11 @@ class Databases:
                     return self.connect(dbname=dbname)
         return self.connect(dbname="template1")
 
+    def inside(self, connection: Connection, name: str) -> Connection:
+        """A connection to a database of ours, without what it does when somebody logs in (Postgres 17 and later)."""
+        options = "-c event_triggers=off" if major(connection) >= 17 and not self.external else ""
+        return Connection(self.host, self.port, self.user, self.password, name, WAIT, "servicectx", options=options)
+
     def drop(self, connection: Connection, name: str) -> None:
         """Also when something that is no client's any more keeps it."""
         try:
@@ -120,16 +126,21 @@ class Databases:
             if refusal.code != IN_USE:
                 raise
             connection.run(f"ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS true")  # also if somebody forbade them
-            with contextlib.closing(self.connect(dbname=name)) as inside:
+            with contextlib.closing(self.inside(connection, name)) as inside:
                 give_up(inside)
             drop(connection, name)
 
 
 def copy(connection: Connection, name: str, source: str, durable: bool = False) -> None:
     """A file copy is the cheapest, and the cheapest to drop, where durability is off (Postgres 15 and later)."""
-    major = int(connection.parameters.get("server_version", "0").split(".")[0].split(" ")[0] or 0)
-    strategy = " STRATEGY file_copy" if major >= 15 and not durable else ""
+    strategy = " STRATEGY file_copy" if major(connection) >= 15 and not durable else ""
     connection.run(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(source)}{strategy}")
+
+
+def major(connection: Connection) -> int:
+    """The server's version."""
+    found = re.match(r"\d+", connection.parameters.get("server_version", ""))
+    return int(found[0]) if found else 0
 
 
 def fresh_name() -> str:

@@ -56,11 +56,21 @@ def _make(server: Databases, session: Connection, layer: Layer, half: str, below
         if not is_left_alone(session, half):
             reason = f"the set-up {layer.called} left connections open; {CURE}"
             raise NotIsolable(service="postgres", reason=reason)
+        if not server.external:
+            _calm(server, session, half)
         session.run(f"ALTER DATABASE {quoted(half)} IS_TEMPLATE true ALLOW_CONNECTIONS false")
     except BaseException:
         with contextlib.suppress(Refused, OSError, EOFError):
             drop(session, half)
         raise
+
+
+def _calm(server: Databases, session: Connection, half: str) -> None:
+    """Leave an autovacuum nothing to do: it is let in where nobody else is, and the template's files must stay as they
+    are (see `postgres_remaking`). It goes by what was counted."""
+    with contextlib.closing(server.inside(session, half)) as inside:
+        inside.run("SELECT pg_stat_reset()")
+    is_left_alone(session, half)
 
 
 def is_there(session: Connection, name: str) -> bool:

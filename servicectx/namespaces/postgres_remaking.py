@@ -15,8 +15,9 @@ which a test touches twenty. So those of a database that was given back are used
 4. the files that were written to are copied from the template again (`postgres_marks`);
 5. the directory is moved to where the new one's has to be.
 
-The template is one that nobody can connect to, so its files stay as they are. Any number of processes may do this at
-once. Killed at any step, it leaves names whose locks are free: the helper drops these, with or without files.
+The template is one that nobody can connect to, and autovacuum finds nothing to do in it (`postgres_layers`), so its
+files stay as they are. Any number of processes may do this at once. Killed at any step, it leaves names whose locks are
+free: the helper drops these, with or without files.
 What is not as expected (another tablespace, a file system that keeps no times) is dropped and made from nothing.
 """
 

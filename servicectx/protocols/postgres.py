@@ -42,6 +42,7 @@ class Connection:
         wait: float,
         application: str = "",
         tls: "ssl.SSLContext | None" = None,
+        options: str = "",
     ) -> None:
         self.parameters: dict[str, str] = {}
         self._socket = socket.create_connection((host, port), wait)
@@ -49,7 +50,8 @@ class Connection:
             self._socket = _secured(self._socket, tls, host)
         self._reader = self._socket.makefile("rb")
         try:
-            said = ("user", user, "database", dbname, "application_name", application)
+            said = ["user", user, "database", dbname, "application_name", application]
+            said += ["options", options] if options else []  # a pooler may not know the word
             start = b"".join(word.encode() + b"\0" for word in said) + b"\0"
             self._socket.sendall(struct.pack("!ii", len(start) + 8, PROTOCOL_3) + start)
             self._log_in(user, password)
