@@ -513,6 +513,21 @@ def test_whoever_keeps_the_state_is_killed_half_way(bare: PostgresDetails) -> No
         assert not session.run(f"SELECT datname FROM pg_database WHERE datname ~ '{HALF}$'")
 
 
+def test_a_server_that_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would never hear of the files."""
+    monkeypatch.setenv("SERVICECTX_HOME", str(tmp_path))
+    settings = {"wal_level": "replica", "max_wal_senders": 2}
+    with (
+        managed("postgres", setup=schema, scope="private", settings=settings) as pg,
+        contextlib.closing(Databases.of(pg).connect()) as session,
+    ):
+        (data,) = session.run("SHOW data_directory")
+        remaking = Remaking(str(data))
+        Databases.of(pg).clone(session, "old", TEMPLATE)
+        remaking.mark(session, "old", TEMPLATE)
+        assert gives_up(session, remaking)
+
+
 def template_of(pg: PostgresDetails, session: Connection, setup: Callable[[PostgresDetails], None]) -> str:
     at = lambda name: pg.model_copy(update={"dbname": name})  # noqa: E731
     return postgres_layers.source(Databases.of(pg), session, [Layer("filled", "filled", setup)], at)

@@ -18,7 +18,8 @@ which a test touches twenty. So those of a database that was given back are used
 The template is one that nobody can connect to, and autovacuum finds nothing to do in it (`postgres_layers`), so its
 files stay as they are. Any number of processes may do this at once. Killed at any step, it leaves names whose locks are
 free: the helper drops these, with or without files.
-What is not as expected (another tablespace, a file system that keeps no times) is dropped and made from nothing.
+What is not as expected (another tablespace, a file system that keeps no times, a server that others may be copies of)
+is dropped and made from nothing.
 """
 
 import functools
@@ -142,7 +143,7 @@ class Remaking:
     # -- templates and their shells ----------------------------------------------------------------------------------
 
     def _template(self, session: Connection, source: str) -> Template | None:
-        """None: it has files elsewhere, or has no shell yet."""
+        """None: it has files elsewhere, or has no shell yet, or the server is not alone."""
         if source not in self._templates and _is_there(session, SHELL + source):
             try:
                 self._templates[source] = self._seen(session, source)
@@ -151,7 +152,7 @@ class Remaking:
         return self._templates.get(source)
 
     def _seen(self, session: Connection, name: str) -> Template | None:
-        folder = self._folder(session, name, "NOT datallowconn")
+        folder = self._folder(session, name, f"NOT datallowconn AND {_ALONE}")
         if folder is None or glob.glob(f"{glob.escape(self._data)}/pg_tblspc/*/*/{os.path.basename(folder)}"):
             return None
         return Template(name, folder, marks.sizes(folder))
@@ -178,6 +179,10 @@ class Remaking:
 _FREE = """NOT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = datname)
     AND NOT EXISTS (SELECT FROM pg_replication_slots WHERE database = datname)
     AND NOT EXISTS (SELECT FROM pg_subscription WHERE subdbid = pg_database.oid)"""
+
+
+# No other server has, or may get, what this one writes ahead: that does not tell of the files that are moved.
+_ALONE = "current_setting('max_wal_senders') = '0' AND current_setting('archive_mode') = 'off'"
 
 
 def _is_there(session: Connection, name: str) -> bool:
