@@ -23,6 +23,7 @@ from typing import Any
 
 import psycopg
 
+from servicectx._running.helper import QUICK
 from tests.actor import ROOT, Actor
 from tests.detector import Home
 
@@ -139,8 +140,9 @@ class Storm:
             if self.random.random() < 0.1:
                 for helper in self.home.pools():
                     with contextlib.suppress(Exception):
-                        helper.kill()
-                        self.tally.kills["helper"] += 1
+                        if time.time() - helper.create_time() > 2 * QUICK:  # else the keeper tries no further one
+                            helper.kill()
+                            self.tally.kills["helper"] += 1
             elif victims := [process for process in list(self.at_work) if process.poll() is None]:
                 self.random.choice(victims).kill()  # one that has had a database, so that all of them get that far
                 self.tally.kills["user"] += 1
