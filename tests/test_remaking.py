@@ -478,6 +478,21 @@ def stock_of(pg: PostgresDetails, data: str) -> Stock:
     return Stock(pg.host, pg.port, pg.user, pg.password, data)
 
 
+def test_a_user_who_fails_knows_it(pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str) -> None:
+    """Whoever makes a database connects under its name, and does not end himself when he gives up."""
+    place = Path(folder(session, data, "old"))
+    (place / "directory").mkdir()
+    copies = PostgresCopies(pg, data)
+    try:
+        assert not copies.remake("old", "new", TEMPLATE)
+    finally:
+        postgres_remaking.remaking.cache_clear()
+        copies.rest()
+    assert session.run("SELECT datname FROM pg_database WHERE datname IN ('old', 'new')") == []
+    assert not os.path.lexists(place)
+    assert not list(Path(data).parent.glob("data.*"))
+
+
 def test_without_a_set_up_the_state_now_is_kept(bare: PostgresDetails) -> None:
     """template1 may change, and what was copied of it before is not mixed with what it is now."""
     with contextlib.closing(Databases.of(bare).connect()) as session:

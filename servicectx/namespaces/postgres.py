@@ -191,7 +191,8 @@ def drop_halves(connection: Connection, prefix: str = LAYER) -> None:
 
 def drop(connection: Connection, name: str) -> None:
     """End whoever makes or uses it and see them gone first: DROP would look only every 100 ms whether they are."""
-    end_clients(connection, f"datname = {literal(name)} OR application_name = {literal(name)}")
+    of_it = f"{literal(name)} IN (datname, application_name)"
+    end_clients(connection, f"{of_it} AND pid <> pg_backend_pid()")  # this may be its maker, who gives up
     if connection.run(f"SELECT 1 FROM pg_database WHERE datname = {literal(name)} AND datistemplate"):
         connection.run(f"ALTER DATABASE {quoted(name)} IS_TEMPLATE false")
     statement = f"DROP DATABASE IF EXISTS {quoted(name)}"
