@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from servicectx._sharing.pool import Pool
 from tests.leftovers import end, files, processes, wait_for_none
 
 RUN = "TESTS_RUN_DIRECTORY"  # how the workers of one run learn where it keeps things
@@ -98,3 +99,11 @@ def home(
         end(path)
     shutil.rmtree(path, ignore_errors=True)
     assert not left, f"{request.node.name} left behind:\n" + "\n".join(left)
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Pool:
+    """One that stands for nothing: files and locks alone."""
+    pool = Pool(tmp_path)
+    pool.make()
+    return pool

@@ -1,0 +1,210 @@
+"""How many are kept ready, of what, and what happens to those that were given back: the helper without a server."""
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from servicectx._running import ahead, demand, watch
+from servicectx._running.ahead import Ahead
+from servicectx._running.demand import Demand
+from servicectx._sharing.pool import BACK, BASE, HIT, MISS, Pool
+from tests.detector import wait_for
+
+
+def test_demand_grows_with_users_and_when_it_was_not_enough_and_is_bounded() -> None:
+    wanted = Demand(0)
+    wanted.ask(served=False, users=1)
+    assert wanted.target == demand.FIRST
+    wanted.ask(served=False, users=1)
+    assert wanted.target == demand.FIRST, "they have not been ready yet"
+    wanted.filled = True
+    wanted.ask(served=False, users=1)
+    assert wanted.target == 2 * demand.FIRST
+    wanted.ask(served=True, users=7)
+    assert wanted.target == 7
+    for _ in range(20):
+        wanted.filled = True
+        wanted.ask(served=False, users=100)
+    assert wanted.target == demand.MOST
+
+
+class Names:
+    """A service that makes and drops names, in this process."""
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.made = 0
+        self.refuses = False
+        self.refused = False
+        self.busy = 0
+        self.bytes = 0
+        self.stuck = ""
+        self.remakes = False
+
+    def begin(self) -> None:
+        if self.busy:
+            self.busy -= 1
+            raise ValueError("too many clients")
+        self.there.clear()
+
+    def size(self, source: str) -> int:
+        return self.bytes
+
+    def remake(self, name: str, new: str, source: str) -> bool:
+        if name not in self.there or not self.remakes:
+            return False
+        self.there.remove(name)
+        self.there.add(new)
+        return True
+
+    def make(self, name: str, source: str) -> None:
+        if self.refuses:
+            self.refused = True
+            raise ValueError("refused")
+        self.there.add(name)
+        self.made += 1
+
+    def drop(self, name: str) -> None:
+        if name == self.stuck:
+            raise ValueError("somebody holds on to it")
+        self.there.discard(name)
+
+    def rest(self) -> None:
+        pass
+
+    def name(self) -> str:
+        return f"sc_{os.urandom(6).hex()}"
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+    for constant, value in seconds.items():
+        for module in (ahead, demand, watch):
+            if hasattr(module, constant):
+                monkeypatch.setattr(module, constant, value)
+
+
+@pytest.fixture
+def working(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Names, threading.Thread]]:
+    hurry(monkeypatch, IDLE=0.1, REST=0.1, AGAIN=0.1)
+    copies = Names()
+    thread = threading.Thread(target=Ahead(pool, copies, str(pool.directory), os.getppid()).serve, daemon=True)
+    listening = pool.hear()
+    pool.tell(MISS + BASE)
+    thread.start()
+    yield copies, thread
+    thread.join(10)
+    os.close(listening)
+    assert not thread.is_alive()
+
+
+def test_without_demand_nothing_stays(pool: Pool, working: tuple[Names, threading.Thread]) -> None:
+    copies, thread = working
+    wait_for(lambda: copies.made >= demand.FIRST, 5)
+    thread.join(10)
+    assert not thread.is_alive(), "it ends when nobody asks for a while"
+    assert copies.there == set()
+    assert pool.is_empty()
+
+
+def test_what_is_held_is_waited_for(pool: Pool, working: tuple[Names, threading.Thread]) -> None:
+    copies, thread = working
+    wait_for(lambda: pool.count(BASE), 5)
+    held = pool.claim(BASE)
+    assert held is not None
+    wait_for(lambda: copies.there == {held.name}, 5, lambda: f"{copies.there}")
+    thread.join(0.5)
+    assert thread.is_alive()
+    held.release()
+    pool.tell(BACK)
+    thread.join(10)
+    assert copies.there == set()
+
+
+def test_refusals_are_no_end(
+    pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies, _ = working
+    hurry(monkeypatch, IDLE=1.0)
+    copies.refuses = True
+    pool.tell(MISS + "servicectx_other")
+    wait_for(lambda: copies.refused, 5)
+    copies.refuses = False
+    wait_for(lambda: pool.count("servicectx_other"), 5)
+
+
+def test_a_full_file_system_is_left_alone(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "ROOM", 2**80)
+    hurry(monkeypatch, IDLE=0.05, REST=0.05, AGAIN=0.05)
+    copies = Names()
+    listening = pool.hear()
+    pool.tell(MISS + BASE)
+    Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
+    assert copies.made == 0
+    os.close(listening)
+
+
+def test_who_is_not_let_in_at_first_tries_again(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch, IDLE=1.0, REST=0.05, AGAIN=0.05)
+    copies = Names()
+    copies.busy = 5
+    listening = pool.hear()
+    pool.tell(MISS + BASE)
+    Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
+    assert copies.busy == 0
+    assert copies.made >= demand.FIRST
+    os.close(listening)
+
+
+def test_a_copy_that_would_take_the_room_of_users_is_not_made(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch, IDLE=0.05, REST=0.05, AGAIN=0.05)
+    copies = Names()
+    copies.bytes = 2**80
+    listening = pool.hear()
+    pool.tell(MISS + BASE)
+    Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
+    assert copies.made == 0
+    os.close(listening)
+
+
+@pytest.mark.parametrize("remakes", [True, False])
+def test_what_is_given_back_is_made_anew_while_demand_lasts(
+    pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch, remakes: bool
+) -> None:
+    copies, _ = working
+    hurry(monkeypatch, IDLE=1.0)
+    copies.remakes = remakes
+    pool.tell(MISS + BASE)
+    wait_for(lambda: pool.count(BASE) >= demand.FIRST, 5)
+    seen = set()
+    for _ in range(10):
+        taken = pool.claim(BASE)
+        assert taken is not None
+        assert taken.name not in seen, "each is somebody's once"
+        seen.add(taken.name)
+        taken.release()
+        pool.tell(HIT + BASE)
+        wait_for(lambda: not pool.taken_names() and pool.count(BASE) >= demand.FIRST, 5)
+        assert pool.count(BASE) == len(copies.there)
+    assert (copies.made < len(seen)) == remakes
+
+
+def test_one_that_cannot_be_dropped_is_in_nobody_s_way(
+    pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies, _ = working
+    wait_for(lambda: copies.made, 5)  # what was there before it began is gone
+    given_back = []
+    for number in range(5):
+        taken = pool.begin(f"sc_{number}", "")
+        assert taken is not None
+        copies.there.add(taken.name)
+        given_back.append(taken)
+    copies.stuck = "sc_2"
+    for taken in given_back:
+        taken.release()
+    pool.tell(BACK)
+    wait_for(lambda: {name for name in copies.there if len(name) == 4} == {"sc_2"}, 5, lambda: f"{copies.there}")
+    copies.stuck = ""
+    wait_for(lambda: "sc_2" not in copies.there, 5)
