@@ -1,6 +1,7 @@
 """A database made out of one that was given back: byte for byte its template, whatever was done to the old one."""
 
 import contextlib
+import errno
 import filecmp
 import os
 import signal
@@ -16,7 +17,7 @@ from servicectx import PostgresDetails, managed
 from servicectx.namespaces import postgres_layers, postgres_remaking
 from servicectx.namespaces import postgres_marks as marks
 from servicectx.namespaces.layers import Layer
-from servicectx.namespaces.postgres import BASE, HALF, TEMPLATE, Databases
+from servicectx.namespaces.postgres import BASE, HALF, TEMPLATE, Databases, drop
 from servicectx.namespaces.postgres_copies import PostgresCopies
 from servicectx.namespaces.postgres_remaking import SHELL, Remaking
 from servicectx.namespaces.postgres_stock import Stock
@@ -234,6 +235,33 @@ def test_what_is_written_at_the_last_moment_is_nobody_else_s_trouble(
     monkeypatch.setattr(postgres_remaking, "step", late)
     assert remaking.remake(session, "old", "new", TEMPLATE)
     is_the_template(session, data, "new")
+
+
+def test_a_server_that_recovers_while_the_files_are_aside(
+    pg: PostgresDetails, old: PostgresDetails, data: str, remaking: Remaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Databases.of(pg)
+    session = server.connect()
+    place = folder(session, data, "old")
+
+    def crash() -> None:
+        (pid,) = session.run("SELECT pg_backend_pid()")
+        os.kill(int(pid or 0), signal.SIGKILL)
+
+    run(old, "insert into quick values (2)", "insert into things (name) values ('mine')")
+    at_step(monkeypatch, "remake-aside", crash)
+    with contextlib.closing(session), pytest.raises((OSError, EOFError)):
+        remaking.remake(session, "old", "new", TEMPLATE)
+    wait_for(lambda: answers(pg), 20)
+    assert os.path.islink(place)
+    with contextlib.closing(server.connect()) as again:
+        again.run("ALTER DATABASE old ALLOW_CONNECTIONS true")
+        with psycopg.connect(old.url) as connection:
+            assert connection.execute("select count(*) from things").fetchone() == (1001,)
+        for name in ("old", "new"):
+            server.drop(again, name)
+            remaking.clear(name)
+    assert not os.path.lexists(place)
 
 
 def test_whoever_was_killed_leaves_a_link_and_files(
@@ -491,6 +519,25 @@ def test_a_user_who_fails_knows_it(pg: PostgresDetails, old: PostgresDetails, se
     assert session.run("SELECT datname FROM pg_database WHERE datname IN ('old', 'new')") == []
     assert not os.path.lexists(place)
     assert not list(Path(data).parent.glob("data.*"))
+
+
+def test_a_full_disk(
+    old: PostgresDetails, session: Connection, data: str, remaking: Remaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was copied so far goes before the server is asked for anything, which it might not survive."""
+
+    def full(descriptor: int, what: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def dropping(session: Connection, name: str) -> None:
+        assert not list(Path(data).parent.glob("data.*"))
+        drop(session, name)
+
+    run(old, "delete from things")
+    monkeypatch.setattr(postgres_remaking, "drop", dropping)
+    with monkeypatch.context() as patch:
+        patch.setattr(marks.os, "write", full)
+        assert gives_up(session, remaking)
 
 
 def test_without_a_set_up_the_state_now_is_kept(bare: PostgresDetails) -> None:

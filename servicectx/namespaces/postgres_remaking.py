@@ -105,8 +105,8 @@ class Remaking:
             marks.move(aside, self._folder(session, new) or "")
         except (Unfit, Refused) as error:
             self._works = isinstance(error, Refused)
+            self.clear(new)  # first: a server on a full disk may die of what it is asked next
             drop(session, new)
-            self.clear(new)
             return False
         return True
 
