@@ -369,6 +369,19 @@ def test_a_shell_is_made_once_of_a_copy_that_keeps_its_files(
     is_the_template(session, data, "new")
 
 
+def test_a_shell_that_somebody_drops_is_made_again(
+    old: PostgresDetails, session: Connection, data: str, remaking: Remaking
+) -> None:
+    """By whoever knew it, too."""
+    assert remaking.remake(session, "old", "new", TEMPLATE)
+    session.run(f"DROP DATABASE {SHELL}{TEMPLATE}")
+    assert not remaking.remake(session, "new", "old", TEMPLATE)
+    is_the_template(session, data, "new")
+    remaking.mark(session, "new", TEMPLATE)
+    assert remaking.remake(session, "new", "old", TEMPLATE)
+    is_the_template(session, data, "old")
+
+
 # -- what is dropped, and made from nothing ----------------------------------------------------------------------------
 
 

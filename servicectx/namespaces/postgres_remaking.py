@@ -105,6 +105,7 @@ class Remaking:
             marks.move(aside, self._folder(session, new) or "")
         except (Unfit, Refused) as error:
             self._works = isinstance(error, Refused)
+            self._shells.discard(SHELL + source)  # somebody may have dropped it
             self.clear(new)  # first: a server on a full disk may die of what it is asked next
             drop(session, new)
             return False
