@@ -68,16 +68,18 @@ class Stock:
         Copies of template1, which may change, cannot be made out of one another.
         """
         session, half = self._session(), TEMPLATE + HALF
-        if base(session) != TEMPLATE:
-            lock(session, half, WAIT)
-            try:
+        if base(session) == TEMPLATE:
+            return TEMPLATE
+        lock(session, half, WAIT)
+        try:
+            if base(session) != TEMPLATE:
                 drop(session, half)  # a dead maker's
                 self._enter("template1")
                 copy(session, half, "template1")
                 session.run(f"ALTER DATABASE {half} IS_TEMPLATE true ALLOW_CONNECTIONS false")
                 session.run(f"ALTER DATABASE {half} RENAME TO {TEMPLATE}")
-            finally:
-                unlock(session, half)
+        finally:
+            unlock(session, half)
         return TEMPLATE
 
     def _enter(self, name: str) -> None:
