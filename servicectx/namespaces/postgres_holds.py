@@ -16,7 +16,8 @@ from collections.abc import Iterator
 
 from servicectx.namespaces import makers
 from servicectx.namespaces.layers import Layers
-from servicectx.namespaces.postgres import LAYER, Databases, drop, drop_halves
+from servicectx.namespaces.postgres import LAYER, Databases, drop_halves
+from servicectx.namespaces.postgres_drop import drop
 from servicectx.namespaces.postgres_layers import PATIENCE, At, is_there, names, source
 from servicectx.namespaces.postgres_locks import lock, try_lock, unlock, unlock_all
 from servicectx.protocols.postgres import ENTRY, Connection, Refused, literal

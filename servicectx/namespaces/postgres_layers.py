@@ -13,7 +13,8 @@ from typing import Any
 
 from servicectx.errors import NotIsolable
 from servicectx.namespaces.layers import Layer, Layers
-from servicectx.namespaces.postgres import CURE, HALF, LAYER, Databases, base, drop, is_left_alone
+from servicectx.namespaces.postgres import CURE, HALF, LAYER, Databases, base
+from servicectx.namespaces.postgres_drop import drop, is_left_alone
 from servicectx.namespaces.postgres_locks import lock, unlock
 from servicectx.protocols.postgres import Connection, Refused, literal, quoted
 

@@ -30,7 +30,8 @@ from typing import NamedTuple
 
 from servicectx._sharing.steps import step
 from servicectx.namespaces import postgres_marks as marks
-from servicectx.namespaces.postgres import BASE, LAYER, TEMPLATE, copy, drop, end_all
+from servicectx.namespaces.postgres import BASE, LAYER, TEMPLATE, copy
+from servicectx.namespaces.postgres_drop import drop, end_all
 from servicectx.namespaces.postgres_locks import try_lock, unlock
 from servicectx.namespaces.postgres_marks import Unfit
 from servicectx.namespaces.postgres_state import carry

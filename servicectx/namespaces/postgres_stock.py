@@ -2,20 +2,8 @@
 
 import contextlib
 
-from servicectx.namespaces.postgres import (
-    BASE,
-    HALF,
-    TEMPLATE,
-    WAIT,
-    Databases,
-    base,
-    copy,
-    drop,
-    drop_halves,
-    end_clients,
-    fresh_name,
-    is_left_alone,
-)
+from servicectx.namespaces.postgres import BASE, HALF, TEMPLATE, WAIT, Databases, base, copy, drop_halves, fresh_name
+from servicectx.namespaces.postgres_drop import drop, end_clients, is_left_alone
 from servicectx.namespaces.postgres_locks import lock, unlock
 from servicectx.namespaces.postgres_remaking import remaking
 from servicectx.protocols.postgres import Connection, Refused, literal
