@@ -1,12 +1,13 @@
 """All instances of this user, from the outside: find them, read their details, take them down."""
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx import _key
 from servicectx._claim import Claim, redeem
 from servicectx._running import launch, pids, usage
-from servicectx._sharing import handouts, paths, storage
+from servicectx._sharing import handouts, names, paths, storage
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, STOPPING, Process, State, StateError
 from servicectx.errors import HomeError, UnknownService
@@ -121,8 +122,8 @@ def running() -> list[Running]:
     """All of this user's home, by name. Raises HomeError."""
     home = paths.home()
     found = []
-    for path in home.glob("*.json"):
-        instance = Instance(home, path.stem)
+    for key in names.keys(os.listdir(home), names.STATE):
+        instance = Instance(home, key)
         try:
             state = instance.look()
         except (StateError, HomeError):
@@ -146,7 +147,7 @@ def prune() -> list[str]:
 
 
 def _keys(home: Path) -> set[str]:
-    return {path.name.partition(".")[0] for path in home.iterdir()} - {"data"}
+    return names.keys(os.listdir(home))
 
 
 def orphans() -> list[Path]:
@@ -158,5 +159,5 @@ def orphans() -> list[Path]:
         for place in places
         if place.is_dir()
         for path in place.iterdir()
-        if path.is_dir() and not (home / path.name).exists()
+        if names.is_instance(path.name) and path.is_dir() and not (home / path.name).exists()
     )

@@ -39,8 +39,12 @@ def key(scope: str, name: str, service: str, options: dict[str, Any], setup: str
     """A short text that is safe as a file name. It differs between containers that share a directory."""
     parts = [scope_text(scope), name, service, options, setup, program, program_state(program), _machine()]
     text = json.dumps(parts, sort_keys=True, default=_plain)
-    readable = "".join(letter for letter in name if letter.isalnum())[:20] or service
-    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return f"{_readable(name) or _readable(service) or 'service'}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _readable(name: str) -> str:
+    """What of a name may be part of a file's name: ASCII alone, as the pattern for keys has it."""
+    return "".join(letter for letter in name if letter.isascii() and letter.isalnum())[:20]
 
 
 def setup_files(service: str, setup: Setup) -> list[Path] | None:

@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from servicectx._sharing import paths
+from servicectx._sharing import names, paths
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.pool import BACK, HIT, MISS, Pool, Taken
 from servicectx._sharing.state import READY, StateError
@@ -204,6 +204,6 @@ def _secret(said: dict[str, Any]) -> tuple[Any, ...]:
 def _instances() -> list[Instance]:
     try:
         home = paths.home()
-        return [Instance(home, path.stem) for path in home.glob("*.json")]
+        return [Instance(home, key) for key in names.keys(os.listdir(home), names.STATE)]
     except (HomeError, OSError):
         return []

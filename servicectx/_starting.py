@@ -49,8 +49,8 @@ class Starting:
         ask, instance, id = self.ask, self.instance, self.id
         secret = os.urandom(16).hex()
         plan = ask.service.plan(ask.options, self.program, secret)
-        cache = Cache(paths.cache(), paths.cache_size())
         snapshot = ask.snapshot_name(plan, self.program)
+        cache = Cache(paths.cache(make=bool(snapshot or plan.template)), paths.cache_size())
         if cache.limit == 0:  # it would stop and start the server for nothing
             snapshot = None
         restored = kept.size(cache.place(SNAPSHOTS, snapshot)) if snapshot else None

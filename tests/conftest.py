@@ -73,10 +73,10 @@ def run_directory() -> Path:
 
 @pytest.fixture(scope="session")
 def cache(run_directory: Path) -> Path:
-    """The cache that all tests of this run share."""
+    """The cache that all tests of this run share: the library's own directory in the one that is named to it."""
     path = run_directory / "cache"
     path.mkdir(mode=0o711, exist_ok=True)
-    return path
+    return path / "servicectx-cache"
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +90,7 @@ def home(
     path = Path(tempfile.mkdtemp(prefix="home-", dir=run_directory))
     path.chmod(0o711)
     monkeypatch.setenv("SERVICECTX_HOME", str(path))
-    monkeypatch.setenv("SERVICECTX_CACHE", str(cache))
+    monkeypatch.setenv("SERVICECTX_CACHE", str(cache.parent))
     yield path
     left = [str(process) for process in processes(path)] + files(path)
     if left:

@@ -18,6 +18,11 @@ class Seen(NamedTuple):
     words: str
 
 
+OWN = "servicectx-home"  # what the library makes in a home
+MARKER = "SERVICECTX.TAG"
+EMPTY = (OWN, f"{OWN}/{MARKER}", f"{OWN}/data", f"{OWN}/data/{MARKER}")  # stays, with nothing else in it
+
+
 class Home:
     """A directory for instances of one test, with eyes on everything that belongs to it."""
 
@@ -25,6 +30,11 @@ class Home:
         base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.path = Path(tempfile.mkdtemp(prefix="sctest-", dir=base))
         self.path.chmod(0o711)  # so that a server's own account gets through, and data stay inside
+
+    @property
+    def own(self) -> Path:
+        """Where the library has its files."""
+        return self.path / OWN
 
     def remove(self) -> None:
         for process in self.processes():
@@ -79,12 +89,12 @@ class Home:
         return [each for each in self.seen() if "keeper" in each.words]
 
     def files(self) -> list[str]:
-        """What lies in the home, the empty place for data left out. Some of it may go while we look."""
+        """What lies in the home, the library's empty directories and their markers left out. Some may go meanwhile."""
         found = []
         for folder, folders, names in os.walk(self.path):
             here = Path(folder).relative_to(self.path)
             found += [str(here / name) for name in (*folders, *names)]
-        return sorted(name for name in found if name != "data" or any(each.startswith("data/") for each in found))
+        return sorted(name for name in found if name not in EMPTY)
 
     def left(self) -> list[str]:
         names = [f"{each.process.pid} {each.words[:40]} ... {each.words[-60:]}" for each in self.seen()]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.detector import EMPTY, OWN
+
 
 def processes(*places: Path) -> list[psutil.Process]:
     """The processes that work in, were started from, were told of, or inherited one of `places`; this one left out."""
@@ -34,10 +36,11 @@ def command_lines(*places: Path) -> list[str]:
 
 
 def files(home: Path) -> list[str]:
-    """What lies in a home, empty directories for data left out."""
+    """What lies in a home, the library's empty directories and their markers left out."""
     if not home.is_dir() or home.is_symlink():
         return []
-    return sorted(str(path) for path in [*home.iterdir(), *home.glob("data/*")] if path != home / "data")
+    found = [*home.iterdir(), *home.glob(f"{OWN}/*"), *home.glob(f"{OWN}/data/*")]
+    return sorted(str(path) for path in found if str(path.relative_to(home)) not in EMPTY)
 
 
 def wait_for_none(home: Path, seconds: float) -> list[str]:

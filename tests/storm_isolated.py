@@ -155,8 +155,8 @@ class Storm:
             last.ask("isolate")
             last.ask("give_back")
             while time.monotonic() < end:
-                ready = {path.name for path in self.home.path.glob("postgres-*/pool/ready/*/*")}
-                taken = {path.name for path in self.home.path.glob("postgres-*/pool/taken/*")}
+                ready = {path.name for path in self.home.own.glob("postgres-*/pool/ready/*/*")}
+                taken = {path.name for path in self.home.own.glob("postgres-*/pool/taken/*")}
                 there = databases(url)
                 if not taken and there == ready:
                     break

@@ -139,7 +139,8 @@ def test_a_cancelled_task_leaves_nothing(pg: PostgresDetails) -> None:
 def taken(before: set[str], details: PostgresDetails) -> list[str]:
     """The databases that somebody holds, by the pool's own files."""
     home = Path(os.environ["SERVICECTX_HOME"])
-    return [path.name for path in home.glob("postgres-*.*/pool/taken/*") if path.name.partition("-")[0] not in before]
+    taken = home.glob("servicectx-home/postgres-*.*/pool/taken/*")
+    return [path.name for path in taken if path.name.partition("-")[0] not in before]
 
 
 def test_one_that_is_being_made_is_dropped_with_its_making() -> None:

@@ -16,6 +16,7 @@ import pytest
 from servicectx import HomeError, managed
 from servicectx._sharing import paths, storage
 from servicectx.testing import FakeService
+from tests.leftovers import files
 
 ROOT = os.geteuid() == 0
 
@@ -30,6 +31,11 @@ def scratch(home: Path) -> Iterator[Path]:
         if path.is_dir() and not path.is_symlink():
             path.chmod(0o700)
     shutil.rmtree(place)
+
+
+def found(place: Path) -> list[str]:
+    """What lies in `place`, locks left out."""
+    return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.suffix != ".lock")
 
 
 def refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> HomeError:
@@ -100,8 +106,8 @@ def test_a_file_on_the_way_is_named(scratch: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_place_for_data_is_checked_too(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (scratch / "home").mkdir(mode=0o700)
-    (scratch / "home" / "data").symlink_to(scratch)
+    monkeypatch.setenv("SERVICECTX_HOME", str(scratch / "home"))
+    (paths.home() / "data").symlink_to(scratch)
     assert "it is a symbolic link" in refused(scratch / "home", monkeypatch).problem
 
 
@@ -164,10 +170,8 @@ def test_a_full_disk_is_named(scratch: Path, monkeypatch: pytest.MonkeyPatch) ->
         fill(place)
         error = refused(place, monkeypatch)
         assert "free some space" in error.cure
-        assert sorted(path.name for path in place.iterdir() if path.suffix != ".lock") in (
-            ["filler"],
-            ["data", "filler"],
-        )
+        own = ["servicectx-home", "servicectx-home/SERVICECTX.TAG", "servicectx-home/data"]
+        assert set(found(place)) <= {"filler", *own, "servicectx-home/data/SERVICECTX.TAG"}
 
 
 def test_a_disk_that_fills_up_meanwhile_takes_nothing_with_it(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +182,7 @@ def test_a_disk_that_fills_up_meanwhile_takes_nothing_with_it(scratch: Path, mon
             fill(place)
             assert fake.ask("SET a 1") == "1"
         make_room(place)
-        assert [path.name for path in place.iterdir()] == ["data"]
+        assert files(place) == []
         with managed(FakeService) as fake:
             assert fake.ask("GET a") == ""
 
@@ -210,7 +214,7 @@ def test_a_bad_cache_is_done_without(make: object, scratch: Path, monkeypatch: p
     finally:
         if mounted:
             subprocess.run(["umount", str(scratch / "cache")], check=True)
-    assert not (scratch / "cache" / "templates").exists()
+    assert not list((scratch / "cache").rglob("templates"))
 
 
 # -- where they are by default -----------------------------------------------------------------------------------
@@ -280,9 +284,9 @@ def test_data_live_in_memory_where_there_is_room(scratch: Path, monkeypatch: pyt
 
 def test_data_stay_below_a_home_that_was_given(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICECTX_HOME", str(scratch / "home"))
-    assert storage.data_root(1000, None) == scratch / "home" / "data"
+    assert storage.data_root(1000, None) == scratch / "home" / "servicectx-home" / "data"
     (scratch / "home").chmod(0o711)
-    assert storage.data_root(1000, "nobody") == scratch / "home" / "data"
+    assert storage.data_root(1000, "nobody") == scratch / "home" / "servicectx-home" / "data"
 
 
 def test_data_for_an_account_are_not_put_where_it_cannot_get(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:

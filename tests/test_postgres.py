@@ -289,7 +289,7 @@ def own_cache(run_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     place = Path(tempfile.mkdtemp(prefix="cache-", dir=run_directory))
     place.chmod(0o711)
     monkeypatch.setenv("SERVICECTX_CACHE", str(place))
-    yield place
+    yield place / "servicectx-cache"
     shutil.rmtree(place)
 
 
@@ -321,7 +321,7 @@ class CountedInitdb:
 
 @pytest.fixture
 def initdb(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> CountedInitdb:
-    counted = CountedInitdb(own_cache)
+    counted = CountedInitdb(own_cache.parent)
     monkeypatch.setenv("SERVICECTX_POSTGRES_BIN", str(counted.bin))
     return counted
 
@@ -449,8 +449,8 @@ def test_binaries_below_a_locked_directory_do(locked_wheel: Path, monkeypatch: p
 def test_binaries_below_a_locked_directory_do_without_a_cache(
     locked_wheel: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (own_cache / "file").touch()
-    monkeypatch.setenv("SERVICECTX_CACHE", str(own_cache / "file"))
+    (own_cache.parent / "file").touch()
+    monkeypatch.setenv("SERVICECTX_CACHE", str(own_cache.parent / "file"))
     monkeypatch.setenv("SERVICECTX_POSTGRES_BIN", str(locked_wheel))
     with managed("postgres") as postgres:
         assert scalar(postgres, "select 1") == 1

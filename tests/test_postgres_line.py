@@ -87,7 +87,7 @@ def test_a_forked_child_has_its_own(pg: PostgresDetails) -> None:
 def test_a_hit_hangs_up(pg: PostgresDetails, home: Path) -> None:
     with isolated(pg):
         assert len(lines(pg)) == 1
-    (directory,) = home.glob("postgres-*.*/pool")
+    (directory,) = home.glob("servicectx-home/postgres-*.*/pool")
     wait_for(lambda: Pool(directory.parent).count(BASE) >= demand.FIRST, 10)
     with isolated(pg):
         wait_for(lambda: lines(pg) == [], 5)

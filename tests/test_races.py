@@ -86,7 +86,7 @@ def test_a_joiner_meets_an_instance_that_is_stopping(home: Home, step: str) -> N
         leaver.send("leave")
         leaver.wait_paused()
         joiner.send("enter", service="redis", arguments={})
-        wait_for(lambda: list(home.path.glob("redis-*.*/leases/*")), 10)
+        wait_for(lambda: list(home.own.glob("redis-*.*/leases/*")), 10)
         leaver.resume()
         second = joiner.hear()
         assert "error" not in second
@@ -124,7 +124,7 @@ def test_users_come_and_go_in_threads_and_nested(home: Home, monkeypatch: pytest
 def test_a_damaged_state_file_is_recovered_from(home: Home, damage: str) -> None:
     with Actor(home) as user, Actor(home) as joiner:
         port = user.enter()["port"]
-        (state,) = home.path.glob("redis-*.json")
+        (state,) = home.own.glob("redis-*.json")
         state.write_text(damage)
         assert joiner.enter()["port"] == port, "the instance's own copy tells"
         user.leave()
@@ -136,7 +136,7 @@ def test_a_damaged_state_file_is_recovered_from(home: Home, damage: str) -> None
 def test_a_removed_state_file_is_recovered_from(home: Home) -> None:
     with Actor(home) as user, Actor(home) as joiner:
         port = user.enter()["port"]
-        for state in home.path.glob("redis-*.json"):
+        for state in home.own.glob("redis-*.json"):
             state.unlink()
         assert joiner.enter()["port"] == port
         joiner.leave()
@@ -147,7 +147,7 @@ def test_a_removed_state_file_is_recovered_from(home: Home) -> None:
 def test_a_damaged_state_file_and_leaving(home: Home) -> None:
     with Actor(home) as user:
         user.enter()
-        (state,) = home.path.glob("redis-*.json")
+        (state,) = home.own.glob("redis-*.json")
         state.write_text("garbage")
         user.leave()
         home.wait_until_empty(0.5)
@@ -159,13 +159,13 @@ def test_a_foreign_state_file_leads_nobody_to_kill_or_remove(home: Home, tmp_pat
     (precious / "file").write_text("keep me")
     with Actor(home) as user:
         user.enter()
-        (path,) = home.path.glob("redis-*.json")
+        (path,) = home.own.glob("redis-*.json")
         raw = json.loads(path.read_text())
         user.leave()
     sleeper = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "60")
     try:
         raw |= {"data_directory": str(precious), "phase": "ready", "port": 9}
-        instance = home.path / f"{path.stem}.{raw['id']}"
+        instance = home.own / f"{path.stem}.{raw['id']}"
         (instance / "leases").mkdir(parents=True)
         process = [sleeper, "another-boot:1"]
         (instance / "processes.json").write_text(json.dumps([process, process, process]))

@@ -39,7 +39,7 @@ def first(place: Home) -> Iterator[Actor]:
 
 
 def pool_of(place: Home) -> Pool:
-    (directory,) = place.path.glob("postgres-*.*/pool")
+    (directory,) = place.own.glob("postgres-*.*/pool")
     return Pool(directory.parent)
 
 
@@ -95,7 +95,7 @@ def test_asking_costs_no_connection(monkeypatch: pytest.MonkeyPatch, home: Path)
     with managed("postgres") as pg:
         with isolated(pg):
             pass
-        (directory,) = home.glob("postgres-*.*/pool")
+        (directory,) = home.glob("servicectx-home/postgres-*.*/pool")
         pool = Pool(directory.parent)
         wait_for(lambda: pool.count(BASE) >= demand.FIRST, 10)
         monkeypatch.setattr(socket, "create_connection", refuse)

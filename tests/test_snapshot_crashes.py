@@ -30,7 +30,7 @@ def home() -> Iterator[Home]:
 def own_cache(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = home.path.with_name(f"{home.path.name}-cache")
     monkeypatch.setenv("SERVICECTX_CACHE", str(path))
-    yield path
+    yield path / "servicectx-cache"
     shutil.rmtree(path, ignore_errors=True)
 
 

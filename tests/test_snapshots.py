@@ -15,6 +15,7 @@ import redis as redis_client
 
 from servicectx import InvalidOption, NotIsolable, PostgresDetails, RedisDetails, SetupFailed, isolated, managed
 from servicectx._running import snapshot
+from servicectx._sharing import paths
 from servicectx.services import binaries
 from servicectx.services.redis import Redis
 from servicectx.testing import FakeService
@@ -53,9 +54,10 @@ def own_cache(home: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of this test's own, with the prepared data of the run in it."""
     mine = home.parent / f"{home.name}-cache"
     mine.mkdir(mode=0o711)
+    monkeypatch.setenv("SERVICECTX_CACHE", str(mine))
+    mine = paths.cache(make=True)
     if (cache / "templates").exists():
         shutil.copytree(cache / "templates", mine / "templates", ignore=shutil.ignore_patterns(".*.*"))
-    monkeypatch.setenv("SERVICECTX_CACHE", str(mine))
     runs.clear()
     return mine
 

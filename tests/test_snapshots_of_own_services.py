@@ -26,7 +26,7 @@ def fill(safe: SafeDetails) -> None:
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SERVICECTX_CACHE", str(tmp_path / "cache"))
     runs.clear()
-    return tmp_path / "cache"
+    return tmp_path / "cache" / "servicectx-cache"
 
 
 def test_it_is_a_service_like_any_other() -> None:

@@ -16,7 +16,7 @@ import pytest
 from servicectx import PostgresDetails, cache_entries, managed
 from servicectx._running import kept, spare
 from servicectx._running.cache import SPARES, Cache
-from servicectx._sharing import storage
+from servicectx._sharing import marked, storage
 from servicectx.services import registry
 from tests.actor import Actor
 from tests.detector import Home, wait_for
@@ -38,7 +38,8 @@ def home(cache: Path) -> Iterator[Home]:
     home.path = Path(tempfile.mkdtemp(prefix="sctest-", dir=on_disk()))
     home.path.chmod(0o711)
     own = cache_of(home)
-    own.path.mkdir()
+    own.path.parent.mkdir()
+    marked.make(own.path, marked.CACHE)
     postgres = registry.find("postgres")
     template = postgres.plan(postgres.options({}), postgres.program(postgres.options({})), "secret").template
     assert template is not None
@@ -46,19 +47,19 @@ def home(cache: Path) -> Iterator[Home]:
         shutil.copytree(cache / "templates" / template.key, own.path / "templates" / template.key)
     yield home
     home.remove()
-    shutil.rmtree(own.path)
+    shutil.rmtree(own.path.parent)
 
 
 @pytest.fixture
 def ours(home: Home, monkeypatch: pytest.MonkeyPatch) -> Cache:
     """This process uses that home and that cache too."""
     monkeypatch.setenv("SERVICECTX_HOME", str(home.path))
-    monkeypatch.setenv("SERVICECTX_CACHE", str(cache_of(home).path))
+    monkeypatch.setenv("SERVICECTX_CACHE", str(cache_of(home).path.parent))
     return cache_of(home)
 
 
 def cache_of(home: Home) -> Cache:
-    return Cache(home.path.with_name(f"{home.path.name}-cache"), 1 << 30)
+    return Cache(home.path.with_name(f"{home.path.name}-cache") / "servicectx-cache", 1 << 30)
 
 
 def spares(cache: Cache) -> list[Path]:
@@ -132,7 +133,7 @@ def test_it_is_shown_and_counted_and_cleared(ours: Cache, monkeypatch: pytest.Mo
 
 def test_none_is_made_where_the_cache_has_no_room(home: Home, ours: Cache) -> None:
     """It would drive out what is worth more."""
-    with Actor(home, SERVICECTX_CACHE=str(ours.path), SERVICECTX_CACHE_SIZE="60M") as user:
+    with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), SERVICECTX_CACHE_SIZE="60M") as user:
         enter(user)
         time.sleep(1.5)  # nothing will happen, and nobody says so
         assert spares(ours) + half_made(ours) == []
@@ -147,7 +148,7 @@ def test_none_is_made_in_memory(ours: Cache) -> None:
 
 
 def test_its_maker_gives_way_and_goes_when_done(home: Home, ours: Cache) -> None:
-    with Actor(home, SERVICECTX_CACHE=str(ours.path), pause_at="spare") as user:
+    with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), pause_at="spare") as user:
         enter(user)
         maker = user.wait_paused(PATIENCE)
         assert os.getpriority(os.PRIO_PROCESS, maker) == 19
@@ -161,7 +162,7 @@ def test_its_maker_gives_way_and_goes_when_done(home: Home, ours: Cache) -> None
 def test_takers_at_once_get_different_data(home: Home, ours: Cache, takers: int) -> None:
     with managed("postgres"):
         wait_for_spare(ours)
-    users = [Actor(home, SERVICECTX_CACHE=str(ours.path)) for _ in range(takers)]
+    users = [Actor(home, SERVICECTX_CACHE=str(ours.path.parent)) for _ in range(takers)]
     try:
         for number, user in enumerate(users):
             user.send("enter", service="postgres", arguments={"scope": f"taker-{number}"})
@@ -200,7 +201,7 @@ def test_a_damaged_one_is_not_taken(damage: str, ours: Cache) -> None:
 
 @pytest.mark.parametrize("victim", ["maker", "keeper", "user"])
 def test_killed_while_it_is_made(home: Home, ours: Cache, victim: str) -> None:
-    with Actor(home, SERVICECTX_CACHE=str(ours.path), pause_at="spare") as user:
+    with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), pause_at="spare") as user:
         enter(user)
         maker = user.wait_paused(PATIENCE)
         assert spares(ours) == []
@@ -224,7 +225,7 @@ def test_killed_while_it_is_made(home: Home, ours: Cache, victim: str) -> None:
 
 
 def test_a_stop_does_not_wait_for_its_maker(home: Home, ours: Cache) -> None:
-    with Actor(home, SERVICECTX_CACHE=str(ours.path), pause_at="spare") as user:
+    with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), pause_at="spare") as user:
         enter(user)
         maker = user.wait_paused(PATIENCE)
         assert user.leave()["took"] < 1.0
@@ -236,7 +237,7 @@ def test_a_stop_does_not_wait_for_its_maker(home: Home, ours: Cache) -> None:
 def test_killed_while_it_is_taken(home: Home, ours: Cache, victim: str) -> None:
     with managed("postgres"):
         wait_for_spare(ours)
-    with Actor(home, SERVICECTX_CACHE=str(ours.path), pause_at="taken") as starter:
+    with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), pause_at="taken") as starter:
         starter.send("enter", service="postgres", arguments={})
         taker = starter.wait_paused(PATIENCE)
         assert spares(ours) == [], "nobody else can take it"

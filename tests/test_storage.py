@@ -55,15 +55,15 @@ def test_on_disk() -> None:
 
 
 def test_in_a_directory_which_is_left_as_it_was(place: Path) -> None:
-    assert data_of(storage=str(place)).parent == place
-    assert data_of(storage=place).parent == place, "a path will do"
+    assert data_of(storage=str(place)).parent == place / "servicectx-data"
+    assert data_of(storage=place).parent == place / "servicectx-data", "a path will do"
     assert list(place.iterdir()) == []
 
 
 def test_in_a_directory_that_everybody_can_write_to_if_names_are_safe_there(place: Path) -> None:
     place.chmod(0o1777)
     with managed(FakeService, storage=place) as fake:
-        (data,) = place.iterdir()
+        (data,) = place.glob("servicectx-data/*-*")
         assert stat.S_IMODE(data.stat().st_mode) == 0o700
         assert fake.ask("SET a 1") == "1"
 
@@ -71,11 +71,11 @@ def test_in_a_directory_that_everybody_can_write_to_if_names_are_safe_there(plac
 def test_a_relative_directory_is_meant_from_here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place / "here").mkdir(mode=0o711)
     monkeypatch.chdir(place)
-    assert data_of(storage="here").parent == place / "here"
+    assert data_of(storage="here").parent == place / "here" / "servicectx-data"
 
 
 def test_without_a_wish_data_stay_below_the_home(home: Path) -> None:
-    assert data_of().parent == home / "data"
+    assert data_of().parent == home / "servicectx-home" / "data"
 
 
 # -- what makes an instance the same -----------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_a_directory_that_the_server_s_account_cannot_get_to(place: Path) -> Non
         storage.data_root(1, "nobody", str(place / "closed" / "open"))
     assert f"the server runs as nobody, who cannot get through {place / 'closed'}" in caught.value.problem
     assert f"chmod o+x {place / 'closed'}" in caught.value.cure
-    assert storage.data_root(1, None, str(place / "closed" / "open")) == place / "closed" / "open"
+    assert storage.data_root(1, None, str(place / "closed" / "open")) == place / "closed" / "open" / "servicectx-data"
 
 
 def test_no_memory_at_all(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ def test_no_room(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With head room in memory: four times what an empty service needs, beyond what is restored."""
     monkeypatch.setattr(storage, "free", lambda _: 5 * GIB)
     assert storage.is_memory(storage.data_root(GIB, None, "memory"))
-    assert storage.data_root(GIB, None, str(place), 3 * GIB) == place
+    assert storage.data_root(GIB, None, str(place), 3 * GIB) == place / "servicectx-data"
     for need, restored, wish, wanted in [
         (2 * GIB, 0, "memory", 8192),
         (GIB, 2 * GIB, "memory", 6144),

@@ -3,7 +3,6 @@
 import signal
 
 from servicectx._sharing.instance import Instance
-from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.state import DIED, READY, STOPPING, State, StateError
 from servicectx.errors import HomeError, ServiceDied
 
@@ -32,7 +31,7 @@ def remove_when_unused(instance: Instance, id: str) -> None:
         with instance.locked(PATIENCE):
             state = current(instance, id)
             if state is None:  # another instance took its place and removed this one
-                remove_tree(instance.directory(id))
+                instance.remove_directory(id)
             elif not instance.is_used(id):
                 instance.remove(state)
 

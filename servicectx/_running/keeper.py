@@ -68,7 +68,7 @@ class Keeper:
                 remove_when_unused(self.instance, self.id)
         except Told:
             self.clear_server()
-            remove_tree(self.instance.directory(self.id))
+            self.instance.remove_directory(self.id)
         except (StarterGone, HomeError):
             self.clear_server()
             self._withdraw()
@@ -108,7 +108,7 @@ class Keeper:
                     self.instance.remove(state)
         except Told:
             pass
-        remove_tree(self.instance.directory(self.id))
+        self.instance.remove_directory(self.id)
 
     def tell(self, server: Process | None) -> None:
         """Say who runs this instance. Fails when it was cleared meanwhile."""
@@ -190,7 +190,7 @@ class Keeper:
             step("cleaning")
             if state is not None:
                 self.instance.forget()
-            remove_tree(self.instance.directory(self.id))
+            self.instance.remove_directory(self.id)
         return True
 
     def clear_server(self) -> None:

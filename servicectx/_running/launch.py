@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from servicectx._running import pids, plan, probes
+from servicectx._sharing import names
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
 from servicectx.errors import HomeError, from_record
@@ -177,7 +178,7 @@ def clear(instance: Instance, state: State) -> None:
 
 def sweep(home: Path, but: str) -> None:
     """Clear what the dead left under other keys: no lease is held, and keeper and guard are proven gone."""
-    for key in {name.partition(".")[0] for name in os.listdir(home)} - {but, "data"}:
+    for key in names.keys(os.listdir(home)) - {but}:
         instance = Instance(home, key)
         if _is_in_use(instance):
             continue

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from servicectx._sharing import handouts, leases
+from servicectx._sharing import handouts, leases, marked, names, reading
 from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.state import (
     Processes,
@@ -46,22 +46,9 @@ class Instance:
     # -- looking: no lock needed ---------------------------------------------------------------------------------
 
     def look(self) -> State | None:
-        """The current state, or None where there is none. Raises StateError when the file is not one of ours."""
-        try:
-            descriptor = os.open(self._state_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StateError(f"it cannot be read: {error.strerror}") from None
-        try:
-            if os.fstat(descriptor).st_uid != os.geteuid():
-                raise HomeError(path=str(self._state_file), problem="it belongs to another user", cure="remove it")
-            with open(descriptor, encoding="utf-8", closefd=False) as file:
-                return decode(file.read())
-        except UnicodeDecodeError:
-            raise StateError("it is not text") from None
-        finally:
-            os.close(descriptor)
+        """The current state, or None where there is none. Raises StateError for a file that this version did not write,
+        whatever is in its place."""
+        return _decoded(self._state_file)
 
     def directory(self, id: str) -> Path:
         return self.home / f"{self.key}.{id}"
@@ -108,9 +95,10 @@ class Instance:
 
     def processes(self, id: str) -> Processes | None:
         try:
-            return decode_processes((self.directory(id) / "processes.json").read_text())
-        except OSError:
+            text = reading.read_text(self.directory(id) / "processes.json")
+        except reading.Unreadable:
             return None
+        return decode_processes(text) if text is not None else None
 
     def traffic(self, id: str) -> int:
         """A number that changes whenever somebody joins or leaves."""
@@ -138,7 +126,7 @@ class Instance:
             self._sign()
             yield True
         finally:
-            if not self._state_file.exists():
+            if not os.path.lexists(self._state_file):
                 # Safe as the last act under the lock: whoever still waits on this file sees that its name is gone
                 # (filelock looks) and tries again on the new one.
                 self._lock_file.unlink(missing_ok=True)
@@ -147,10 +135,10 @@ class Instance:
     def holder(self) -> str:
         """Who holds the key's lock, for people."""
         try:
-            said = json.loads(self._lock_file.read_text())
+            said = json.loads(reading.read_text(self._lock_file, 65536) or "")
             age = time.time() - said["since"]
             return f"process {said['pid']} ({' '.join(said['command'])}) has held the lock for {age:.1f} s"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (reading.Unreadable, ValueError, KeyError, TypeError):
             return "nobody says who holds the lock"
 
     def create(self, id: str) -> Path:
@@ -175,18 +163,19 @@ class Instance:
         Directories of this key that tell nothing were left by a starter killed at its first steps; they are removed,
         unless somebody holds a lease there: then another version of this package wrote what cannot be read.
         """
-        for path in self.home.glob(f"{self.key}.*"):
-            if path.suffix == ".tmp" or path.is_symlink():
-                path.unlink(missing_ok=True)
-            elif path.is_dir():
-                try:
-                    state = decode((path / "state.json").read_text(encoding="utf-8"))
-                    if self.directory(state.id) == path:
-                        return state
-                except (OSError, UnicodeDecodeError, StateError):
-                    pass
-                if not leases.is_used(path / "leases"):
-                    remove_tree(path)
+        listing = os.listdir(self.home)
+        for name in names.of_key(listing, self.key, names.TEMPORARY):
+            self._remove(name)
+        for name in names.of_key(listing, self.key, names.INSTANCE):
+            path = self.home / name
+            try:
+                state = _decoded(path / "state.json") if not path.is_symlink() else None
+            except (StateError, HomeError):
+                state = None
+            if state is not None and self.directory(state.id) == path:
+                return state
+            if not leases.is_used(path / "leases"):
+                self._remove(name)
         return None
 
     def remove(self, state: State, keep_data: bool = False) -> None:
@@ -197,16 +186,34 @@ class Instance:
         ours = state.data_directory and Path(state.data_directory).name == self.directory(state.id).name
         if ours and not keep_data and not self.keeps_data(state.id):
             remove_tree(Path(state.data_directory or ""))
-        remove_tree(self.directory(state.id))
+        self.remove_directory(state.id)
+
+    def remove_directory(self, id: str) -> None:
+        self._remove(self.directory(id).name)
 
     def forget(self) -> None:
-        self._state_file.unlink(missing_ok=True)
-        self._state_file.with_name(f"{self._state_file.name}.tmp").unlink(missing_ok=True)
+        for name in (self._state_file.name, f"{self._state_file.name}.tmp"):
+            self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        """Remove one of this key's own entries in the home. Without a home that carries our marker there is none."""
+        found = marked.existing(self.home, marked.HOME)
+        if found is not None:
+            with found:
+                found.remove(name)
 
     def _sign(self) -> None:
         holder = {"pid": os.getpid(), "command": sys.argv or ["python"], "since": time.time()}
         with contextlib.suppress(OSError):
             self._lock_file.write_text(json.dumps(holder))
+
+
+def _decoded(path: Path) -> State | None:
+    try:
+        text = reading.read_text(path)
+    except reading.Unreadable as error:
+        raise StateError(str(error)) from None
+    return None if text is None else decode(text)
 
 
 def _write(path: Path, text: str) -> None:

@@ -25,6 +25,25 @@ def remove_tree(path: Path) -> None:
         time.sleep(0.01)
 
 
+def remove_entry(parent: int, name: str) -> None:
+    """Remove the entry `name` of the open directory `parent`, whatever it is, never through a link."""
+    import shutil
+
+    for _ in range(100):
+        try:
+            os.unlink(name, dir_fd=parent)
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            shutil.rmtree(name, ignore_errors=True, dir_fd=parent)
+        try:
+            os.lstat(name, dir_fd=parent)
+        except FileNotFoundError:
+            return
+        time.sleep(0.01)
+
+
 def _thin_out(path: Path) -> None:
     """Where hundreds of databases have a folder each: remove most of it side by side, in a third of the time."""
     try:

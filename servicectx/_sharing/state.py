@@ -1,8 +1,9 @@
 """The state file's record: plain data, encoded and decoded; no I/O, and the details inside stay opaque."""
 
 import json
-import re
 from typing import Any, NamedTuple
+
+from servicectx._sharing import names
 
 VERSION = 1
 
@@ -67,7 +68,7 @@ def decode(text: str) -> State:
         raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StateError(f"it is not a state file: {error!r}") from None
-    if state.phase not in PHASES or not re.fullmatch("[0-9a-f]{8}", str(state.id)):
+    if state.phase not in PHASES or not names.is_id(state.id):
         raise StateError("it is not a state file: a field has no sense")
     return state
 

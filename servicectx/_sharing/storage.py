@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from servicectx._sharing import paths
+from servicectx._sharing import marked, paths
 from servicectx.errors import HomeError
 
 MEMORY = Path("/dev/shm")
@@ -22,21 +22,29 @@ def data_root(need: int, account: str | None, wish: str | None = None, restored:
     mode = paths.PASSABLE if account else paths.PRIVATE
     wanted = restored + HEAD_ROOM * need
     if wish is None:
-        if "SERVICECTX_HOME" in os.environ and (account is None or paths.passable(paths.home())):
-            return paths.private(paths.home() / "data", mode)
+        own = _in_home(account)
+        if "SERVICECTX_HOME" in os.environ and own is not None:
+            return _first([own], mode)
         if is_roomy(MEMORY, wanted):
-            return paths.private(MEMORY / _mine(), mode)
-        return paths.private(_on_disk(account)[0], mode)
+            return _first([MEMORY / _mine(), *_on_disk(account)], mode)
+        return _first(_on_disk(account), mode)
     if wish == "memory":
-        return paths.private(_memory(wanted, account), mode)
+        return _first(_memory(wanted, account), mode)
     if wish == "disk":
-        return paths.private(_disk(restored + need, account), mode)
-    return _given(Path(wish), restored + need, account)
+        return _first(_disk(restored + need, account), mode)
+    place = _given(Path(wish), restored + need, account)
+    return _first([place / _name_in(place)], mode)
 
 
 def known_roots() -> set[Path]:
     """The directories that data may have been put into, wishes for other ones left out."""
-    return {*_in_memory(None), *_in_memory("nobody"), *_on_disk(None), *_on_disk("nobody")}
+    home, temporary = paths.home(), paths.temporary()
+    return {home / "data", MEMORY / _mine(), temporary / f"{_mine()}-data", Path("/var/tmp") / f"{_mine()}-data"}
+
+
+def is_given(root: Path) -> bool:
+    """Whether `root` is the marked directory in one that the caller named as `storage`."""
+    return root.name in (paths.IN_STORAGE, f"{_mine()}-data") and root not in known_roots()
 
 
 def is_memory(path: Path) -> bool:
@@ -62,11 +70,25 @@ def free(path: Path) -> int:
 # -- wishes --------------------------------------------------------------------------------------------------------
 
 
-def _memory(wanted: int, account: str | None) -> Path:
+def _first(places: list[Path], mode: int) -> Path:
+    """The first that is, or can be made, a marked directory. Raises HomeError of the last one."""
+    for place in places[:-1]:
+        try:
+            return marked.make(place, marked.DATA, mode)
+        except HomeError:
+            continue  # a foreign directory of that name, say
+    return marked.make(places[-1], marked.DATA, mode)
+
+
+def _name_in(place: Path) -> str:
+    """The name of the marked directory in one of the caller's; several users may share a sticky one."""
+    return paths.IN_STORAGE if place.stat().st_uid == os.geteuid() else f"{_mine()}-data"
+
+
+def _memory(wanted: int, account: str | None) -> list[Path]:
     places = [place for place in _in_memory(account) if is_memory(_existing(place))]
-    for place in places:
-        if is_roomy(_existing(place), wanted):
-            return place
+    if roomy := [place for place in places if is_roomy(_existing(place), wanted)]:
+        return roomy
     cure = 'ask with storage="disk", or mount a tmpfs there (docker run --shm-size=1g)'
     if not places:
         problem = "data are to live in memory, and this is no file system in memory"
@@ -76,11 +98,10 @@ def _memory(wanted: int, account: str | None) -> Path:
     raise HomeError(path=str(place), problem=problem, cure=cure)
 
 
-def _disk(wanted: int, account: str | None) -> Path:
+def _disk(wanted: int, account: str | None) -> list[Path]:
     places = [place for place in _on_disk(account) if not is_memory(_existing(place))]
-    for place in places:
-        if is_roomy(_existing(place), wanted):
-            return place
+    if roomy := [place for place in places if is_roomy(_existing(place), wanted)]:
+        return roomy
     cure = 'set SERVICECTX_HOME or TMPDIR to a directory on a disk, or ask with storage="/a/directory"'
     if not places:
         looked = ", ".join(str(place) for place in _on_disk(account))
@@ -116,14 +137,20 @@ def _given(place: Path, wanted: int, account: str | None) -> Path:
 
 
 def _in_memory(account: str | None) -> list[Path]:
-    own = [paths.home() / "data"] if account is None or paths.passable(paths.home()) else []
+    own = [place] if (place := _in_home(account)) is not None else []
     shared = [MEMORY / _mine(), paths.temporary() / f"{_mine()}-data"]
     return own + shared if "SERVICECTX_HOME" in os.environ else shared + own
 
 
 def _on_disk(account: str | None) -> list[Path]:
-    own = [paths.home() / "data"] if account is None or paths.passable(paths.home()) else []
+    own = [place] if (place := _in_home(account)) is not None else []
     return [*own, paths.temporary() / f"{_mine()}-data", Path("/var/tmp") / f"{_mine()}-data"]
+
+
+def _in_home(account: str | None) -> Path | None:
+    """The place for data in the home; None where `account` cannot get to it."""
+    home = paths.home() if account is None else paths.passable_home()
+    return None if home is None else home / "data"
 
 
 def _mine() -> str:

@@ -30,7 +30,7 @@ def command(clear: bool, trim: bool, as_json: bool) -> None:
     They go by themselves when nobody has used them for a month, or when newer ones need their room. Removing them is
     safe at any time.
     """
-    cache = Cache(paths.cache(), paths.cache_size())
+    cache = Cache(paths.trusted_cache(), paths.cache_size())
     every = cache.entries()
     if clear:
         cache.clear()

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import socket
-import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from servicectx import ConfigError, ServiceCtxError, _config, _instances, managed
 from servicectx._running.cache import Cache
-from servicectx._sharing import paths, storage
+from servicectx._sharing import marked, paths, storage
 from servicectx._sharing.state import READY
 from servicectx.cli import console
 from servicectx.cli.list import cures, known
@@ -109,16 +108,14 @@ def _data(what: str) -> Finding:
 
 
 def _cache(what: str) -> Finding:
-    cache = paths.cache()
+    cache = paths.trusted_cache()
     cure = "set SERVICECTX_CACHE to a directory that can be written; without one each start prepares its data anew"
     try:
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        paths.make_parents(cache)
+        marked.make(cache, marked.CACHE)
         _try_writing(cache)
     except OSError as error:
         return Finding(what, WRONG, f"{cache}: {error.strerror}", cure)
-    status = cache.stat()
-    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return Finding(what, WRONG, f"{cache}: others can write to it", f"chmod go-w {cache}")
     try:
         limit = paths.cache_size()
     except ConfigError as error:

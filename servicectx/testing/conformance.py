@@ -55,7 +55,7 @@ def check_service(
     """
     found = registry.find(service)
     with (
-        _variable("SERVICECTX_CACHE", str(paths.cache())),  # where it is without a home of its own, too
+        _variable("SERVICECTX_CACHE", str(paths.cache(make=True))),  # where it is without a home of its own, too
         tempfile.TemporaryDirectory(prefix="sccheck-") as place,
         _elsewhere(Path(place)) as outside,
     ):
@@ -145,7 +145,7 @@ def _check_details(service: Service[Any], details: Any, folder: Path) -> None:
 def _check_nothing_left(instances: list[Any], home: Path) -> None:
     left = privacy.processes(home)
     demand(not left, f"no process is left: {[str(process) for process in left]}")
-    files = [str(path) for path in home.rglob("*") if path != home / "data"]
+    files = privacy.left(home)
     demand(not files, f"no file is left: {files}")
     for details in instances:
         with socket.socket() as probe:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from servicectx._sharing import handouts, paths
+from servicectx._sharing import handouts, marked, paths
 from servicectx.details.base import ServiceDetails
 
 LOG = "service.log"
@@ -63,7 +63,18 @@ def accounts(running: list[Any]) -> set[int]:
 
 def leavings(home: Path) -> list[Path]:
     """What the plans of those that run in `home` said they could not be kept from making outside of it."""
-    return [path for listing in home.glob(f"*/{handouts.LEAVINGS}") for path in handouts.left(listing.parent)]
+    return [
+        path
+        for listing in home.glob(f"{paths.IN_HOME}/*/{handouts.LEAVINGS}")
+        for path in handouts.left(listing.parent)
+    ]
+
+
+def left(home: Path) -> list[str]:
+    """What instances left in a home that was made for them: all but its own directories and their markers."""
+    own = home / paths.IN_HOME
+    empty = (own, own / marked.MARKER, own / "data", own / "data" / marked.MARKER)
+    return [str(path) for path in home.rglob("*") if path not in empty]
 
 
 def check(details: Any, home: Path) -> None:

@@ -205,7 +205,7 @@ def test_databases_of_failed_tests_are_kept_where_that_is_wished(home: Path, tmp
         assert run.output.count("(its server stays up for 60 minutes") >= 3
         with psycopg.connect(urls.pop()) as connection:
             left = connection.execute("select count(*) from pg_database where datname ~ '^sc_'").fetchone()
-        pools = list(home.glob("postgres-*.*/pool"))
+        pools = list(home.glob("servicectx-home/postgres-*.*/pool"))
         assert left == (sum(len([*pool.glob("kept/*"), *pool.glob("ready/*/*")]) for pool in pools),)
     finally:
         for each in running():

@@ -1,0 +1,52 @@
+"""Bounded reading of this library's own small files, whatever has been put in their place."""
+
+import os
+import stat
+
+LIMIT = 4 * 2**20  # bytes; details with certificates take some thousand
+
+
+class Unreadable(Exception):
+    """There is something in the file's place that cannot be read as such a file. The text is the reason."""
+
+
+def read(path: str | os.PathLike[str], limit: int = LIMIT, folder: int | None = None) -> bytes | None:
+    """The bytes of a small regular file of this user's; None where there is no file.
+
+    It never follows a link, never waits for a FIFO, and never reads more than `limit` bytes. `folder` is the
+    descriptor of the directory that `path` is relative to. Raises Unreadable.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Unreadable(f"it cannot be read: {error.strerror}") from None
+    try:
+        return _content(descriptor, limit)
+    except OSError as error:
+        raise Unreadable(f"it cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+
+
+def read_text(path: str | os.PathLike[str], limit: int = LIMIT, folder: int | None = None) -> str | None:
+    """The same as text. Bytes that are not UTF-8 are replaced, so that no reader meets a UnicodeDecodeError."""
+    content = read(path, limit, folder)
+    return None if content is None else content.decode("utf-8", errors="replace")
+
+
+def _content(descriptor: int, limit: int) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise Unreadable("it is not a regular file")
+    if status.st_uid != os.geteuid():
+        raise Unreadable(f"it belongs to user id {status.st_uid}")
+    if status.st_size > limit:
+        raise Unreadable(f"it has {status.st_size} bytes, and such a file has no more than {limit}")
+    content = b""
+    while len(content) <= limit and (chunk := os.read(descriptor, limit + 1 - len(content))):
+        content += chunk
+    if len(content) > limit:
+        raise Unreadable(f"it grows beyond {limit} bytes")
+    return content
