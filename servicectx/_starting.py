@@ -80,7 +80,7 @@ class Starting:
             more |= {"cache": str(cache.path), "cache_size": cache.limit}
             keeper.order(plan, timeout=ask.timeout, left=left, **more)
             ask.service.details_model()  # imports pydantic, while the keeper starts the server
-            launch.sweep(instance.home, instance.key)
+            launch.sweep(instance.home, instance.key, {root, instance.home / "data"})
             with Progress(f"starting {ask.name}"):
                 facts = keeper.facts(self.deadline, self.abandoned.is_set)
             told = ask.service.details(ask.options, facts, secret)

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 from servicectx._running import kept, plan, spare
 from servicectx._running.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx._running.copying import Owner, all_hands
+from servicectx._sharing import container
 from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.steps import step
+from servicectx.errors import HomeError
 
 
 class Source(NamedTuple):
@@ -25,7 +27,8 @@ class Source(NamedTuple):
 class Data:
     """`begin` early, `arrived` when the copy is needed: meanwhile a child copies, and the keeper reads its modules."""
 
-    def __init__(self, directory: Path, what: plan.Plan, order: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, what: plan.Plan, order: dict[str, Any], home: Path) -> None:
+        self.home = home
         self.directory = directory
         self.path = directory / "data"
         self.cache = Cache(Path(order["cache"]), order["cache_size"])
@@ -43,6 +46,9 @@ class Data:
         """Make the directory for the server, and start to copy the first source that is complete."""
         try:
             self._make_directory()
+        except HomeError as error:
+            self._trouble = OSError(f"{error.path}: {error.problem}")
+            return
         except (OSError, KeyError) as error:
             self._trouble = error
             return
@@ -62,7 +68,9 @@ class Data:
         if self._account is not None:
             entry = pwd.getpwnam(self._account)
             self.owner = (entry.pw_uid, entry.pw_gid)
-        self._mkdir(self.directory)
+        container.begin(self.directory, self.home, passable=self.owner is not None)
+        if self.owner:
+            os.chown(self.directory, *self.owner)
 
     def is_here(self, wait: float) -> bool:
         """Whether the copy is complete within `wait` seconds, or there is none to wait for."""

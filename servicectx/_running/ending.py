@@ -30,19 +30,23 @@ def remove_when_unused(instance: Instance, id: str) -> None:
         instance.wait_until_unused(id)
         with instance.locked(PATIENCE):
             state = current(instance, id)
-            if state is None:  # another instance took its place and removed this one
+            if state is None:
+                state = instance.own_copy(id)
+            if state is None:  # another process removed it, all but the directory
                 instance.remove_directory(id)
             elif not instance.is_used(id):
                 instance.remove(state)
 
 
 def current(instance: Instance, id: str) -> State | None:
-    """The state, if it still speaks of this instance."""
+    """The state of this instance, if no other one has its place."""
     try:
         state = instance.look()
     except (StateError, HomeError):
-        state = instance.recover()
-    return state if state is not None and state.id == id else None
+        state = None
+    if state is None:
+        return instance.own_copy(id)
+    return state if state.id == id else None
 
 
 def how(status: int) -> str:

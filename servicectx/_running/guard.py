@@ -4,6 +4,7 @@ Should somebody kill the keeper, the guard ends what it left running and clears 
 session, so no Ctrl-C and no hang-up reaches them.
 """
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -11,8 +12,8 @@ from pathlib import Path
 from servicectx._running import linux, pids
 from servicectx._running.ending import how, record_death, remove_when_unused
 from servicectx._running.keeper import Keeper
-from servicectx._sharing.instance import Instance
-from servicectx._sharing.removal import remove_tree
+from servicectx._sharing.instance import WATCHDOG, Instance
+from servicectx.errors import HomeError
 
 
 def main(home: str, key: str, id: str) -> None:
@@ -44,6 +45,8 @@ def main(home: str, key: str, id: str) -> None:
 
 
 def _guard(instance: Instance, id: str, keeper: int) -> None:
+    with contextlib.suppress(HomeError):  # without it the keeper's own lock tells that it lives
+        instance.hold(id, WATCHDOG, pids.me())
     silence = os.open(os.devnull, os.O_RDWR)
     os.dup2(silence, 0)
     os.dup2(silence, 1)
@@ -56,6 +59,6 @@ def _guard(instance: Instance, id: str, keeper: int) -> None:
         pids.send(processes.server, signal.SIGKILL)  # where no kernel does that, and nobody adopts
     reason = f"its keeper (process {keeper}) was {how(os.waitstatus_to_exitcode(status))}"
     state = record_death(instance, id, reason)
-    if state is not None and state.data_directory and not instance.keeps_data(id):
-        remove_tree(Path(state.data_directory))
+    if state is not None:
+        instance.remove_data(state)
     remove_when_unused(instance, id)

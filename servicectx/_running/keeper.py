@@ -12,9 +12,8 @@ from servicectx._running import linux, pids, plan, snapshot, spare
 from servicectx._running.data import Data
 from servicectx._running.ending import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx._running.starter import Starter, StarterGone
-from servicectx._sharing import handouts, leases
-from servicectx._sharing.instance import Instance
-from servicectx._sharing.removal import remove_tree
+from servicectx._sharing import container, handouts, leases
+from servicectx._sharing.instance import KEEPER, Instance
 from servicectx._sharing.state import READY, STOPPING, Process, Processes
 from servicectx._sharing.steps import step
 from servicectx.errors import HomeError, ServiceCtxError
@@ -49,8 +48,9 @@ class Keeper:
         order = self.starter.order()
         what = plan.decode(order["plan"])
         self.data_directory = Path(order["data_directory"])
-        data = Data(self.data_directory, what, order)
+        data = Data(self.data_directory, what, order, self.instance.home)
         try:
+            self.instance.hold(self.id, KEEPER, self.me)
             self.tell(None)
             data.begin()
             from servicectx._running.start import Start  # meanwhile; it brings mirakuru, which the guard does without
@@ -204,8 +204,10 @@ class Keeper:
         linux.end_orphans()  # one that still copies data, say
         handouts.take_back(self.instance.directory(self.id))
         if not self.instance.keeps_data(self.id):
-            remove_tree(self.data_directory)
-        elif self.start is not None and self.start.log.exists():
+            container.remove(self.data_directory, own=True)
+            return
+        self.instance.mark_kept(self.id, self.data_directory)
+        if self.start is not None and self.start.log.exists():
             import shutil
 
             shutil.move(self.start.log, self.data_directory / "service.log")

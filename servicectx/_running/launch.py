@@ -8,14 +8,15 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from servicectx._running import pids, plan, probes
-from servicectx._sharing import names
+from servicectx._sharing import container, names
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
+from servicectx._sharing.steps import step
 from servicectx.errors import HomeError, from_record
 
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
@@ -142,59 +143,106 @@ def answers(instance: Instance, state: State, wait: float) -> bool:
 
 def is_kept(instance: Instance, state: State) -> bool:
     """Whether its keeper is there, whatever became of the server."""
-    processes = instance.processes(state.id)
-    return processes is not None and pids.alive(processes.keeper)
+    return instance.is_kept(state.id)
 
 
 def lives(instance: Instance, state: State) -> bool:
-    """Whether keeper and server are there, by id and start."""
+    """Whether keeper and server are there: the keeper by its lock; the server by id and start, if it runs in this PID
+    namespace."""
+    if not instance.is_kept(state.id):
+        return False
     processes = instance.processes(state.id)
-    return processes is not None and pids.alive(processes.keeper) and pids.alive(processes.server)
+    if processes is None or not processes.origin.is_here():
+        return processes is not None
+    return pids.alive(processes.server)
+
+
+def runs_elsewhere(instance: Instance, state: State) -> str | None:
+    """Where it runs, in words, if its keeper or watchdog lives in another PID namespace: nothing here can end it."""
+    if not instance.is_attended(state.id):
+        return None
+    processes = instance.processes(state.id)
+    if processes is None:
+        return "an unknown place: its record of processes is damaged"
+    return None if processes.origin.is_here() else processes.origin.shown()
 
 
 def wait_gone(instance: Instance, id: str, processes: Processes | None, seconds: float) -> bool:
     """Whether the instance and its processes are gone within `seconds`. False as well: it was joined again."""
     deadline = time.monotonic() + seconds
-    for process in (processes.guard, processes.keeper) if processes else ():
+    here = processes is not None and processes.origin.is_here()
+    for process in (processes.guard, processes.keeper) if processes and here else ():
         while not pids.wait_gone(process, 0.05):
             if time.monotonic() > deadline or instance.is_used(id):
                 return False
+    while not here and instance.is_attended(id):
+        if time.monotonic() > deadline or instance.is_used(id):
+            return False
+        time.sleep(0.01)
     return not instance.directory(id).exists()
 
 
 def clear(instance: Instance, state: State) -> None:
-    """End and remove an instance that is of no use any more. The caller holds the key's lock."""
+    """End and remove an instance that is of no use any more. The caller holds the key's lock.
+
+    Only processes of this PID namespace and boot are signalled. Raises HomeError, and removes nothing, while its
+    keeper lives in another one.
+    """
     processes, kept = instance.processes(state.id), instance.keeps_data(state.id)
-    if processes is not None:
+    if place := runs_elsewhere(instance, state):
+        problem = f"its keeper lives in {place}, and cannot be ended from here"
+        raise HomeError(path=str(instance.directory(state.id)), problem=problem, cure="run `servicectx down` there")
+    if processes is not None and processes.origin.is_here():
         pids.send(processes.keeper, signal.SIGTERM)
         if not pids.wait_gone(processes.keeper, GRACE):
             pids.send(processes.keeper, signal.SIGKILL)
+            pids.wait_gone(processes.keeper, GRACE)
         if not pids.wait_gone(processes.server, GRACE):
             pids.send(processes.server, signal.SIGKILL)
             pids.wait_gone(processes.server, GRACE)
         pids.wait_gone(processes.guard, 0.2)  # it goes with its keeper, unless that was killed and it wants the lock
+    step("clearing")
     instance.remove(state, keep_data=kept)
 
 
-def sweep(home: Path, but: str) -> None:
-    """Clear what the dead left under other keys: no lease is held, and keeper and guard are proven gone."""
+def sweep(home: Path, but: str, roots: Iterable[Path] = ()) -> None:
+    """Clear what the dead left under other keys, and their data in `roots`: no lease is held, and neither keeper nor
+    watchdog holds its lock. What another process is at work on is left to it."""
     for key in names.keys(os.listdir(home)) - {but}:
         instance = Instance(home, key)
-        if _is_in_use(instance):
+        if is_in_use(instance):
             continue
         with instance.locked() as locked:
-            state = current(instance) if locked else None
-            if state is not None and not instance.is_used(state.id) and not _has_processes(instance, state):
-                clear(instance, state)
+            if locked:
+                clear_dead(instance)
+    for found in unowned(home, roots):
+        if not found.in_use and not (found.record and found.record.kept):
+            container.remove(found.path, wait=0.0)
 
 
-def _is_in_use(instance: Instance) -> bool:
-    """A look without the lock, so that nobody has to wait for a sweep."""
-    try:
-        state = instance.look()
-    except (StateError, HomeError):
-        return False
-    return state is not None and (pids.alive(state.starter) or _has_processes(instance, state))
+def clear_dead(instance: Instance) -> None:
+    """Remove all instances of the key that are dead. The caller holds the key's lock."""
+    state = current(instance)
+    states = [state, *map(instance.own_copy, instance.ids())]
+    for each in {state.id: state for state in states if state is not None}.values():
+        if not instance.is_used(each.id) and not instance.is_attended(each.id):
+            clear(instance, each)
+
+
+def is_in_use(instance: Instance) -> bool:
+    """Whether any of its instances is used or attended. A look without the key's lock, so that nobody waits for it."""
+    return any(instance.is_attended(id) or instance.is_used(id) for id in instance.ids())
+
+
+def unowned(home: Path, roots: Iterable[Path]) -> Iterator[container.Found]:
+    """The data in `roots` that belong to this home, and to no instance in it any more."""
+    inode = container.inode(home)
+    for root in roots:
+        for found in container.scan(root):
+            if (home / found.path.name).exists():
+                continue
+            if found.record is not None and found.record.home_inode == inode:
+                yield found
 
 
 def current(instance: Instance) -> State | None:
@@ -204,8 +252,3 @@ def current(instance: Instance) -> State | None:
     except StateError:
         state = None
     return state if state is not None and instance.directory(state.id).exists() else instance.recover()
-
-
-def _has_processes(instance: Instance, state: State) -> bool:
-    processes = instance.processes(state.id)
-    return processes is not None and any(pids.alive(process) for process in processes)

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from servicectx._sharing import handouts, leases, marked, names, reading
-from servicectx._sharing.removal import remove_tree
+from servicectx._sharing import container, handouts, leases, marked, names, origin, presence, reading, storage
 from servicectx._sharing.state import (
+    Process,
     Processes,
     State,
     StateError,
@@ -27,11 +27,14 @@ from servicectx._sharing.state import (
     encode,
     encode_processes,
 )
+from servicectx._sharing.steps import step
 from servicectx.errors import HomeError
 
 _CURE = "free some space, or set SERVICECTX_HOME to a directory that can be written and has some"
 LINGER = "linger-"
 KEEP = "keep-data"
+STATE = "state.json"
+KEEPER, WATCHDOG = "keeper.lock", "watchdog.lock"
 
 
 class Instance:
@@ -79,26 +82,57 @@ class Instance:
 
     def linger(self, id: str) -> float:
         """Seconds to stay up after the last user, the longest that any user asked for."""
-        with contextlib.suppress(FileNotFoundError):
-            names = os.listdir(self.directory(id))
-            return max((float(name.removeprefix(LINGER)) for name in names if name.startswith(LINGER)), default=0.0)
-        return 0.0
+        wishes = [0.0]
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for name in os.listdir(self.directory(id)):
+                with contextlib.suppress(ValueError):
+                    wishes += [float(name.removeprefix(LINGER))] if name.startswith(LINGER) else []
+        return max(wishes)
 
     def keeps_data(self, id: str) -> bool:
         return (self.directory(id) / KEEP).exists()
 
     # -- processes: written by the keeper, read by whoever must know whether it lives ------------------------------
 
+    def hold(self, id: str, role: str, process: Process) -> None:
+        """In a keeper or watchdog: hold the lock of that role until this process ends. Raises HomeError when the
+        instance is gone: another process cleared it, and this one must not go on."""
+        path = self.directory(id) / role
+        try:
+            presence.hold(path, json.dumps([process, origin.here()]))
+        except FileNotFoundError:
+            raise HomeError(path=str(path), problem="the instance was removed", cure="start it again") from None
+
+    def is_kept(self, id: str) -> bool:
+        """Whether its keeper lives, in whatever PID namespace."""
+        return presence.is_held(self.directory(id) / KEEPER)
+
+    def is_attended(self, id: str) -> bool:
+        """Whether its keeper or its watchdog lives, in whatever PID namespace. Then it is theirs to remove."""
+        return any(presence.is_held(self.directory(id) / role) for role in (KEEPER, WATCHDOG))
+
     def tell_processes(self, id: str, processes: Processes) -> None:
-        """Raises HomeError when the instance is gone: somebody cleared it, and its keeper must not go on."""
-        _write(self.directory(id) / "processes.json", encode_processes(processes))
+        """Raises HomeError when the instance is gone: another process cleared it, and its keeper must not go on."""
+        record = processes._replace(origin=origin.here())
+        _write(self.directory(id) / "processes.json", encode_processes(record))
 
     def processes(self, id: str) -> Processes | None:
+        """The processes that run it, as its keeper recorded them; where that is damaged, as its locks have it."""
         try:
-            text = reading.read_text(self.directory(id) / "processes.json")
+            text = reading.read_text(self.directory(id) / "processes.json", 65536)
         except reading.Unreadable:
-            return None
-        return decode_processes(text) if text is not None else None
+            text = None
+        return (decode_processes(text) if text is not None else None) or self._holders(id)
+
+    def _holders(self, id: str) -> Processes | None:
+        found: dict[str, Process] = {}
+        place = origin.Origin()
+        for role in (KEEPER, WATCHDOG):
+            with contextlib.suppress(reading.Unreadable, ValueError, TypeError, RecursionError):
+                (pid, start), raw = json.loads(reading.read_text(self.directory(id) / role, 65536) or "")
+                found[role], place = Process(int(pid), str(start)), origin.decode(raw)
+        keeper = found.get(KEEPER)
+        return Processes(keeper, found.get(WATCHDOG), None, place) if keeper is not None else None
 
     def traffic(self, id: str) -> int:
         """A number that changes whenever somebody joins or leaves."""
@@ -154,46 +188,96 @@ class Instance:
     def write(self, state: State) -> None:
         """Make `state` the current one. A copy stays in the instance's directory, for `recover`."""
         text = encode(state)
-        _write(self.directory(state.id) / "state.json", text)
+        _write(self.directory(state.id) / STATE, text)
         _write(self._state_file, text)
 
     def recover(self) -> State | None:
-        """The state that the instance's own copy tells, for when the state file is lost or damaged.
+        """The state in an instance's own copy, for when the state file is lost or damaged.
 
-        Directories of this key that tell nothing were left by a starter killed at its first steps; they are removed,
-        unless somebody holds a lease there: then another version of this package wrote what cannot be read.
+        Directories of this key without a copy were left by a starter killed at its first steps, or by a process killed
+        while it removed them; they are removed, unless a lease or a lock in them is held: then another version of this
+        package wrote what cannot be read.
         """
-        listing = os.listdir(self.home)
-        for name in names.of_key(listing, self.key, names.TEMPORARY):
-            self._remove(name)
-        for name in names.of_key(listing, self.key, names.INSTANCE):
-            path = self.home / name
-            try:
-                state = _decoded(path / "state.json") if not path.is_symlink() else None
-            except (StateError, HomeError):
-                state = None
-            if state is not None and self.directory(state.id) == path:
+        for id in self.ids():
+            if (state := self.own_copy(id)) is not None:
                 return state
-            if not leases.is_used(path / "leases"):
-                self._remove(name)
+            if not self.is_attended(id) and not self.is_used(id):
+                self.remove_directory(id)
+        for name in names.of_key(os.listdir(self.home), self.key, names.TEMPORARY):
+            self._remove(name)
         return None
 
+    def ids(self) -> list[str]:
+        """The instances of this key that have a directory; several, where a process was killed as it removed one."""
+        listing = names.of_key(os.listdir(self.home), self.key, names.INSTANCE)
+        return [name.partition(".")[2] for name in listing]
+
+    def own_copy(self, id: str) -> State | None:
+        """The state in the directory of the instance itself. It is there for as long as its data may be."""
+        try:
+            state = _decoded(self.directory(id) / STATE)
+        except StateError:
+            return None
+        return state if state is not None and state.id == id else None
+
     def remove(self, state: State, keep_data: bool = False) -> None:
-        """Remove the instance and its record. Its processes must be gone. Data that a user wished to keep stay, too
-        when the wish went with the directory: then `keep_data` tells."""
-        self.forget()
-        handouts.take_back(self.directory(state.id))
-        ours = state.data_directory and Path(state.data_directory).name == self.directory(state.id).name
-        if ours and not keep_data and not self.keeps_data(state.id):
-            remove_tree(Path(state.data_directory or ""))
-        self.remove_directory(state.id)
+        """Remove the instance, its data and its record. Its processes must be gone.
+
+        Data that a user wished to keep stay; `keep_data` is for when the wish went with the directory. The copy of the
+        state goes after the data, and before all else in the directory: whenever this process is killed, the next one
+        either finds the data by it, or finds a directory that has no data.
+        """
+        id = state.id
+        if self._is_current(id):
+            self.forget()
+        step("forgotten")
+        handouts.take_back(self.directory(id))
+        self.remove_data(state, keep_data)
+        self.remove_directory(id)
+
+    def remove_data(self, state: State, keep_data: bool = False) -> None:
+        """Remove the data of an instance, or mark them as kept. Data that a process has locked stay."""
+        path = Path(state.data_directory or "")
+        if path.name != self.directory(state.id).name:
+            return
+        if keep_data or self.keeps_data(state.id):
+            self.mark_kept(state.id, path)
+        elif not container.is_kept(path) and not container.remove(path):
+            self._note_place(state.id, path)
+
+    def mark_kept(self, id: str, data: Path) -> None:
+        """Mark data as kept: no process removes them any more, but for `servicectx prune --kept-data`."""
+        container.keep(data)
+        self._note_place(id, data)
+
+    def _note_place(self, id: str, data: Path) -> None:
+        """Note in the home where data are that outlive the instance, for `prune`. It looks in all places but those in
+        directories of the caller's."""
+        if data.is_dir() and storage.is_given(data.parent):
+            with contextlib.suppress(HomeError):
+                _write(self.home / f"{self.key}.{id}.data", json.dumps(str(data)))
 
     def remove_directory(self, id: str) -> None:
-        self._remove(self.directory(id).name)
+        """Remove the instance's directory, the copy of its state first."""
+        directory = self.directory(id)
+        if not directory.is_symlink():
+            with contextlib.suppress(OSError):
+                os.unlink(directory / STATE)
+        step("disowned")
+        self._remove(directory.name)
 
     def forget(self) -> None:
+        """Remove the state file."""
         for name in (self._state_file.name, f"{self._state_file.name}.tmp"):
             self._remove(name)
+
+    def _is_current(self, id: str) -> bool:
+        """Whether the state file names this instance, or none."""
+        try:
+            state = self.look()
+        except (StateError, HomeError):
+            return True
+        return state is None or state.id == id
 
     def _remove(self, name: str) -> None:
         """Remove one of this key's own entries in the home. Without a home that carries our marker there is none."""

@@ -3,7 +3,7 @@
 KEY.lock        the key's lock
 KEY.json        the state file; KEY.json.tmp while it is written
 KEY.ID          the directory of one instance in a home, the container of its data in a data root
-KEY.ID.kept     in a home: where the kept data of that instance is, if that is a directory of the caller's
+KEY.ID.data     in a home: the place of data that are still there, if that is in a directory of the caller's
 """
 
 import re
@@ -13,7 +13,7 @@ LOCK = "lock"
 STATE = "state"
 TEMPORARY = "temporary"
 INSTANCE = "instance"
-KEPT = "kept"
+PLACE = "place"
 
 _KEY = r"[A-Za-z0-9]{1,20}-[0-9a-f]{12}"
 _ID = r"[0-9a-f]{8}"
@@ -22,7 +22,7 @@ _FORMS = {
     STATE: re.compile(rf"({_KEY})\.json", re.ASCII),
     TEMPORARY: re.compile(rf"({_KEY})\.json\.tmp", re.ASCII),
     INSTANCE: re.compile(rf"({_KEY})\.{_ID}", re.ASCII),
-    KEPT: re.compile(rf"({_KEY})\.{_ID}\.kept", re.ASCII),
+    PLACE: re.compile(rf"({_KEY})\.{_ID}\.data", re.ASCII),
 }
 
 

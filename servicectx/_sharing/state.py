@@ -3,7 +3,8 @@
 import json
 from typing import Any, NamedTuple
 
-from servicectx._sharing import names
+from servicectx._sharing import names, origin
+from servicectx._sharing.origin import Origin
 
 VERSION = 1
 
@@ -46,11 +47,12 @@ class State(NamedTuple):
 
 
 class Processes(NamedTuple):
-    """Who runs an instance: written by its keeper alone, into the instance's directory."""
+    """The processes that run an instance: written by its keeper alone, into the instance's directory."""
 
     keeper: Process
     guard: Process | None = None
     server: Process | None = None
+    origin: Origin = Origin()
 
 
 def encode(state: State) -> str:
@@ -66,23 +68,37 @@ def decode(text: str) -> State:
         state = State(**raw | {"starter": _process(raw["starter"])})
     except StateError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StateError(f"it is not a state file: {error!r}") from None
-    if state.phase not in PHASES or not names.is_id(state.id):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise StateError(f"it is not a state file: {error!r:.200}") from None
+    if state.phase not in PHASES or not names.is_id(state.id) or not _has_sense(state):
         raise StateError("it is not a state file: a field has no sense")
     return state
 
 
 def encode_processes(processes: Processes) -> str:
-    return json.dumps(processes)
+    return json.dumps(processes._asdict())
 
 
 def decode_processes(text: str) -> Processes | None:
+    """None for anything that `encode_processes` did not write."""
     try:
-        keeper, guard, server = json.loads(text)
-        return Processes(_process(keeper), guard and _process(guard), server and _process(server))
-    except (ValueError, TypeError):
+        raw = json.loads(text)
+        guard, server = (raw[name] and _process(raw[name]) for name in ("guard", "server"))
+        return Processes(_process(raw["keeper"]), guard, server, origin.decode(raw["origin"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def _has_sense(state: State) -> bool:
+    """Whether the fields that this library reads have the types that it wrote."""
+    fields: list[tuple[Any, Any]] = [
+        *((text, str) for text in (state.service, state.name, state.host, state.scope)),
+        *((record, dict | None) for record in (state.details, state.ping, state.failure)),
+        (state.data_directory, str | None),
+        (state.since, int | float),
+        (state.port, int),
+    ]
+    return all(isinstance(value, kind) for value, kind in fields)
 
 
 def _process(raw: Any) -> Process:
