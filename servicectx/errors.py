@@ -81,15 +81,20 @@ class UnknownService(ServiceCtxError):
 
 
 class InvalidOption(ServiceCtxError):
-    """An option is unknown or has a bad value. Attributes: `service`, `option`, `problem`, `known`."""
+    """An option or an argument is unknown or has a bad value. Attributes: `service`, `option`, `problem`, `known`.
+
+    `known` lists the options of the service. It is None where `option` is an argument of `managed()`.
+    """
 
     fields = ("service", "option", "problem", "known")
     service: str
     option: str
     problem: str
-    known: list[str]
+    known: list[str] | None
 
     def message(self) -> str:
+        if self.known is None:
+            return f"{self.service}: argument {self.option!r}: {self.problem}"
         known = ", ".join(self.known) if self.known else "none"
         return f"{self.service}: option {self.option!r}: {self.problem} (options of {self.service}: {known})"
 

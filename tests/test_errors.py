@@ -53,7 +53,11 @@ EXAMPLES: dict[type[errors.ServiceCtxError], dict[str, Any]] = {
     errors.DetailsError: {"source": "SERVICECTX_X_DETAILS", "path": "/x.json", "field": "port", "problem": "no number"},
     errors.ConfigError: {"path": "/app/pyproject.toml", "key": "tool.servicectx.redis", "problem": "no table"},
     errors.NotIsolable: {"service": "command", "reason": "it has no namespaces"},
-    errors.ConfigError: {"path": "setup.cfg", "key": "servicectx.orders.linger", "problem": "'x' is no length of time"},
+    errors.ConfigError: {
+        "path": "setup.cfg",
+        "key": "servicectx.orders.linger",
+        "problem": "'x' is not a number of seconds",
+    },
     errors.HomeError: {"path": "/home", "problem": "others can write to it", "cure": "chmod go-w /home"},
 }
 
