@@ -110,7 +110,7 @@ def split(text: str) -> Parts:
 
 
 def _place(place: str) -> tuple[str, int | None]:
-    found = re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(.*))?", place, re.DOTALL)
+    found = re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([^:]*))?", place)
     if found is None:
         raise BadUrl(("host", "the URL's host is not a name or an address; an IPv6 address stands in brackets"))
     host, port = found[1].removeprefix("[").removesuffix("]"), found[2]
