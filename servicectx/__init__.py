@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from servicectx._api import hold, isolated, managed, managed_all, service_names
     from servicectx._cache import cache_entries, clear_cache
+    from servicectx._durations import seconds
     from servicectx._exits import leave_at_exit
     from servicectx._managed import Managed
     from servicectx.details.app import AppDetails
@@ -52,6 +53,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "_api": ("hold", "isolated", "managed", "managed_all", "service_names"),
     "_cache": ("cache_entries", "clear_cache"),
+    "_durations": ("seconds",),
     "_exits": ("leave_at_exit",),
     "_managed": ("Managed",),
     "details.app": ("AppDetails",),
@@ -141,6 +143,7 @@ __all__ = [
     "managed",
     "managed_all",
     "register",
+    "seconds",
     "service_names",
 ]
 

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from servicectx.details.zookeeper import ZookeeperDetails
 
 D = TypeVar("D", bound="ServiceDetails")
-Setup = Callable[..., Any] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+Step = Callable[..., Any] | str | os.PathLike[str]
+Setup = Step | Sequence[Step]
 
 
 @overload
@@ -96,10 +97,10 @@ def managed(
     scope: str | None = None,
     setup: Setup | None = None,
     snapshot: bool | str | None = None,
-    linger: float | None = None,
+    linger: float | str | None = None,
     keep_data: bool = False,
     storage: str | os.PathLike[str] | None = None,
-    timeout: float | None = None,
+    timeout: float | str | None = None,
     **options: Any,
 ) -> Managed[Any]:
     """A real service for the length of a `with` or `async with` block: started, or joined if it already runs.
@@ -115,14 +116,16 @@ def managed(
         scope: who shares it: "project" (default: everyone below the same project directory), "user", "private", or
             any text that the callers agree on. "project:DIRECTORY" is the project around that directory.
         setup: fills a fresh instance, once, before anybody else sees it: a callable that takes the details, or
-            files that the service understands (.sql for Postgres).
+            files that the service understands (.sql for Postgres), or a list of both, carried out in order.
         snapshot: keep the data after the set-up in the cache, so that the next start is a copy and the set-up is
             skipped: True for a set-up given as files, else a text that you change whenever the set-up changes.
-        linger: seconds to stay up after the last user has left. The longest wish of all users counts.
+        linger: seconds to stay up after the last user has left, or a duration such as "2h". The longest wish of all
+            users counts.
         keep_data: leave the data directory, and say where it is.
         storage: where the data live: "memory", "disk", or a directory; part of what makes an instance the same. By
             default in memory if there is room, else on disk; below `SERVICECTX_HOME` if that is set.
-        timeout: seconds for the whole start, waiting for another starter included (default 60).
+        timeout: seconds for the whole start, or a duration such as "2m", waiting for another starter included
+            (default 60).
         options: the service's own.
 
     Raises:
@@ -149,9 +152,7 @@ def managed_all(*services: Any, **named: Any) -> ManagedAll:
     return ManagedAll(members, roles)
 
 
-def isolated(
-    details: D, *, setup: Setup | Sequence[Callable[..., Any]] | None = None, keep: bool = False
-) -> Isolated[D]:
+def isolated(details: D, *, setup: Setup | None = None, keep: bool = False) -> Isolated[D]:
     """A fresh namespace of a shared instance for the length of a `with` or `async with` block.
 
     Postgres: a database, cloned from the state right after the set-up of `managed()`. Redis: a logical database. It is
@@ -169,10 +170,25 @@ def isolated(
 
     Raises:
         InvalidOption: at once: the set-up is a file that is not there, or not for this service.
+        TypeError: at once: `details` is not what a block gave, but the `managed(...)` object, for instance.
         NotIsolable, SetupFailed: on entering.
     """
+    if not isinstance(getattr(details, "service", None), str):
+        raise _not_details(details)
     service = registry.find_again(details.service)
     return Isolated(service, details, _setups.layers(service, setup), keep)
+
+
+_NOT_DETAILS = (
+    "isolated() takes the details of a running service, not a {}; enter the service first: "
+    'with managed("{}") as pg, isolated(pg) as db: ...'
+)
+
+
+def _not_details(given: object) -> TypeError:
+    """The error names the type alone: a URL, for instance, has a password in it."""
+    service = given._ask.service.name if isinstance(given, Managed) else "postgres"
+    return TypeError(_NOT_DETAILS.format(type(given).__name__, service))
 
 
 def hold(ticket: str) -> Hold:

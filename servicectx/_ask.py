@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from servicectx import _config, _key
-from servicectx._setups import files_of
+from servicectx import _config, _durations, _key
+from servicectx._setups import files_of, steps_of
 from servicectx._sharing.storage import WORDS
 from servicectx.errors import InvalidOption, UnknownService
 from servicectx.services import binaries, registry
-from servicectx.services.base import Plan, Service, option_names, option_values
+from servicectx.services.base import Plan, Service, option_values
 
 D = TypeVar("D")
 
@@ -69,7 +69,6 @@ class Ask(NamedTuple, Generic[D]):
                 service=self.service.name,
                 option="snapshot",
                 problem=f"the data of {self.service.name} cannot be kept",
-                known=option_names(type(self.options)),
             )
         template = plan.template.key if plan.template else ""
         server = f"{template} {program} {_key.program_state(program)} {os.uname().machine}"
@@ -88,24 +87,27 @@ def ask(
     scope: str | None,
     setup: _key.Setup | None,
     snapshot: bool | str | None,
-    linger: float | None,
+    linger: float | str | None,
     keep_data: bool,
     storage: str | os.PathLike[str] | None,
-    timeout: float | None,
+    timeout: float | str | None,
     options: dict[str, Any],
 ) -> Ask[Any]:
-    entry = _config.find(service, scope) if isinstance(service, str) else None
+    entry = _config.find(service, scope if isinstance(scope, str) else None) if isinstance(service, str) else None
     said: dict[str, Any] = {} if entry is None else entry.arguments
-    given = {"setup": setup, "snapshot": snapshot, "linger": linger, "storage": storage, "timeout": timeout}
-    with _config.blaming(entry, options | {argument: value for argument, value in given.items() if value is not None}):
+    arguments = {"setup": setup, "snapshot": snapshot, "linger": linger, "storage": storage, "timeout": timeout}
+    given = {argument: value for argument, value in (arguments | {"scope": scope}).items() if value is not None}
+    with _config.blaming(
+        entry, options | given | {argument: True for argument in (*arguments, "scope") if _variable(argument)}
+    ):
         found = _find(service) if entry is None else registry.find(entry.service)
         called = name or (service if entry is not None or service == found.name else found.name)
-        setup = said.get("setup") if setup is None else setup
+        setup = steps_of(found, said.get("setup") if setup is None else setup)
         files = files_of(found, setup)
         return Ask(
             service=found,
-            name=called,
-            scope=scope or os.environ.get("SERVICECTX_SCOPE") or said.get("scope") or "project",
+            name=_text(found, "name", called),
+            scope=_scope(found, scope, said.get("scope")),
             setup=setup,
             setup_files=files,
             snapshot=_snapshot(found, said.get("snapshot") if snapshot is None else snapshot, setup, files),
@@ -115,6 +117,10 @@ def ask(
             timeout=_seconds(found, "timeout", timeout, "SERVICECTX_TIMEOUT", said.get("timeout", TIMEOUT)),
             options=found.options(options if entry is None else entry.options | options),
         )
+
+
+def _variable(argument: str) -> str | None:
+    return os.environ.get(f"SERVICECTX_{argument.upper()}")
 
 
 def _find(service: Any) -> Service[Any]:
@@ -135,20 +141,32 @@ def _snapshot(
     problem = "True is for a set-up given as files; for a callable give a text, and change it with the set-up"
     if setup is None:
         problem = "it keeps the data after a set-up, and none is given"
-    raise InvalidOption(service=service.name, option="snapshot", problem=problem, known=[])
+    raise InvalidOption(service=service.name, option="snapshot", problem=problem)
 
 
-def _seconds(service: Service[Any], option: str, given: float | None, variable: str, default: float) -> float:
+def _text(service: Service[Any], option: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidOption(service=service.name, option=option, problem=f"{value!r} is not a text")
+    return value
+
+
+def _scope(service: Service[Any], given: Any, default: str | None) -> str:
+    """The scope. A text that is nearly one of the words with a meaning is refused: it would share with nobody."""
+    variable = os.environ.get("SERVICECTX_SCOPE")
+    scope = _text(service, "scope", given or variable or default or "project")
+    if word := _key.misspelt_scope(scope):
+        source = "" if given or not variable else " (from SERVICECTX_SCOPE)"
+        problem = f"{scope!r}{source}: did you mean {word!r}? Any text that is not close to one of these words will do"
+        raise InvalidOption(service=service.name, option="scope", problem=problem)
+    return scope
+
+
+def _seconds(service: Service[Any], option: str, given: float | str | None, variable: str, default: float) -> float:
     said: Any = given if given is not None else os.environ.get(variable) or default
-    where = "" if given is not None else f" (from {variable})"
     try:
-        seconds = float(said)
-    except (TypeError, ValueError):
-        seconds = -1.0
-    if not seconds >= 0:
-        problem = f"{said!r}{where} is not a number of seconds, such as 1.5"
-        raise InvalidOption(service=service.name, option=option, problem=problem, known=[])
-    return seconds
+        return _durations.seconds(said, "" if given is not None else f" (from {variable})")
+    except ValueError as error:
+        raise InvalidOption(service=service.name, option=option, problem=str(error)) from None
 
 
 def _storage(service: Service[Any], given: Any, default: str | None) -> str | None:
@@ -158,7 +176,7 @@ def _storage(service: Service[Any], given: Any, default: str | None) -> str | No
         return said
     if not isinstance(said, str | os.PathLike) or not os.fspath(said):
         problem = f'{said!r} is neither "memory" nor "disk" nor a directory'
-        raise InvalidOption(service=service.name, option="storage", problem=problem, known=[])
+        raise InvalidOption(service=service.name, option="storage", problem=problem)
     return os.path.abspath(said)
 
 

@@ -8,17 +8,17 @@ import contextlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from servicectx import _key
+from servicectx import _durations, _files, _key, _typos
 from servicectx._sharing.storage import WORDS
 from servicectx.errors import ConfigError, InvalidOption, UnknownService
 
 # The arguments of managed() that a file may give; everything else in an entry is an option of its service.
 ARGUMENTS = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout")
-UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Entry(NamedTuple):
@@ -71,19 +71,6 @@ def blaming(entry: Entry | None, given: Mapping[str, Any]) -> Iterator[None]:
         raise entry.error(error.option, error.problem + known) from None
 
 
-def seconds(said: str | float) -> float:
-    """A length of time: seconds as a number, or a text such as "90s", "5m", "2h", "1d", "forever".
-
-    Raises ValueError.
-    """
-    if said == "forever":
-        return float("inf")
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(said).strip())
-    if found is None or found[2] not in UNITS or isinstance(said, bool):
-        raise ValueError(f"{said!r} is no length of time; write 90, 90s, 5m, 2h, 1d or forever")
-    return float(found[1]) * UNITS[found[2]]
-
-
 def from_text(words: Mapping[str, str]) -> dict[str, Any]:
     """Values given as text, as in setup.cfg and on a command line: `settings.jit` goes into the mapping `settings`."""
     made: dict[str, Any] = {}
@@ -113,6 +100,7 @@ def _value(key: str, text: str) -> Any:
 
 # -- files ---------------------------------------------------------------------------------------------------------
 
+LIMIT = 2**24  # bytes of a configuration file, which other programs fill, too
 Table = tuple[Path, str, Any]  # the file, the key, what it says
 
 _read: dict[Path, tuple[tuple[int, int], dict[str, Table]]] = {}
@@ -126,6 +114,8 @@ def _tables(root: Path) -> dict[str, Table]:
             status = os.stat(path)
         except OSError:
             continue
+        if not stat.S_ISREG(status.st_mode):
+            continue
         stamp = (status.st_mtime_ns, status.st_size)
         if path not in _read or _read[path][0] != stamp:
             _read[path] = (stamp, parse(path))
@@ -137,8 +127,9 @@ def _tables(root: Path) -> dict[str, Table]:
 
 
 def _parse_toml(path: Path) -> dict[str, Table]:
-    data = path.read_bytes()
+    data = _bytes(path)
     if b"tool.servicectx" not in data:
+        _refuse_misspelt(path, data, "tool.servicectx")
         return {}
     import tomllib
 
@@ -149,9 +140,29 @@ def _parse_toml(path: Path) -> dict[str, Table]:
     return {name: (path, f"tool.servicectx.{name}", value) for name, value in said.items()}
 
 
+def _bytes(path: Path) -> bytes:
+    """The content of a configuration file. Raises ConfigError."""
+    try:
+        return _files.read(path, LIMIT)
+    except _files.Unreadable as error:
+        raise ConfigError(path=str(path), problem=str(error)) from None
+
+
+def _refuse_misspelt(path: Path, data: bytes, wanted: str) -> None:
+    """Raise ConfigError for a table whose name is nearly ours: without this, it would silently have no effect."""
+    for line in re.findall(rb"^[ \t]*\[+[ \t]*([^\]\r\n]+?)[ \t]*\]", data, re.MULTILINE):
+        table = line.decode(errors="replace").replace('"', "").replace("'", "").replace(" ", "")
+        kind, _, name = table.replace(":", ".").rpartition("tool.")
+        word = name.partition(".")[0].replace("-", "").replace("_", "")
+        if not kind and (word == "servicectx" or _typos.meant(word, ("servicectx",), slips=2)):
+            cure = f"did you mean [{wanted}]? If this table belongs to another program, add an empty [{wanted}]"
+            raise ConfigError(path=str(path), key=table, problem=f"this table has no effect; {cure}")
+
+
 def _parse_cfg(path: Path) -> dict[str, Table]:
-    data = path.read_bytes()
+    data = _bytes(path)
     if b"[servicectx]" not in data:
+        _refuse_misspelt(path, data, "servicectx")
         return {}
     import configparser
 
@@ -186,6 +197,10 @@ def _entry(name: str, path: Path, key: str, said: Any) -> Entry:
     entry = Entry(path, key, name, {}, {})
     if not isinstance(said, dict):
         raise entry.error("", 'write a table, such as {service = "postgres", version = "16"}')
+    if "service" not in said:
+        for word in said:
+            if _typos.meant(word, ("service",), slips=2):
+                raise entry.error(word, "unknown; did you mean 'service'?")
     service = said.get("service", name)
     if not isinstance(service, str):
         raise entry.error("service", f"{service!r} is not the name of a service")
@@ -202,7 +217,7 @@ def checked(entry: Entry, word: str, value: Any) -> Any:
     """One of ARGUMENTS as managed() wants it. Raises ConfigError."""
     if word in ("linger", "timeout"):
         try:
-            return seconds(value)
+            return _durations.seconds(value)
         except ValueError as error:
             raise entry.error(word, str(error)) from None
     if word == "setup":
@@ -216,16 +231,21 @@ def checked(entry: Entry, word: str, value: Any) -> Any:
 
 
 def _setup(entry: Entry, value: Any) -> Any:
-    """Files beside the one that names them, or one function as "module:name"."""
+    """Files beside the one that names them, functions as "module:name"; carried out in order."""
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise entry.error("setup", f'{value!r} is not a list of files, such as ["schema.sql"]')
-    if len(value) == 1 and re.fullmatch(r"[\w.]+:[\w.]+", value[0]):
-        module, _, name = value[0].partition(":")
-        import importlib
-        import operator
+    steps = [_step(entry, each) for each in value]
+    return steps[0] if len(steps) == 1 and callable(steps[0]) else steps
 
-        try:
-            return operator.attrgetter(name)(importlib.import_module(module))
-        except (ImportError, AttributeError) as error:
-            raise entry.error("setup", f"{value[0]}: {error}") from None
-    return [str(entry.path.parent / each) for each in value]
+
+def _step(entry: Entry, value: str) -> Any:
+    if not re.fullmatch(r"[\w.]+:[\w.]+", value):
+        return str(entry.path.parent / value)
+    module, _, name = value.partition(":")
+    import importlib
+    import operator
+
+    try:
+        return operator.attrgetter(name)(importlib.import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise entry.error("setup", f"{value}: {error}") from None

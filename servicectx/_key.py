@@ -9,11 +9,15 @@ from typing import Any
 
 from servicectx._callables import called, coded, source
 from servicectx._includes import digest
+from servicectx._typos import meant
 from servicectx.errors import InvalidOption
 
 PROJECT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg")
 
-Setup = Callable[..., Any] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+SCOPES = ("project", "user", "private")
+
+Step = Callable[..., Any] | str | os.PathLike[str]
+Setup = Step | Sequence[Step]  # a tuple where a function is among several steps
 
 
 def scope_text(scope: str) -> str:
@@ -24,6 +28,14 @@ def scope_text(scope: str) -> str:
     if scope == "private":
         return f"private:{os.urandom(8).hex()}"
     return f"scope:{scope}"
+
+
+def misspelt_scope(scope: str) -> str | None:
+    """The word with a meaning that a scope was probably meant to be; None for any other text."""
+    kind, colon, directory = scope.partition(":")
+    if colon:
+        return f"project:{directory}" if meant(kind, ("project",)) else None
+    return meant(scope, SCOPES)
 
 
 def project(directory: str = "") -> Path:
@@ -49,23 +61,32 @@ def _readable(name: str) -> str:
 
 def setup_files(service: str, setup: Setup) -> list[Path] | None:
     """The files of a set-up that is given as files, or None for a callable. Raises InvalidOption."""
-    if callable(setup):
+    if callable(setup) or isinstance(setup, tuple):
         return None
-    given = [setup] if isinstance(setup, str | os.PathLike) else list(setup)
+    given: Sequence[Any] = [setup] if isinstance(setup, str | os.PathLike) else list(setup)
     files = [Path(each).absolute() for each in given]
     for file in files:
         if not file.is_file():
-            raise InvalidOption(service=service, option="setup", problem=f"{file} is not a file", known=[])
+            raise InvalidOption(service=service, option="setup", problem=f"{file} is not a file")
     return files
+
+
+def setup_steps(setup: tuple[Any, ...]) -> list[tuple[Any, list[Path] | None]]:
+    """The steps of a set-up that has several, in order, each with its file or with None for a callable."""
+    return [(step, None if callable(step) else [Path(step).absolute()]) for step in setup]
 
 
 def setup_text(setup: Setup | None, files: list[Path] | None) -> str:
     """A set-up as part of a key: a callable by its name and what it holds, files by their content."""
+    if isinstance(setup, tuple) and files is None:
+        return " then ".join(setup_text(*step) for step in setup_steps(setup))
     return "" if setup is None else called(setup) if files is None else _content(files)
 
 
 def setup_data(setup: Setup | None, files: list[Path] | None) -> str:
     """A set-up as a name for the data it leaves, for those who keep them: a callable by its code and place, too."""
+    if isinstance(setup, tuple) and files is None:
+        return " then ".join(setup_data(*step) for step in setup_steps(setup))
     return "" if setup is None else f"{coded(setup)} {source(setup)}" if files is None else _content(files)
 
 

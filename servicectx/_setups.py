@@ -1,6 +1,7 @@
 """Running a set-up: the caller's code or files, on fresh data, with whatever goes wrong told as SetupFailed."""
 
 import inspect
+import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +14,36 @@ from servicectx.namespaces.layers import Layer
 from servicectx.services.base import Service
 
 
+def steps_of(service: Service[Any], setup: Any) -> Any:
+    """A set-up in its simplest form: one callable, files, or a tuple of steps where a callable is among several.
+
+    Raises InvalidOption for what is neither a callable nor a file, and for a file that is missing.
+    """
+    steps = list(setup) if isinstance(setup, list | tuple) and not callable(setup) else [setup]
+    for each in steps:
+        if setup is not None and not callable(each) and not isinstance(each, str | os.PathLike):
+            problem = f"{each!r} is neither a callable nor a file; give one of them, or a list of them"
+            raise InvalidOption(service=service.name, option="setup", problem=problem)
+    if not any(map(callable, steps)):
+        return setup if len(steps) == 1 and steps[0] is setup else steps
+    for each in steps:
+        files_of(service, each)
+    return steps[0] if len(steps) == 1 else tuple(steps)
+
+
 def files_of(service: Service[Any], setup: _key.Setup | None) -> list[Path] | None:
     """The files of a set-up, or None for a callable. Raises InvalidOption where the service takes no files."""
     files = None if setup is None else _key.setup_files(service.name, setup)
     if files is not None and type(service).run_files is Service.run_files:
         problem = f"{service.name} takes a callable, not files"
-        raise InvalidOption(service=service.name, option="setup", problem=problem, known=[])
+        raise InvalidOption(service=service.name, option="setup", problem=problem)
     return files
 
 
 def called(setup: Any, files: list[Path] | None) -> str:
     """What people call it."""
+    if isinstance(setup, tuple) and files is None:
+        return ", ".join(called(*step) for step in _key.setup_steps(setup))
     return _callables.called(setup) if files is None else ", ".join(str(file) for file in files)
 
 
@@ -36,6 +56,10 @@ def run(
     then: Callable[[Any], bool | None] | None = None,
 ) -> bool:
     """Run it, and `then`; False when that gave False. Raises SetupFailed, whose cause is what the set-up raised."""
+    if isinstance(setup, tuple) and files is None:
+        *before, (setup, files) = _key.setup_steps(setup)
+        for step_setup, step_files in before:
+            run(service, details, step_setup, step_files, program)
     try:
         if files is not None:
             service.run_files(details, files, program())
@@ -60,6 +84,8 @@ def run(
 def layers(service: Service[Any], setup: Any) -> list[Layer]:
     """The set-ups of `isolated()`: one, or a list or tuple of them that stack."""
     stack = [] if setup is None else list(setup) if isinstance(setup, list | tuple) else [setup]
+    for each in stack:
+        steps_of(service, each)
     return [_layer(service, each, files_of(service, each)) for each in stack]
 
 

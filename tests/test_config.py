@@ -1,6 +1,7 @@
 """Named services of a project: what pyproject.toml and setup.cfg may say, who reads it, and which errors it makes."""
 
 import json
+import os
 import pickle
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import servicectx
-from servicectx import ConfigError, InvalidOption, UnknownService, _config, managed
+from servicectx import ConfigError, InvalidOption, UnknownService, _config, _durations, managed
 
 TOML = """
 [tool.other]
@@ -132,12 +133,12 @@ def test_the_scope_says_which_project(project: Path, tmp_path_factory: pytest.Te
     ("said", "key", "problem"),
     [
         ('{service = "redis", settngs = {}}', "orders.settngs", "did you mean 'settings'"),
-        ('{service = "redis", lingre = 3}', "orders.lingre", "unknown; redis has: settings"),
+        ('{service = "redis", lingre = 3}', "orders.lingre", "unknown; did you mean 'linger'?; redis has: settings"),
         ('{service = "redsi"}', "orders.service", "Did you mean 'redis'"),
         ("{service = 3}", "orders.service", "not the name of a service"),
         ("3", "orders", "write a table"),
-        ('{service = "redis", linger = "soon"}', "orders.linger", "is no length of time"),
-        ('{service = "redis", timeout = true}', "orders.timeout", "is no length of time"),
+        ('{service = "redis", linger = "soon"}', "orders.linger", "is not a number of seconds"),
+        ('{service = "redis", timeout = true}', "orders.timeout", "is not a number of seconds"),
         ('{service = "redis", keep_data = "yes"}', "orders.keep_data", "is not true or false"),
         ('{service = "redis", scope = 1}', "orders.scope", "is not a text"),
         ('{service = "postgres", setup = 1}', "orders.setup", "is not a list of files"),
@@ -227,14 +228,14 @@ def test_without_a_section_nothing_is_parsed(project: Path) -> None:
     [("90", 90), (90, 90), (1.5, 1.5), ("1.5s", 1.5), ("5m", 300), ("5min", 300), ("2h", 7200), ("1d", 86400)],
 )
 def test_lengths_of_time(said: str | float, meant: float) -> None:
-    assert _config.seconds(said) == meant
-    assert _config.seconds("forever") == float("inf")
+    assert _durations.seconds(said) == meant
+    assert _durations.seconds("forever") == float("inf")
 
 
 @pytest.mark.parametrize("said", ["", "h", "-1", "2 weeks", "1h30m", "nan", True])
 def test_what_is_no_length_of_time(said: str) -> None:
-    with pytest.raises(ValueError, match="is no length of time"):
-        _config.seconds(said)
+    with pytest.raises(ValueError, match="is not a number of seconds"):
+        _durations.seconds(said)
 
 
 def test_the_command_line_reads_it_too(project: Path) -> None:
@@ -247,3 +248,68 @@ def test_the_command_line_reads_it_too(project: Path) -> None:
     write(project, '[tool.servicectx]\norders = {service = "redis", nope = 1}\n')
     done = cli("up", "orders", cwd=project)
     assert (done.returncode, "tool.servicectx.orders.nope" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("file", "table"),
+    [
+        ("pyproject.toml", "tool.servicetx"),
+        ("pyproject.toml", "tool.service-ctx"),
+        ("pyproject.toml", "tool.servicecxt.orders"),
+        ("pyproject.toml", "servicectx"),
+        ("setup.cfg", "servicetx"),
+        ("setup.cfg", "tool:servicectx"),
+    ],
+)
+def test_a_misspelt_table_is_not_ignored(project: Path, file: str, table: str) -> None:
+    write(project, f'[metadata]\nname = "x"\n\n[{table}]\npostgres = "redis"\n', file)
+    wanted = "[tool.servicectx]" if file == "pyproject.toml" else "[servicectx]"
+    with pytest.raises(ConfigError) as raised:
+        managed("redis")
+    assert (raised.value.path, raised.value.key) == (str(project / file), table)
+    assert f"did you mean {wanted}?" in str(raised.value)
+    write(project, f'{wanted}\n[{table}]\npostgres = "redis"\n', file)  # the table of another program
+    assert managed("redis")._ask.service.name == "redis"
+
+
+@pytest.mark.parametrize("table", ["tool.services", "tool.other.servicectx", "tool.service", "service", "tool.ctx"])
+def test_tables_of_other_programs_are_none_of_ours(project: Path, table: str) -> None:
+    write(project, f"[{table}]\nname = 3\n")
+    assert managed("redis")._ask.service.name == "redis"
+
+
+@pytest.mark.parametrize("name", ["orders", "redis"])
+def test_a_misspelt_service_is_named(project: Path, name: str) -> None:
+    write(project, f'[tool.servicectx]\n{name} = {{servce = "postgres"}}\n')
+    with pytest.raises(ConfigError, match=rf"tool.servicectx.{name}.servce: unknown; did you mean 'service'\?"):
+        managed(name)
+
+
+def test_what_is_no_file_is_not_read(project: Path) -> None:
+    os.mkfifo(project / "pyproject.toml")
+    (project / "setup.cfg").mkdir()
+    assert managed("redis")._ask.service.name == "redis"
+    os.unlink(project / "pyproject.toml")
+    (project / "pyproject.toml").symlink_to("/dev/zero")
+    assert managed("redis")._ask.service.name == "redis"
+
+
+def test_a_gigabyte_is_not_read(project: Path) -> None:
+    with open(project / "pyproject.toml", "wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(ConfigError, match=r"pyproject.toml: it is larger than 16 MiB"):
+        managed("redis")
+
+
+def test_any_bytes_are_an_error_that_names_the_file(project: Path) -> None:
+    for file, text in (
+        ("pyproject.toml", b"[tool.servicectx]\nx = '\xff'\n"),
+        ("setup.cfg", b"[servicectx]\nx = \xff\n"),
+    ):
+        (project / file).write_bytes(text)
+        with pytest.raises(ConfigError, match=file):
+            managed("redis")
+        (project / file).unlink()
+    (project / "pyproject.toml").write_bytes(b"[tool.servicetx\xff]\n\xff\0")
+    with pytest.raises(ConfigError, match="did you mean"):
+        managed("redis")

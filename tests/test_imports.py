@@ -45,6 +45,9 @@ WAY_DOWN = [
     "servicectx.details",
     "servicectx._running",
     "servicectx._sharing",
+    "servicectx._durations",
+    "servicectx._files",
+    "servicectx._typos",
     "servicectx.errors",
 ]
 

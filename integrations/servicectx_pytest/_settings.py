@@ -68,8 +68,10 @@ def settings(config: pytest.Config, run_id: str, address: str = "") -> Settings:
 def _seconds(said: str) -> float | None:
     if not said:
         return None
+    from servicectx import seconds as parsed
+
     try:
-        seconds = float(said)
+        seconds = parsed(said)
     except ValueError:
         seconds = -1.0
     if not seconds >= 0:

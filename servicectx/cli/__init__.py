@@ -9,6 +9,10 @@ def main() -> None:
         import click  # noqa: F401
         import rich  # noqa: F401
     except ImportError:
+        from servicectx.cli import evaluated
+
+        if line := evaluated.failure(sys.argv[1:]):
+            sys.stdout.write(f"{line}\n")
         sys.stderr.write("servicectx: the command line needs the extra 'cli': pip install 'servicectx[cli]'\n")
         raise SystemExit(2) from None
     from servicectx.cli.app import run

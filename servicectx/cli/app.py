@@ -11,6 +11,7 @@ import click
 
 import servicectx
 from servicectx import _key
+from servicectx.cli import evaluated
 from servicectx.cli.console import note
 
 # Each is read only when it is called, or its help is.
@@ -31,6 +32,7 @@ COMMANDS = {
 }
 DEBUG = "servicectx.debug"
 PROGRAM = "servicectx"
+BROKEN_PIPE = 141  # as the shell reports a program that SIGPIPE ended
 
 
 class Group(click.Group):
@@ -88,6 +90,16 @@ def app() -> None:
 
 def run(arguments: list[str] | None = None) -> None:
     """Carry out a command line and exit with its status. Errors are said in words, with --debug as tracebacks too."""
+    try:
+        _run(arguments)
+    except BaseException as error:
+        line = evaluated.failure(sys.argv[1:] if arguments is None else arguments)
+        if line is not None and not (isinstance(error, SystemExit) and error.code in (0, None, BROKEN_PIPE)):
+            click.echo(line)
+        raise
+
+
+def _run(arguments: list[str] | None) -> None:
     _find_set_ups()
     if (asked := os.environ.get("_SERVICECTX_COMPLETE")) is not None:
         from click.shell_completion import shell_complete
@@ -113,7 +125,7 @@ def run(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         # Whoever read our output has enough. What is still in the buffer must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+        raise SystemExit(BROKEN_PIPE) from None
     except servicectx.ServiceCtxError as error:
         _debug(meta)
         note(f"servicectx: {error}")

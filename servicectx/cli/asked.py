@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from servicectx import Managed, _config, managed, service_names
+from servicectx import Managed, _config, _durations, managed, service_names
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,7 +18,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return _config.seconds(value)
+            return _durations.seconds(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

@@ -9,6 +9,7 @@ import click
 from servicectx import _instances, _key
 from servicectx._instances import Running
 from servicectx._sharing.state import READY
+from servicectx._typos import meant
 from servicectx.cli import console
 from servicectx.cli.app import Failed
 from servicectx.cli.asked import F
@@ -35,6 +36,8 @@ def scope_option(function: F) -> F:
 
 
 def scope_text(said: str) -> str:
+    if word := _key.misspelt_scope(said):
+        raise click.UsageError(f"--scope {said}: did you mean {word!r}?")
     return said if said == "private" else _key.scope_text(said)
 
 
@@ -53,7 +56,7 @@ def choose(names: tuple[str, ...], scope: str | None, phases: tuple[str, ...] = 
     if not names:
         chosen = [each for each in every if each.state.scope == here]
         if not chosen:
-            raise Failed(f"nothing runs in {_place(here)}{_elsewhere(every)}")
+            raise Failed(f"nothing runs in {shown_place(here)}{_elsewhere(every)}")
         return chosen
     return [_one(name, every, here, strict=scope is not None) for name in names]
 
@@ -66,7 +69,7 @@ def _one(name: str, every: list[Running], here: str, strict: bool) -> Running:
     if not found and not strict:
         found = [each for each in named if not each.state.scope.startswith("project:")]
     if not found:
-        raise Failed(f"nothing called {name!r} runs in {_place(here)}{_elsewhere(named or every)}")
+        raise Failed(absent(name, named or every, f"in {shown_place(here)}"))
     if len(found) > 1:
         lines = "".join(f"\n  {each.key}  {described(each)}" for each in found)
         raise Failed(f"{name!r} may be one of these; say which by its key:{lines}")
@@ -79,7 +82,14 @@ def described(each: Running) -> str:
     return f"{' '.join(filter(None, [state.service, version]))} at {state.host}:{state.port}"
 
 
-def _place(scope: str) -> str:
+def absent(name: str, every: list[Running], place: str) -> str:
+    """The message for a name that no instance has in `place`: a close name, and what there is elsewhere."""
+    word = meant(name, {each.state.name for each in every}, slips=2)
+    guess = f". Did you mean {word!r}?" if word else ""
+    return f"nothing called {name!r} runs {place}{guess or _elsewhere(every)}"
+
+
+def shown_place(scope: str) -> str:
     return f"{'this project ' if scope.startswith('project:') else 'the scope '}{scope_shown(scope)}"
 
 

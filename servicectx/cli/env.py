@@ -6,7 +6,7 @@ import click
 
 from servicectx import _external
 from servicectx._instances import Running
-from servicectx.cli import variables
+from servicectx.cli import evaluated, variables
 from servicectx.cli.app import debug_option
 from servicectx.cli.chosen import choose, names_argument, scope_option
 from servicectx.cli.console import note, say
@@ -27,7 +27,7 @@ Examples:
     "--format",
     "form",
     type=click.Choice(list(variables.FORMATS)),
-    default=lambda: "fish" if os.path.basename(os.environ.get("SHELL", "")) == "fish" else "sh",
+    default=evaluated.default_format,
     help="How to write them; sh unless $SHELL is fish.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
@@ -35,10 +35,20 @@ Examples:
 def command(names: tuple[str, ...], scope: str | None, form: str, as_json: bool) -> None:
     """Print environment variables of what runs in this project, or of the named instances, for a shell or a file.
 
-    Passwords are among them.
+    Passwords are among them. Where that fails, the shell gets `false` to evaluate, so that what comes after
+    `eval "$(servicectx env)" &&` does not run with old variables.
     """
     chosen = choose(names, scope)
-    say(variables.FORMATS["json" if as_json else form](environment(chosen)))
+    say(written(chosen, "json" if as_json else form))
+
+
+def written(chosen: list[Running], form: str) -> str:
+    """Their variables in a format, and before them the removal of what leads clients to other servers."""
+    found = environment(chosen)
+    foreign = variables.foreign([each.details() for each in chosen], os.environ, found)
+    if foreign and form not in variables.UNSETS:
+        note(f"servicectx: unset {' '.join(foreign)} where this is read: clients would go to other servers")
+    return "\n".join([*variables.unset(foreign, form), variables.FORMATS[form](found)])
 
 
 def environment(chosen: list[Running]) -> dict[str, str]:

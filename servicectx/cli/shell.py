@@ -4,7 +4,7 @@ import os
 
 import click
 
-from servicectx.cli import child
+from servicectx.cli import child, variables
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.chosen import choose, name_argument, scope_option
 from servicectx.cli.guard import Guard
@@ -39,7 +39,7 @@ def command(name: str, arguments: tuple[str, ...], scope: str | None) -> None:
     claim = each.hold()
     try:
         words = [program, *client.arguments, *arguments]
-        status = child.run(words, os.environ | client.environment, guard)
+        status = child.run(words, variables.combined(os.environ, [details], client.environment), guard)
     finally:
         claim.leave()
         guard.dismiss()

@@ -6,11 +6,11 @@ from typing import Any
 import click
 from rich.live import Live
 
-from servicectx._instances import running
+from servicectx._instances import Running, running
 from servicectx.cli import console, facts, table
-from servicectx.cli.app import debug_option
+from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.asked import Seconds
-from servicectx.cli.chosen import complete_name, scope_option, scope_text
+from servicectx.cli.chosen import absent, complete_name, scope_option, scope_text, shown_place
 
 
 @click.command(
@@ -29,21 +29,31 @@ Examples:
 @debug_option
 def command(names: tuple[str, ...], scope: str | None, as_json: bool, watch: bool, interval: float) -> None:
     """Show this user's instances: name, service and version, address, state, age, memory, size of the data, scope,
-    who holds them, and what they wait for. Of all projects, unless names or a scope say less.
+    who holds them, and what they wait for. Of all projects, unless names or a scope say less. Exits with 1 where
+    nothing has one of the names.
     """
 
+    wanted = None if scope is None else scope_text(scope)
+    every: list[Running] = []
+
     def look() -> list[facts.Facts]:
-        every = [each for each in running() if not names or each.state.name in names or each.key in names]
-        return [facts.of(each) for each in every if scope is None or each.state.scope == scope_text(scope)]
+        every[:] = [each for each in running() if wanted is None or each.state.scope == wanted]
+        return [facts.of(each) for each in every if not names or each.state.name in names or each.key in names]
 
     try:
         if watch:
             _watch(look, as_json, max(interval, 0.1))
         else:
-            _show(look(), as_json)
+            found = look()
+            if found or not names or as_json:
+                _show(found, as_json)
     except KeyboardInterrupt:
         if not watch:
             raise
+    missing = [name for name in names if not any(name in (each.state.name, each.key) for each in every)]
+    if missing and not watch:
+        place = f"in {shown_place(wanted)}" if wanted else "here"
+        raise Failed("\n".join(absent(name, every, place) for name in missing))
 
 
 def _show(every: list[facts.Facts], as_json: bool) -> None:

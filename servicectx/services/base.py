@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound="ServiceDetails")
 
 
+# Keyword arguments of `managed()` that are not options of a service.
+ARGUMENTS = ("name", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout")
+
+
 class Client(NamedTuple):
     """A program that talks to one instance: where to look for it, its arguments, its variables."""
 
@@ -154,7 +158,7 @@ def _checked(service: str, kind: type, given: dict[str, Any]) -> Any:
         if name not in known:
             from difflib import get_close_matches
 
-            close = get_close_matches(name, known, n=1)
+            close = get_close_matches(name, known, n=1) or get_close_matches(name, ARGUMENTS, n=1)
             problem = f"unknown; did you mean {close[0]!r}?" if close else "unknown"
             raise InvalidOption(service=service, option=name, problem=problem, known=known)
     try:

@@ -1,0 +1,45 @@
+"""Files that a user named: read whole, never without bound, never waiting, whatever stands at their path."""
+
+import os
+import stat
+
+LIMIT = 2**20  # bytes of a details file or a configuration file
+
+
+class Unreadable(Exception):
+    """Why a file was not read. The text names no content."""
+
+
+def read(path: str | os.PathLike[str], limit: int = LIMIT) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes. A link to one is followed.
+
+    Raises Unreadable for anything else: a directory, a FIFO, a device, a larger file, a path that cannot be opened.
+    """
+    try:
+        # A FIFO without a writer is opened at once, too, and a terminal does not become the process's own.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise Unreadable("there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return _read(descriptor, limit)
+    except OSError as error:
+        raise Unreadable(f"it cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, limit: int) -> bytes:
+    status = os.fstat(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        raise Unreadable("it is a directory")
+    if not stat.S_ISREG(status.st_mode):
+        raise Unreadable("it is not a regular file, but a device, a FIFO or a socket")
+    chunks, size = [], 0
+    while chunk := os.read(descriptor, limit + 1 - size):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise Unreadable(f"it is larger than {limit >> 20} MiB")
+    return b"".join(chunks)
