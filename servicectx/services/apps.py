@@ -73,7 +73,7 @@ class App(Service["AppDetails"]):
             owns_port=False,  # nobody else can have it: the keeper has
         )
 
-    def _files(self, program: str, target: str, arguments: dict[str, Any]) -> dict[str, str]:
+    def _files(self, program: str, target: str, arguments: dict[str, Any]) -> dict[str, Any]:
         try:
             return python_servers.files(program, target, **arguments)
         except TypeError as error:

@@ -32,7 +32,7 @@ rm "$2"
 """
 
 # Its log, kept for those who ask why it ended; all else goes into files.
-LOG = "file-defaults:\n  dir: '{dir}/logs'\nsinks:\n  stderr:\n    filter: WARNING\n"
+LOG = "file-defaults:\n  dir: "{dir|yaml}/logs"\nsinks:\n  stderr:\n    filter: WARNING\n"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan, Template
+from servicectx._running.plan import quoted as quoted_for
 from servicectx.namespaces import mariadb as mariadb_databases
 from servicectx.protocols.mariadb import hashed, quoted
 from servicectx.services import binaries, scripts, settings, templates
@@ -89,16 +90,17 @@ class Mariadb(Service["MariadbDetails"]):
     def plan(self, options: MariadbOptions, program: str, secret: str) -> Plan:
         tree = Path(program).parents[1]
         settings.check(self, [name.replace("_", "-") for name in options.settings], OURS)
+        settings.check_names(self, options.settings)
         places: dict[str, str | bool] = {
             "datadir": "{data}",
-            "tmpdir": "{dir}",
+            "tmpdir": "..",  # from the data directory, where it works: a path is parted at colons
             "bind-address": "{host}",
             "port": "{port}",
             "socket": "mariadb.sock",  # in the data directory; a whole path may be too long for a socket
             "pid-file": "mariadb.pid",
             "skip-name-resolve": True,
-            "loose-unix-socket": False,  # its plugin lets in whoever has the right name
             "init-file": "{dir}/init.sql",
+            "loose-unix-socket": False,  # its plugin lets in whoever has the right name
         }
         said = [*places.items(), *SETTINGS.items(), *options.settings.items()]  # the last word counts
         lines = ["[mariadbd]", *(f"{name} = {_value(value)}" for name, value in said)]
@@ -116,6 +118,7 @@ class Mariadb(Service["MariadbDetails"]):
             clean_signal=int(signal.SIGTERM),
             proves_itself=True,
             expected_size=64 * 2**20,
+            longest_path=400,  # its FN_REFLEN is 512
         )
 
     def details(self, options: MariadbOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -171,7 +174,7 @@ def _template(program: str) -> Template:
         "loose-innodb-undo-tablespaces": "0",
     }
     command = [
-        *(str(_installer(program)), "--no-defaults", f"--basedir={Path(program).parents[1]}", "--datadir={data}"),
+        *(str(_installer(program)), "--no-defaults", f"--basedir={Path(program).parents[1]}", "--datadir={data|relative}"),
         *("--auth-root-authentication-method=socket", "--skip-test-db", "--skip-name-resolve"),
         *(f"--{name}={value}" for name, value in options.items()),
     ]
@@ -190,4 +193,4 @@ def _installer(program: str) -> str | None:
 def _value(value: str | float | bool) -> str:
     if isinstance(value, bool):
         return "ON" if value else "OFF"
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f'"{quoted_for(str(value), "mycnf")}"'

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan, Template
+from servicectx._running.plan import Plan, Template, quoted
 from servicectx.errors import InvalidOption
 from servicectx.namespaces import postgres as postgres_databases
 from servicectx.namespaces.layers import Layers
@@ -110,11 +110,12 @@ class Postgres(Service["PostgresDetails"]):
 
     def plan(self, options: PostgresOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
+        settings.check_names(self, options.settings)
         if options.scram_iterations < 1:
             known = option_names(PostgresOptions)
             raise InvalidOption(service=self.name, option="scram_iterations", problem="it is at least 1", known=known)
         lean = {**SETTINGS, **options.settings}
-        lines = ["include '{data}/postgresql.conf'"]
+        lines = ["include '{data|postgres}/postgresql.conf'"]
         lines += [f"{name} = {_value(value)}" for name, value in lean.items()]
         lines += ["listen_addresses = '{host}'", "port = {port}", "unix_socket_directories = ''"]
         login = {"data": "{data}", "user": options.user, "dbname": options.dbname}
@@ -149,6 +150,8 @@ class Postgres(Service["PostgresDetails"]):
                 "data": "{data}",
             },
             expected_size=64 * 2**20,
+            refused_in_paths=r"[\n\r]",  # by initdb, which hands paths to a shell
+            longest_path=900,  # its MAXPGPATH is 1,024
         )
 
     def details(self, options: PostgresOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -231,4 +234,4 @@ _versions: dict[str, str] = {}
 def _value(value: str | float | bool) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return "'" + str(value).replace("'", "''") + "'"
+    return f"'{quoted(str(value), 'postgres')}'"

@@ -48,7 +48,7 @@ def command(program: str) -> list[str]:
     return [program, "-P", "-u", str(Path(__file__).parents[1] / "servers/launcher.py"), f"{{dir}}/{ORDER}", "{socket}"]
 
 
-def files(program: str, target: str, **arguments: Any) -> dict[str, str]:
+def files(program: str, target: str, **arguments: Any) -> dict[str, Any]:
     """What `command` reads: `target` ("module:function") is called with the descriptor of a socket that listens, and
     `arguments`.
 
@@ -56,4 +56,5 @@ def files(program: str, target: str, **arguments: Any) -> dict[str, str]:
     """
     here = [os.path.abspath(place) for place in sys.path]
     path = here if program == sys.executable else None
-    return {ORDER: json.dumps({"path": path, "here": os.getcwd(), "target": target, "arguments": arguments})}
+    json.dumps(arguments)
+    return {ORDER: {"path": path, "here": os.getcwd(), "target": target, "arguments": arguments}}

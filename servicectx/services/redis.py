@@ -13,6 +13,9 @@ from servicectx.services.base import Client, Service, environment
 if TYPE_CHECKING:
     from servicectx.details.redis import RedisDetails  # the type parameter below
 
+# It takes the path of its file for a glob pattern, so it gets the file itself.
+FROM_FILE = 'exec "$0" - < redis.conf'
+
 OURS = ("bind", "port", "dir", "requirepass", "daemonize", "pidfile", "logfile", "unixsocket", "databases")
 
 
@@ -62,10 +65,11 @@ class Redis(Service["RedisDetails"]):
 
     def plan(self, options: RedisOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
+        settings.check_lines(self, options.settings)
         lines = [
             "bind {host}",
             "port {port}",
-            "dir {data}",
+            'dir "{data|redis}"',
             'save ""',
             "appendonly no",
             "daemonize no",
@@ -77,7 +81,7 @@ class Redis(Service["RedisDetails"]):
         version = r"(?:redis|valkey)_version:(?P<version>[\d.]+)(?:.*?valkey_version:(?P<valkey>[\d.]+))?.*\$?\r\n$"
         return Plan(
             service=self.name,
-            command=[program, "{dir}/redis.conf"],
+            command=["/bin/sh", "-c", FROM_FILE, program],
             environment=environment(),
             files={"redis.conf": "\n".join(lines) + "\n"},
             ready={

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan
+from servicectx._running.plan import Plan, quoted
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
 from servicectx.protocols.zookeeper import Connection, Refused
@@ -98,6 +98,7 @@ class Zookeeper(Service["ZookeeperDetails"]):
 
     def plan(self, options: ZookeeperOptions, program: str, secret: str) -> Plan:
         settings.check(self, [name.partition(".")[0] for name in options.settings], OURS)
+        settings.check_names(self, options.settings)
         places = {"dataDir": "{data}", "clientPort": "{port}", "clientPortAddress": "{host}"}
         said = {**SETTINGS, **options.settings, **places}
         said[WORDS] = f"srvr,{said[WORDS]}"  # what the probe asks
@@ -105,12 +106,12 @@ class Zookeeper(Service["ZookeeperDetails"]):
         return Plan(
             service=self.name,
             command=[
-                *(self._java(), "-cp", ":".join(["{dir}", *_jars(program)]), *JAVA_OPTIONS),
-                *("org.apache.zookeeper.server.ZooKeeperServerMain", "{dir}/zoo.cfg"),
+                *(self._java(), "-cp", ":".join([".", *_jars(program)]), *JAVA_OPTIONS),
+                *("org.apache.zookeeper.server.ZooKeeperServerMain", "zoo.cfg"),
             ],
             environment=environment(),
             files={
-                "zoo.cfg": "".join(f"{name}={settings.text(value)}\n" for name, value in said.items()),
+                "zoo.cfg": "".join(f"{name}={quoted(settings.text(value), 'properties')}\n" for name, value in said.items()),
                 "logback.xml": LOGGING,
             },
             ready=serves,
@@ -162,7 +163,7 @@ def _jars(program: str) -> list[str]:
     """What Java needs: those of a tree as the project ships it, else as Debian does, where one jar names the others."""
     tree = Path(program).parents[1]
     for place in (tree, tree / "libexec"):
-        if glob.glob(f"{place}/lib/zookeeper-*.jar"):
+        if glob.glob(f"{glob.escape(str(place))}/lib/zookeeper-*.jar"):
             return [f"{place}/lib/*"]
     shipped = Path("/usr/share/java")
     return [f"{shipped}/{jar}.jar" for jar in ("zookeeper", "slf4j-simple") if (shipped / f"{jar}.jar").exists()]
