@@ -18,6 +18,7 @@ from servicectx.services.base import Client, Service, account_for_root, environm
 if TYPE_CHECKING:
     from servicectx.details.mariadb import MariadbDetails
 
+BASH = "/bin/bash"
 WIRE = "servicectx.protocols.mariadb"
 OURS = (
     *("port", "bind-address", "socket", "datadir", "pid-file", "tmpdir", "init-file", "user", "basedir"),
@@ -173,8 +174,11 @@ def _template(program: str) -> Template:
         "innodb-log-file-size": "4M",
         "loose-innodb-undo-tablespaces": "0",
     }
+    # A script: other shells than bash take backslashes in its words for more than they are.
+    shell = [BASH] if os.access(BASH, os.X_OK) else []
     command = [
-        *(str(_installer(program)), "--no-defaults", f"--basedir={Path(program).parents[1]}", "--datadir={data|relative}"),
+        *(*shell, str(_installer(program)), "--no-defaults", f"--basedir={Path(program).parents[1]}"),
+        *("--datadir={data}", "--tmpdir=.."),
         *("--auth-root-authentication-method=socket", "--skip-test-db", "--skip-name-resolve"),
         *(f"--{name}={value}" for name, value in options.items()),
     ]

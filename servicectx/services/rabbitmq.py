@@ -1,6 +1,7 @@
 """RabbitMQ."""
 
 import base64
+import os
 import re
 import shlex
 import struct
@@ -33,6 +34,11 @@ ERLANG = (
     "-sname rabbit@localhost -start_epmd false -erl_epmd_port {port_distribution} "
     "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
 )
+
+# `{dir}`, where it runs, by a name without odd characters: its scripts have quotes around few paths, Erlang parts lists
+# of them at colons, and RabbitMQ takes them for glob patterns. A system without /proc has none.
+HERE = "/proc/self/cwd"
+REFUSED = r"[^\w/.+%=@~-]"
 
 BREWED = tuple(f"{base}/rabbitmq/sbin" for base in binaries.HOMEBREW)
 
@@ -84,6 +90,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
 
     def plan(self, options: RabbitmqOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
+        settings.check_lines(self, options.settings)
         plugins = ["rabbitmq_management", *options.plugins]
         given = {
             "disk_free_limit.absolute": "1MB",
@@ -97,19 +104,21 @@ class Rabbitmq(Service["RabbitmqDetails"]):
             "management.tcp.ip": "{host}",
             "management.tcp.port": "{port_management}",
         }
+        here = HERE if os.path.isdir(HERE) else "{dir}"
         hello = {"kind": "exchange", "send": _conversation(USER, secret), "expect": _EXPECTED}
         return Plan(
             service=self.name,
             command=["/bin/sh", "{dir}/start.sh"],
             environment=environment(
-                RABBITMQ_SCRIPTS_DIR="{dir}/tree/sbin",
-                RABBITMQ_MNESIA_BASE="{data}",
-                RABBITMQ_LOG_BASE="{dir}",
+                RABBITMQ_SCRIPTS_DIR=f"{here}/tree/sbin",
+                RABBITMQ_PLUGINS_DIR=f"{here}/tree/plugins",
+                RABBITMQ_MNESIA_BASE=f"{here}/{{data|relative}}",
+                RABBITMQ_LOG_BASE=here,
                 RABBITMQ_LOGS="-",
-                RABBITMQ_CONFIG_FILE="{dir}/rabbitmq",
-                RABBITMQ_ADVANCED_CONFIG_FILE="{dir}/none.config",
-                RABBITMQ_CONF_ENV_FILE="{dir}/none",
-                RABBITMQ_ENABLED_PLUGINS_FILE="{dir}/enabled_plugins",
+                RABBITMQ_CONFIG_FILE=f"{here}/rabbitmq",
+                RABBITMQ_ADVANCED_CONFIG_FILE=f"{here}/none.config",
+                RABBITMQ_CONF_ENV_FILE=f"{here}/none",
+                RABBITMQ_ENABLED_PLUGINS_FILE=f"{here}/enabled_plugins",
                 RABBITMQ_NODENAME="rabbit@localhost",
                 ERL_EPMD_PORT="1",  # nobody is there: another epmd would be told of each node, all of one name
                 RABBITMQ_DIST_PORT="{port_distribution}",
@@ -126,6 +135,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
             ping=hello,
             ports=["management", "distribution"],
             proves_itself=True,
+            refused_in_paths="" if here == HERE else REFUSED,
         )
 
     def details(self, options: RabbitmqOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -168,9 +178,9 @@ def _script(program: str, plugins: list[str]) -> str:
     tree = Path(program).parents[1]
     links = [(path, f"plugins/{path.name}") for path in rabbitmq_plugins.needed(tree / "plugins", ["rabbit", *plugins])]
     links += [(tree / name, name) for name in ("sbin", "escript")]
-    lines = [f'ln -sfn {shlex.quote(str(path))} "$1/{name}"' for path, name in links]
+    lines = [f'ln -sfn {shlex.quote(str(path))} tree/{shlex.quote(name)}' for path, name in links]
     start = f"exec {shlex.quote(program)} -noinput -kernel logger {shlex.quote(QUIET)}"
-    return "\n".join(["set -e", 'set -- "{dir}/tree"', 'mkdir -p "$1/plugins"', *lines, start, ""])
+    return "\n".join(["set -e", "mkdir -p tree/plugins", *lines, start, ""])
 
 
 def _conversation(user: str, password: str) -> str:
