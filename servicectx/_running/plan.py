@@ -5,8 +5,9 @@ Its texts may hold `{host}`, `{port}`, `{port_NAME}` for each of `ports`, `{sock
 that the data hold as they are found). The keeper fills them in once it has picked the ports.
 
 A path may hold any character, so each is escaped for the format that it lands in: `{data|redis}` is the inside of a
-quoted text in redis.conf; `quoting.FORMATS` lists the formats. `{data|relative}` is the path from `{dir}`, where
-servers run: for those that take no quotes. `{dir}` alone is the path as it is, for command lines and variables.
+quoted text in redis.conf; `quoting.FORMATS` lists the formats. `{dir}` alone is the path as it is, for command lines
+and variables. For servers that take no quotes, and run in `{dir}`: `{data|relative}` is the path from there, and
+`{data|cwd}` an absolute path without odd characters, by way of the process's own entry in /proc.
 """
 
 import json
@@ -18,10 +19,12 @@ from typing import Any, NamedTuple
 from servicectx._running.quoting import FORMATS
 
 HOST = "127.0.0.1"
+CWD = "/proc/self/cwd"
+NOT_UTF8 = "[\\udc80-\\udcff]"  # for `refused_in_paths`
 LONGEST_PATH = 3000  # bytes of {dir}: the kernel takes 4,095 for a whole path, and servers have files in it
 
 _NAMES = "host|port|port_\\w+|socket|dir|data|template_secret"
-_PLACEHOLDER = re.compile(rf"\{{({_NAMES})(?:\|({'|'.join(FORMATS)}|relative))?\}}")
+_PLACEHOLDER = re.compile(rf"\{{({_NAMES})(?:\|({'|'.join(FORMATS)}|relative|cwd))?\}}")
 _OPENING = re.compile(rf"\{{(?=({_NAMES})(?:\||\}}))")
 
 
@@ -126,9 +129,20 @@ def _filled(found: re.Match[str], facts: dict[str, Any]) -> str:
     if name not in facts:
         return found[0]
     text = str(facts[name])
-    if form == "relative":
-        return os.path.relpath(text, facts["dir"])
+    if form in ("relative", "cwd"):
+        inside = os.path.relpath(text, facts["dir"])
+        return inside if form == "relative" else os.path.normpath(f"{CWD}/{inside}") if has_cwd() else text
     return FORMATS[form](text) if form else text
+
+
+def has_cwd() -> bool:
+    """Whether `{dir|cwd}` has no odd characters. Without /proc it is the path as it is."""
+    return os.path.isdir(CWD)
+
+
+def refused_without_cwd() -> str:
+    """For `refused_in_paths` of a plan that relies on `{dir|cwd}`: where there is none, plain paths are taken alone."""
+    return "" if has_cwd() else r"[^\w/.+%=@~-]"
 
 
 def quoted(text: str, form: str) -> str:

@@ -1,7 +1,6 @@
 """RabbitMQ."""
 
 import base64
-import os
 import re
 import shlex
 import struct
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from servicectx._running.plan import Plan
+from servicectx._running.plan import NOT_UTF8, Plan, refused_without_cwd
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
 from servicectx.protocols import http
@@ -35,10 +34,6 @@ ERLANG = (
     "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
 )
 
-# `{dir}`, where it runs, by a name without odd characters: its scripts have quotes around few paths, Erlang parts lists
-# of them at colons, and RabbitMQ takes them for glob patterns. A system without /proc has none.
-HERE = "/proc/self/cwd"
-REFUSED = r"[^\w/.+%=@~-]"
 
 BREWED = tuple(f"{base}/rabbitmq/sbin" for base in binaries.HOMEBREW)
 
@@ -104,21 +99,22 @@ class Rabbitmq(Service["RabbitmqDetails"]):
             "management.tcp.ip": "{host}",
             "management.tcp.port": "{port_management}",
         }
-        here = HERE if os.path.isdir(HERE) else "{dir}"
         hello = {"kind": "exchange", "send": _conversation(USER, secret), "expect": _EXPECTED}
         return Plan(
             service=self.name,
             command=["/bin/sh", "{dir}/start.sh"],
+            # Its scripts have quotes around few paths, Erlang parts lists of them at colons, RabbitMQ takes them for glob
+            # patterns.
             environment=environment(
-                RABBITMQ_SCRIPTS_DIR=f"{here}/tree/sbin",
-                RABBITMQ_PLUGINS_DIR=f"{here}/tree/plugins",
-                RABBITMQ_MNESIA_BASE=f"{here}/{{data|relative}}",
-                RABBITMQ_LOG_BASE=here,
+                RABBITMQ_SCRIPTS_DIR="{dir|cwd}/tree/sbin",
+                RABBITMQ_PLUGINS_DIR="{dir|cwd}/tree/plugins",
+                RABBITMQ_MNESIA_BASE="{data|cwd}",
+                RABBITMQ_LOG_BASE="{dir|cwd}",
                 RABBITMQ_LOGS="-",
-                RABBITMQ_CONFIG_FILE=f"{here}/rabbitmq",
-                RABBITMQ_ADVANCED_CONFIG_FILE=f"{here}/none.config",
-                RABBITMQ_CONF_ENV_FILE=f"{here}/none",
-                RABBITMQ_ENABLED_PLUGINS_FILE=f"{here}/enabled_plugins",
+                RABBITMQ_CONFIG_FILE="{dir|cwd}/rabbitmq",
+                RABBITMQ_ADVANCED_CONFIG_FILE="{dir|cwd}/none.config",
+                RABBITMQ_CONF_ENV_FILE="{dir|cwd}/none",
+                RABBITMQ_ENABLED_PLUGINS_FILE="{dir|cwd}/enabled_plugins",
                 RABBITMQ_NODENAME="rabbit@localhost",
                 ERL_EPMD_PORT="1",  # nobody is there: another epmd would be told of each node, all of one name
                 RABBITMQ_DIST_PORT="{port_distribution}",
@@ -135,7 +131,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
             ping=hello,
             ports=["management", "distribution"],
             proves_itself=True,
-            refused_in_paths="" if here == HERE else REFUSED,
+            refused_in_paths=refused_without_cwd() or NOT_UTF8,
         )
 
     def details(self, options: RabbitmqOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:

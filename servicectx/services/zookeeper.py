@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan, quoted
+from servicectx._running.plan import Plan, quoted, refused_without_cwd
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
 from servicectx.protocols.zookeeper import Connection, Refused
@@ -33,9 +33,10 @@ SETTINGS: dict[str, str | int | bool] = {
 }
 JAVA_OPTIONS = (
     *("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-    *("-XX:-UsePerfData", "-XX:+DisableAttachMechanism", "-Djava.io.tmpdir={dir}"),  # nothing below /tmp
+    *("-XX:-UsePerfData", "-XX:+DisableAttachMechanism", "-Djava.io.tmpdir={dir|cwd}"),  # nothing below /tmp
     "-Djava.net.preferIPv4Stack=true",
     *("-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=64"),  # throwaway data; in KB
+    "-Dlogback.configurationFile={dir|cwd}/logback.xml",
     *("-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-Dorg.slf4j.simpleLogger.showThreadName=false"),
 )
 LOGGING = """<configuration>
@@ -87,7 +88,10 @@ class Zookeeper(Service["ZookeeperDetails"]):
     def program(self, options: ZookeeperOptions) -> str:
         looked: list[str] = []
         for path in binaries.candidates(self.search, looked):
-            if _jars(path):
+            jars = _jars(path)
+            if any(":" in jar for jar in jars):
+                raise self.search.not_found(looked, f"Java parts the list of its jars at colons: {', '.join(jars)}")
+            if jars:
                 self._java()
                 return path
         raise self.search.not_found(looked)
@@ -99,15 +103,15 @@ class Zookeeper(Service["ZookeeperDetails"]):
     def plan(self, options: ZookeeperOptions, program: str, secret: str) -> Plan:
         settings.check(self, [name.partition(".")[0] for name in options.settings], OURS)
         settings.check_names(self, options.settings)
-        places = {"dataDir": "{data}", "clientPort": "{port}", "clientPortAddress": "{host}"}
+        places = {"dataDir": "{data|cwd}", "clientPort": "{port}", "clientPortAddress": "{host}"}
         said = {**SETTINGS, **options.settings, **places}
         said[WORDS] = f"srvr,{said[WORDS]}"  # what the probe asks
         serves = {"kind": "exchange", "send": "srvr", "expect": r"^Zookeeper version: (?P<version>[\d.]+).*\nMode: "}
         return Plan(
             service=self.name,
             command=[
-                *(self._java(), "-cp", ":".join([".", *_jars(program)]), *JAVA_OPTIONS),
-                *("org.apache.zookeeper.server.ZooKeeperServerMain", "zoo.cfg"),
+                *(self._java(), "-cp", ":".join(_jars(program)), *JAVA_OPTIONS),
+                *("org.apache.zookeeper.server.ZooKeeperServerMain", "{dir|cwd}/zoo.cfg"),
             ],
             environment=environment(),
             files={
@@ -118,6 +122,7 @@ class Zookeeper(Service["ZookeeperDetails"]):
             ping=serves,
             clean_signal=int(signal.SIGTERM),
             clean_statuses=[ENDED_BY_SIGTERM],
+            refused_in_paths=refused_without_cwd(),  # Java has its own ideas of what the bytes of a path are
         )
 
     def details(self, options: ZookeeperOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
