@@ -23,7 +23,7 @@ CWD = "/proc/self/cwd"
 NOT_UTF8 = "[\\udc80-\\udcff]"  # for `refused_in_paths`
 LONGEST_PATH = 3000  # bytes of {dir}: the kernel takes 4,095 for a whole path, and servers have files in it
 
-_NAMES = "host|port|port_\\w+|socket|dir|data|template_secret"
+_NAMES = "brace|host|port|port_\\w+|socket|dir|data|template_secret"
 _PLACEHOLDER = re.compile(rf"\{{({_NAMES})(?:\|({'|'.join(FORMATS)}|relative|cwd))?\}}")
 _OPENING = re.compile(rf"\{{(?=({_NAMES})(?:\||\}}))")
 
@@ -126,6 +126,8 @@ def render(value: Any, facts: dict[str, Any]) -> Any:
 
 def _filled(found: re.Match[str], facts: dict[str, Any]) -> str:
     name, form = found[1], found[2]
+    if name == "brace":
+        return "{"
     if name not in facts:
         return found[0]
     text = str(facts[name])
@@ -154,8 +156,9 @@ def quoted(text: str, form: str) -> str:
     return made + FORMATS[form](text[end:])
 
 
-def holds_placeholder(text: str) -> bool:
-    return _OPENING.search(text) is not None
+def literal(text: str) -> str:
+    """`text` so that `render` gives it as it is: for names and paths of other people's in a plan's texts."""
+    return _OPENING.sub("{brace}", text)
 
 
 def mentions(text: str, name: str) -> bool:

@@ -58,10 +58,10 @@ def plan(service: str, program: str, settings: Mapping[str, str | int | bool], s
         command=[program, "{dir}/server.properties"],
         environment=environment(
             **java,
-            LOG_DIR="logs",
+            LOG_DIR="logs",  # as below: its scripts have no quotes around them
             KAFKA_HEAP_OPTS="-Xmx512m",
             KAFKA_JVM_PERFORMANCE_OPTS="-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-            KAFKA_OPTS="-XX:-UsePerfData -XX:+DisableAttachMechanism -Djava.io.tmpdir=.",  # nothing below /tmp; its scripts part words
+            KAFKA_OPTS="-XX:-UsePerfData -XX:+DisableAttachMechanism -Djava.io.tmpdir=.",  # not /tmp
         ),
         files={"server.properties": _properties({**DEFAULTS, **settings, **lines(secret)})},
         template=_template(program),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan, Template
+from servicectx._running.plan import Plan, Template, literal
 from servicectx._running.plan import quoted as quoted_for
 from servicectx.namespaces import mariadb as mariadb_databases
 from servicectx.protocols.mariadb import hashed, quoted
@@ -105,14 +105,21 @@ class Mariadb(Service["MariadbDetails"]):
         }
         said = [*places.items(), *SETTINGS.items(), *options.settings.items()]  # the last word counts
         lines = ["[mariadbd]", *(f"{name} = {_value(value)}" for name, value in said)]
-        login = {"user": options.user, "password": secret}
+        login = {"user": literal(options.user), "password": secret}
+        database = {"data": "{data}", "dbname": literal(options.dbname)}
         return Plan(
             service=self.name,
             command=[program, "--defaults-file={dir}/my.cnf", f"--basedir={tree}"],
             environment=environment(),
-            files={"my.cnf": "\n".join(lines) + "\n", "init.sql": _accounts(options, secret)},
+            files={"my.cnf": "\n".join(lines) + "\n", "init.sql": literal(_accounts(options, secret))},
             template=_template(program),
-            ready={"kind": "call", "target": f"{WIRE}:logs_in", "data": "{data}", "dbname": options.dbname, **login},
+            ready={
+                "kind": "call",
+                "target": f"{WIRE}:logs_in",
+                "data": "{data}",
+                "dbname": literal(options.dbname),
+                **login,
+            },
             ping={"kind": "call", "target": f"{WIRE}:answers", **login},
             account=account_for_root("mysql") if os.geteuid() == 0 else None,  # a user without a name will do
             programs=str(tree),

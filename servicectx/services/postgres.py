@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan, Template, quoted
+from servicectx._running.plan import Plan, Template, literal, quoted
 from servicectx.errors import InvalidOption
 from servicectx.namespaces import postgres as postgres_databases
 from servicectx.namespaces.layers import Layers
@@ -118,7 +118,7 @@ class Postgres(Service["PostgresDetails"]):
         lines = ["include '{data|postgres}/postgresql.conf'"]
         lines += [f"{name} = {_value(value)}" for name, value in lean.items()]
         lines += ["listen_addresses = '{host}'", "port = {port}", "unix_socket_directories = ''"]
-        login = {"data": "{data}", "user": options.user, "dbname": options.dbname}
+        login = {"data": "{data}", "user": literal(options.user), "dbname": literal(options.dbname)}
         return Plan(
             service=self.name,
             command=[program, "-D", "{data}", "-c", "config_file={dir}/postgresql.conf"],
@@ -145,7 +145,7 @@ class Postgres(Service["PostgresDetails"]):
                 "target": "servicectx.namespaces.postgres_stock:Stock",
                 "host": "{host}",
                 "port": "{port}",
-                "user": options.user,
+                "user": literal(options.user),
                 "password": secret,
                 "data": "{data}",
             },
@@ -199,7 +199,7 @@ class Postgres(Service["PostgresDetails"]):
     def _template(self, options: PostgresOptions, program: str) -> Template:
         initdb = os.path.join(os.path.dirname(program), "initdb")
         command = [
-            *(initdb, "-D", "{data}", "-U", options.user, "--pwfile={dir}/initdb.password"),
+            *(initdb, "-D", "{data}", "-U", literal(options.user), "--pwfile={dir}/initdb.password"),
             *("--auth=scram-sha-256", "--encoding=UTF8", f"--locale={options.locale}"),
             *("--no-sync", "--no-instructions"),
         ]
@@ -221,7 +221,7 @@ def _text_data(program: str) -> dict[str, str]:
 
 def _major(program: str) -> str:
     """The major version of a server: from its path where that tells, else it is asked."""
-    if found := re.search(r"postgresql[@/-]?/?(\d+)/", program):
+    if found := re.search(r"/postgresql[@/-](\d+)(?:/[\d._]+)?/bin/[^/]+$", program):
         return found[1]
     if program not in _versions:
         _versions[program] = (binaries.ask_version(program) or "unknown").partition(".")[0]

@@ -80,7 +80,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
 
     def version(self, program: str) -> str | None:
         """By its place: asked in any way, the script starts a broker."""
-        found = re.search(r"rabbitmq_server-([\d.]+)", program)
+        found = re.search(r"rabbitmq_server-([\d.]+)/sbin/[^/]+$", program)
         return found[1] if found else None
 
     def plan(self, options: RabbitmqOptions, program: str, secret: str) -> Plan:
@@ -103,8 +103,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         return Plan(
             service=self.name,
             command=["/bin/sh", "{dir}/start.sh"],
-            # Its scripts have quotes around few paths, Erlang parts lists of them at colons, RabbitMQ takes them for glob
-            # patterns.
+            # Its scripts quote few paths, Erlang parts lists of them at colons, RabbitMQ takes them for glob patterns.
             environment=environment(
                 RABBITMQ_SCRIPTS_DIR="{dir|cwd}/tree/sbin",
                 RABBITMQ_PLUGINS_DIR="{dir|cwd}/tree/plugins",
@@ -174,7 +173,7 @@ def _script(program: str, plugins: list[str]) -> str:
     tree = Path(program).parents[1]
     links = [(path, f"plugins/{path.name}") for path in rabbitmq_plugins.needed(tree / "plugins", ["rabbit", *plugins])]
     links += [(tree / name, name) for name in ("sbin", "escript")]
-    lines = [f'ln -sfn {shlex.quote(str(path))} tree/{shlex.quote(name)}' for path, name in links]
+    lines = [f"ln -sfn {shlex.quote(str(path))} tree/{shlex.quote(name)}" for path, name in links]
     start = f"exec {shlex.quote(program)} -noinput -kernel logger {shlex.quote(QUIET)}"
     return "\n".join(["set -e", "mkdir -p tree/plugins", *lines, start, ""])
 

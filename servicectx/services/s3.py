@@ -109,7 +109,9 @@ def _weed(plan: Plan, program: str, told: dict[str, str]) -> Plan:
     """SeaweedFS, each of its parts a process: in one (`weed mini`, `weed server`) they would put sockets into /tmp, and
     talk to a port that may be anybody's.
 
-    It parts the paths of data at commas, and a socket has a short one, so all paths are relative ones. Whoever has no key is kept out: what speaks HTTP, but for S3, is closed or wants tokens, whose keys nobody is told.
+    It parts the paths of data at commas, and that of a socket is a short one, so all of them are relative.
+
+    Whoever has no key is kept out: what speaks HTTP, but for S3, is closed or wants tokens, whose keys nobody is told.
     """
     names = ("master", "volume", "filer")
     weed = [program, "-logtostderr=true", "-stderrthreshold=2"]

@@ -140,6 +140,8 @@ class _SearchServer(Prefixed[D]):
             clean_statuses=[0, 143],
             ports=["transport"],
             expected_size=128 * 2**20,
+            # Its start scripts have no quotes around Java's options, and its settings are lists parted at commas.
+            refused_in_paths=r"[^\w/.+%=@:~-]",
         )
 
     def login(self, user: str, password: str) -> dict[str, str]:

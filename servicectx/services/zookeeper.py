@@ -115,7 +115,9 @@ class Zookeeper(Service["ZookeeperDetails"]):
             ],
             environment=environment(),
             files={
-                "zoo.cfg": "".join(f"{name}={quoted(settings.text(value), 'properties')}\n" for name, value in said.items()),
+                "zoo.cfg": "".join(
+                    f"{name}={quoted(settings.text(value), 'properties')}\n" for name, value in said.items()
+                ),
                 "logback.xml": LOGGING,
             },
             ready=serves,
