@@ -89,7 +89,10 @@ def _value(key: str, text: str) -> Any:
     if key == "setup" and not text.startswith("["):
         import shlex
 
-        return shlex.split(text.replace(",", " "))
+        words = shlex.shlex(text, posix=True, punctuation_chars=False)
+        words.whitespace += ","
+        words.whitespace_split, words.commenters = True, ""
+        return list(words)
     if key in ("keep_data", "snapshot") and text.lower() in ("true", "false"):
         return text.lower() == "true"
     if text.startswith(("[", "{")):

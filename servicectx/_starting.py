@@ -12,18 +12,19 @@ from servicectx._key import scope_text
 from servicectx._progress import Progress
 from servicectx._running import kept, launch, pids
 from servicectx._running.cache import SNAPSHOTS, Cache
-from servicectx._running.plan import render
+from servicectx._running.plan import path_problem, render
 from servicectx._sharing import paths, storage
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import FAILED, READY, STARTING, Processes, State
 from servicectx._sharing.steps import step
-from servicectx.errors import SetupFailed, StartFailed, StartTimeout
+from servicectx.errors import HomeError, SetupFailed, StartFailed, StartTimeout
 
 log = logging.getLogger("servicectx")
 
 SNAPSHOT_TIME = 120.0  # seconds to settle, stop, copy and start again
 GONE_TIME = 2.0
+PATH_CURE = 'set SERVICECTX_HOME to another directory, or give storage="/another/directory"'
 
 
 class Abandoned(BaseException):
@@ -56,6 +57,8 @@ class Starting:
         restored = kept.size(cache.place(SNAPSHOTS, snapshot)) if snapshot else None
         root = storage.data_root(plan.expected_size, plan.account, ask.storage, restored or 0)
         data = root / instance.directory(id).name
+        if problem := path_problem(plan, data):
+            raise HomeError(path=str(data), problem=problem, cure=PATH_CURE)
         state = State(
             id=id,
             phase=STARTING,

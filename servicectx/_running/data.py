@@ -36,7 +36,7 @@ class Data:
         self.template = self.cache.place(TEMPLATES, what.template.key) if what.template else None
         self.sources = [place for place in (self.snapshot, self.template) if place is not None]
         self._account = what.account
-        self._wanted = "{data}" in order["plan"]
+        self._wanted = plan.mentions(order["plan"], "data")
         self._child: int | None = None
         self._answer = -1
         self._trouble: Exception | None = None
@@ -113,14 +113,14 @@ class Data:
                 if re.fullmatch(pattern, name):
                     os.unlink(f"{folder}/{name}")
 
-    def write(self, files: dict[str, str], facts: dict[str, Any]) -> None:
+    def write(self, files: dict[str, Any], facts: dict[str, Any]) -> None:
         """Write files, with their placeholders filled in, beside the data; whatever had their names is replaced."""
         for name, text in plan.render(files, facts).items():
             path = self.directory / name
             path.unlink(missing_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                file.write(text if isinstance(text, str) else json.dumps(text, indent=1) + "\n")
                 if self.owner:
                     os.fchown(file.fileno(), *self.owner)
 

@@ -16,7 +16,7 @@ QUICK = 1.0  # seconds; a helper that ends sooner did not get to work
 TRIES = 3
 
 _BOOTSTRAP = (
-    "import gc, sys; gc.disable(); sys.path[:] = sys.argv[1].split(':'); "
+    "import gc, json, sys; gc.disable(); sys.path[:] = json.loads(sys.argv[1]); "
     "from servicectx._running.ahead import main; main()"
 )
 
@@ -57,7 +57,7 @@ class Helper:
             self._ended(early=False)
 
     def _begin(self) -> None:
-        command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, os.pathsep.join(sys.path), str(self._pool.directory)]
+        command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, json.dumps(sys.path), str(self._pool.directory)]
         self._began = time.monotonic()
         self._process = process = subprocess.Popen(command, stdin=subprocess.PIPE)
         with contextlib.suppress(AttributeError, OSError):

@@ -22,7 +22,7 @@ from servicectx.errors import HomeError, from_record
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
 
 _BOOTSTRAP = (
-    "import gc, sys; gc.disable(); paths, home, key, id = sys.argv[1:]; sys.path[:] = paths.split(':'); "
+    "import gc, json, sys; gc.disable(); paths, home, key, id = sys.argv[1:]; sys.path[:] = json.loads(paths); "
     "from servicectx._running.guard import main as keeper; keeper(home, key, id)"
 )
 
@@ -46,7 +46,7 @@ class Launch:
         log = instance.directory(id) / "keeper.log"
         # No -m and no site: a keeper must not pay for the caller's environment, nor run its start-up hooks.
         package = str(Path(__file__).parents[2])
-        search = os.pathsep.join(dict.fromkeys([package, *filter(os.path.isabs, sys.path)]))
+        search = json.dumps([*dict.fromkeys([package, *filter(os.path.isabs, sys.path)])])  # they may hold a ":"
         command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, search, str(instance.home), instance.key, id]
         environment = {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"}
         orders, self._orders = _pipe()

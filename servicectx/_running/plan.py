@@ -3,15 +3,29 @@
 Its texts may hold `{host}`, `{port}`, `{port_NAME}` for each of `ports`, `{socket}` where the server inherits one,
 `{dir}` (the instance's directory for the server), `{data}` (its data directory) and `{template_secret}` (the password
 that the data hold as they are found). The keeper fills them in once it has picked the ports.
+
+A path may hold any character, so each is escaped for the format that it lands in: `{data|redis}` is the inside of a
+quoted text in redis.conf; `quoting.FORMATS` lists the formats. `{dir}` alone is the path as it is, for command lines
+and variables. For servers that take no quotes, and run in `{dir}`: `{data|relative}` is the path from there, and
+`{data|cwd}` an absolute path without odd characters, by way of the process's own entry in /proc.
 """
 
 import json
+import os
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
-HOST = "127.0.0.1"
+from servicectx._running.quoting import FORMATS
 
-_PLACEHOLDER = re.compile(r"\{(host|port|port_\w+|socket|dir|data|template_secret)\}")
+HOST = "127.0.0.1"
+CWD = "/proc/self/cwd"
+NOT_UTF8 = "[\\udc80-\\udcff]"  # for `refused_in_paths`
+LONGEST_PATH = 3000  # bytes of {dir}: the kernel takes 4,095 for a whole path, and servers have files in it
+
+_NAMES = "brace|host|port|port_\\w+|socket|dir|data|template_secret"
+_PLACEHOLDER = re.compile(rf"\{{({_NAMES})(?:\|({'|'.join(FORMATS)}|relative|cwd))?\}}")
+_OPENING = re.compile(rf"\{{(?=({_NAMES})(?:\||\}}))")
 
 
 class Template(NamedTuple):
@@ -24,7 +38,7 @@ class Template(NamedTuple):
 
     key: str
     command: list[str]
-    files: dict[str, str]
+    files: dict[str, Any]
     secret: str = ""
     without: str = ""
 
@@ -58,7 +72,7 @@ class Plan(NamedTuple):
     environment: dict[str, str]
     ready: dict[str, Any]
     ping: dict[str, Any] = {"kind": "tcp"}
-    files: dict[str, str] = {}
+    files: dict[str, Any] = {}  # a text each; a dict is written as JSON
     template: Template | None = None
     account: str | None = None
     programs: str | None = None  # the tree that holds the server's programs, copied where `account` can reach it
@@ -79,6 +93,8 @@ class Plan(NamedTuple):
     inherits_socket: bool = False  # the keeper listens on {port}, and hands it that socket as descriptor {socket}
     companions: list[Companion] = []
     leavings: list[str] = []  # glob patterns: what it makes outside {dir}, and cannot be kept from
+    refused_in_paths: str = ""  # a regular expression for one character that the server takes in no path
+    longest_path: int = LONGEST_PATH  # bytes of {dir} that it can take
 
 
 def encode(plan: Plan) -> str:
@@ -100,9 +116,69 @@ def decode(text: str) -> Plan:
 def render(value: Any, facts: dict[str, Any]) -> Any:
     """`value` with its placeholders filled in, in whatever texts it holds. Other braces stay as they are."""
     if isinstance(value, str):
-        return _PLACEHOLDER.sub(lambda found: str(facts.get(found[1], found[0])), value)
+        return _PLACEHOLDER.sub(lambda found: _filled(found, facts), value)
     if isinstance(value, dict):
         return {render(name, facts): render(item, facts) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [render(item, facts) for item in value]
     return value
+
+
+def _filled(found: re.Match[str], facts: dict[str, Any]) -> str:
+    name, form = found[1], found[2]
+    if name == "brace":
+        return "{"
+    if name not in facts:
+        return found[0]
+    text = str(facts[name])
+    if form in ("relative", "cwd"):
+        inside = os.path.relpath(text, facts["dir"])
+        return inside if form == "relative" else os.path.normpath(f"{CWD}/{inside}") if has_cwd() else text
+    return FORMATS[form](text) if form else text
+
+
+def has_cwd() -> bool:
+    """Whether `{dir|cwd}` has no odd characters. Without /proc it is the path as it is."""
+    return os.path.isdir(CWD)
+
+
+def refused_without_cwd() -> str:
+    """For `refused_in_paths` of a plan that relies on `{dir|cwd}`: where there is none, plain paths are taken alone."""
+    return "" if has_cwd() else r"[^\w/.+%=@~-]"
+
+
+def quoted(text: str, form: str) -> str:
+    """`text` escaped for a format, in such a way that each placeholder in it is filled in escaped likewise."""
+    made, end = "", 0
+    for found in _PLACEHOLDER.finditer(text):
+        made += FORMATS[form](text[end : found.start()]) + f"{{{found[1]}|{found[2] or form}}}"
+        end = found.end()
+    return made + FORMATS[form](text[end:])
+
+
+def literal(text: str) -> str:
+    """`text` so that `render` gives it as it is: for names and paths of other people's in a plan's texts."""
+    return _OPENING.sub("{brace}", text)
+
+
+def mentions(text: str, name: str) -> bool:
+    """Whether a placeholder of that name is in the text."""
+    return any(found[1] == name for found in _PLACEHOLDER.finditer(text))
+
+
+def path_problem(what: Plan, directory: Path) -> str | None:
+    """Why the server cannot have `directory` as its `{dir}`, or None."""
+    path = str(directory)
+    if what.refused_in_paths and (found := re.search(what.refused_in_paths, path)):
+        return f"{what.service} takes no {_called(found[0])} in the path of its files"
+    if (length := len(os.fsencode(path))) > what.longest_path:
+        return f"the path of its files has {length} bytes, and {what.service} takes no more than {what.longest_path}"
+    return None
+
+
+def _called(character: str) -> str:
+    """One character as people read it."""
+    names = {" ": "blank", "\n": "line break", "\r": "carriage return", "\t": "tab", "\0": "NUL"}
+    if "\udc80" <= character <= "\udcff":
+        return f"byte {ord(character) - 0xDC00:#04x} (which is not UTF-8)"
+    return names.get(character) or (character if character.isprintable() else repr(character))

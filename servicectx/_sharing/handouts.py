@@ -1,6 +1,7 @@
 """Files outside an instance's directory that must go when it goes: details files, and what servers strew about."""
 
 import contextlib
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,7 @@ def note(directory: Path, file: Path) -> None:
     """Let `file` be removed together with the instance in `directory`, unless somebody changes it before."""
     descriptor = os.open(directory / _LIST, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "w", encoding="utf-8") as listing:
-        listing.write(f"{_digest(file)} {file.absolute()}\n")
+        listing.write(f"{_digest(file)} {json.dumps(str(file.absolute()))}\n")  # it may hold a line break
 
 
 def noted(directory: Path) -> list[Path]:
@@ -22,8 +23,8 @@ def noted(directory: Path) -> list[Path]:
         lines = (directory / _LIST).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
-    pairs = [line.partition(" ") for line in lines]
-    return [Path(path) for digest, _, path in pairs if _digest(Path(path)) == digest]
+    pairs = [(digest, _path(text)) for digest, _, text in (line.partition(" ") for line in lines)]
+    return [path for digest, path in pairs if path is not None and _digest(path) == digest]
 
 
 def leave(directory: Path, patterns: Iterable[str]) -> None:
@@ -31,7 +32,7 @@ def leave(directory: Path, patterns: Iterable[str]) -> None:
     for pattern in patterns:
         descriptor = os.open(directory / LEAVINGS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "w", encoding="utf-8") as listing:
-            listing.write(f"{pattern}\n")
+            listing.write(f"{json.dumps(pattern)}\n")
 
 
 def take_back(directory: Path) -> None:
@@ -50,7 +51,16 @@ def left(directory: Path) -> list[Path]:
         return []
     import glob  # for the few servers that leave something
 
-    return [Path(path) for pattern in patterns for path in glob.glob(pattern)]
+    found = [_path(text) for text in patterns]
+    return [Path(path) for pattern in found if pattern is not None for path in glob.glob(str(pattern))]
+
+
+def _path(text: str) -> Path | None:
+    """A path as it was listed, or None where a killed process left half a line."""
+    try:
+        return Path(json.loads(text))
+    except (ValueError, TypeError):
+        return None
 
 
 def _digest(file: Path) -> str:

@@ -1,6 +1,7 @@
 """Where the data of instances live: in memory, on disk, or where the caller says."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -168,14 +169,19 @@ def _file_system(path: Path) -> str:
     """The kind of file system that `path` is on, "" where nobody tells."""
     path = path.resolve()
     try:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        lines = os.fsdecode(Path("/proc/self/mountinfo").read_bytes()).split("\n")[:-1]
     except OSError:
         return ""
     found: dict[str, str] = {}
     for line in lines:
         fields = line.split(" ")
-        found[fields[4].replace("\\040", " ")] = fields[fields.index("-") + 1]  # the last one lies on top
+        found[_unescaped(fields[4])] = fields[fields.index("-") + 1]  # the last one lies on top
     return next((found[str(place)] for place in (path, *path.parents) if str(place) in found), "")
+
+
+def _unescaped(text: str) -> str:
+    """A path of proc(5): blanks, tabs, line breaks, backslashes and `#` stand there as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
 def _spare_memory() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from servicectx._running.plan import Plan, Template
+from servicectx._running.plan import Plan, Template, quoted
 from servicectx.services import templates
 from servicectx.services.base import environment
 from servicectx.services.settings import text
@@ -46,7 +46,7 @@ def lines(secret: str) -> dict[str, str]:
         "sasl.mechanism.controller.protocol": "PLAIN",
         "listener.name.client.plain.sasl.jaas.config": module,
         "listener.name.controller.plain.sasl.jaas.config": module,
-        "log.dirs": "{data}",
+        "log.dirs": "{data|relative}",  # a list, which a comma would part
     }
 
 
@@ -58,10 +58,10 @@ def plan(service: str, program: str, settings: Mapping[str, str | int | bool], s
         command=[program, "{dir}/server.properties"],
         environment=environment(
             **java,
-            LOG_DIR="{dir}/logs",
+            LOG_DIR="logs",  # as below: its scripts have no quotes around them
             KAFKA_HEAP_OPTS="-Xmx512m",
             KAFKA_JVM_PERFORMANCE_OPTS="-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-            KAFKA_OPTS="-XX:-UsePerfData -XX:+DisableAttachMechanism -Djava.io.tmpdir={dir}",  # nothing below /tmp
+            KAFKA_OPTS="-XX:-UsePerfData -XX:+DisableAttachMechanism -Djava.io.tmpdir=.",  # not /tmp
         ),
         files={"server.properties": _properties({**DEFAULTS, **settings, **lines(secret)})},
         template=_template(program),
@@ -90,7 +90,7 @@ def _template(program: str) -> Template:
         "controller.quorum.voters": "1@{host}:9093",
         "listeners": "CONTROLLER://{host}:9093",
         "controller.listener.names": "CONTROLLER",
-        "log.dirs": "{data}",
+        "log.dirs": "{data|relative}",
     }
     return Template(
         key=templates.key("kafka", program, [str(formatted)]),
@@ -103,4 +103,4 @@ def _template(program: str) -> Template:
 
 
 def _properties(values: Mapping[str, str | int | bool]) -> str:
-    return "".join(f"{name}={text(value)}\n" for name, value in values.items())
+    return "".join(f"{name}={quoted(text(value), 'properties')}\n" for name, value in values.items())

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan
+from servicectx._running.plan import Plan, literal
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import Service, inherited, option_names
@@ -66,14 +66,14 @@ class App(Service["AppDetails"]):
             files=self._files(program, target, arguments),
             ready=asked or python_servers.READY,
             ping=asked or {"kind": "tcp"},
-            working_directory=os.getcwd(),
+            working_directory=literal(os.getcwd()),
             stop_signal=int(signal.SIGTERM),
             grace=options.grace,
             inherits_socket=True,
             owns_port=False,  # nobody else can have it: the keeper has
         )
 
-    def _files(self, program: str, target: str, arguments: dict[str, Any]) -> dict[str, str]:
+    def _files(self, program: str, target: str, arguments: dict[str, Any]) -> dict[str, Any]:
         try:
             return python_servers.files(program, target, **arguments)
         except TypeError as error:

@@ -115,7 +115,7 @@ def _directories(search: Search, looked: list[str]) -> Iterator[str]:
         spec = find_spec(package)
         looked.append(f"the Python package {package} ({'not installed' if spec is None else 'installed'})")
         for place in (spec.submodule_search_locations or []) if spec else []:
-            yield from sorted(glob.glob(os.path.join(place, inside)))
+            yield from sorted(glob.glob(os.path.join(glob.escape(place), inside)))
     scripts = _scripts()
     looked.append(f"scripts of this Python ({scripts[0]})")
     yield from scripts

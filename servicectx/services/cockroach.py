@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan, Template
+from servicectx._running.plan import Plan, Template, literal
 from servicectx.errors import InvalidOption, NotIsolable
 from servicectx.namespaces import makers
 from servicectx.protocols.postgres import Connection, Refused, quoted
@@ -32,7 +32,7 @@ rm "$2"
 """
 
 # Its log, kept for those who ask why it ended; all else goes into files.
-LOG = "file-defaults:\n  dir: '{dir}/logs'\nsinks:\n  stderr:\n    filter: WARNING\n"
+LOG = 'file-defaults:\n  dir: "{dir|yaml}/logs"\nsinks:\n  stderr:\n    filter: WARNING\n'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Cockroach(Service["CockroachDetails"]):
                 "url": "{dir}/url",
                 "certificates": "{data}",
                 "password": secret,
-                "dbname": options.dbname,
+                "dbname": literal(options.dbname),
                 "settings": dict(options.settings),
             },
             ping={"kind": "call", "target": "servicectx.protocols.postgres:greets"},

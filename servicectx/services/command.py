@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from servicectx._running.plan import Plan
+from servicectx._running.plan import Plan, literal
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries
 from servicectx.services.base import Service, inherited, option_names
@@ -56,7 +56,7 @@ class Command(Service["CommandDetails"]):
         number = getattr(signal, options.stop_signal, None)
         if not isinstance(number, signal.Signals):
             raise _invalid("stop_signal", f"{options.stop_signal!r} is not the name of a signal, such as SIGTERM")
-        words = [program, *_words(options)[1:]]
+        words = [literal(program), *_words(options)[1:]]
         ready = _ready(options.ready)
         if ready["kind"] == "tcp" and "{port}" not in " ".join([*words, *options.env.values()]):
             raise _invalid("command", "it never says {port}, so nobody could tell where it should listen")
@@ -66,7 +66,7 @@ class Command(Service["CommandDetails"]):
             environment=inherited(options.env),
             ready=ready,
             ping={"kind": "tcp"} if ready["kind"] in ("tcp", "http") else {"kind": "running"},
-            working_directory=os.getcwd(),
+            working_directory=literal(os.getcwd()),
             stop_signal=int(number),
             grace=options.grace,
             owns_port=ready["kind"] in ("tcp", "http"),

@@ -70,7 +70,7 @@ class Kafka(Prefixed["KafkaDetails"]):
         return Plan(
             service=self.name,
             command=[program, "broker", *(f"--{name}={value}" for name, value in flags.items())],
-            environment=environment(NO_COLOR="1"),
+            environment=environment(NO_COLOR="1", HOME="{dir|cwd}", TMPDIR="{dir|cwd}"),  # it takes UTF-8 alone
             ready={"kind": "call", "target": f"{WIRE}:answers"},
             ping={"kind": "call", "target": f"{WIRE}:answers"},
             expected_size=2**20,

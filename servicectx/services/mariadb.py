@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan, Template
+from servicectx._running.plan import Plan, Template, literal
+from servicectx._running.plan import quoted as quoted_for
 from servicectx.namespaces import mariadb as mariadb_databases
 from servicectx.protocols.mariadb import hashed, quoted
 from servicectx.services import binaries, scripts, settings, templates
@@ -17,6 +18,7 @@ from servicectx.services.base import Client, Service, account_for_root, environm
 if TYPE_CHECKING:
     from servicectx.details.mariadb import MariadbDetails
 
+BASH = "/bin/bash"
 WIRE = "servicectx.protocols.mariadb"
 OURS = (
     *("port", "bind-address", "socket", "datadir", "pid-file", "tmpdir", "init-file", "user", "basedir"),
@@ -89,33 +91,42 @@ class Mariadb(Service["MariadbDetails"]):
     def plan(self, options: MariadbOptions, program: str, secret: str) -> Plan:
         tree = Path(program).parents[1]
         settings.check(self, [name.replace("_", "-") for name in options.settings], OURS)
+        settings.check_names(self, options.settings)
         places: dict[str, str | bool] = {
             "datadir": "{data}",
-            "tmpdir": "{dir}",
+            "tmpdir": "..",  # from the data directory, where it works: a path is parted at colons
             "bind-address": "{host}",
             "port": "{port}",
             "socket": "mariadb.sock",  # in the data directory; a whole path may be too long for a socket
             "pid-file": "mariadb.pid",
             "skip-name-resolve": True,
-            "loose-unix-socket": False,  # its plugin lets in whoever has the right name
             "init-file": "{dir}/init.sql",
+            "loose-unix-socket": False,  # its plugin lets in whoever has the right name
         }
         said = [*places.items(), *SETTINGS.items(), *options.settings.items()]  # the last word counts
         lines = ["[mariadbd]", *(f"{name} = {_value(value)}" for name, value in said)]
-        login = {"user": options.user, "password": secret}
+        login = {"user": literal(options.user), "password": secret}
+        database = {"data": "{data}", "dbname": literal(options.dbname)}
         return Plan(
             service=self.name,
             command=[program, "--defaults-file={dir}/my.cnf", f"--basedir={tree}"],
             environment=environment(),
-            files={"my.cnf": "\n".join(lines) + "\n", "init.sql": _accounts(options, secret)},
+            files={"my.cnf": "\n".join(lines) + "\n", "init.sql": literal(_accounts(options, secret))},
             template=_template(program),
-            ready={"kind": "call", "target": f"{WIRE}:logs_in", "data": "{data}", "dbname": options.dbname, **login},
+            ready={
+                "kind": "call",
+                "target": f"{WIRE}:logs_in",
+                "data": "{data}",
+                "dbname": literal(options.dbname),
+                **login,
+            },
             ping={"kind": "call", "target": f"{WIRE}:answers", **login},
             account=account_for_root("mysql") if os.geteuid() == 0 else None,  # a user without a name will do
             programs=str(tree),
             clean_signal=int(signal.SIGTERM),
             proves_itself=True,
             expected_size=64 * 2**20,
+            longest_path=400,  # its FN_REFLEN is 512
         )
 
     def details(self, options: MariadbOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -170,8 +181,11 @@ def _template(program: str) -> Template:
         "innodb-log-file-size": "4M",
         "loose-innodb-undo-tablespaces": "0",
     }
+    # A script: other shells than bash take backslashes in its words for more than they are.
+    shell = [BASH] if os.access(BASH, os.X_OK) else []
     command = [
-        *(str(_installer(program)), "--no-defaults", f"--basedir={Path(program).parents[1]}", "--datadir={data}"),
+        *(*shell, str(_installer(program)), "--no-defaults", f"--basedir={Path(program).parents[1]}"),
+        *("--datadir={data}", "--tmpdir=.."),
         *("--auth-root-authentication-method=socket", "--skip-test-db", "--skip-name-resolve"),
         *(f"--{name}={value}" for name, value in options.items()),
     ]
@@ -190,4 +204,4 @@ def _installer(program: str) -> str | None:
 def _value(value: str | float | bool) -> str:
     if isinstance(value, bool):
         return "ON" if value else "OFF"
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f'"{quoted_for(str(value), "mycnf")}"'

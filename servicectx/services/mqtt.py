@@ -98,15 +98,16 @@ class Mqtt(Prefixed["MqttDetails"]):
 
     def _mosquitto(self, options: MqttOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS["mosquitto"])
+        settings.check_lines(self, options.settings)
         lines = {
             "log_type": "error",
             **options.settings,
             "listener": "{port} {host}",
             "allow_anonymous": False,
-            "password_file": "{dir}/users",
+            "password_file": "users",
             "log_dest": "stderr",
             "persistence": True,
-            "persistence_location": "{data}/",
+            "persistence_location": "{data|relative}/",
             "autosave_interval": 0,  # at its end alone: for snapshots
         }
         if os.geteuid() == 0:

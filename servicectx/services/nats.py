@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan
+from servicectx._running.plan import Plan, quoted
 from servicectx.protocols.nats import Connection
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, environment
@@ -71,7 +71,7 @@ class Nats(Prefixed["NatsDetails"]):
             service=self.name,
             command=[program, "--config", "{dir}/nats.conf"],
             environment=environment(),
-            files={"nats.conf": json.dumps(configuration, indent=1) + "\n"},  # which its own format includes
+            files={"nats.conf": _written(configuration) + "\n"},
             ready={**hello, "expect": r'^INFO .*?"version":"(?P<version>[^"]+)".*\r\nPONG\r\n'},
             ping={**hello, "expect": r"\r\nPONG\r\n"},
             clean_signal=int(signal.SIGINT),
@@ -102,6 +102,17 @@ class Nats(Prefixed["NatsDetails"]):
 
     def client(self, details: "NatsDetails") -> Client:
         return Client(self.shell, [], details.env())
+
+
+def _written(value: Any) -> str:
+    """A value in its own format, which is JSON but for the escapes."""
+    if isinstance(value, str):
+        return f'"{quoted(value, "nats")}"'
+    if isinstance(value, Mapping):
+        return "{" + ",\n".join(f"{_written(str(name))}: {_written(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    return json.dumps(value)
 
 
 def _connect(details: "NatsDetails") -> Connection:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan, Template
+from servicectx._running.plan import Plan, Template, literal, quoted
 from servicectx.errors import InvalidOption
 from servicectx.namespaces import postgres as postgres_databases
 from servicectx.namespaces.layers import Layers
@@ -110,14 +110,15 @@ class Postgres(Service["PostgresDetails"]):
 
     def plan(self, options: PostgresOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
+        settings.check_names(self, options.settings)
         if options.scram_iterations < 1:
             known = option_names(PostgresOptions)
             raise InvalidOption(service=self.name, option="scram_iterations", problem="it is at least 1", known=known)
         lean = {**SETTINGS, **options.settings}
-        lines = ["include '{data}/postgresql.conf'"]
+        lines = ["include '{data|postgres}/postgresql.conf'"]
         lines += [f"{name} = {_value(value)}" for name, value in lean.items()]
         lines += ["listen_addresses = '{host}'", "port = {port}", "unix_socket_directories = ''"]
-        login = {"data": "{data}", "user": options.user, "dbname": options.dbname}
+        login = {"data": "{data}", "user": literal(options.user), "dbname": literal(options.dbname)}
         return Plan(
             service=self.name,
             command=[program, "-D", "{data}", "-c", "config_file={dir}/postgresql.conf"],
@@ -144,11 +145,13 @@ class Postgres(Service["PostgresDetails"]):
                 "target": "servicectx.namespaces.postgres_stock:Stock",
                 "host": "{host}",
                 "port": "{port}",
-                "user": options.user,
+                "user": literal(options.user),
                 "password": secret,
                 "data": "{data}",
             },
             expected_size=64 * 2**20,
+            refused_in_paths=r"[\n\r]",  # by initdb, which hands paths to a shell
+            longest_path=900,  # its MAXPGPATH is 1,024
         )
 
     def details(self, options: PostgresOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -196,7 +199,7 @@ class Postgres(Service["PostgresDetails"]):
     def _template(self, options: PostgresOptions, program: str) -> Template:
         initdb = os.path.join(os.path.dirname(program), "initdb")
         command = [
-            *(initdb, "-D", "{data}", "-U", options.user, "--pwfile={dir}/initdb.password"),
+            *(initdb, "-D", "{data}", "-U", literal(options.user), "--pwfile={dir}/initdb.password"),
             *("--auth=scram-sha-256", "--encoding=UTF8", f"--locale={options.locale}"),
             *("--no-sync", "--no-instructions"),
         ]
@@ -218,7 +221,7 @@ def _text_data(program: str) -> dict[str, str]:
 
 def _major(program: str) -> str:
     """The major version of a server: from its path where that tells, else it is asked."""
-    if found := re.search(r"postgresql[@/-]?/?(\d+)/", program):
+    if found := re.search(r"/postgresql[@/-](\d+)(?:/[\d._]+)?/bin/[^/]+$", program):
         return found[1]
     if program not in _versions:
         _versions[program] = (binaries.ask_version(program) or "unknown").partition(".")[0]
@@ -231,4 +234,4 @@ _versions: dict[str, str] = {}
 def _value(value: str | float | bool) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return "'" + str(value).replace("'", "''") + "'"
+    return f"'{quoted(str(value), 'postgres')}'"

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from servicectx._running.plan import literal
 from servicectx.servers.serving import SERVING
 from servicectx.services import binaries
 
@@ -45,15 +46,17 @@ def version(program: str, packages: tuple[str, ...]) -> str | None:
 
 
 def command(program: str) -> list[str]:
-    return [program, "-P", "-u", str(Path(__file__).parents[1] / "servers/launcher.py"), f"{{dir}}/{ORDER}", "{socket}"]
+    launcher = Path(__file__).parents[1] / "servers/launcher.py"
+    return [literal(program), "-P", "-u", literal(str(launcher)), f"{{dir}}/{ORDER}", "{socket}"]
 
 
-def files(program: str, target: str, **arguments: Any) -> dict[str, str]:
+def files(program: str, target: str, **arguments: Any) -> dict[str, Any]:
     """What `command` reads: `target` ("module:function") is called with the descriptor of a socket that listens, and
     `arguments`.
 
     Another Python than this one has a search path of its own.
     """
-    here = [os.path.abspath(place) for place in sys.path]
+    here = [literal(os.path.abspath(place)) for place in sys.path]
     path = here if program == sys.executable else None
-    return {ORDER: json.dumps({"path": path, "here": os.getcwd(), "target": target, "arguments": arguments})}
+    json.dumps(arguments)  # raises TypeError now, and not in the keeper
+    return {ORDER: {"path": path, "here": literal(os.getcwd()), "target": target, "arguments": arguments}}

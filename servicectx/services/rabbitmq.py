@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from servicectx._running.plan import Plan
+from servicectx._running.plan import NOT_UTF8, Plan, refused_without_cwd
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
 from servicectx.protocols import http
@@ -33,6 +33,7 @@ ERLANG = (
     "-sname rabbit@localhost -start_epmd false -erl_epmd_port {port_distribution} "
     "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
 )
+
 
 BREWED = tuple(f"{base}/rabbitmq/sbin" for base in binaries.HOMEBREW)
 
@@ -79,11 +80,12 @@ class Rabbitmq(Service["RabbitmqDetails"]):
 
     def version(self, program: str) -> str | None:
         """By its place: asked in any way, the script starts a broker."""
-        found = re.search(r"rabbitmq_server-([\d.]+)", program)
+        found = re.search(r"rabbitmq_server-([\d.]+)/sbin/[^/]+$", program)
         return found[1] if found else None
 
     def plan(self, options: RabbitmqOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
+        settings.check_lines(self, options.settings)
         plugins = ["rabbitmq_management", *options.plugins]
         given = {
             "disk_free_limit.absolute": "1MB",
@@ -101,15 +103,17 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         return Plan(
             service=self.name,
             command=["/bin/sh", "{dir}/start.sh"],
+            # Its scripts quote few paths, Erlang parts lists of them at colons, RabbitMQ takes them for glob patterns.
             environment=environment(
-                RABBITMQ_SCRIPTS_DIR="{dir}/tree/sbin",
-                RABBITMQ_MNESIA_BASE="{data}",
-                RABBITMQ_LOG_BASE="{dir}",
+                RABBITMQ_SCRIPTS_DIR="{dir|cwd}/tree/sbin",
+                RABBITMQ_PLUGINS_DIR="{dir|cwd}/tree/plugins",
+                RABBITMQ_MNESIA_BASE="{data|cwd}",
+                RABBITMQ_LOG_BASE="{dir|cwd}",
                 RABBITMQ_LOGS="-",
-                RABBITMQ_CONFIG_FILE="{dir}/rabbitmq",
-                RABBITMQ_ADVANCED_CONFIG_FILE="{dir}/none.config",
-                RABBITMQ_CONF_ENV_FILE="{dir}/none",
-                RABBITMQ_ENABLED_PLUGINS_FILE="{dir}/enabled_plugins",
+                RABBITMQ_CONFIG_FILE="{dir|cwd}/rabbitmq",
+                RABBITMQ_ADVANCED_CONFIG_FILE="{dir|cwd}/none.config",
+                RABBITMQ_CONF_ENV_FILE="{dir|cwd}/none",
+                RABBITMQ_ENABLED_PLUGINS_FILE="{dir|cwd}/enabled_plugins",
                 RABBITMQ_NODENAME="rabbit@localhost",
                 ERL_EPMD_PORT="1",  # nobody is there: another epmd would be told of each node, all of one name
                 RABBITMQ_DIST_PORT="{port_distribution}",
@@ -126,6 +130,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
             ping=hello,
             ports=["management", "distribution"],
             proves_itself=True,
+            refused_in_paths=refused_without_cwd() or NOT_UTF8,
         )
 
     def details(self, options: RabbitmqOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -168,9 +173,9 @@ def _script(program: str, plugins: list[str]) -> str:
     tree = Path(program).parents[1]
     links = [(path, f"plugins/{path.name}") for path in rabbitmq_plugins.needed(tree / "plugins", ["rabbit", *plugins])]
     links += [(tree / name, name) for name in ("sbin", "escript")]
-    lines = [f'ln -sfn {shlex.quote(str(path))} "$1/{name}"' for path, name in links]
+    lines = [f"ln -sfn {shlex.quote(str(path))} tree/{shlex.quote(name)}" for path, name in links]
     start = f"exec {shlex.quote(program)} -noinput -kernel logger {shlex.quote(QUIET)}"
-    return "\n".join(["set -e", 'set -- "{dir}/tree"', 'mkdir -p "$1/plugins"', *lines, start, ""])
+    return "\n".join(["set -e", "mkdir -p tree/plugins", *lines, start, ""])
 
 
 def _conversation(user: str, password: str) -> str:

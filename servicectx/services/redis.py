@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan
+from servicectx._running.plan import Plan, refused_without_cwd
 from servicectx.namespaces import redis as redis_databases
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
@@ -62,10 +62,11 @@ class Redis(Service["RedisDetails"]):
 
     def plan(self, options: RedisOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
+        settings.check_lines(self, options.settings)
         lines = [
             "bind {host}",
             "port {port}",
-            "dir {data}",
+            'dir "{data|redis}"',
             'save ""',
             "appendonly no",
             "daemonize no",
@@ -77,7 +78,7 @@ class Redis(Service["RedisDetails"]):
         version = r"(?:redis|valkey)_version:(?P<version>[\d.]+)(?:.*?valkey_version:(?P<valkey>[\d.]+))?.*\$?\r\n$"
         return Plan(
             service=self.name,
-            command=[program, "{dir}/redis.conf"],
+            command=[program, "{dir|cwd}/redis.conf"],  # it takes that for a glob pattern
             environment=environment(),
             files={"redis.conf": "\n".join(lines) + "\n"},
             ready={
@@ -89,6 +90,7 @@ class Redis(Service["RedisDetails"]):
             clean_signal=int(signal.SIGTERM),
             settle={"kind": "exchange", "send": f"AUTH {secret}\r\nSAVE\r\n", "expect": r"^\+OK\r\n\+OK\r\n"},
             expected_size=8 * 2**20,
+            refused_in_paths=refused_without_cwd() and r"[*?\[]",
         )
 
     def open_namespace(self, details: "RedisDetails") -> "RedisDetails":

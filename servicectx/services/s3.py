@@ -1,6 +1,5 @@
 """S3 by SeaweedFS or MinIO, whichever is found."""
 
-import json
 import os
 import signal
 import subprocess
@@ -110,6 +109,8 @@ def _weed(plan: Plan, program: str, told: dict[str, str]) -> Plan:
     """SeaweedFS, each of its parts a process: in one (`weed mini`, `weed server`) they would put sockets into /tmp, and
     talk to a port that may be anybody's.
 
+    It parts the paths of data at commas, and that of a socket is a short one, so all of them are relative.
+
     Whoever has no key is kept out: what speaks HTTP, but for S3, is closed or wants tokens, whose keys nobody is told.
     """
     names = ("master", "volume", "filer")
@@ -120,28 +121,28 @@ def _weed(plan: Plan, program: str, told: dict[str, str]) -> Plan:
     keys = {"accessKey": plan.ready["access_key"], "secretKey": plan.ready["secret_key"]}
     user = {"name": "servicectx", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     told = {"allowDeleteBucketNotEmpty": "false", "autoCreateBucket": "false", **told}  # as AWS has it
-    master = [*weed, "master", *here, *ports["master"], "-mdir={data}", "-peers=none", "-telemetry=false"]
-    volume = [*weed, "volume", *here, *ports["volume"], "-dir={data}", f"-master={at['master']}", "-max=10000"]
-    filer = [*weed, "filer", *here, *ports["filer"], "-defaultStoreDir={data}", f"-master={at['master']}"]
+    master = [*weed, "master", *here, *ports["master"], "-mdir={data|relative}", "-peers=none", "-telemetry=false"]
+    volume = [*weed, "volume", *here, *ports["volume"], "-dir={data|relative}", f"-master={at['master']}", "-max=10000"]
+    filer = [*weed, "filer", *here, *ports["filer"], "-defaultStoreDir={data|relative}", f"-master={at['master']}"]
     return plan._replace(
         command=[
             *(*weed, "s3", "-ip.bind={host}", "-port={port}", "-port.grpc={port_s3_grpc}"),
-            *("-port.iceberg=0", "-port.lance=0", "-config={dir}/s3.json", "-localSocket={dir}/s3.sock"),
+            *("-port.iceberg=0", "-port.lance=0", "-config=s3.json", "-localSocket=s3.sock"),
             *(f"-filer={at['filer']}", *(f"-{name}={value}" for name, value in told.items())),
         ],
         companions=[
             Companion([*master, "-disableHttp"], _listens("master")),
             Companion([*volume, "-preStopSeconds=0"], {"kind": "running"}),
-            Companion([*filer, "-disableHttp", "-localSocket={dir}/filer.sock"], _listens("filer")),
+            Companion([*filer, "-disableHttp", "-localSocket=filer.sock"], _listens("filer")),
         ],
         files={
-            "s3.json": json.dumps({"identities": [user]}),
+            "s3.json": {"identities": [user]},
             "security.toml": "".join(
                 f'[jwt.{what}]\nkey = "{os.urandom(16).hex()}"\n'
                 for what in ("signing", "signing.read", "filer_signing", "filer_signing.read")
             ),
             "master.toml": "[master.volume_growth]\ncopy_1 = 1\n",  # a bucket takes one volume, not seven
-            "filer.toml": '[leveldb2]\nenabled = true\ndir = "{data}/filer"\n',
+            "filer.toml": '[leveldb2]\nenabled = true\ndir = "{data|relative}/filer"\n',
         },
         ports=[f"{name}{suffix}" for name in names for suffix in ("", "_grpc")] + ["s3_grpc"],
     )

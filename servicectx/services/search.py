@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from servicectx._running.plan import Plan
+from servicectx._running.plan import Plan, quoted
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
 from servicectx.protocols import http
@@ -123,7 +123,7 @@ class _SearchServer(Prefixed[D]):
                 },
             ),
             files={
-                f"{self.name}.yml": "".join(f"{name}: {json.dumps(value)}\n" for name, value in lines.items()),
+                f"{self.name}.yml": "".join(f"{name}: {_yaml(value)}\n" for name, value in lines.items()),
                 "jvm.options": "\n".join(java) + "\n",
                 "log4j2.properties": LOG,
                 **self.users(secret),
@@ -140,6 +140,8 @@ class _SearchServer(Prefixed[D]):
             clean_statuses=[0, 143],
             ports=["transport"],
             expected_size=128 * 2**20,
+            # Its start scripts have no quotes around Java's options, and its settings are lists parted at commas.
+            refused_in_paths=r"[^\w/.+%=@:~-]",
         )
 
     def login(self, user: str, password: str) -> dict[str, str]:
@@ -238,6 +240,13 @@ class Opensearch(_SearchServer["OpensearchDetails"]):
 
     def details(self, options: SearchOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"version": facts.get("version")}
+
+
+def _yaml(value: Any) -> str:
+    """A value in YAML: JSON is, and each text in it is escaped for what is filled in too."""
+    if isinstance(value, str):
+        return f'"{quoted(value, "yaml")}"'
+    return json.dumps(value)
 
 
 def _text(path: Path) -> str:

@@ -56,7 +56,7 @@ class Temporal(Service["TemporalDetails"]):
             service=self.name,
             command=[
                 *(program, "server", "start-dev", "--ip", "{host}", "--port", "{port}", "--http-port", "{port_http}"),
-                *("--metrics-port", "{port_metrics}", "--db-filename", "{data}/temporal.db"),
+                *("--metrics-port", "{port_metrics}", "--db-filename", "{data|relative}/temporal.db"),
                 *("--sqlite-pragma", "synchronous=off", "--log-level", "warn", "--disable-config-file"),
                 *(("--ui-port", "{port_ui}", "--ui-disable-news-fetch") if options.ui else ("--headless",)),
                 *(word for each in given for word in ("--dynamic-config-value", each)),

@@ -1,6 +1,5 @@
 """OpenBao or Vault in development mode, whichever is found."""
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -65,7 +64,7 @@ class Vault(Service["VaultDetails"]):
                 **{f"{kind}_{name}": told[name] for kind in ("BAO", "VAULT") for name in told},
                 **dict.fromkeys(REPORTS, "true"),
             ),
-            files={"vault.json": json.dumps({"log_level": "warn", **options.settings}) + "\n"},
+            files={"vault.json": {"log_level": "warn", **options.settings}},
             ready={"kind": "call", "target": f"{WIRE}:is_usable", "first": first, "token": secret},
             ping={"kind": "call", "target": f"{WIRE}:is_ours", "token": secret},
             neighbours=1,  # for the cluster that it will never have

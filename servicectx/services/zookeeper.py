@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx._running.plan import Plan
+from servicectx._running.plan import Plan, quoted, refused_without_cwd
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
 from servicectx.protocols.zookeeper import Connection, Refused
@@ -33,9 +33,10 @@ SETTINGS: dict[str, str | int | bool] = {
 }
 JAVA_OPTIONS = (
     *("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-    *("-XX:-UsePerfData", "-XX:+DisableAttachMechanism", "-Djava.io.tmpdir={dir}"),  # nothing below /tmp
+    *("-XX:-UsePerfData", "-XX:+DisableAttachMechanism", "-Djava.io.tmpdir={dir|cwd}"),  # nothing below /tmp
     "-Djava.net.preferIPv4Stack=true",
     *("-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=64"),  # throwaway data; in KB
+    "-Dlogback.configurationFile={dir|cwd}/logback.xml",
     *("-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-Dorg.slf4j.simpleLogger.showThreadName=false"),
 )
 LOGGING = """<configuration>
@@ -87,7 +88,10 @@ class Zookeeper(Service["ZookeeperDetails"]):
     def program(self, options: ZookeeperOptions) -> str:
         looked: list[str] = []
         for path in binaries.candidates(self.search, looked):
-            if _jars(path):
+            jars = _jars(path)
+            if any(":" in jar for jar in jars):
+                raise self.search.not_found(looked, f"Java parts the list of its jars at colons: {', '.join(jars)}")
+            if jars:
                 self._java()
                 return path
         raise self.search.not_found(looked)
@@ -98,25 +102,29 @@ class Zookeeper(Service["ZookeeperDetails"]):
 
     def plan(self, options: ZookeeperOptions, program: str, secret: str) -> Plan:
         settings.check(self, [name.partition(".")[0] for name in options.settings], OURS)
-        places = {"dataDir": "{data}", "clientPort": "{port}", "clientPortAddress": "{host}"}
+        settings.check_names(self, options.settings)
+        places = {"dataDir": "{data|cwd}", "clientPort": "{port}", "clientPortAddress": "{host}"}
         said = {**SETTINGS, **options.settings, **places}
         said[WORDS] = f"srvr,{said[WORDS]}"  # what the probe asks
         serves = {"kind": "exchange", "send": "srvr", "expect": r"^Zookeeper version: (?P<version>[\d.]+).*\nMode: "}
         return Plan(
             service=self.name,
             command=[
-                *(self._java(), "-cp", ":".join(["{dir}", *_jars(program)]), *JAVA_OPTIONS),
-                *("org.apache.zookeeper.server.ZooKeeperServerMain", "{dir}/zoo.cfg"),
+                *(self._java(), "-cp", ":".join(_jars(program)), *JAVA_OPTIONS),
+                *("org.apache.zookeeper.server.ZooKeeperServerMain", "{dir|cwd}/zoo.cfg"),
             ],
             environment=environment(),
             files={
-                "zoo.cfg": "".join(f"{name}={settings.text(value)}\n" for name, value in said.items()),
+                "zoo.cfg": "".join(
+                    f"{name}={quoted(settings.text(value), 'properties')}\n" for name, value in said.items()
+                ),
                 "logback.xml": LOGGING,
             },
             ready=serves,
             ping=serves,
             clean_signal=int(signal.SIGTERM),
             clean_statuses=[ENDED_BY_SIGTERM],
+            refused_in_paths=refused_without_cwd(),  # Java has its own ideas of what the bytes of a path are
         )
 
     def details(self, options: ZookeeperOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -162,7 +170,7 @@ def _jars(program: str) -> list[str]:
     """What Java needs: those of a tree as the project ships it, else as Debian does, where one jar names the others."""
     tree = Path(program).parents[1]
     for place in (tree, tree / "libexec"):
-        if glob.glob(f"{place}/lib/zookeeper-*.jar"):
+        if glob.glob(f"{glob.escape(str(place))}/lib/zookeeper-*.jar"):
             return [f"{place}/lib/*"]
     shipped = Path("/usr/share/java")
     return [f"{shipped}/{jar}.jar" for jar in ("zookeeper", "slf4j-simple") if (shipped / f"{jar}.jar").exists()]
