@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from servicectx import _key
 from servicectx._claim import Claim, redeem
 from servicectx._running import launch, pids, usage
-from servicectx._sharing import handouts, names, paths, storage
+from servicectx._sharing import container, handouts, names, paths, storage
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, STOPPING, Process, State, StateError
 from servicectx.errors import HomeError, UnknownService
@@ -19,6 +19,10 @@ PATIENCE = 30.0  # seconds for whoever holds the key's lock
 
 class Busy(Exception):
     """Somebody is starting or stopping it, and took too long for us to wait. Says who."""
+
+
+class Elsewhere(Exception):
+    """It runs in another PID namespace, where alone it can be stopped. Its text is the place."""
 
 
 class Running(NamedTuple):
@@ -72,13 +76,18 @@ class Running(NamedTuple):
     def lives(self) -> bool:
         return launch.lives(self.instance, self.state)
 
+    def elsewhere(self) -> str | None:
+        """Where it runs, in words, if that is another PID namespace."""
+        return launch.runs_elsewhere(self.instance, self.state)
+
     def memory(self) -> int | None:
-        processes = self.instance.processes(self.state.id)
-        return usage.memory(processes.server) if processes else None
+        server = self.server()
+        return usage.memory(server) if server else None
 
     def server(self) -> Process | None:
+        """None as well where its process id means nothing: in another PID namespace."""
         processes = self.instance.processes(self.state.id)
-        return processes.server if processes else None
+        return processes.server if processes and processes.origin.is_here() else None
 
     def data_size(self) -> int | None:
         return usage.room(self.state.data_directory) if self.state.data_directory else None
@@ -101,8 +110,10 @@ class Running(NamedTuple):
     def down(self, force: bool) -> list[dict[str, Any]]:
         """Stop it and wait until it is gone, as its keeper would: announce it first, then count who holds it.
 
-        Gives those who hold it: then, without `force`, nothing happened. Raises Busy.
+        Gives those who hold it: then, without `force`, nothing happened. Raises Busy, Elsewhere.
         """
+        if place := self.elsewhere():
+            raise Elsewhere(place)
         with self.instance.locked(PATIENCE) as locked:
             if not locked:
                 raise Busy(self.instance.holder())
@@ -138,26 +149,57 @@ def project_scope(directory: str = "") -> str:
     return _key.scope_text(f"project:{directory}")
 
 
-def prune() -> list[str]:
-    """Clear what the dead left, only where keeper and guard are proven gone and nobody holds a lease; their keys."""
+class Remains(NamedTuple):
+    """What dead instances left: their keys, their data, data that were kept; what is left alone, with the reason."""
+
+    dead: list[str]
+    data: list[Path]
+    kept: list[Path]
+    left_alone: dict[str, str]
+
+
+def remains() -> Remains:
+    """Look for what `prune` may remove. Nothing that is locked is ever in it. Raises HomeError."""
     home = paths.home()
-    before = _keys(home)
-    launch.sweep(home, "")
-    return sorted(before - _keys(home))
+    dead: list[str] = []
+    left_alone: dict[str, str] = {}
+    for key in sorted(names.keys(os.listdir(home), *launch.OF_INSTANCES)):
+        instance = Instance(home, key)
+        if launch.is_in_use(instance):
+            states = map(instance.own_copy, instance.ids())
+            places = [launch.runs_elsewhere(instance, state) for state in states if state is not None]
+            if place := next(filter(None, places), None):
+                left_alone[key] = f"it runs in {place}"
+            continue
+        with instance.locked() as locked:
+            if locked and names.of_key(os.listdir(home), key, names.STATE, names.INSTANCE):
+                dead.append(key)
+    data, kept = [], []
+    for root in sorted({*storage.known_roots(), *(place.parent for place in launch.noted_places(home))}):
+        for found in container.scan(root):
+            if found.in_use or (home / found.path.name).exists():
+                continue  # it is alive, or goes with its instance
+            if found.record is None:
+                left_alone[str(found.path)] = "it does not say whose data they are; remove it yourself"
+            elif found.record.kept:
+                kept.append(found.path)
+            elif (Path(found.record.home) / found.path.name).exists():
+                left_alone[str(found.path)] = f"they belong to SERVICECTX_HOME={_given_home(found.record.home)}"
+            else:
+                data.append(found.path)
+    return Remains(dead, data, kept, left_alone)
 
 
-def _keys(home: Path) -> set[str]:
-    return names.keys(os.listdir(home))
-
-
-def orphans() -> list[Path]:
-    """Data directories of no instance in this home: kept on somebody's wish, or left by the dead of another home."""
+def prune(found: Remains, kept_data: bool = False) -> None:
+    """Remove what was found, as far as it is still dead; kept data only with `kept_data`."""
     home = paths.home()
-    places = {home / "data", *storage.known_roots()}
-    return sorted(
-        path
-        for place in places
-        if place.is_dir()
-        for path in place.iterdir()
-        if names.is_instance(path.name) and path.is_dir() and not (home / path.name).exists()
-    )
+    launch.sweep(home, "", {path.parent for path in found.data})
+    for path in [*found.data, *(found.kept if kept_data else ())]:
+        container.remove(path, wait=0.0)
+    launch.forget_places(home)
+
+
+def _given_home(home: str) -> str:
+    """The value of SERVICECTX_HOME that leads to this home."""
+    path = Path(home)
+    return str(path.parent if path.name == paths.IN_HOME else path)

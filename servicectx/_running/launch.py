@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from servicectx._running import pids, plan, probes
-from servicectx._sharing import container, names
+from servicectx._sharing import container, marked, names, reading
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
 from servicectx._sharing.steps import step
 from servicectx.errors import HomeError, from_record
 
+OF_INSTANCES = (names.LOCK, names.STATE, names.TEMPORARY, names.INSTANCE)
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
 
 _BOOTSTRAP = (
@@ -208,7 +209,7 @@ def clear(instance: Instance, state: State) -> None:
 def sweep(home: Path, but: str, roots: Iterable[Path] = ()) -> None:
     """Clear what the dead left under other keys, and their data in `roots`: no lease is held, and neither keeper nor
     watchdog holds its lock. What another process is at work on is left to it."""
-    for key in names.keys(os.listdir(home)) - {but}:
+    for key in names.keys(os.listdir(home), *OF_INSTANCES) - {but}:
         instance = Instance(home, key)
         if is_in_use(instance):
             continue
@@ -218,6 +219,27 @@ def sweep(home: Path, but: str, roots: Iterable[Path] = ()) -> None:
     for found in unowned(home, roots):
         if not found.in_use and not (found.record and found.record.kept):
             container.remove(found.path, wait=0.0)
+    forget_places(home)
+
+
+def noted_places(home: Path) -> dict[Path, str]:
+    """The places of data in directories of the caller's that outlived their instances, and the names of the notes."""
+    found = {}
+    for name in os.listdir(home):
+        if names.key_of(name, names.PLACE):
+            with contextlib.suppress(reading.Unreadable, ValueError, TypeError, RecursionError):
+                path = Path(json.loads(reading.read_text(home / name, 65536) or ""))
+                if f"{path.name}.data" == name:
+                    found[path] = name
+    return found
+
+
+def forget_places(home: Path) -> None:
+    """Remove the notes about data that are gone."""
+    for path, name in noted_places(home).items():
+        if not os.path.lexists(path) and (found := marked.existing(home, marked.HOME)) is not None:
+            with found:
+                found.remove(name)
 
 
 def clear_dead(instance: Instance) -> None:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from servicectx._sharing import reading
+
 _LIST = "handouts"
 LEAVINGS = "leavings"
 
@@ -20,8 +22,8 @@ def note(directory: Path, file: Path) -> None:
 def noted(directory: Path) -> list[Path]:
     """The files that were handed out and are still as they were."""
     try:
-        lines = (directory / _LIST).read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = (reading.read_text(directory / _LIST) or "").splitlines()
+    except reading.Unreadable:
         return []
     pairs = [(digest, _path(text)) for digest, _, text in (line.partition(" ") for line in lines)]
     return [path for digest, path in pairs if path is not None and _digest(path) == digest]
@@ -46,8 +48,8 @@ def take_back(directory: Path) -> None:
 def left(directory: Path) -> list[Path]:
     """What matches the patterns that `leave` was told."""
     try:
-        patterns = (directory / LEAVINGS).read_text(encoding="utf-8").splitlines()
-    except OSError:
+        patterns = (reading.read_text(directory / LEAVINGS) or "").splitlines()
+    except reading.Unreadable:
         return []
     import glob  # for the few servers that leave something
 
@@ -67,8 +69,8 @@ def _digest(file: Path) -> str:
     import hashlib  # slow to import, and a keeper needs it only where something was handed out
 
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as reading:
             return hashlib.sha256(reading.read(1_000_000)).hexdigest()
-    except OSError:
+    except (OSError, ValueError):  # a damaged list may name anything
         return ""

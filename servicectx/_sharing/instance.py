@@ -155,7 +155,8 @@ class Instance:
             yield False
             return
         except OSError as error:
-            raise HomeError(path=str(self._lock_file), problem=f"no lock: {error.strerror}", cure=_CURE) from None
+            cure = _CURE if self._lock_file.is_file() or not os.path.lexists(self._lock_file) else "remove it"
+            raise HomeError(path=str(self._lock_file), problem=f"no lock: {error.strerror}", cure=cure) from None
         try:
             self._sign()
             yield True
@@ -301,13 +302,37 @@ def _decoded(path: Path) -> State | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a private file, whole or not at all."""
+    """Write a private file, whole or not at all, in place of whatever has its name."""
     temporary = path.with_name(f"{path.name}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
+        try:
+            _write_new(temporary, text)
+        except FileExistsError:  # a writer was killed, or it is something else
+            _remove_beside(temporary)
+            _write_new(temporary, text)
+        try:
+            os.replace(temporary, path)
+        except IsADirectoryError:
+            _remove_beside(path)
+            os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise HomeError(path=str(path), problem=f"not written: {error.strerror}", cure=_CURE) from None
+
+
+def _write_new(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _remove_beside(path: Path) -> None:
+    """Remove one of our own files that is something else than a file."""
+    from servicectx._sharing.removal import remove_entry
+
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        remove_entry(folder, path.name)
+    finally:
+        os.close(folder)

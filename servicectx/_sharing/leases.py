@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import sys
 import time
 from pathlib import Path
@@ -159,10 +160,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _open(path: Path) -> int | None:
+    """None as well for what is not a file: no lease, and not to be waited for."""
     try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _is_free(descriptor: int) -> bool:

@@ -101,6 +101,18 @@ def existing(path: Path, kind: str) -> MarkedDirectory | None:
     return None
 
 
+def is_marked(path: Path, kind: str) -> bool:
+    """Whether `path` is a marked directory of that kind, and this user's own."""
+    try:
+        found = existing(path, kind)
+    except HomeError:
+        return False
+    if found is None:
+        return False
+    with found:
+        return True
+
+
 def check_owner(path: Path, status: os.stat_result, cure: str) -> None:
     """Raise HomeError unless `status` is of a directory of this user's that no other account can write."""
     if not stat.S_ISDIR(status.st_mode):

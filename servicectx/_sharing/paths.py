@@ -65,7 +65,7 @@ def trusted_cache() -> Path:
     """As `cache`. Raises HomeError for one that another account could change, and for a foreign directory."""
     if said := os.environ.get("SERVICECTX_CACHE"):
         path = Path(said).absolute()
-        if not (path / marked.MARKER).exists():  # else it names the marked directory itself
+        if not marked.is_marked(path, marked.CACHE):  # else it names the marked directory itself
             path /= IN_CACHE
         return _trusted(path, marked.CACHE)
     import platformdirs

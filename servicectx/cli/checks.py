@@ -167,14 +167,19 @@ def _account(what: str) -> Finding:
 
 
 def _stale(what: str) -> Finding:
-    every = _instances.running()
+    running = _instances.running()
+    elsewhere = [each.state.name for each in running if each.elsewhere()]
+    every = [each for each in running if not each.elsewhere()]
     dead = [each.state.name for each in every if each.state.phase == READY and not each.lives()]
     if dead:
         return Finding(what, WRONG, f"dead: {', '.join(dead)}", "servicectx prune")
     silent = [each.state.name for each in every if each.state.phase == READY and not each.answers()]
     if silent:
         return Finding(what, WRONG, f"no answer: {', '.join(silent)}", "servicectx down --force")
-    return Finding(what, FINE, f"{len(every)} running, all of them answer" if every else "none running, none left")
+    said = f"{len(every)} running, all of them answer" if every else "none running, none left"
+    if elsewhere:
+        said = f"{said}; not looked at, in another PID namespace: {', '.join(elsewhere)}"
+    return Finding(what, FINE, said)
 
 
 CHECKS: dict[str, Callable[[str], Finding]] = {

@@ -3,7 +3,7 @@
 import click
 
 from servicectx import _instances
-from servicectx._instances import Busy
+from servicectx._instances import Busy, Elsewhere
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.chosen import choose, holders, names_argument, scope_option
 from servicectx.cli.console import note, say
@@ -42,6 +42,9 @@ def command(names: tuple[str, ...], everything: bool, scope: str | None, force: 
             users = each.down(force)
         except Busy as busy:
             problems.append(f"{each.state.name} is being started or stopped: {busy}")
+            continue
+        except Elsewhere as place:
+            problems.append(f"{each.state.name} runs in {place}; stop it there, with `servicectx down`")
             continue
         if users:
             who = "".join(f"\n  {line}" for line in holders(users))

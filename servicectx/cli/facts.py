@@ -55,6 +55,8 @@ def of(each: Running) -> Facts:
 def _state(each: Running, users: list[dict[str, Any]], linger: float) -> tuple[str, str | None]:
     """The phase for people, and what it is going to wait for in it."""
     phase = each.state.phase
+    if place := each.elsewhere():
+        return "elsewhere", f"it runs in {place}"
     if phase == READY and not each.lives():
         return "dead", "whoever asks for it next starts it anew"
     if phase == READY and not each.answers():

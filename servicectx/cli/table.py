@@ -12,7 +12,7 @@ from servicectx.cli.facts import Facts
 
 WIDE = 120  # columns of a terminal that has room for scope and holders beside the rest
 NARROW = 72  # and one that has room for the rest
-STYLES = {"in use": "green", "up": "cyan", "starting": "yellow", "stopping": "yellow"}
+STYLES = {"in use": "green", "up": "cyan", "starting": "yellow", "stopping": "yellow", "elsewhere": "blue"}
 HEAD = ("NAME", "SERVICE", "ADDRESS", "STATE", "AGE", "MEMORY", "DATA")
 SHOWN_HOLDERS = 5
 

@@ -175,8 +175,12 @@ def test_prune_clears_the_dead_alone() -> None:
                 process.kill()
             dead.kill()
             environment = {"SERVICECTX_HOME": str(home.path)}
-            said = cli("prune", cwd=home.path.parent, env=environment).stdout
-            assert re.match(r"dead-\w+: cleared\n", said), said
+            asked = cli("prune", cwd=home.path.parent, env=environment)
+            assert re.match(r"dead-\w+: dead, to be cleared\n$", asked.stdout), asked.stdout
+            assert (asked.returncode, "--yes" in asked.stderr) == (1, True)
+            assert "dead-" in str(home.files()), "nothing is removed without a question"
+            said = cli("prune", "--yes", cwd=home.path.parent, env=environment).stdout
+            assert re.match(r"dead-\w+: dead, to be cleared\ncleared\n$", said), said
             assert living.ask("use")["used"] == "42"
             assert cli("prune", cwd=home.path.parent, env=environment).stdout == "nothing to clear\n"
             living.leave()

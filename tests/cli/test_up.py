@@ -134,7 +134,9 @@ def test_kept_data_are_kept_by_down(project: Path) -> None:
     assert (data / "service.log").exists()
     assert str(data) in ok("prune", cwd=project)
     assert data.exists()
-    ok("prune", "--kept-data", cwd=project)
+    assert cli("prune", "--kept-data", cwd=project).returncode == 1
+    assert data.exists(), "a script says --yes"
+    ok("prune", "--kept-data", "--yes", cwd=project)
     assert not data.exists()
 
 

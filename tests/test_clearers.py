@@ -1,0 +1,105 @@
+"""A keeper is killed, and then the process that clears after it, at each step: a later visitor leaves nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servicectx._sharing import container
+from tests.actor import Actor
+from tests.detector import Home, wait_for
+
+CLEARER_STEPS = ["clearing", "forgotten", "removing-data", "removed-data", "disowned"]
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    home = Home()
+    yield home
+    home.remove()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    path = tmp_path / "data"
+    path.mkdir(mode=0o711)
+    return path
+
+
+def kill_all(home: Home) -> None:
+    for process in [*home.guards(), *home.keepers()]:
+        process.kill()
+    wait_for(lambda: not home.processes(), PATIENCE)
+
+
+def killed_while_it_clears(home: Home, step: str, service: str, **arguments: str) -> None:
+    with Actor(home, pause_at=step) as clearer:
+        clearer.send("enter", service=service, arguments=arguments)
+        os.kill(clearer.wait_paused(PATIENCE), signal.SIGKILL)
+        clearer.kill()
+    kill_all(home)
+
+
+@pytest.mark.parametrize("step", CLEARER_STEPS)
+@pytest.mark.parametrize("where", ["home", "storage"])
+def test_keeper_and_then_its_clearer_killed(home: Home, place: Path, step: str, where: str) -> None:
+    arguments = {"storage": str(place)} if where == "storage" else {}
+    with Actor(home) as user:
+        user.enter("redis", **arguments)
+        kill_all(home)
+        user.kill()
+    killed_while_it_clears(home, step, "redis", **arguments)
+    with Actor(home) as visitor:
+        visitor.enter("redis", name="another")
+        visitor.leave()
+        assert home.left() == []
+        assert list(place.iterdir()) == []
+
+
+def test_clearer_killed_in_the_middle_of_the_data_while_the_watchdog_is_late(home: Home) -> None:
+    with Actor(home) as user:
+        user.enter("redis")
+        (data,) = home.own.glob("data/*-*")
+        for number in range(40):
+            (data / f"d{number:02}").mkdir()
+            for name in range(300):
+                (data / f"d{number:02}" / f"f{name}").touch()
+        (guard,) = home.guards()
+        guard.send_signal(signal.SIGSTOP)
+        home.keepers()[0].kill()
+        before = count(data)
+        visitor = Actor(home)
+        visitor.send("enter", service="redis", arguments={})
+        wait_for(lambda: count(data) < before, PATIENCE)
+        visitor.kill()
+        guard.send_signal(signal.SIGCONT)
+        user.leave()
+    home.wait_until_empty(PATIENCE)
+
+
+def count(data: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(data))
+
+
+def test_a_kill_does_not_cost_data_that_are_to_be_kept(home: Home) -> None:
+    """The wish to keep them goes with the instance's directory; the data themselves know it."""
+    with Actor(home) as user:
+        user.enter("redis", keep_data=True)
+        (data,) = home.own.glob("data/*-*")
+        kill_all(home)
+        user.kill()
+    killed_while_it_clears(home, "disowned", "redis")
+    assert container.is_kept(data)
+    with Actor(home) as visitor:
+        visitor.enter("redis", name="another")
+        visitor.leave()
+    assert data.is_dir()
+    environment = os.environ | {"SERVICECTX_HOME": str(home.path)}
+    command = [sys.executable, "-m", "servicectx", "prune", "--kept-data", "--yes"]
+    assert subprocess.run(command, env=environment, check=False, capture_output=True).returncode == 0
+    assert home.left() == []

@@ -1,0 +1,130 @@
+"""Files of an instance that hold any bytes, or are something else: users enter and leave, and all is cleared."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from servicectx import HomeError, managed
+from servicectx._sharing import container, reading
+from servicectx._sharing.instance import Instance
+from servicectx._sharing.state import StateError, decode, decode_processes
+from servicectx.testing import FakeService
+
+FILES = ("state.json", "processes.json", "keeper.lock", "watchdog.lock", "handouts", "leavings", "linger-x", "keep")
+DEEP = "[" * 100_000
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"\x00\xff\xfe\x80 \n\xed\xa0\x80\n")
+
+
+def nested(path: Path) -> None:
+    path.write_text(DEEP)
+
+
+def directory(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    (path / "in it").mkdir(parents=True)
+
+
+def fifo(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def gigabyte(path: Path) -> None:
+    with path.open("r+b" if path.exists() else "wb") as file:
+        file.truncate(1 << 30)
+
+
+def link(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/zero")
+
+
+DAMAGES = [garbage, nested, directory, fifo, gigabyte, link]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_users_enter_and_leave_and_all_is_cleared(damage: Callable[[Path], None], home: Path) -> None:
+    """Its lock apart, every file of the instance is damaged, one after the other, while it is used."""
+    for name in FILES:
+        with managed(FakeService) as first:
+            (instance,) = home.glob("servicectx-home/*.*/")
+            damage(instance / name)
+            damage(instance / "leases" / "not-a-lease")
+            with managed(FakeService) as second:
+                assert second.ask("SET a 1") == "1"
+            assert first.ask("GET a") in ("", "1")
+        assert left(home) == [], name
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_state_file_that_is_something_else(damage: Callable[[Path], None], home: Path) -> None:
+    with managed(FakeService) as first:
+        (state,) = home.glob("servicectx-home/*.json")
+        damage(state)
+        with managed(FakeService) as second:
+            assert second.port == first.port, "the instance's own copy is read"
+        damage(state)
+    assert left(home) == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_remains_that_are_something_else(damage: Callable[[Path], None], home: Path) -> None:
+    """Nothing of that key lives: the next start removes what has our names."""
+    with managed(FakeService) as _:
+        (state,) = home.glob("servicectx-home/*.json")
+    (own := state.with_suffix(".01234567")).mkdir()
+    for path in (state, state.with_suffix(".json.tmp"), own / "state.json", own / "leases"):
+        damage(path)
+    with managed(FakeService) as fake:
+        assert fake.ask("SET a 1") == "1"
+    assert left(home) == []
+
+
+def left(home: Path) -> list[str]:
+    own = home / "servicectx-home"
+    return sorted(path.name for path in own.iterdir() if path.name not in ("SERVICECTX.TAG", "data"))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_record_of_data_that_is_something_else(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    damage(tmp_path / "record.json")
+    assert container.read(tmp_path) is None
+    container.keep(tmp_path)
+
+
+def test_a_lock_that_is_a_directory_is_named(home: Path) -> None:
+    with managed(FakeService):
+        (state,) = home.glob("servicectx-home/*.json")
+    lock = state.with_suffix(".lock")
+    lock.mkdir()
+    with pytest.raises(HomeError, match=r"no lock: Is a directory\nremove it"), managed(FakeService):
+        pass
+    shutil.rmtree(lock)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "5", '"x"', DEEP, '{"version": 1}', "{}", "\udcff"])
+def test_no_text_breaks_a_decoder(text: str) -> None:
+    with pytest.raises(StateError):
+        decode(text)
+    assert decode_processes(text) is None
+
+
+def test_reading_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 100)
+    assert reading.read(tmp_path / "file", 100) == b"x" * 100
+    with pytest.raises(reading.Unreadable, match="no more than 99"):
+        reading.read(tmp_path / "file", 99)
+    assert reading.read(tmp_path / "none") is None
+    assert reading.read(tmp_path / "file" / "below") is None
+
+
+def test_no_holder_is_known_of_a_damaged_lock(tmp_path: Path) -> None:
+    instance = Instance(tmp_path, "redis-0123456789ab")
+    garbage(tmp_path / "redis-0123456789ab.lock")
+    assert instance.holder()

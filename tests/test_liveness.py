@@ -1,0 +1,222 @@
+"""What is alive is known by a lock that its keeper holds: from another home, and from another PID namespace."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servicectx import managed
+from servicectx._sharing import container
+from servicectx.testing import FakeService
+from tests.cli.command import cli
+from tests.detector import wait_for
+
+PATIENCE = 60.0
+UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+CAN_UNSHARE = os.geteuid() == 0 and shutil.which("unshare") is not None
+REQUIRED = bool(os.environ.get("SERVICECTX_REQUIRE_SERVERS"))
+
+two_namespaces = pytest.mark.skipif(not CAN_UNSHARE and not REQUIRED, reason="PID namespaces need root and unshare")
+
+
+# -- data know their home --------------------------------------------------------------------------------------------
+
+
+def test_live_data_are_not_pruned_from_another_home(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir(mode=0o700)
+    with managed(FakeService, storage="memory") as fake:
+        data = data_of(home)
+        assert data.is_dir()
+        for words in (["prune", "--yes"], ["prune", "--kept-data", "--yes"]):
+            said = cli(*words, cwd=tmp_path, env={"SERVICECTX_HOME": str(tmp_path / "other")})
+            assert said.returncode == 0, said.stderr
+            assert str(data) not in said.stdout
+        assert data.is_dir()
+        assert fake.ask("SET a 1") == "1"
+    assert not data.exists()
+
+
+def test_data_say_whose_they_are(home: Path) -> None:
+    with managed(FakeService, storage="memory") as _:
+        data = data_of(home)
+        record = container.read(data)
+        assert record is not None
+        assert (record.home, record.kept) == (str(home / "servicectx-home"), False)
+        assert f"{record.key}.{record.id}" == data.name
+        assert record.origin.is_here()
+        assert [found.in_use for found in container.scan(data.parent) if found.path == data] == [True]
+
+
+def data_of(home: Path) -> Path:
+    (state,) = home.glob("servicectx-home/*.json")
+    return Path(json.loads(state.read_text())["data_directory"])
+
+
+def test_kept_data_are_marked_and_live_on(home: Path, tmp_path: Path) -> None:
+    """Neither the next start nor a plain prune removes them, also where only the home knows of the place."""
+    place = tmp_path / "data"
+    place.mkdir(mode=0o700)
+    with managed(FakeService, storage=place, keep_data=True):
+        data = data_of(home)
+    assert container.is_kept(data)
+    assert not container.scan(data.parent)[0].in_use
+    with managed(FakeService, name="another"):
+        pass
+    assert str(data) in cli("prune", cwd=tmp_path).stdout
+    assert data.is_dir()
+    assert cli("prune", "--kept-data", cwd=tmp_path).returncode == 1
+    assert data.is_dir()
+    assert cli("prune", "--kept-data", "--yes", cwd=tmp_path).returncode == 0
+    assert list(place.iterdir()) == [], "the place is as it was"
+
+
+# -- two PID namespaces, one home ------------------------------------------------------------------------------------
+
+LINGER = """
+import sys
+from servicectx import managed
+from servicectx.testing import FakeService
+with managed(FakeService, name="there", linger=3600) as fake:
+    fake.ask("SET a 1")
+print("up", flush=True)
+sys.stdin.readline()
+print(fake.ask("GET a"), flush=True)
+sys.stdin.readline()
+"""
+VISIT = """
+from servicectx import managed
+from servicectx.testing import FakeService
+with managed(FakeService, name="here") as fake:
+    print(fake.ask("SET a 1"))
+"""
+
+
+class Namespace:
+    """A PID namespace of its own with a program in it, which answers a line with a line."""
+
+    def __init__(self, code: str) -> None:
+        self.process = subprocess.Popen(
+            [*UNSHARE, sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def say(self) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.line()
+
+    def end(self) -> None:
+        self.process.kill()  # --kill-child: all of the namespace goes with it
+        self.process.communicate()
+
+
+@pytest.fixture
+def lingering(home: Path) -> Iterator[Namespace]:
+    """An instance that nobody holds, alive in another PID namespace."""
+    namespace = Namespace(LINGER)
+    try:
+        assert namespace.line() == "up"
+        yield namespace
+    finally:
+        namespace.end()
+        wait_for(lambda: not is_locked(home), PATIENCE)
+        visit()
+
+
+def is_locked(home: Path) -> bool:
+    return bool([path for path in home.glob("servicectx-home/*.*/keeper.lock") if _locked(path)])
+
+
+def _locked(path: Path) -> bool:
+    return subprocess.run(["flock", "-n", str(path), "true"], check=False).returncode != 0
+
+
+def visit(*prefix: str) -> None:
+    done = subprocess.run([*prefix, sys.executable, "-c", VISIT], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
+
+
+def in_another(*words: str) -> "subprocess.CompletedProcess[str]":
+    command = [*UNSHARE, sys.executable, "-m", "servicectx", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+
+
+@two_namespaces
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["prune", "--yes"], 0, "left alone, it runs in another PID namespace"),
+        (["prune", "--kept-data", "--yes"], 0, "left alone, it runs in another PID namespace"),
+        (["down", "--all"], 1, "runs in another PID namespace"),
+        (["down", "--all", "--force"], 1, "runs in another PID namespace"),
+        (["status"], 0, "elsewhere"),
+        (["doctor"], None, "in another PID namespace: there"),
+    ],
+)
+def test_no_command_in_one_namespace_ends_what_lives_in_another(
+    words: list[str], status: int | None, said: str, lingering: Namespace
+) -> None:
+    for done in (in_another(*words), cli(*words, cwd=Path("/"))):
+        assert said in done.stdout + done.stderr
+        assert status in (None, done.returncode)
+    assert lingering.say() == "1"
+
+
+@two_namespaces
+def test_no_start_in_one_namespace_clears_what_lives_in_another(lingering: Namespace, home: Path) -> None:
+    visit()
+    visit(*UNSHARE)
+    assert is_locked(home)
+    assert lingering.say() == "1"
+
+
+@two_namespaces
+def test_after_the_end_of_its_namespace_a_visitor_clears(lingering: Namespace, home: Path) -> None:
+    lingering.end()
+    wait_for(lambda: not is_locked(home), PATIENCE)
+    assert list(home.glob("servicectx-home/*.json")), "nobody was there to clear it"
+    visit(*UNSHARE)
+    assert sorted(path.name for path in (home / "servicectx-home").iterdir()) == ["SERVICECTX.TAG", "data"]
+
+
+# -- pids alone prove nothing ----------------------------------------------------------------------------------------
+
+
+def test_a_process_of_another_namespace_with_a_recorded_id_is_not_signalled(home: Path) -> None:
+    """The record of a dead instance names the id and start of a live process here, in another PID namespace."""
+    from servicectx._running import pids
+
+    sleeper = subprocess.Popen(["sleep", "600"])
+    try:
+        fake: Any = managed(FakeService, linger=3600)
+        with fake:
+            pass
+        (directory,) = home.glob("servicectx-home/*.*/")
+        record = directory / "processes.json"
+        raw = json.loads(record.read_text())
+        for role in ("guard", "keeper"):
+            os.kill(raw[role][0], signal.SIGKILL)
+        wait_for(lambda: pids.identity(raw["server"][0]) is None and not is_locked(home), PATIENCE)
+        raw |= {role: list(pids.identity(sleeper.pid) or ()) for role in ("keeper", "guard", "server")}
+        raw["origin"][1] = "pid:[1]"
+        record.write_text(json.dumps(raw))
+        with managed(FakeService, name="another"):
+            pass
+        assert not directory.exists()
+        time.sleep(0.1)
+        assert sleeper.poll() is None
+    finally:
+        sleeper.kill()
+        sleeper.wait()
