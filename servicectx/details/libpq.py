@@ -27,7 +27,7 @@ SETTINGS = (
     Setting("PGLOADBALANCEHOSTS", "load_balance_hosts", "disable", place=True),
     Setting("PGSSLMODE", "sslmode", "prefer", everywhere=True),
     Setting("PGOPTIONS", "options", "", everywhere=True),
-    Setting("PGREQUIREAUTH", "require_auth", "", everywhere=True),
+    Setting("PGREQUIREAUTH", "require_auth", "none,password,md5,gss,sspi,scram-sha-256"),
     Setting("PGSSLNEGOTIATION", "sslnegotiation", "postgres", everywhere=True),
     Setting("PGSSLCERTMODE", "sslcertmode", "allow"),
     Setting("PGCHANNELBINDING", "channel_binding", "prefer"),
