@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,8 +93,8 @@ def test_long_storage_with_letters_of_other_languages(
             service = registry.find(row.service)
             folder = Path(service.program(service.options(row.options))).parent
             link = tmp_path / PRINTABLE.replace(":", "")
-            link.symlink_to(folder)
-            monkeypatch.setenv(f"SERVICECTX_{row.service.upper()}_BIN", str(link))
+            link.symlink_to(folder.parent)
+            monkeypatch.setenv(f"SERVICECTX_{row.service.upper()}_BIN", str(link / folder.name))
         used(row, storage=str(storage))
 
 
@@ -163,7 +164,14 @@ ODD_NAME = "o'd\"d \\ n#m%e {port} ö"
 def test_users_and_databases_with_odd_names(service: str) -> None:
     table.require(service)
     row = next(row for row in table.ROWS if row.service == service)
-    used(row._replace(options={"user": ODD_NAME, "dbname": f"{ODD_NAME}?"}))
+    user = ODD_NAME if service == "mariadb" else re.sub(r"[\"$'\\]", "", ODD_NAME)
+    used(row._replace(options={"user": user, "dbname": f"{ODD_NAME}?"}))
+
+
+@pytest.mark.parametrize("user", ['a"; drop', "o'd", "$x", "a\\"])
+def test_a_user_whom_initdb_would_not_make_is_refused(user: str) -> None:
+    with pytest.raises(InvalidOption, match="initdb makes no such user"):
+        managed("postgres", user=user).__enter__()
 
 
 def test_a_setting_of_postgres_may_be_any_text() -> None:
