@@ -113,13 +113,7 @@ class Mariadb(Service["MariadbDetails"]):
             environment=environment(),
             files={"my.cnf": "\n".join(lines) + "\n", "init.sql": literal(_accounts(options, secret))},
             template=_template(program),
-            ready={
-                "kind": "call",
-                "target": f"{WIRE}:logs_in",
-                "data": "{data}",
-                "dbname": literal(options.dbname),
-                **login,
-            },
+            ready={"kind": "call", "target": f"{WIRE}:logs_in", **database, **login},
             ping={"kind": "call", "target": f"{WIRE}:answers", **login},
             account=account_for_root("mysql") if os.geteuid() == 0 else None,  # a user without a name will do
             programs=str(tree),

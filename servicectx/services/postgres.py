@@ -114,6 +114,10 @@ class Postgres(Service["PostgresDetails"]):
         if options.scram_iterations < 1:
             known = option_names(PostgresOptions)
             raise InvalidOption(service=self.name, option="scram_iterations", problem="it is at least 1", known=known)
+        if found := re.search(r"[\"$'\\]", options.user):
+            problem = f"{options.user!r} holds a {found[0]}, and initdb makes no such user"
+            known = option_names(PostgresOptions)
+            raise InvalidOption(service=self.name, option="user", problem=problem, known=known)
         lean = {**SETTINGS, **options.settings}
         lines = ["include '{data|postgres}/postgresql.conf'"]
         lines += [f"{name} = {_value(value)}" for name, value in lean.items()]

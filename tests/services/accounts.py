@@ -1,4 +1,4 @@
-"""As whom a server runs that root starts: told by its plan."""
+"""Plans of services whose servers need not be here, and as whom a server runs that root starts."""
 
 import os
 import tempfile
@@ -6,14 +6,19 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from servicectx.services.base import Service, option_names
+from servicectx.services.base import Plan, Service, option_names
 from tests.services import sources
 
 NEEDED = {"app": "package.module:app", "command": ["program", "{port}"]}  # options that have no default
 
 
 def another(service: Service[Any]) -> bool:
-    """Whether it is another account than root. No server is needed: a tree with files of its names will do."""
+    """Whether it is another account than root."""
+    return plan_of(service).account is not None
+
+
+def plan_of(service: Service[Any]) -> Plan:
+    """Its plan, as root. No server is needed: a tree with files of its names will do."""
     with (
         tempfile.TemporaryDirectory() as place,
         mock.patch.object(os, "geteuid", return_value=0),
@@ -25,4 +30,4 @@ def another(service: Service[Any]) -> bool:
         for path in (program, program.with_name("java")):
             path.touch(mode=0o700)
         known = {name: value for name, value in NEEDED.items() if name in option_names(service.Options)}
-        return service.plan(service.options(known), str(program), "secret").account is not None
+        return service.plan(service.options(known), str(program), "secret")
