@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import servicectx._originals  # noqa: F401  # now, before a test replaces what it copies
+
 if TYPE_CHECKING:
     from servicectx._api import hold, isolated, managed, managed_all, service_names
     from servicectx._cache import cache_entries, clear_cache

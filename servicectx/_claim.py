@@ -1,11 +1,11 @@
 """One process's claim on an instance that is there, and the ticket that lets another process claim it too."""
 
-import json
 import logging
 import os
 from pathlib import Path
 from types import TracebackType
 
+from servicectx._originals import json
 from servicectx._running import launch, pids
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease

@@ -5,7 +5,6 @@ parsed only if it speaks of us, and once for as long as it does not change.
 """
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx import _key
+from servicectx._originals import json
 from servicectx._sharing.storage import WORDS
 from servicectx.errors import ConfigError, InvalidOption, UnknownService
 

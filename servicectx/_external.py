@@ -59,7 +59,7 @@ def read(source: str, service: Service[D], name: str) -> D:
 
 
 def _renamed(text: str, model: "type[ServiceDetails]") -> str:
-    import json
+    from servicectx._originals import json
 
     try:
         raw = json.loads(text)

@@ -4,13 +4,13 @@ import atexit
 import contextlib
 import os
 import threading
-import time
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from servicectx import _external
 from servicectx._ask import Ask
+from servicectx._originals import time
 from servicectx._share import Share
 from servicectx.errors import ServiceCtxError
 
@@ -187,7 +187,7 @@ def _leave_all() -> None:
 
 
 def _connects(host: str, port: int) -> bool:
-    import socket
+    from servicectx._originals import socket
 
     try:
         socket.create_connection((host, port), 2.0).close()

@@ -2,16 +2,14 @@
 
 import contextlib
 import fcntl
-import json
 import os
-import select
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from servicectx._originals import json, select, time
 from servicectx._running import pids, plan, probes
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError

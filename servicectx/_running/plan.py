@@ -5,9 +5,10 @@ Its texts may hold `{host}`, `{port}`, `{port_NAME}` for each of `ports`, `{sock
 that the data hold as they are found). The keeper fills them in once it has picked the ports.
 """
 
-import json
 import re
 from typing import Any, NamedTuple
+
+from servicectx._originals import json
 
 HOST = "127.0.0.1"
 

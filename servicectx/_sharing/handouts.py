@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from servicectx._originals import open
+
 _LIST = "handouts"
 LEAVINGS = "leavings"
 

@@ -1,8 +1,9 @@
 """The state file's record: plain data, encoded and decoded; no I/O, and the details inside stay opaque."""
 
-import json
 import re
 from typing import Any, NamedTuple
+
+from servicectx._originals import json
 
 VERSION = 1
 

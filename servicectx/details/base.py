@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from servicectx._originals import open
 from servicectx.errors import DetailsError
 
 
@@ -66,7 +67,7 @@ class ServiceDetails(BaseModel):
 
         `source` and `path` say in the error where the text came from; `given` are fields the text need not hold.
         """
-        import json
+        from servicectx._originals import json
 
         try:
             raw = json.loads(text)

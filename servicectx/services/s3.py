@@ -1,6 +1,5 @@
 """S3 by SeaweedFS or MinIO, whichever is found."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from servicectx._originals import json
 from servicectx._running.plan import Companion, Plan
 from servicectx.errors import InvalidOption
 from servicectx.namespaces import s3 as s3_buckets
