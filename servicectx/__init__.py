@@ -152,7 +152,10 @@ def __getattr__(name: str) -> Any:
         if name in names:
             from importlib import import_module
 
-            value = globals()[name] = getattr(import_module(f"servicectx.{module}"), name)
+            from servicectx._real_files import RealFiles
+
+            with RealFiles():  # a module that is imported among fake files keeps them for ever
+                value = globals()[name] = getattr(import_module(f"servicectx.{module}"), name)
             return value
     raise AttributeError(f"module 'servicectx' has no attribute {name!r}")
 

@@ -10,6 +10,7 @@ from servicectx._ask import ask
 from servicectx._claim import Hold
 from servicectx._isolated import Isolated
 from servicectx._managed import Managed
+from servicectx._real_files import RealFiles
 from servicectx.services import registry
 from servicectx.services.base import Service
 
@@ -128,7 +129,8 @@ def managed(
     Raises:
         UnknownService, InvalidOption, ConfigError: at once. What entering the block raises, `Managed.__enter__` lists.
     """
-    return Managed(ask(service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options))
+    with RealFiles():
+        return Managed(ask(service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options))
 
 
 def managed_all(*services: Any, **named: Any) -> ManagedAll:
@@ -171,8 +173,9 @@ def isolated(
         InvalidOption: at once: the set-up is a file that is not there, or not for this service.
         NotIsolable, SetupFailed: on entering.
     """
-    service = registry.find_again(details.service)
-    return Isolated(service, details, _setups.layers(service, setup), keep)
+    with RealFiles():
+        service = registry.find_again(details.service)
+        return Isolated(service, details, _setups.layers(service, setup), keep)
 
 
 def hold(ticket: str) -> Hold:

@@ -66,9 +66,9 @@ def _socket_class() -> Any:
 
 def _connect(address: tuple[str, int], timeout: float | None = None, source: Any = None) -> Any:
     """As `socket.create_connection`, without names that are looked up in the module."""
-    failure: OSError = OSError(f"no address of {address[0]}")
+    failure = OSError(f"{address[0]} has no address")
     for family, kind, protocol, _, place in _socket.getaddrinfo(*address, 0, _socket.SOCK_STREAM):
-        made = _Socket(family, kind, protocol)
+        made = socket.socket(family, kind, protocol)
         try:
             made.settimeout(timeout)
             if source:
@@ -82,10 +82,9 @@ def _connect(address: tuple[str, int], timeout: float | None = None, source: Any
 
 
 if not TYPE_CHECKING:
-    _Socket = _socket_class()
     json = _copy(_json)
     select = _copy(_select)
-    socket = _copy(_socket_module, socket=_Socket, create_connection=_connect, getaddrinfo=_socket.getaddrinfo)
+    socket = _copy(_socket_module, socket=_socket_class(), create_connection=_connect, getaddrinfo=_socket.getaddrinfo)
     # clock_gettime, because time-machine and freezegun may have begun before this package was imported.
     time = _copy(
         _time,

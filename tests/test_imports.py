@@ -46,6 +46,7 @@ WAY_DOWN = [
     "servicectx._running",
     "servicectx._sharing",
     "servicectx.errors",
+    "servicectx._real_files",
     "servicectx._originals",
 ]
 

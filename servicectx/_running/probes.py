@@ -65,13 +65,13 @@ def _http(wait: float, url: str) -> dict[str, Any] | None:
     import urllib.request
 
     class Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-        def do_open(self, kind: Any, request: Any, **more: Any) -> Any:
+        def do_open(self, http_class: Any, req: Any, **http_conn_args: Any) -> Any:
             def connection(*arguments: Any, **options: Any) -> Any:
-                made = kind(*arguments, **options)
+                made = http_class(*arguments, **options)
                 made._create_connection = socket.create_connection  # not one that a test forbids
                 return made
 
-            return super().do_open(connection, request, **more)
+            return super().do_open(connection, req, **http_conn_args)
 
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Handler())
     try:
