@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from servicectx._originals import json, select, time
-from servicectx._running import pids, plan, probes
+from servicectx._running import pids, plan, probes, search_path
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
 from servicectx.errors import HomeError, from_record
 
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
 
-_BOOTSTRAP = (
-    "import gc, sys; gc.disable(); paths, home, key, id = sys.argv[1:]; sys.path[:] = paths.split(':'); "
-    "from servicectx._running.guard import main as keeper; keeper(home, key, id)"
-)
+_BOOTSTRAP = f"{search_path.BEGIN} from servicectx._running.guard import main as keeper; keeper(*sys.argv[2:])"
 
 
 class KeeperLost(Exception):
@@ -41,8 +38,7 @@ class Launch:
     def __init__(self, instance: Instance, id: str) -> None:
         log = instance.directory(id) / "keeper.log"
         # No -m and no site: a keeper must not pay for the caller's environment, nor run its start-up hooks.
-        package = str(Path(__file__).parents[2])
-        search = os.pathsep.join(dict.fromkeys([package, *filter(os.path.isabs, sys.path)]))
+        search = search_path.argument()
         command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, search, str(instance.home), instance.key, id]
         environment = {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"}
         orders, self._orders = _pipe()

@@ -6,11 +6,11 @@ With `"port"` it asks at another port than the server's.
 A probe gives a dict of what it learnt (a version, say), or None for "not yet".
 """
 
-import importlib
 import re
 from typing import Any
 
 from servicectx._originals import open, socket
+from servicectx._running import search_path
 
 
 def ask(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float = 1.0) -> dict[str, Any] | None:
@@ -43,7 +43,7 @@ def ask(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float 
 def call(target: str, *arguments: Any, **more: Any) -> Any:
     """Call "package.module:function"."""
     module, _, function = target.partition(":")
-    return getattr(importlib.import_module(module), function)(*arguments, **more)
+    return getattr(search_path.load(module), function)(*arguments, **more)
 
 
 def _exchange(host: str, port: int, wait: float, send: str, expect: str) -> dict[str, Any] | None:
