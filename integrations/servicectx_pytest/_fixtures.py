@@ -90,7 +90,13 @@ def service_fixture(service: Any, /, *, isolated: Any = False, **arguments: Any)
         isolated: a fresh namespace of the service for each test, made as by `servicectx.isolated`: True, or a set-up
             or several for what is to be in it. Otherwise the fixture has session scope and gives the details of the
             service itself.
+
+    Raises:
+        TypeError: `service` is something else, such as what `managed()` gave.
     """
+    if not isinstance(service, str) and not hasattr(service, "name"):
+        problem = f"service_fixture() takes the name of a service, or a Service, not {service!r}"
+        raise TypeError(f'{problem}: write service_fixture("redis"), with the arguments of managed() after it')
     kind = service if isinstance(service, str) else service.name
 
     def whole(_servicectx: Services, request: pytest.FixtureRequest) -> Any:
