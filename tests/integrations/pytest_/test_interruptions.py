@@ -39,7 +39,7 @@ TESTS = """
 """
 
 INTERRUPTIONS = {
-    "a time-out": ("time.sleep(60)", "5"),
+    "a time-out": ("time.sleep(60)", "15"),
     "an outcome": ("import pytest; pytest.fail('the set-up says so')", "60"),
     "a skip": ("import pytest; pytest.skip('the set-up says so')", "60"),
 }
@@ -61,7 +61,7 @@ def test_a_start_that_was_interrupted_is_begun_again(tmp_path: Path, interruptio
 
 def test_a_time_out_that_ends_the_process_leaves_nothing(tmp_path: Path) -> None:
     project = Project(
-        tmp_path, conftest=SLOW_ONCE.replace("INTERRUPT", "time.sleep(60)"), test_cache=TESTS.replace("TIMEOUT", "5")
+        tmp_path, conftest=SLOW_ONCE.replace("INTERRUPT", "time.sleep(60)"), test_cache=TESTS.replace("TIMEOUT", "15")
     )
     run = project.start("--timeout-method=thread").end()
     assert run.process.returncode == 1
