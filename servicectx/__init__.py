@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import servicectx._originals  # noqa: F401  # now, before a test replaces what it copies
+
 if TYPE_CHECKING:
     from servicectx._api import hold, isolated, managed, managed_all, service_names
     from servicectx._cache import cache_entries, clear_cache
@@ -153,7 +155,10 @@ def __getattr__(name: str) -> Any:
         if name in names:
             from importlib import import_module
 
-            value = globals()[name] = getattr(import_module(f"servicectx.{module}"), name)
+            from servicectx._real_files import RealFiles
+
+            with RealFiles():  # a module that is imported among fake files keeps them for ever
+                value = globals()[name] = getattr(import_module(f"servicectx.{module}"), name)
             return value
     raise AttributeError(f"module 'servicectx' has no attribute {name!r}")
 

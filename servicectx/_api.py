@@ -10,6 +10,7 @@ from servicectx._ask import ask
 from servicectx._claim import Hold
 from servicectx._isolated import Isolated
 from servicectx._managed import Managed
+from servicectx._real_files import RealFiles
 from servicectx.services import registry
 from servicectx.services.base import Service
 
@@ -131,7 +132,8 @@ def managed(
     Raises:
         UnknownService, InvalidOption, ConfigError: at once. What entering the block raises, `Managed.__enter__` lists.
     """
-    return Managed(ask(service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options))
+    with RealFiles():
+        return Managed(ask(service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options))
 
 
 def managed_all(*services: Any, **named: Any) -> ManagedAll:
@@ -173,10 +175,11 @@ def isolated(details: D, *, setup: Setup | None = None, keep: bool = False) -> I
         TypeError: at once: `details` is not what a block gave, but the `managed(...)` object, for instance.
         NotIsolable, SetupFailed: on entering.
     """
-    if not isinstance(getattr(details, "service", None), str):
-        raise _not_details(details)
-    service = registry.find_again(details.service)
-    return Isolated(service, details, _setups.layers(service, setup), keep)
+    with RealFiles():
+        if not isinstance(getattr(details, "service", None), str):
+            raise _not_details(details)
+        service = registry.find_again(details.service)
+        return Isolated(service, details, _setups.layers(service, setup), keep)
 
 
 _NOT_DETAILS = (

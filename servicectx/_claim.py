@@ -1,11 +1,12 @@
 """One process's claim on an instance that is there, and the ticket that lets another process claim it too."""
 
-import json
 import logging
 import os
 from pathlib import Path
 from types import TracebackType
 
+from servicectx._originals import json
+from servicectx._real_files import RealFiles
 from servicectx._running import launch, pids
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
@@ -96,7 +97,8 @@ class Hold:
         """Raises ServiceDied when it does not run any more, RuntimeError when this object is entered already."""
         if self._claim is not None:
             raise RuntimeError("this hold() object is entered already; make another one with hold(...)")
-        self._claim = redeem(self._ticket)
+        with RealFiles():
+            self._claim = redeem(self._ticket)
         self._pid = os.getpid()
 
     def __exit__(
@@ -105,4 +107,5 @@ class Hold:
         """As leaving `managed()`. In a forked child, and the second time, nothing happens."""
         if self._claim is not None and os.getpid() == self._pid:
             claim, self._claim = self._claim, None
-            claim.leave()
+            with RealFiles():
+                claim.leave()

@@ -5,7 +5,6 @@ parsed only if it speaks of us, and once for as long as it does not change.
 """
 
 import contextlib
-import json
 import os
 import re
 import stat
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx import _durations, _files, _key, _typos
+from servicectx._originals import json
 from servicectx._sharing.storage import WORDS
 from servicectx.errors import ConfigError, InvalidOption, UnknownService
 

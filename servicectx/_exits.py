@@ -33,8 +33,9 @@ def leave_at_exit(leave: Callable[[], object]) -> None:
 
 def _leave_with(parent: int, sentinel: int, leave: Callable[[], object]) -> None:
     """A forked sibling may hold the other end of the sentinel, so that it stays silent; then the number tells."""
-    import time
     from multiprocessing import connection
+
+    from servicectx._originals import time
 
     while os.getppid() == parent:
         connection.wait([sentinel], PAUSE)

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from servicectx._namespaces import Namespace, open_one
+from servicectx._real_files import RealFiles
 from servicectx.namespaces.layers import Layers
 from servicectx.services.base import Service
 
@@ -42,7 +43,8 @@ class Isolated(Generic[D]):
         """
         if self._pid == os.getpid() and self._namespace is not None:
             raise RuntimeError("this isolated() object is entered already; make another one with isolated(...)")
-        self._namespace = open_one(self._service, self._details, self._layers)
+        with RealFiles():
+            self._namespace = open_one(self._service, self._details, self._layers)
         self._pid = os.getpid()
         return self._namespace.details
 
@@ -52,12 +54,13 @@ class Isolated(Generic[D]):
             return
         namespace, self._namespace = self._namespace, None
         try:
-            if self.keep:
-                namespace.keep()
-                command = self._service.shell_command(namespace.details)
-                log.warning("kept for you: %s (%s)", command, namespace.stays)
-            else:
-                namespace.close()
+            with RealFiles():
+                if self.keep:
+                    namespace.keep()
+                    command = self._service.shell_command(namespace.details)
+                    log.warning("kept for you: %s (%s)", command, namespace.stays)
+                else:
+                    namespace.close()
         except (OSError, EOFError) as error:
             level = logging.INFO if isinstance(error, GONE) else logging.WARNING
             log.log(level, "%s was not removed: %s", namespace.details.url.rpartition("@")[2], error)

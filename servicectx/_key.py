@@ -1,7 +1,6 @@
 """The key: who shares an instance with whom. Same scope, name, service, options, set-up and program: same instance."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from servicectx._callables import called, coded, source
 from servicectx._includes import digest
+from servicectx._originals import json
 from servicectx._typos import meant
 from servicectx.errors import InvalidOption
 

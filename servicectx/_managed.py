@@ -4,13 +4,14 @@ import atexit
 import contextlib
 import os
 import threading
-import time
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from servicectx import _external
 from servicectx._ask import Ask
+from servicectx._originals import time
+from servicectx._real_files import RealFiles
 from servicectx._share import Share
 from servicectx.errors import ServiceCtxError
 
@@ -50,14 +51,15 @@ class Managed(Generic[D]):
             raise RuntimeError("this managed() object is entered already; make another one with managed(...)")
         began = time.monotonic()
         try:
-            self._share = None
-            source = _external.variable(self._ask.name)
-            if source is not None:
-                self.details = _external.read(source, self._ask.service, self._ask.name)
-                _external.reach(self.details, source, self._abandoned.is_set)
-            else:
-                self._share = Share(self._ask, began + self._ask.timeout, self._abandoned)
-                self.details = self._share.details()
+            with RealFiles():
+                self._share = None
+                source = _external.variable(self._ask.name)
+                if source is not None:
+                    self.details = _external.read(source, self._ask.service, self._ask.name)
+                    _external.reach(self.details, source, self._abandoned.is_set)
+                else:
+                    self._share = Share(self._ask, began + self._ask.timeout, self._abandoned)
+                    self.details = self._share.details()
         except BaseException:
             self._busy.release()
             raise
@@ -77,7 +79,8 @@ class Managed(Generic[D]):
         _entered.discard(self)
         try:
             if self._share is not None:
-                self._share.leave()
+                with RealFiles():
+                    self._share.leave()
         finally:
             self._busy.release()
 
@@ -148,7 +151,8 @@ class Managed(Generic[D]):
         """
         if _external.variable(self._ask.name) is not None:
             return None
-        return self._ask.key(self._ask.program())
+        with RealFiles():
+            return self._ask.key(self._ask.program())
 
     @property
     def ticket(self) -> str | None:
@@ -159,13 +163,15 @@ class Managed(Generic[D]):
     def alive(self) -> bool:
         """Whether the instance answers now. For one from outside: whether it takes connections."""
         if self._share is not None:
-            return self._share.alive()
+            with RealFiles():
+                return self._share.alive()
         return self.details is not None and _connects(self.details.host, self.details.port)
 
     @property
     def failure(self) -> ServiceCtxError | None:
         """Why the instance is dead (a ServiceDied, with its exit status and log), or None while it lives."""
-        return None if self._share is None or self.alive else self._share.failure()
+        with RealFiles():
+            return None if self._share is None or self.alive else self._share.failure()
 
     def __repr__(self) -> str:
         state = "entered" if self._pid else "not entered"
@@ -188,7 +194,7 @@ def _leave_all() -> None:
 
 
 def _connects(host: str, port: int) -> bool:
-    import socket
+    from servicectx._originals import socket
 
     try:
         socket.create_connection((host, port), 2.0).close()

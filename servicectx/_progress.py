@@ -2,7 +2,8 @@
 
 import sys
 import threading
-import time
+
+from servicectx._originals import time
 
 PATIENCE = 1.0
 

@@ -2,11 +2,11 @@
 
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from servicectx._ask import Ask
 from servicectx._claim import Claim
+from servicectx._originals import time
 from servicectx._running import launch, pids
 from servicectx._sharing import paths
 from servicectx._sharing.instance import Instance

@@ -3,12 +3,12 @@
 import logging
 import os
 import threading
-import time
 from typing import Any
 
 from servicectx import _setups
 from servicectx._ask import Ask
 from servicectx._key import scope_text
+from servicectx._originals import time
 from servicectx._progress import Progress
 from servicectx._running import kept, launch, pids
 from servicectx._running.cache import SNAPSHOTS, Cache

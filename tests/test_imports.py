@@ -49,6 +49,8 @@ WAY_DOWN = [
     "servicectx._files",
     "servicectx._typos",
     "servicectx.errors",
+    "servicectx._real_files",
+    "servicectx._originals",
 ]
 
 # Packages that may be imported in these places alone.

@@ -43,8 +43,11 @@ def use_service(
             `servicectx.timeout` and `servicectx.keep_data` on behave's command line are the defaults.
 
     Raises:
-        What `servicectx.managed` and entering it raise; NotIsolable.
+        What `servicectx.managed` and entering it raise; NotIsolable. TypeError: `service` is something else.
     """
+    if not isinstance(service, str) and not hasattr(service, "name"):
+        problem = f"use_service() takes the name of a service, or a Service, not {service!r}"
+        raise TypeError(f'{problem}: write use_service(context, "redis"), with the arguments of managed() after it')
     servicectx.leave_at_exit(_leave_all)  # some runners forget the clean-ups of `before_all`
     layer = ExitStack()
     _open[layer] = None

@@ -5,9 +5,11 @@ test, `managed_service` is a factory for everything else, and `service_fixture` 
 
     orders_db = service_fixture("postgres", name="orders", setup=migrate, isolated=True)
 
-Nothing is imported, started or opened before the first of these fixtures is used.
+Nothing is started or opened before the first of these fixtures is used. Of `servicectx` only the package itself is
+imported before: it copies what tests may replace later, such as `socket.socket` and `time.monotonic`.
 """
 
+import servicectx  # noqa: F401  # before any test
 from servicectx_pytest._fixtures import (
     STATIC,
     ManagedService,

@@ -2,15 +2,13 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import pytest
 
+from servicectx_pytest._services import Services
 from servicectx_pytest._settings import settings
 from servicectx_pytest._state import NAMESPACES, RUN, SERVICES
-
-if TYPE_CHECKING:
-    from servicectx_pytest._services import Services
 
 # The services of servicectx itself, so that their names need no import. Others are found when a test names them.
 STATIC = (
@@ -46,10 +44,8 @@ class ManagedService(Protocol):
 
 
 @pytest.fixture(scope="session")
-def _servicectx(request: pytest.FixtureRequest) -> "Iterator[Services]":
+def _servicectx(request: pytest.FixtureRequest) -> Iterator[Services]:
     """The services of this process; left when its tests are done."""
-    from servicectx_pytest._services import Services
-
     config, run = request.config, request.config.stash[RUN]
     worker = getattr(config, "workerinput", {}).get("workerid", "")
     services = config.stash[SERVICES] = Services(settings(config, run.id, run.address), run, worker)
@@ -59,7 +55,7 @@ def _servicectx(request: pytest.FixtureRequest) -> "Iterator[Services]":
 
 
 @pytest.fixture(scope="session")
-def managed_service(_servicectx: "Services") -> ManagedService:
+def managed_service(_servicectx: Services) -> ManagedService:
     """A factory: `managed_service("postgres", name="orders", setup=migrate)` gives the details of a service.
 
     It takes what `servicectx.managed` takes. Asked twice for the same it gives the same; all is left when the run ends.
@@ -73,7 +69,7 @@ def managed_service(_servicectx: "Services") -> ManagedService:
 
 
 @pytest.fixture(scope="session")
-def managed_asgi_app_factory(_servicectx: "Services") -> Any:
+def managed_asgi_app_factory(_servicectx: Services) -> Any:
     """`with managed_asgi_app_factory("module:app") as app:` runs an ASGI app, for the block; gives its details.
 
     Without an argument it is the app that the variable TEST_APP_LOCATION names, else app.main:app.
@@ -94,13 +90,19 @@ def service_fixture(service: Any, /, *, isolated: Any = False, **arguments: Any)
         isolated: a fresh namespace of the service for each test, made as by `servicectx.isolated`: True, or a set-up
             or several for what is to be in it. Otherwise the fixture has session scope and gives the details of the
             service itself.
+
+    Raises:
+        TypeError: `service` is something else, such as what `managed()` gave.
     """
+    if not isinstance(service, str) and not hasattr(service, "name"):
+        problem = f"service_fixture() takes the name of a service, or a Service, not {service!r}"
+        raise TypeError(f'{problem}: write service_fixture("redis"), with the arguments of managed() after it')
     kind = service if isinstance(service, str) else service.name
 
-    def whole(_servicectx: "Services", request: pytest.FixtureRequest) -> Any:
+    def whole(_servicectx: Services, request: pytest.FixtureRequest) -> Any:
         return _servicectx.get(service, arguments, str(request.fixturename))
 
-    def part(_servicectx: "Services", request: pytest.FixtureRequest) -> Iterator[Any]:
+    def part(_servicectx: Services, request: pytest.FixtureRequest) -> Iterator[Any]:
         details = _servicectx.get(service, arguments, str(request.fixturename))
         yield from _namespace(request, details, None if isolated is True else isolated)
 
@@ -120,7 +122,7 @@ def fixtures(services: Iterable[str]) -> dict[str, Any]:
 
 
 def _isolated_fixture(service: str, whole: str) -> Any:
-    def part(_servicectx: "Services", request: pytest.FixtureRequest) -> Iterator[Any]:
+    def part(_servicectx: Services, request: pytest.FixtureRequest) -> Iterator[Any]:
         details = request.getfixturevalue(whole)  # which a conftest may have replaced, to add a set-up
         _servicectx.note_fixture(details, str(request.fixturename))
         yield from _namespace(request, details, None)

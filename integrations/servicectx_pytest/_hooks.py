@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from servicectx_pytest._fixtures import STATIC, fixtures
+from servicectx_pytest._harmless import Harmless
 from servicectx_pytest._run import Run
 from servicectx_pytest._settings import settings
 from servicectx_pytest._state import KNOWN, RUN
@@ -24,7 +25,8 @@ class Notes(logging.Handler):
         self.run = run
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.run.notes.append(record.getMessage())
+        with Harmless(self.run.notes.append, "a line of the log"):
+            self.run.notes.append(record.getMessage())
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     notes = Notes(run)
     logging.getLogger("servicectx").addHandler(notes)
     config.add_cleanup(lambda: logging.getLogger("servicectx").removeHandler(notes))
-    config.add_cleanup(run.close)
+    config.add_cleanup(lambda: _close(run))
     config.stash[KNOWN] = {*fixtures(STATIC), "managed_service", "managed_asgi_app_factory"}
     settings(config, run.id)  # says now what is wrong with them
     if config.getoption("forked", False) and not hasattr(config, "workerinput"):
@@ -44,7 +46,10 @@ def pytest_configure_node(node: Any) -> None:
     """The controller of pytest-xdist is about to start a worker: say what holds for the whole run."""
     run = node.config.stash[RUN]
     run.id = node.workerinput["testrunuid"]
-    node.workerinput["servicectx"] = settings(node.config, run.id, run.listen())._asdict()
+    address = ""
+    with Harmless(run.notes.append, "the line between workers"):  # they share services without it, too
+        address = run.listen()
+    node.workerinput["servicectx"] = settings(node.config, run.id, address)._asdict()
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -53,13 +58,18 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     try:
         return (yield)
     finally:
-        session.config.stash[RUN].close()
+        _close(session.config.stash[RUN])
+
+
+def _close(run: Run) -> None:
+    with Harmless(run.notes.append, "the end of a service"):
+        run.close()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """A conftest that registered a service has imported servicectx for that."""
-    if "servicectx" in sys.modules:
-        _add_fixtures(session.config, sys.modules["servicectx"].service_names())
+    """A conftest that registered a service has imported the register for that."""
+    if "servicectx.services.registry" in sys.modules:
+        _add_all_fixtures(session.config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -67,10 +77,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     known = metafunc.config.stash[KNOWN]
     wanted = {name for name in metafunc.fixturenames if name.startswith(PREFIXES) and name not in known}
     if wanted:
+        _add_all_fixtures(metafunc.config)
+        known |= wanted  # what is still unknown is no business of ours
+
+
+def _add_all_fixtures(config: pytest.Config) -> None:
+    with Harmless(config.stash[RUN].notes.append, "a fixture for a service that another package brings"):
         from servicectx import service_names
 
-        _add_fixtures(metafunc.config, service_names())
-        known |= wanted  # what is still unknown is no business of ours
+        _add_fixtures(config, service_names())
 
 
 def _add_fixtures(config: pytest.Config, services: Iterable[str]) -> None:

@@ -1,14 +1,19 @@
 """The line from a worker to the first process of its run."""
 
+import _socket
 import contextlib
 import json
 import queue
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from servicectx_pytest._run import Record
+
+# Of C, and made now: tests forbid sockets and replace functions of `socket` and `json`.
+Socket = _socket.socket
+ENCODE = json.JSONEncoder().encode
+DECODE = json.JSONDecoder().decode
 
 PATIENCE = 60.0  # seconds for an answer that takes milliseconds
 
@@ -23,7 +28,9 @@ class Line:
     def __init__(self, address: str, when_lost: Callable[[], None]) -> None:
         """Raises OSError when nobody listens there, as on another machine."""
         port, token = address.split(":")
-        self._socket = socket.create_connection(("127.0.0.1", int(port)), 5.0)
+        self._socket = Socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        self._socket.settimeout(5.0)
+        self._socket.connect(("127.0.0.1", int(port)))
         self._socket.settimeout(None)
         self._socket.sendall(f"{token}\n".encode())
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -41,13 +48,13 @@ class Line:
     def close(self) -> None:
         self._closed = True
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.shutdown(_socket.SHUT_RDWR)
         self._socket.close()
 
     def _ask(self, patience: float, *words: Any) -> Any:
         """Raises RunIsOver."""
         with contextlib.suppress(OSError):
-            self._socket.sendall(json.dumps(words).encode() + b"\n")
+            self._socket.sendall(ENCODE(words).encode() + b"\n")
         try:
             answer = self._answers.get(timeout=patience)
         except queue.Empty:
@@ -55,12 +62,15 @@ class Line:
         if not answer:
             self._answers.put("")  # for whoever asks next
             raise RunIsOver
-        return json.loads(answer)
+        return DECODE(answer)
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError), self._socket.makefile("r", encoding="utf-8") as lines:
-            for line in lines:
-                self._answers.put(line)
+        unfinished = b""
+        with contextlib.suppress(OSError):
+            while received := self._socket.recv(65536):
+                *lines, unfinished = (unfinished + received).split(b"\n")
+                for line in lines:
+                    self._answers.put(line.decode())
         self._answers.put("")
         if not self._closed:
             self._when_lost()

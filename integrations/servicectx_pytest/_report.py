@@ -3,10 +3,12 @@
 import os
 import re
 from collections.abc import Generator, Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from servicectx_pytest._harmless import Harmless
 from servicectx_pytest._state import NAMESPACES, RUN, SERVICES
 
 if TYPE_CHECKING:
@@ -14,24 +16,29 @@ if TYPE_CHECKING:
 
 LOG_LINES = 50
 LOG_BYTES = 16 * 1024
+# As they are now: a test may replace them. Not by names of their own, because pyfakefs searches modules for these.
+OS = SimpleNamespace(open=os.open, fstat=os.fstat, pread=os.pread, close=os.close)
+
 LEGACY = ("TEST_APP_DETAILS", "TEST_CRDB_DETAILS", "TEST_MOTO_DETAILS", "TEST_REDIS_DETAILS", "TEST_VAULT_DETAILS")
 
 
-def pytest_report_header() -> list[str]:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     """Services from outside: their variables, and the files that those name. JSON and URLs are not shown: passwords."""
     found = []
-    for variable, said in sorted(os.environ.items()):
-        if variable in LEGACY or re.fullmatch("SERVICECTX_.+_DETAILS", variable):
-            found.append(variable + (f"={said}" if os.path.exists(said) else ""))
+    with Harmless(config.stash[RUN].notes.append, "the list of services from outside"):
+        for variable, said in sorted(os.environ.items()):
+            if variable in LEGACY or re.fullmatch("SERVICECTX_.+_DETAILS", variable):
+                found.append(variable + (f"={said}" if os.path.exists(said) else ""))
     return [f"services from outside: {', '.join(found)}"] if found else []
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:
     run = config.stash[RUN]
-    if (run.uses or run.notes) and terminalreporter.verbosity >= 0:
-        terminalreporter.section("services")
-        for line in [*_lines(run.uses), *run.notes]:
-            terminalreporter.line(line)
+    with Harmless(terminalreporter.line, "the summary of services"):
+        if (run.uses or run.notes) and terminalreporter.verbosity >= 0:
+            terminalreporter.section("services")
+            for line in [*_lines(run.uses), *dict.fromkeys(run.notes)]:
+                terminalreporter.line(line)
 
 
 def _lines(uses: list[dict[str, object]]) -> Iterator[str]:
@@ -50,10 +57,12 @@ def _lines(uses: list[dict[str, object]]) -> Iterator[str]:
         yield f"{label}: {', '.join(said)}"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    services = item.config.stash.get(SERVICES, None)
-    for used in services.used if services is not None else ():
-        used.new_test()
+    with Harmless(item.config.stash[RUN].notes.append, f"what services write during {item.nodeid}"):
+        services = item.config.stash.get(SERVICES, None)
+        for used in services.used if services is not None else ():
+            used.new_test()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,9 +70,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     services = item.config.stash.get(SERVICES, None)
     if report.failed and services is not None:
-        report.sections += _sections(services, set(getattr(item, "fixturenames", ())))
-        if services.keep_failed:
-            report.sections += _kept(item)
+        sections = report.sections
+        with Harmless(lambda line: sections.append(("servicectx", line)), "what services wrote"):
+            sections.extend(_sections(services, set(getattr(item, "fixturenames", ()))))
+        with Harmless(lambda line: sections.append(("servicectx", line)), "how to connect to what is kept"):
+            sections.extend(_kept(item) if services.keep_failed else ())
     return report
 
 
@@ -94,15 +105,16 @@ def _died(used: "Used") -> str:
 
 def _log(used: "Used") -> str:
     """The end of what it wrote since the test began."""
-    log = used.log()
+    path = used.managed.log_path
     try:
-        if log is None:
-            return ""
-        with log.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(used.log_mark, size - LOG_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
+        descriptor = OS.open(path or "", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        size = OS.fstat(descriptor).st_size
+        begin = max(used.log_mark, size - LOG_BYTES)
+        lines = OS.pread(descriptor, max(0, size - begin), begin).decode(errors="replace").splitlines()
+    finally:
+        OS.close(descriptor)
     cut = size - used.log_mark > LOG_BYTES or len(lines) > LOG_LINES
     return "\n".join((["..."] if cut else []) + lines[-LOG_LINES:])

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import threading
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,13 +13,16 @@ from servicectx_pytest._line import Line, RunIsOver
 from servicectx_pytest._run import Record, Run
 from servicectx_pytest._settings import Settings
 
+# As it is now, and not by a name of its own: pyfakefs searches modules for that.
+OS = SimpleNamespace(stat=os.stat)
+
 TIMEOUT = 60.0  # seconds to wait for another worker's start, where the call does not say
 
 
 class Used:
     """One service, by the call that asked for it: entered, or failed."""
 
-    def __init__(self, call: tuple[Any, dict[str, Any]], managed: servicectx.Managed[Any]) -> None:
+    def __init__(self, call: tuple[Any, dict[str, Any]], managed: "servicectx.Managed[Any]") -> None:
         self.call = call
         self.managed = managed
         self.label = label(*call)
@@ -31,13 +34,11 @@ class Used:
         #: Where the log's part that belongs to the current test begins.
         self.log_mark = 0
 
-    def log(self) -> Path | None:
-        return Path(self.managed.log_path) if self.managed.log_path else None
-
     def new_test(self) -> None:
         self.asked = False
+        log = self.managed.log_path
         with contextlib.suppress(OSError):
-            self.log_mark = log.stat().st_size if (log := self.log()) else 0
+            self.log_mark = OS.stat(log).st_size if log else 0
 
 
 class Services:
@@ -60,15 +61,19 @@ class Services:
         used = next((each for each in self.used if each.call == call), None)
         if used is None:
             used = Used(call, self.managed(service, arguments))
+            try:
+                self._enter(used)
+            except BaseException:  # a time-out of the test's, say: the next test to ask begins again
+                _leave(used.managed)
+                raise
             self.used.append(used)
-            self._enter(used)
         used.fixtures.add(fixture)
         used.asked = True
         if used.error is not None:
             raise used.error.with_traceback(None)  # what it says is for people; where the library raised it is not
         return used.managed.details
 
-    def managed(self, service: Any, arguments: dict[str, Any]) -> servicectx.Managed[Any]:
+    def managed(self, service: Any, arguments: dict[str, Any]) -> "servicectx.Managed[Any]":
         """`servicectx.managed` with this run's settings; for the caller to enter."""
         __tracebackhide__ = True
         try:
@@ -153,12 +158,12 @@ def label(service: Any, arguments: dict[str, Any]) -> str:
     return kind if name in (None, kind) else f"{kind} {name!r}"
 
 
-def _rebuilt(record: Record) -> servicectx.ServiceCtxError:
+def _rebuilt(record: Record) -> "servicectx.ServiceCtxError":
     error = getattr(servicectx, record["error"])(**record["data"])
     assert isinstance(error, servicectx.ServiceCtxError)
     return error
 
 
-def _leave(managed: servicectx.Managed[Any]) -> None:
+def _leave(managed: "servicectx.Managed[Any]") -> None:
     with contextlib.suppress(Exception):
         managed.__exit__(None, None, None)

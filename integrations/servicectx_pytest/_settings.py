@@ -61,6 +61,8 @@ def settings(config: pytest.Config, run_id: str, address: str = "") -> Settings:
     storage = config.getoption("--servicectx-storage") or config.getini("servicectx_storage") or None
     if storage not in (None, "memory", "disk"):  # relative to where the run began, wherever a test has gone
         storage = str(config.invocation_params.dir / storage)
+        if not os.path.isdir(storage):
+            raise pytest.UsageError(f"servicectx storage: {storage} is not a directory; or write memory, or disk")
     keep_failed = bool(config.getoption("--servicectx-keep-failed") or config.getini("servicectx_keep_failed"))
     return Settings(scope, linger, keep_data, storage, keep_failed, address)
 
@@ -74,6 +76,6 @@ def _seconds(said: str) -> float | None:
         seconds = parsed(said)
     except ValueError:
         seconds = -1.0
-    if not seconds >= 0:
+    if not 0 <= seconds < float("inf"):
         raise pytest.UsageError(f"servicectx linger: {said!r} is not a number of seconds, such as 300")
     return seconds

@@ -23,8 +23,9 @@ def enterRunContext(manager: AbstractContextManager[T]) -> T:
         manager: `managed(...)`, as a rule.
 
     Raises:
-        What entering it raises. Then there is nothing to leave.
+        What entering it raises. Then there is nothing to leave. TypeError: it is not a context manager.
     """
+    _check(manager, "enterRunContext")
     leave_at_exit(_run.close)
     return _run.enter_context(manager)
 
@@ -38,14 +39,20 @@ def enterModuleContext(manager: AbstractContextManager[T]) -> T:
         manager: `managed(...)` or `isolated(...)`.
 
     Raises:
-        What entering it raises. Then there is nothing to leave.
+        What entering it raises. Then there is nothing to leave. TypeError: it is not a context manager.
     """
+    _check(manager, "enterModuleContext")
     leave_at_exit(_run.close)
     module = ExitStack()
-    given = module.enter_context(manager)
+    _run.callback(module.close)  # the second time, and when nothing was entered, it does nothing
     unittest.addModuleCleanup(module.close)
-    _run.callback(module.close)  # the second time, it does nothing
-    return given
+    return module.enter_context(manager)
+
+
+def _check(manager: object, function: str) -> None:
+    if not hasattr(type(manager), "__enter__"):
+        call = f'{function}(managed("{manager if isinstance(manager, str) else "redis"}"))'
+        raise TypeError(f"{function}() takes a context manager, not {manager!r}: write {call}")
 
 
 def _forget() -> None:

@@ -2,6 +2,7 @@
 
 import threading
 import unittest
+import weakref
 from typing import Any, Generic, TypeVar
 
 from servicectx import Managed, ServiceCtxError, ServiceDetails, isolated
@@ -22,11 +23,16 @@ class service(Generic[D]):
             database ...), made when the test first reads the attribute and removed when the test is over.
 
     Raises:
-        AttributeError: read before `setUpClass`.
+        TypeError: `managed` is something else, such as the name of a service.
+        ValueError: another attribute has this very `managed(...)` object.
+        AttributeError: read before `setUpClass`, or in a class that is not a `ServiceTestCase`.
         NotIsolable: read in a test, where `isolated` was asked for and the service has no namespaces.
     """
 
+    _name = "a service"
+
     def __init__(self, managed: Managed[D], *, isolated: bool = False) -> None:
+        _check(managed)
         self._managed = managed
         self._isolated = isolated
         self._lock = threading.Lock()
@@ -40,13 +46,26 @@ class service(Generic[D]):
         if self._details is None:
             if test is None:
                 return self  # type: ignore[return-value]  # whoever looks through classes for tests must not fail
-            raise AttributeError(f"{self._name} is entered by ServiceTestCase.setUpClass: call super().setUpClass()")
+            raise AttributeError(self._why_not_entered(type(test)))
         if test is None or not self._isolated:
             return self._details
         namespace = test.enterContext(isolated(self._details))
         test.__dict__[self._name] = namespace  # found before this descriptor, until the test is over
         test.addCleanup(test.__dict__.pop, self._name)
         return namespace
+
+    def __getattr__(self, attribute: str) -> Any:
+        """For those who took this declaration for the details."""
+        if attribute.startswith("_"):
+            raise AttributeError(attribute)
+        problem = f"no {attribute!r} here: {self._name} is a declaration, service(...), and gives no details yet"
+        raise AttributeError(f"{problem}; make it an attribute of a ServiceTestCase class, and read it in a test")
+
+    def _why_not_entered(self, case: type) -> str:
+        if issubclass(case, ServiceTestCase):
+            return f"{self._name} is entered by ServiceTestCase.setUpClass: call super().setUpClass()"
+        cure = f"write class {case.__name__}(ServiceTestCase), or mix it in before the other bases"
+        return f"{self._name} is not entered: {case.__name__} is not a ServiceTestCase; {cure}"
 
     def enter(self) -> None:
         """Start or join it, unless this process has it already; once more if it died since."""
@@ -55,12 +74,27 @@ class service(Generic[D]):
                 raise self._failure
             if self._details is not None and self._managed.alive:
                 return
-            self._managed.__exit__(None, None, None)
+            if self._details is not None:  # its server died
+                self._managed.__exit__(None, None, None)
+                self._details = None
             try:
                 self._details = enterRunContext(self._managed)
             except ServiceCtxError as failure:
                 self._failure = failure
                 raise
+
+
+_declared: weakref.WeakSet[Managed[Any]] = weakref.WeakSet()
+
+
+def _check(managed: Any) -> None:
+    if not isinstance(managed, Managed):
+        example = managed if isinstance(managed, str) else "redis"
+        raise TypeError(f'service() takes managed(...), not {managed!r}: write service(managed("{example}"))')
+    if managed in _declared:
+        cure = "write managed(...) in each service(...): those who ask for the same share one server"
+        raise ValueError(f"{managed!r} belongs to another service(...) already; {cure}")
+    _declared.add(managed)
 
 
 class ServiceTestCase(unittest.TestCase):

@@ -10,15 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from servicectx._running import search_path
 from servicectx._sharing.pool import Pool
 
 QUICK = 1.0  # seconds; a helper that ends sooner did not get to work
 TRIES = 3
 
-_BOOTSTRAP = (
-    "import gc, json, sys; gc.disable(); sys.path[:] = json.loads(sys.argv[1]); "
-    "from servicectx._running.ahead import main; main()"
-)
+_BOOTSTRAP = f"{search_path.BEGIN} from servicectx._running.ahead import main; main()"
 
 
 class Helper:
@@ -57,7 +55,8 @@ class Helper:
             self._ended(early=False)
 
     def _begin(self) -> None:
-        command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, json.dumps(sys.path), str(self._pool.directory)]
+        search = search_path.argument_again()
+        command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, search, str(self._pool.directory)]
         self._began = time.monotonic()
         self._process = process = subprocess.Popen(command, stdin=subprocess.PIPE)
         with contextlib.suppress(AttributeError, OSError):

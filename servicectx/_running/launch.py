@@ -2,17 +2,15 @@
 
 import contextlib
 import fcntl
-import json
 import os
-import select
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from servicectx._running import pids, plan, probes
+from servicectx._originals import json, select, time
+from servicectx._running import pids, plan, probes, search_path
 from servicectx._sharing import container, marked, names, reading
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
@@ -22,10 +20,7 @@ from servicectx.errors import HomeError, from_record
 OF_INSTANCES = (names.LOCK, names.STATE, names.TEMPORARY, names.INSTANCE)
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
 
-_BOOTSTRAP = (
-    "import gc, json, sys; gc.disable(); paths, home, key, id = sys.argv[1:]; sys.path[:] = json.loads(paths); "
-    "from servicectx._running.guard import main as keeper; keeper(home, key, id)"
-)
+_BOOTSTRAP = f"{search_path.BEGIN} from servicectx._running.guard import main as keeper; keeper(*sys.argv[2:])"
 
 
 class KeeperLost(Exception):
@@ -46,8 +41,7 @@ class Launch:
     def __init__(self, instance: Instance, id: str) -> None:
         log = instance.directory(id) / "keeper.log"
         # No -m and no site: a keeper must not pay for the caller's environment, nor run its start-up hooks.
-        package = str(Path(__file__).parents[2])
-        search = json.dumps([*dict.fromkeys([package, *filter(os.path.isabs, sys.path)])])  # they may hold a ":"
+        search = search_path.argument()
         command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, search, str(instance.home), instance.key, id]
         environment = {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"}
         orders, self._orders = _pipe()

@@ -1,11 +1,10 @@
 """Processes by identity: a process id counts only together with the moment when that process began."""
 
 import os
-import select
 import signal
 import sys
-import time
 
+from servicectx._originals import open, select, time
 from servicectx._sharing.state import Process
 
 _BOOT = "/proc/sys/kernel/random/boot_id"

@@ -10,12 +10,12 @@ and variables. For servers that take no quotes, and run in `{dir}`: `{data|relat
 `{data|cwd}` an absolute path without odd characters, by way of the process's own entry in /proc.
 """
 
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from servicectx._originals import json
 from servicectx._running.quoting import FORMATS
 
 HOST = "127.0.0.1"

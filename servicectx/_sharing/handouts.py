@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from servicectx._originals import open
 from servicectx._sharing import reading
 
 _LIST = "handouts"

@@ -5,14 +5,13 @@ The kernel frees a lock when its holder dies, however it dies; what the file say
 
 import contextlib
 import fcntl
-import json
 import os
 import stat
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
+from servicectx._originals import json, time
 from servicectx.errors import HomeError
 
 PATIENCE = 5.0  # seconds; whoever counts holds a new lease's file for an instant

@@ -14,10 +14,10 @@ import contextlib
 import fcntl
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from servicectx._originals import time
 from servicectx._sharing import leases
 from servicectx._sharing.steps import step
 from servicectx.errors import HomeError

@@ -2,8 +2,9 @@
 
 import contextlib
 import os
-import time
 from pathlib import Path
+
+from servicectx._originals import time
 
 MANY = 32  # folders in one row: fewer are gone before other processes had begun
 DEPTH = 3

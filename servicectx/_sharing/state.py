@@ -1,8 +1,8 @@
 """The state file's record: plain data, encoded and decoded; no I/O, and the details inside stay opaque."""
 
-import json
 from typing import Any, NamedTuple
 
+from servicectx._originals import json
 from servicectx._sharing import names, origin
 from servicectx._sharing.origin import Origin
 

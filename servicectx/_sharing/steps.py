@@ -5,7 +5,8 @@ sleeps until somebody empties it.
 """
 
 import os
-import time
+
+from servicectx._originals import open, time
 
 
 def step(name: str) -> None:

@@ -5,6 +5,7 @@ import re
 import stat
 from pathlib import Path
 
+from servicectx._originals import open
 from servicectx._sharing import marked, paths
 from servicectx.errors import HomeError
 

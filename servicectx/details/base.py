@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field
 
 from servicectx import _files
+from servicectx._originals import open
 from servicectx.details import surroundings, urls
 from servicectx.details.checked import Problems, checked, json_object
 from servicectx.errors import DetailsError

@@ -5,9 +5,9 @@ import functools
 import hashlib
 import os
 import re
-import socket
 from pathlib import Path
 
+from servicectx._originals import socket
 from servicectx._running import pids
 
 PREFIX = "sc"

@@ -1,9 +1,9 @@
 """Databases of one's own on a shared MariaDB. They begin empty: the server has no way to clone one."""
 
-import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
+from servicectx._originals import time
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
 from servicectx.protocols.mariadb import Connection, Refused, literal, quoted

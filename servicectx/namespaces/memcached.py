@@ -1,9 +1,8 @@
 """Keys of a memcached that begin with a maker's signature: which there are, and away with them."""
 
-import socket
-import time
 from urllib.parse import unquote
 
+from servicectx._originals import socket, time
 from servicectx.namespaces import makers
 
 LAST = (b"END", b"MN", b"BUSY", b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")

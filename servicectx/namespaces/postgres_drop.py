@@ -1,8 +1,8 @@
 """Databases go at once, whoever is in them."""
 
-import time
 from typing import Any
 
+from servicectx._originals import time
 from servicectx.namespaces.postgres_state import DENIED
 from servicectx.protocols.postgres import Connection, Refused, literal, quoted
 

@@ -1,7 +1,6 @@
 """What a database may hold that outlives all its clients, and keeps it from being dropped."""
 
-import time
-
+from servicectx._originals import time
 from servicectx.protocols.postgres import Connection, literal, quoted
 
 PARTING = 1.0  # seconds for one who was ended to be gone

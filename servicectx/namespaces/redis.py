@@ -7,11 +7,11 @@ register along with all that it speaks of.
 
 import contextlib
 import random
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from servicectx._originals import time
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers, redis_holds
 from servicectx.namespaces.redis_holds import Hold, connect

@@ -2,10 +2,10 @@
 
 import hashlib
 import hmac
-import time
 from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import quote, urlencode
 
+from servicectx._originals import time
 from servicectx.protocols import http
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 """Just enough of Kafka's protocol to log in, to list topics and to remove some, with the standard library alone."""
 
-import socket
 import struct
 from typing import Any
+
+from servicectx._originals import socket
 
 METADATA, SASL_HANDSHAKE, CREATE_TOPICS, DELETE_TOPICS, SASL_AUTHENTICATE = 3, 17, 19, 20, 36
 

@@ -5,10 +5,11 @@ Packets: https://mariadb.com/kb/en/clientserver-protocol/
 
 import hashlib
 import os
-import socket
 import struct
 from contextlib import closing, suppress
 from typing import Any
+
+from servicectx._originals import socket
 
 NATIVE = b"mysql_native_password"
 # long password, a database at login, protocol 4.1, transactions, secure connection, plugins for authentication

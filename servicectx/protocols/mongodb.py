@@ -5,12 +5,12 @@ logging in: https://github.com/mongodb/specifications/blob/master/source/auth/au
 """
 
 import contextlib
-import socket
 import struct
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
+from servicectx._originals import socket
 from servicectx.protocols.scram import Proof
 
 OP_MSG = 2013

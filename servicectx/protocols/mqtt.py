@@ -1,7 +1,8 @@
 """Just enough of MQTT 3.1.1 to see which messages are retained and to remove some, with the standard library alone."""
 
-import socket
 import struct
+
+from servicectx._originals import socket
 
 CONNACK, PUBLISH, PUBACK, SUBACK = 2, 3, 4, 9
 ACCEPTED = r"^\x20\x02[\x00\x01]\x00"

@@ -1,9 +1,9 @@
 """Just enough of the NATS protocol to ask JetStream about its streams, with the standard library alone."""
 
-import json
 import os
-import socket
 from typing import Any
+
+from servicectx._originals import json, socket
 
 
 class Connection:

@@ -5,11 +5,11 @@ Messages: https://www.postgresql.org/docs/current/protocol-message-formats.html.
 
 import hashlib
 import re
-import socket
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from servicectx._originals import socket
 from servicectx.protocols.scram import Proof, verifier
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """Just enough of Redis' protocol to run a few commands, with the standard library alone."""
 
-import socket
 from typing import Any
+
+from servicectx._originals import socket
 
 
 class Refused(Exception):

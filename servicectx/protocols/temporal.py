@@ -1,7 +1,8 @@
 """As much of Temporal's protocol, gRPC over HTTP/2 without TLS, as a probe and namespaces need."""
 
-import socket
 from typing import Any
+
+from servicectx._originals import socket
 
 WORKFLOWS = "/temporal.api.workflowservice.v1.WorkflowService/"
 OPERATOR = "/temporal.api.operatorservice.v1.OperatorService/"

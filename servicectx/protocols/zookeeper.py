@@ -4,9 +4,10 @@ Records: src/zookeeper.jute in ZooKeeper's sources. Every message begins with it
 """
 
 import contextlib
-import socket
 import struct
 from typing import Self
+
+from servicectx._originals import socket
 
 CREATE, DELETE, GET, SET, CHILDREN, CLOSE = 1, 2, 4, 5, 8, -11
 NO_NODE, NOT_EMPTY = -101, -111

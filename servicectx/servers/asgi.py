@@ -4,7 +4,7 @@ import socket
 import sys
 from typing import Any
 
-from servicectx.servers.serving import tell_serving
+from servicectx.servers.serving import find_modules_as_the_caller, tell_serving
 
 
 def serve(listener: int, app: str, settings: dict[str, Any]) -> None:
@@ -16,7 +16,13 @@ def serve(listener: int, app: str, settings: dict[str, Any]) -> None:
             if self.started:
                 tell_serving()
 
+    uvicorn.Config(_nothing, log_config=None).load()  # to import what serves, before the user's app
+    find_modules_as_the_caller()
     server = Server(uvicorn.Config(app, **settings))
     server.run(sockets=[socket.socket(fileno=listener)])
     if not server.started:
         sys.exit("the app did not start")
+
+
+async def _nothing(*_: Any) -> None:
+    """An app."""

@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from servicectx.servers.serving import tell_serving
+from servicectx.servers.serving import find_modules_as_the_caller, tell_serving
 
 SERVERS = ("gunicorn", "waitress")
 
@@ -26,6 +26,9 @@ def serve(listener: int, app: str, factory: bool, server: str | None, settings: 
 
 
 def _gunicorn(listener: int, load: Any, settings: dict[str, Any]) -> None:
+    import gunicorn.arbiter
+    import gunicorn.glogging
+    import gunicorn.workers.gthread  # noqa: F401  # all of it before the user's app, whose files may have any name
     from gunicorn.app.base import BaseApplication
 
     class Application(BaseApplication):  # type: ignore[misc]
@@ -40,12 +43,14 @@ def _gunicorn(listener: int, load: Any, settings: dict[str, Any]) -> None:
         def load(self) -> Any:
             return load()
 
+    find_modules_as_the_caller()
     Application().run()
 
 
 def _waitress(listener: int, load: Any, settings: dict[str, Any]) -> None:
     import waitress
 
+    find_modules_as_the_caller()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     made = waitress.create_server(load(), sockets=[socket.socket(fileno=listener)], **{"threads": 8, **settings})
     tell_serving()

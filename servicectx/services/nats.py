@@ -1,12 +1,12 @@
 """NATS with JetStream."""
 
-import json
 import signal
 from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from servicectx._originals import json
 from servicectx._running.plan import Plan, quoted
 from servicectx.protocols.nats import Connection
 from servicectx.services import binaries, settings

@@ -1,12 +1,12 @@
 """Servers that are Python packages: run by this Python, with its search path, on a socket that they inherit."""
 
-import json
 import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from servicectx._originals import json
 from servicectx._running.plan import literal
 from servicectx.servers.serving import SERVING
 from servicectx.services import binaries

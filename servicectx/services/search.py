@@ -7,7 +7,6 @@ https://docs.opensearch.org/latest/install-and-configure/. Tested against a stan
 
 import base64
 import hashlib
-import json
 import os
 import re
 import signal
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from servicectx._originals import json
 from servicectx._running.plan import Plan, quoted
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers

@@ -1,13 +1,12 @@
 """Temporal's development server."""
 
-import json
 import re
 import signal
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from servicectx._originals import json, time
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers

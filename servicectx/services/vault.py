@@ -1,11 +1,11 @@
 """OpenBao or Vault in development mode, whichever is found."""
 
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from servicectx._originals import time
 from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers

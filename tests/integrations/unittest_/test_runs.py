@@ -238,3 +238,41 @@ class TestForgotten(ServiceTestCase):
     run = Run(project, "python -m unittest wrong_case").end()
     assert "NotIsolable: command cannot be isolated" in run.output
     assert "redis is entered by ServiceTestCase.setUpClass: call super().setUpClass()" in run.output
+
+
+def test_a_start_that_is_interrupted_is_begun_again_by_the_next_class(project: Path) -> None:
+    (project / "interrupted_case.py").write_text("""
+import signal
+from journal import note
+from servicectx import managed
+from servicectx_unittest import ServiceTestCase, service
+
+class TimeOut(BaseException):
+    pass
+
+def time_out(*_):
+    raise TimeOut
+
+def fill(redis):
+    if not tries:
+        tries.append(1)
+        signal.alarm(1)
+        signal.pause()
+
+tries = []
+signal.signal(signal.SIGALRM, time_out)
+
+class Base(ServiceTestCase):
+    redis = service(managed("redis", setup=fill))
+
+try:
+    Base.setUpClass()
+except TimeOut:
+    note("interrupted")
+
+class Test(Base):
+    def test(self):
+        note("seen", self.redis)
+""")
+    run = Run(project, "python -W error -m unittest interrupted_case").passes()
+    assert len(run.notes("interrupted")) == len(run.notes("seen")) == 1
