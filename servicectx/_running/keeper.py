@@ -206,9 +206,7 @@ class Keeper:
         if not self.instance.keeps_data(self.id):
             remove_tree(self.data_directory)
         elif self.start is not None and self.start.log.exists():
-            import shutil
-
-            shutil.move(self.start.log, self.data_directory / "service.log")
+            self.start.data.keep_log(self.start.log)
 
     def _told(self, *_: Any) -> None:
         if not self.stopping:
