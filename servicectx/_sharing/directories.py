@@ -65,6 +65,29 @@ def parent_of(path: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
+def reached(path: str | Path) -> Iterator[int]:
+    """A descriptor of the directory at `path`, for the block. Raises OSError.
+
+    The way to the container of an instance's data is trusted. From its `run` on, no link is followed, and all must
+    belong to the owner of `run`: the server's account can put anything there. Another path is trusted but for its end.
+    """
+    container, found, below = f"{path}/".rpartition(f"/{RUN}/")
+    if not found:
+        with entered(path) as directory:
+            yield directory
+        return
+    with contextlib.ExitStack() as stack:
+        holder = os.open(container or "/", _SEARCH)
+        stack.callback(os.close, holder)
+        directory = stack.enter_context(entered(RUN, holder))
+        owners = [os.fstat(directory).st_uid]
+        for name in below.split("/"):
+            if name:
+                directory = stack.enter_context(entered(name, directory, owners))
+        yield directory
+
+
+@contextlib.contextmanager
 def walked(*names: str) -> Iterator[int]:
     """A descriptor of the directory that is reached by these names, one below the other, for the block.
 
