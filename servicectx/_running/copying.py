@@ -89,9 +89,18 @@ def copy_tree(
     with contextlib.ExitStack() as stack:
         if isinstance(source, Path):
             source = stack.enter_context(directories.entered(source))
-        if isinstance(target, Path):
-            target = Entry(stack.enter_context(directories.parent_of(target)), target.name)
-        return _copy_tree(source, target, Job(owner, link, owners, hands), but)
+        entry = stack.enter_context(entry_of(target))
+        return _copy_tree(source, entry, Job(owner, link, owners, hands), but)
+
+
+@contextlib.contextmanager
+def entry_of(target: Path | Entry) -> Iterator[Entry]:
+    """The name in an open directory that `target` stands for, for the block."""
+    if isinstance(target, Entry):
+        yield target
+    else:
+        with directories.parent_of(target) as parent:
+            yield Entry(parent, target.name)
 
 
 def _copy_tree(source: int, target: Entry, job: Job, but: str) -> Copied:

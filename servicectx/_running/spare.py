@@ -13,7 +13,7 @@ from pathlib import Path
 
 from servicectx._running import kept, linux, pids
 from servicectx._running.cache import SPARES, Cache
-from servicectx._running.copying import Entry, Owner
+from servicectx._running.copying import Entry, Owner, entry_of
 from servicectx._sharing import directories
 from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.state import Process
@@ -27,18 +27,16 @@ def place(cache: Cache, source: Path, owner: Owner | None) -> Path:
     return cache.place(SPARES, f"{source.name}-{owner[0] if owner else os.geteuid()}")
 
 
-def take(spare: Path, target: Entry) -> dict[str, str] | None:
+def take(spare: Path, target: Path | Entry) -> dict[str, str] | None:
     """Make the spare the new directory `target`; gives its notes. Of several takers one gets it, the others None."""
-    try:
-        os.rename(spare, target.name, dst_dir_fd=target.parent)
-    except OSError:
-        return None
-    step("taken")
     said = None
-    with contextlib.suppress(OSError), directories.entered(target.name, target.parent) as directory:
-        said = kept.claim(directory)
-    if said is None:
-        kept.remove_at(target)
+    with contextlib.suppress(OSError), entry_of(target) as (parent, name):
+        os.rename(spare, name, dst_dir_fd=parent)
+        step("taken")
+        with contextlib.suppress(OSError), directories.entered(name, parent) as directory:
+            said = kept.claim(directory)
+        if said is None:
+            kept.remove_at(target)
     return said
 
 

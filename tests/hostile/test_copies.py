@@ -132,9 +132,7 @@ def test_a_snapshot_has_no_file_that_is_not_the_account_s(
     assert kept.is_kept(place / "cache" / "snapshots" / "one"), "a FIFO is left out, and nothing waits for it"
 
 
-def test_prepared_data_of_another_user_are_not_used(
-    prepared: Path, place: Path, account: pwd.struct_passwd
-) -> None:
+def test_prepared_data_of_another_user_are_not_used(prepared: Path, place: Path, account: pwd.struct_passwd) -> None:
     file = prepared / TEMPLATES / KEY / "full-7" / "7"
     os.chown(file, account.pw_uid, account.pw_gid)
     data = data_of(place, "x", account)
@@ -157,7 +155,7 @@ def test_files_for_a_restart_go_nowhere_else(
         try:
             data.write({name: "text"}, {})
             written += 1
-        except Exception as error:  # noqa: BLE001  # the directory is away for the moment
+        except Exception as error:  # the directory is away for the moment
             assert name in str(error) or "conf" in str(error)
         assert not (secret / "file.conf").exists()
     assert written

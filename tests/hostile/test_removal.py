@@ -81,17 +81,19 @@ def test_a_mount_point_is_not_entered(place: Path) -> None:
         "$0" -c "$1" {place}/tree
         ls {place}/outside {place}/tree/data/other
     """
-    remove = "import pathlib, sys; from servicectx._sharing.removal import remove_tree as r; r(pathlib.Path(sys.argv[1]))"
+    remove = (
+        "import pathlib, sys; from servicectx._sharing.removal import remove_tree as r; r(pathlib.Path(sys.argv[1]))"
+    )
     import sys
 
     command = ["unshare", "-m", "/bin/sh", "-ec", script, sys.executable, remove]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    assert done.stdout.split() == [f"{place}/outside:", "precious", f"{place}/tree/data/other:", "precious"], done.stderr
+    assert done.stdout.split() == [f"{place}/outside:", "precious", f"{place}/tree/data/other:", "precious"], (
+        done.stderr
+    )
 
 
-def test_a_tree_deeper_than_there_are_descriptors(
-    place: Path, account: pwd.struct_passwd, intruder: Intruder
-) -> None:
+def test_a_tree_deeper_than_there_are_descriptors(place: Path, account: pwd.struct_passwd, intruder: Intruder) -> None:
     tree = tree_of(place, account, 0)
     script = """
 import os, sys
