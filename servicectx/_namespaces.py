@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from servicectx._sharing import names, paths
+from servicectx._sharing.directories import RUN
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.pool import BACK, HIT, MISS, Pool, Taken
 from servicectx._sharing.state import READY, StateError
@@ -188,10 +189,14 @@ def _find(details: Any) -> Place | None:
                 continue
             if asked[1:] == (state.service, state.host, state.port, _secret(state.details or {})):
                 _places[asked] = Place(
-                    instance, state.id, Pool(instance.directory(state.id)), state.data_directory or ""
+                    instance, state.id, Pool(instance.directory(state.id)), _server_directory(state.data_directory)
                 )
                 break
     return _places.get(asked)
+
+
+def _server_directory(data_directory: str | None) -> str:
+    return os.path.join(data_directory, RUN) if data_directory else ""
 
 
 SECRETS = ("user", "password", "token")

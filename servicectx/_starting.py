@@ -12,7 +12,7 @@ from servicectx._originals import time
 from servicectx._progress import Progress
 from servicectx._running import kept, launch, pids
 from servicectx._running.cache import SNAPSHOTS, Cache
-from servicectx._running.plan import path_problem, render
+from servicectx._running.plan import path_problem, refused_file, render
 from servicectx._sharing import paths, storage
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
@@ -50,6 +50,8 @@ class Starting:
         ask, instance, id = self.ask, self.instance, self.id
         secret = os.urandom(16).hex()
         plan = ask.service.plan(ask.options, self.program, secret)
+        if reason := refused_file(plan):
+            raise StartFailed(service=ask.service.name, name=ask.name, reason=reason)
         snapshot = ask.snapshot_name(plan, self.program)
         cache = Cache(paths.cache(make=bool(snapshot or plan.template)), paths.cache_size())
         if cache.limit == 0:  # it would stop and start the server for nothing

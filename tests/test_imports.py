@@ -141,7 +141,11 @@ def test_what_can_be_run_sees_neither_locks_nor_processes() -> None:
         "servicectx._running.plan",
         "servicectx._running.pids",
     }
-    assert {name for name in seen if within(name, "servicectx._sharing")} == {"servicectx._sharing.steps"}
+    assert {name for name in seen if within(name, "servicectx._sharing")} == {
+        "servicectx._sharing.directories",
+        "servicectx._sharing.removal",
+        "servicectx._sharing.steps",
+    }
 
 
 @pytest.mark.parametrize("package", ONLY_IN)

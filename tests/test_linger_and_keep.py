@@ -153,7 +153,7 @@ def test_data_and_log_are_kept_and_named(home: Path, caplog: pytest.LogCaptureFi
         connection.execute("create table notes (text text)")
     place = kept(home, caplog, "orders")
     assert stat.S_IMODE(place.stat().st_mode) & 0o077 == 0
-    assert (place / "data" / "PG_VERSION").is_file()
+    assert (place / "run" / "data" / "PG_VERSION").is_file()
     assert "database system is ready" in (place / "service.log").read_text()
     shutil.rmtree(place)
 
@@ -180,7 +180,7 @@ def test_one_user_s_wish_is_enough(home: Path, caplog: pytest.LogCaptureFixture)
     with managed(FakeService), managed(FakeService, keep_data=True):
         pass
     place = kept(home, caplog, "fake")
-    assert (place / "fake.json").is_file()
+    assert (place / "run" / "fake.json").is_file()
     shutil.rmtree(place)
 
 
@@ -220,7 +220,7 @@ def test_data_of_a_service_that_died_are_kept(home: Path) -> None:
         wait_for(lambda: isinstance(lease.failure, ServiceDied) and lease.failure.exit_status == 9, 5)
     wait_for(lambda: not leftovers.processes(home), 5)
     (place,) = leftovers.files(home)
-    assert (Path(place) / "fake.json").is_file()
+    assert (Path(place) / "run" / "fake.json").is_file()
     assert (Path(place) / "service.log").is_file()
     shutil.rmtree(place)
 

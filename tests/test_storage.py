@@ -40,7 +40,7 @@ def data_of(**arguments: Any) -> Path:
         found = Path(row[0])
         assert found.is_dir()
     assert not found.exists()
-    return found.parent
+    return found.parents[1]  # past the directory that belongs to the server
 
 
 # -- what is asked for is what one gets --------------------------------------------------------------------------

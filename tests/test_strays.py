@@ -103,7 +103,7 @@ def test_what_others_write_meanwhile_is_no_stray(name: str, monkeypatch: pytest.
 
         def details(self, options: FakeOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
             old.write_text(str(facts["dir"]))
-            listed = [" ".join(process.cmdline()) for process in privacy.processes(Path(facts["dir"]).parents[1])]
+            listed = [" ".join(process.cmdline()) for process in privacy.processes(Path(facts["dir"]).parents[2])]
             Path("/tmp", name).write_text("\n".join([shared, *listed]))
             return {"password": shared}
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from servicectx._running import kept
 from servicectx._running.copying import measure
+from servicectx._sharing.directories import Owners
 
 SNAPSHOTS, TEMPLATES, SPARES = "snapshots", "templates", "spares"
 KINDS = (SNAPSHOTS, TEMPLATES, SPARES)
@@ -45,11 +46,14 @@ class Cache(NamedTuple):
         """Whether `size` bytes more are within the limit."""
         return sum(entry.size for entry in self.entries()) + size <= self.limit
 
-    def keep(self, source: Path, place: Path, secret: str) -> None:
-        """Keep a copy of `source` as `place`; others make room for it, oldest first, unless it is too large alone."""
+    def keep(self, source: Path | int, place: Path, secret: str, owners: Owners = None) -> None:
+        """Keep a copy of `source` as `place`; others make room for it, oldest first, unless it is too large alone.
+
+        `source` may be an open directory, and `owners` those of `copy_tree`.
+        """
         with contextlib.suppress(OSError):
             if measure(source).bytes <= self.limit:
-                kept.keep(source, place, secret=secret)
+                kept.keep(source, place, secret=secret, owners=owners)
                 self.trim()
 
     def trim(self) -> None:

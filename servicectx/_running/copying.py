@@ -1,6 +1,11 @@
-"""Copies of directory trees, as cheap as is safe."""
+"""Copies of directory trees, as cheap as is safe.
+
+Source and target are open directories, and every step is relative to one. The copy grows in a directory that no other
+account can enter; it gets its owner at last, from the bottom up.
+"""
 
 import contextlib
+import errno
 import os
 import signal
 import zlib
@@ -9,11 +14,13 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from servicectx._running.pouring import pour
+from servicectx._sharing import directories
+from servicectx._sharing.directories import Owners
 
 Owner = tuple[int, int]
-Pair = tuple[str, str]  # from where to where
 
-WORTHWHILE = 400  # files: copying fewer takes no longer than finding somebody to help
+WORTHWHILE = 400  # files: copying fewer takes no longer than starting another process
+DEEPEST = 100  # levels: each takes two descriptors
 
 
 class Size(NamedTuple):
@@ -27,38 +34,96 @@ class Size(NamedTuple):
 
 
 class Copied(NamedTuple):
-    """What was read, and the checksum of all names and contents. What was linked was not read."""
+    """What was read: its size, the checksum of all names and contents, and the stamps of all entries (see `stamps`).
+
+    The content of files that were linked was not read.
+    """
 
     size: Size
     checksum: int
+    stamps: list[str] = []
+
+
+class Folder(NamedTuple):
+    """A directory of the source: its mode, the names of its files, its directories."""
+
+    name: str
+    path: str  # from the root of the tree, with a slash before each name
+    mode: int
+    files: list[str]
+    folders: list["Folder"]
+
+
+class Entry(NamedTuple):
+    """A name in an open directory."""
+
+    parent: int
+    name: str
+
+
+class Job(NamedTuple):
+    """What all processes of one copy have in common."""
+
+    owner: Owner | None
+    link: bool
+    owners: Owners
+    hands: int
 
 
 def copy_tree(
-    source: Path, target: Path, owner: Owner | None = None, link: bool = False, hands: int = 1, but: str = ""
+    source: Path | int,
+    target: Path | Entry,
+    owner: Owner | None = None,
+    link: bool = False,
+    hands: int = 1,
+    but: str = "",
+    owners: Owners = None,
 ) -> Copied:
     """Copy `source` to the new directory `target`, `but` for the file of that name. Modes are kept, times are not.
 
-    With `owner` every copy gets that user and group. With `link` files become hard links where that is possible:
-    for programs, never for data that a server writes to. With more `hands` that many processes share the work; only
-    for a process without threads.
+    `source` may be an open directory, `target` a name in one. With `owner` every copy gets that user and group. With
+    `link` files become hard links where that is possible: for programs, never for data that a server writes to. With
+    more `hands` that many processes share the work; only for a process without threads. Raises OSError, also where
+    something in `source` belongs to none of `owners`.
     """
-    folders: list[Pair] = []
-    files: list[Pair] = []
-    root = len(str(target))
-    checksum = _make_folders(str(source), str(target), root, folders, files)
-    files = [pair for pair in files if pair[1][root + 1 :] != but]
-    hands = max(1, min(hands, len(files) // WORTHWHILE))
     with contextlib.ExitStack() as stack:
-        others = [stack.enter_context(_helper(files[hand::hands], root, owner, link)) for hand in range(1, hands)]
-        done = [_copy_files(files[::hands], root, owner, link)]
-        done += [tuple(map(int, (other.read() or "0 0").split())) for other in others]
-    for folder, copy in reversed(folders):
-        mode = os.stat(folder).st_mode & 0o777
-        if mode != 0o700:
-            os.chmod(copy, mode)  # last: it may forbid writing
-        if owner:
-            os.chown(copy, *owner)
-    return Copied(Size(len(files), sum(each[0] for each in done)), checksum + sum(each[1] for each in done))
+        if isinstance(source, Path):
+            source = stack.enter_context(directories.entered(source))
+        entry = stack.enter_context(entry_of(target))
+        return _copy_tree(source, entry, Job(owner, link, owners, hands), but)
+
+
+@contextlib.contextmanager
+def entry_of(target: Path | Entry) -> Iterator[Entry]:
+    """The name in an open directory that `target` stands for, for the block."""
+    if isinstance(target, Entry):
+        yield target
+    else:
+        with directories.parent_of(target) as parent:
+            yield Entry(parent, target.name)
+
+
+def _copy_tree(source: int, target: Entry, job: Job, but: str) -> Copied:
+    lines: list[str] = []
+    copy = directories.make(target.name, target.parent)
+    try:
+        tree = _make_folders(source, copy, "", "", job, lines)
+        if but in tree.files:
+            tree.files.remove(but)
+        job = job._replace(hands=max(1, min(job.hands, _count(tree) // WORTHWHILE)))
+        with contextlib.ExitStack() as stack:
+            others = [stack.enter_context(_helper(tree, source, copy, job, hand)) for hand in range(1, job.hands)]
+            done = [_copy_files(tree, source, copy, job, 0)]
+            for other in others:
+                files, size, checksum, *stamps = (other.read() or "0\n0\n0").split("\n")
+                done.append(Copied(Size(int(files), int(size)), int(checksum), stamps))
+        _finish(tree, copy, job.owner)
+    finally:
+        os.close(copy)
+    total = sum(map(_checksum, lines)) + sum(each.checksum for each in done)
+    for each in done:
+        lines += each.stamps
+    return Copied(sum((each.size for each in done), Size()), total, sorted(lines))
 
 
 def all_hands() -> int:
@@ -69,97 +134,169 @@ def all_hands() -> int:
         return os.cpu_count() or 1
 
 
-def _make_folders(source: str, target: str, root: int, folders: list[Pair], files: list[Pair]) -> int:
-    """Folders and links; their checksum. Below `root` characters the names are the same on both sides.
-
-    With plain strings: a start waits for a thousand files, and paths as objects would take a third of its time.
-    """
-    os.mkdir(target, 0o700)
-    checksum = _checksum(target[root:], "/")
-    folders.append((source, target))
+def _make_folders(source: int, target: int, name: str, path: str, job: Job, lines: list[str]) -> Folder:
+    """Make directories and links; each has a line in `lines`."""
+    if path.count("/") > DEEPEST:
+        raise OSError(errno.ENAMETOOLONG, f"directories are nested more than {DEEPEST} deep")
+    folder = Folder(name, path, os.fstat(source).st_mode & 0o777, [], [])
+    lines.append(_line("d", path, folder.mode))
     with os.scandir(source) as entries:
         for entry in entries:
-            path = f"{target}/{entry.name}"
             if entry.is_file(follow_symlinks=False):
-                files.append((entry.path, path))
+                folder.files.append(entry.name)
             elif entry.is_symlink():
-                meant = os.readlink(entry.path)
-                os.symlink(meant, path)
-                checksum += _checksum(path[root:], meant)
+                meant = os.readlink(entry.name, dir_fd=source)
+                os.symlink(meant, entry.name, dir_fd=target)
+                if job.owner:
+                    os.chown(entry.name, *job.owner, dir_fd=target, follow_symlinks=False)
+                lines.append(_line("l", f"{path}/{entry.name}", meant))
             elif entry.is_dir(follow_symlinks=False):
-                checksum += _make_folders(entry.path, path, root, folders, files)
-    return checksum
+                with directories.entered(entry.name, source, job.owners) as below:
+                    copy = directories.make(entry.name, target)
+                    try:
+                        within = f"{path}/{entry.name}"
+                        folder.folders.append(_make_folders(below, copy, entry.name, within, job, lines))
+                    finally:
+                        os.close(copy)
+    return folder
 
 
-def _checksum(*texts: str) -> int:
-    return zlib.crc32("\0".join(texts).encode(errors="surrogateescape"))
+def _count(folder: Folder) -> int:
+    return len(folder.files) + sum(map(_count, folder.folders))
 
 
-def _copy_files(files: list[Pair], root: int, owner: Owner | None, link: bool) -> tuple[int, ...]:
-    """Their bytes, and a checksum that is the same in whatever order, by however many hands."""
-    size = checksum = 0
-    for source, target in files:
-        copied = _copy_file(source, target, _checksum(target[root:]), owner, link)
-        size += copied[0]
-        checksum += copied[1]
-    return size, checksum
+def _line(kind: str, path: str, *facts: object) -> str:
+    """One entry, on one line: paths may hold any character but a zero byte."""
+    return " ".join([kind, *map(str, facts), repr(path)])
+
+
+def _checksum(text: str) -> int:
+    return zlib.crc32(text.encode(errors="surrogateescape"))
+
+
+def stamp(path: str, status: os.stat_result) -> str:
+    """What the kernel knows of a file: whatever is done to it later, or put in its place, changes its times."""
+    facts = (status.st_mode & 0o777, status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+    return _line("f", path, *facts)
+
+
+def _copy_files(folder: Folder, source: int, target: int, job: Job, hand: int) -> Copied:
+    """Copy the share of one process. The checksum is the same in whatever order, by however many hands."""
+    size, checksum, stamps = Size(), 0, []
+    for number, name in enumerate(folder.files):
+        if number % job.hands == hand:
+            status, part = _copy_file(name, source, target, _checksum(f"{folder.path}/{name}"), job)
+            size += (1, status.st_size)
+            checksum += part
+            stamps.append(stamp(f"{folder.path}/{name}", status))
+    for below in folder.folders:
+        with (
+            directories.entered(below.name, source, job.owners) as original,
+            directories.entered(below.name, target) as copy,
+        ):
+            copied = _copy_files(below, original, copy, job, hand)
+        size, checksum, stamps = size + copied.size, checksum + copied.checksum, stamps + copied.stamps
+    return Copied(size, checksum, stamps)
 
 
 @contextlib.contextmanager
-def _helper(files: list[Pair], root: int, owner: Owner | None, link: bool) -> Iterator[IO[str]]:
-    """A child that copies these; what it says is what `_copy_files` gives. Raises OSError where it could not."""
+def _helper(tree: Folder, source: int, target: int, job: Job, hand: int) -> Iterator[IO[str]]:
+    """A child that copies its share, and writes what `_copy_files` gives. Raises OSError where it could not."""
     said, saying = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            size, checksum = _copy_files(files, root, owner, link)
-            os.write(saying, f"{size} {checksum}".encode())
+            copied = _copy_files(tree, source, target, job, hand)
+            lines = [*map(str, (*copied.size, copied.checksum)), *copied.stamps]
+            with open(saying, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write("\n".join(lines))
             status = 0
         finally:
             os._exit(status)
     os.close(saying)
     try:
-        with open(said) as file:
+        with open(said, encoding="utf-8", errors="surrogateescape") as file:
             yield file
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         raise
     if os.waitpid(child, 0)[1] != 0:
-        raise OSError(f"{len(files)} files could not be copied")
+        raise OSError(f"{_count(tree)} files could not be copied")
 
 
-def measure(folder: Path, but: str = "") -> Size:
-    """What is in it, `but` for the file of that name."""
-    size = Size()
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                size += measure(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False) and entry.name != but:
-                size += (1, entry.stat(follow_symlinks=False).st_size)
-    return size
-
-
-def _copy_file(source: str, target: str, checksum: int, owner: Owner | None, link: bool) -> tuple[int, int]:
-    if link:
+def _copy_file(name: str, source: int, target: int, checksum: int, job: Job) -> tuple[os.stat_result, int]:
+    if job.link:
         with contextlib.suppress(OSError):
-            os.link(source, target, follow_symlinks=False)
-            return os.stat(target).st_size, 0
-    reading = os.open(source, os.O_RDONLY)
+            os.link(name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+            return os.stat(name, dir_fd=target, follow_symlinks=False), 0
+    reading = directories.open_file(name, source, job.owners)
     try:
         status = os.fstat(reading)
         mode = status.st_mode & 0o777
-        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        writing = directories.create_file(name, target, mode)
         try:
             if mode & 0o077:  # what a umask may have taken away
                 os.fchmod(writing, mode)
             checksum = pour(reading, writing, status.st_size, checksum)
-            if owner:
-                os.fchown(writing, *owner)
+            if job.owner:
+                os.fchown(writing, *job.owner)
         finally:
             os.close(writing)
     finally:
         os.close(reading)
-    return status.st_size, checksum
+    return status, checksum
+
+
+def _finish(folder: Folder, target: int, owner: Owner | None) -> None:
+    """Directories get their modes and their owner last: the mode may forbid writing, the owner may write."""
+    for below in folder.folders:
+        with directories.entered(below.name, target) as copy:
+            _finish(below, copy, owner)
+    if folder.mode != 0o700:
+        os.fchmod(target, folder.mode)
+    if owner:
+        os.fchown(target, *owner)
+
+
+class Survey(NamedTuple):
+    """What lies in a tree, from a look that reads no contents. `stamps` are those of `Copied`."""
+
+    size: Size
+    stamps: list[str]
+
+
+def measure(folder: Path | int, but: str = "") -> Size:
+    """What is in it, `but` for the file of that name. Raises OSError."""
+    return survey(folder, but).size
+
+
+def survey(folder: Path | int, but: str = "") -> Survey:
+    """What is in it, `but` for the file of that name. Raises OSError."""
+    if isinstance(folder, Path):
+        with directories.entered(folder) as directory:
+            return survey(directory, but)
+    stamps: list[str] = []
+    size = _survey(folder, "", stamps, but)
+    return Survey(size, sorted(stamps))
+
+
+def _survey(directory: int, path: str, stamps: list[str], but: str = "") -> Size:
+    if path.count("/") > DEEPEST:
+        raise OSError(errno.ENAMETOOLONG, f"directories are nested more than {DEEPEST} deep")
+    size = Size()
+    stamps.append(_line("d", path, os.fstat(directory).st_mode & 0o777))
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            within = f"{path}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                with directories.entered(entry.name, directory) as below:
+                    size += _survey(below, within, stamps)
+            elif entry.is_symlink():
+                stamps.append(_line("l", within, os.readlink(entry.name, dir_fd=directory)))
+            elif entry.is_file(follow_symlinks=False) and entry.name != but:
+                status = entry.stat(follow_symlinks=False)
+                size += (1, status.st_size)
+                stamps.append(stamp(within, status))
+    return size

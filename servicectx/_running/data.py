@@ -1,20 +1,37 @@
-"""A server's data directory: a copy of what was kept, made beside everything else that a start has to do."""
+"""A server's data directory: a copy of what was kept, made beside everything else that a start has to do.
 
+    DATA_ROOT/KEY.ID/          the container: it stays this user's, 0700 until the server's account must pass
+        run/                   `{dir}`: the account's, as all that is in it
+            data/              `{data}`
+
+Whatever this user makes for the account is made in the container, where the account can write nothing, gets its owner
+there, and is moved into `run` when it is complete. Nothing in `run` is reached by a path: see `directories`.
+"""
+
+import contextlib
 import json
 import os
 import pwd
 import re
 import select
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx._running import kept, plan, spare
 from servicectx._running.cache import SNAPSHOTS, TEMPLATES, Cache
-from servicectx._running.copying import Owner, all_hands
-from servicectx._sharing import container
-from servicectx._sharing.removal import remove_tree
+from servicectx._running.copying import Entry, Owner, all_hands
+from servicectx._sharing import container, directories
+from servicectx._sharing.directories import RUN
+from servicectx._sharing.removal import remove_entry
 from servicectx._sharing.steps import step
-from servicectx.errors import HomeError
+from servicectx.errors import HomeError, StartFailed
+
+DATA = "data"
+ARRIVING = "arriving"  # a copy that is on its way, in the container
+NEW = "new"  # a file or directory that is going to be moved into `run`, in the container
+LOG = "service.log"
+PASSABLE = 0o711
 
 
 class Source(NamedTuple):
@@ -29,18 +46,22 @@ class Data:
 
     def __init__(self, directory: Path, what: plan.Plan, order: dict[str, Any], home: Path) -> None:
         self.home = home
-        self.directory = directory
-        self.path = directory / "data"
+        self.container = directory
+        self.directory = directory / RUN
+        self.path = self.directory / DATA
         self.cache = Cache(Path(order["cache"]), order["cache_size"])
         self.snapshot = self.cache.place(SNAPSHOTS, order["snapshot"]) if order["snapshot"] else None
         self.template = self.cache.place(TEMPLATES, what.template.key) if what.template else None
         self.sources = [place for place in (self.snapshot, self.template) if place is not None]
+        self._service, self._name = what.service, order.get("name")
         self._account = what.account
         self._wanted = plan.mentions(order["plan"], "data")
         self._child: int | None = None
         self._answer = -1
         self._trouble: Exception | None = None
         self.owner: Owner | None = None
+        self._container = -1
+        self._run = -1
 
     def begin(self) -> None:
         """Make the directory for the server, and start to copy the first source that is complete."""
@@ -68,9 +89,15 @@ class Data:
         if self._account is not None:
             entry = pwd.getpwnam(self._account)
             self.owner = (entry.pw_uid, entry.pw_gid)
-        container.begin(self.directory, self.home, passable=self.owner is not None)
+        container.begin(self.container, self.home, passable=self.owner is not None)
+        self._container = directories.enter(self.container, owners=[os.geteuid()])
+        self._run = directories.make(RUN, self._container)
+        self._give(self._run)
+
+    def hand_over(self) -> None:
+        """Let the server's account through, before the first process of it begins."""
         if self.owner:
-            os.chown(self.directory, *self.owner)
+            os.fchmod(self._container, PASSABLE)
 
     def is_here(self, wait: float) -> bool:
         """Whether the copy is complete within `wait` seconds, or there is none to wait for."""
@@ -87,8 +114,9 @@ class Data:
         os.waitpid(self._child, 0)
         self._child = None
         if not said:
-            remove_tree(self.path)  # what there may be of it, had somebody killed the child
+            remove_entry(self._container, ARRIVING)  # what there may be of it, had somebody killed the child
             return None
+        os.rename(ARRIVING, DATA, src_dir_fd=self._container, dst_dir_fd=self._run)
         number, secret = json.loads(said)
         return Source(self.sources[number], secret)
 
@@ -97,45 +125,141 @@ class Data:
         self.sources.remove(source.place)
         for useless in (source.place, spare.place(self.cache, source.place, self.owner)):
             kept.drop(useless)
-        remove_tree(self.path)
+        remove_entry(self._run, DATA)
 
     def make_empty(self) -> None:
         """For a service that fills it by itself. The second time it is emptied."""
         if self._wanted:
-            if self.path.exists():
-                remove_tree(self.path)
-            self._mkdir(self.path)
+            remove_entry(self._run, DATA)
+            self._make_in(self._run, DATA)
+
+    def open(self) -> int:
+        """A descriptor of `{data}`, which belongs to the server's account. Raises OSError."""
+        return directories.enter(DATA, self._run, self.owners)
+
+    @property
+    def owners(self) -> list[int]:
+        """Whom all that is in `run` belongs to."""
+        return [self.owner[0] if self.owner else os.geteuid()]
+
+    def keep(self, place: Path, secret: str) -> None:
+        """Keep a copy of the data in the cache, where that is possible."""
+        with contextlib.suppress(OSError):
+            data = self.open()
+            try:
+                self.cache.keep(data, place, secret, self.owners)
+            finally:
+                os.close(data)
 
     def leave_out(self, pattern: str) -> None:
-        """Remove the files with such names."""
-        for folder, _, names in os.walk(self.path):
-            for name in names:
-                if re.fullmatch(pattern, name):
-                    os.unlink(f"{folder}/{name}")
+        """Remove the files with such names. Raises OSError."""
+        data = self.open()
+        try:
+            _remove_files(data, re.compile(pattern), self.owners)
+        finally:
+            os.close(data)
 
     def write(self, files: dict[str, Any], facts: dict[str, Any]) -> None:
-        """Write files, with their placeholders filled in, beside the data; whatever had their names is replaced."""
-        for name, text in plan.render(files, facts).items():
-            path = self.directory / name
-            path.unlink(missing_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        """Write files, with their placeholders filled in, beside the data; whatever had their names is replaced.
+
+        Raises StartFailed where one of them cannot be written there; none is, if its name is the reason.
+        """
+        rendered = plan.render(files, facts)
+        for name in rendered:
+            if problem := plan.problem_with(name):
+                raise self._refused(name, problem)
+        for name, text in rendered.items():
+            try:
+                self._write(name, text)
+            except (directories.Unsafe, NotADirectoryError, IsADirectoryError) as error:
+                raise self._refused(name, str(error)) from None
+
+    def unlink(self, files: Iterable[str]) -> None:
+        """Remove files that were written."""
+        for name in files:
+            *folders, last = name.split("/")
+            with contextlib.suppress(OSError), self._folder(folders) as folder:
+                os.unlink(last, dir_fd=folder)
+
+    def keep_log(self, log: Path) -> None:
+        """Leave the server's log beside its data, and the container closed. Raises OSError."""
+        if self._container < 0:
+            return
+        with open(directories.open_file(log), "rb") as reading:
+            remove_entry(self._container, LOG)
+            with open(directories.create_file(LOG, self._container), "wb") as writing:
+                while chunk := reading.read(1 << 20):
+                    writing.write(chunk)
+        log.unlink()
+        os.fchmod(self._container, 0o700)
+
+    # -- small parts -----------------------------------------------------------------------------------------------
+
+    def _write(self, name: str, text: Any) -> None:
+        *folders, last = name.split("/")
+        with self._folder(folders) as folder:
+            remove_entry(self._container, NEW)
+            descriptor = directories.create_file(NEW, self._container)
             with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
                 file.write(text if isinstance(text, str) else json.dumps(text, indent=1) + "\n")
-                if self.owner:
-                    os.fchown(file.fileno(), *self.owner)
+                self._give(file.fileno())
+            os.rename(NEW, last, src_dir_fd=self._container, dst_dir_fd=folder)
 
-    def _mkdir(self, path: Path) -> None:
-        path.mkdir(mode=0o700)
+    @contextlib.contextmanager
+    def _folder(self, names: list[str]) -> Any:
+        """A descriptor of a directory below `run`, made if need be. It belongs to the server's account."""
+        folder = os.dup(self._run)
+        try:
+            for name in names:
+                with contextlib.suppress(FileExistsError):
+                    self._make_in(folder, name)
+                below = directories.enter(name, folder, self.owners)
+                os.close(folder)
+                folder = below
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _make_in(self, folder: int, name: str) -> None:
+        """Make a directory of the account's. Raises FileExistsError."""
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+            raise FileExistsError(name)
+        remove_entry(self._container, NEW)
+        made = directories.make(NEW, self._container)
+        try:
+            self._give(made)
+        finally:
+            os.close(made)
+        os.rename(NEW, name, src_dir_fd=self._container, dst_dir_fd=folder)
+
+    def _give(self, descriptor: int) -> None:
         if self.owner:
-            os.chown(path, *self.owner)
+            os.fchown(descriptor, *self.owner)
+
+    def _refused(self, name: str, problem: str) -> StartFailed:
+        return StartFailed(service=self._service, name=self._name, reason=plan.refusal(name, problem))
 
     def _copy(self, answer: int) -> None:
         """In the child. It says what the copy itself says of its password: the source may be gone by then."""
+        target = Entry(self._container, ARRIVING)
         try:
+            remove_entry(*target)
             for number, source in enumerate(self.sources):
-                said = spare.take(spare.place(self.cache, source, self.owner), self.path)
-                if (said := said or kept.bring(source, self.path, self.owner, all_hands())) is not None:
+                said = spare.take(spare.place(self.cache, source, self.owner), target)
+                if (said := said or kept.bring(source, target, self.owner, all_hands())) is not None:
                     os.write(answer, json.dumps([number, said.get("secret", "")]).encode())
                     break
         finally:
             os._exit(0)
+
+
+def _remove_files(directory: int, pattern: re.Pattern[str], owners: list[int]) -> None:
+    with os.scandir(directory) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in found:
+        if is_directory:
+            with directories.entered(name, directory, owners) as below:
+                _remove_files(below, pattern, owners)
+        elif pattern.fullmatch(name):
+            os.unlink(name, dir_fd=directory)

@@ -208,9 +208,7 @@ class Keeper:
             return
         self.instance.mark_kept(self.id, self.data_directory)
         if self.start is not None and self.start.log.exists():
-            import shutil
-
-            shutil.move(self.start.log, self.data_directory / "service.log")
+            self.start.data.keep_log(self.start.log)
 
     def _told(self, *_: Any) -> None:
         if not self.stopping:

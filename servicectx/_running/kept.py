@@ -1,29 +1,40 @@
-"""Copies that are kept between runs: complete or not at all, checked before use, dropped when nobody wants them."""
+"""Copies that are kept between runs: complete or not at all, checked before use, dropped when nobody wants them.
+
+The notes of a copy seal it. What is in it is known by its stamps, which the kernel keeps: nothing can be written to a
+file, nor put in its place, without new times. Where the stamps are others, as in a cache that was moved to another
+machine, all of it is read and hashed. Both are compared in full; the checksum of what is read on the way finds what a
+disk has lost without anybody writing.
+"""
 
 import contextlib
 import os
 import time
-import zlib
 from pathlib import Path
 
 from servicectx._running import pids
-from servicectx._running.copying import Copied, Owner, Size, copy_tree, measure
-from servicectx._sharing.removal import remove_tree
+from servicectx._running.copying import Copied, Entry, Owner, Size, copy_tree, measure, survey
+from servicectx._running.sealing import digest, seal
+from servicectx._sharing import directories
+from servicectx._sharing.directories import Owners
+from servicectx._sharing.removal import remove_entry, remove_tree
 from servicectx._sharing.steps import step
 
 UNUSED = 30 * 24 * 3600.0  # seconds after which a copy that nobody used is dropped
 
 
-def keep(source: Path, place: Path, link: bool = False, **notes: str) -> None:
+def keep(source: Path | int, place: Path, link: bool = False, owners: Owners = None, **notes: str) -> None:
     """Keep a copy of `source` as the directory `place`, complete or not at all, instead of a damaged one.
 
-    The loser of a race is thrown away. Where nothing can be kept, nothing is.
+    `source` may be an open directory, and `owners` those of `copy_tree`. The loser of a race is thrown away. Where
+    nothing can be kept, nothing is.
     """
     with contextlib.suppress(OSError):
         temporary = half_made(place)
         try:
-            copied = copy_tree(source, temporary, link=link)
-            note_down(temporary, copied.size, None if link else copied.checksum, **notes)
+            copied = copy_tree(source, temporary, link=link, owners=owners)
+            if not link:
+                notes |= {"checksum": str(copied.checksum), "digest": digest(temporary, but=_NOTES)}
+            note_down(temporary, copied.size, stamped=not link, **notes)
             step("kept")
             if place.exists() and not is_kept(place):
                 drop(place)
@@ -32,35 +43,38 @@ def keep(source: Path, place: Path, link: bool = False, **notes: str) -> None:
             remove_tree(temporary)
 
 
-def bring(place: Path, target: Path, owner: Owner | None = None, hands: int = 1) -> dict[str, str] | None:
+def bring(place: Path, target: Path | Entry, owner: Owner | None = None, hands: int = 1) -> dict[str, str] | None:
     """Copy what `keep` kept to the new directory `target`; gives its notes. None: nothing is kept, or not all of it.
 
-    One that is complete but holds something else than what was kept is of no use to anybody, and dropped.
-    `owner` and `hands` are those of `copy_tree`.
+    One that is complete but holds something else than what was kept is of no use to anybody, and dropped. So is one
+    that holds a file of another user. `target`, `owner` and `hands` are those of `copy_tree`.
     """
     said = _notes(place)
     if said is None:
         return None
     _touch(place)  # before: what is oldest goes first when the cache is full
     try:
-        copied = copy_tree(place, target, owner, hands=hands, but=_NOTES)
-    except OSError:  # somebody removes it at this very moment
-        copied = Copied(Size(), 0)
-    if _is_complete(copied.size, said):
-        if said.get("checksum", str(copied.checksum)) == str(copied.checksum):
-            return said
+        copied = copy_tree(place, target, owner, hands=hands, but=_NOTES, owners=[os.geteuid()])
+        if _is_complete(copied.size, said):
+            if _is_genuine(place, copied, said):
+                return said
+            drop(place)
+    except directories.Unsafe:
         drop(place)
-    remove_tree(target)
+    except OSError:  # somebody removes it at this very moment
+        pass
+    remove_at(target)
     return None
 
 
-def claim(place: Path) -> dict[str, str] | None:
-    """Make a kept copy a plain directory, where it is; gives its notes. None: it is not complete."""
-    said = _notes(place)
+def claim(directory: int) -> dict[str, str] | None:
+    """Make a kept copy, an open directory, a plain one; gives its notes. None: it is not what was kept."""
+    said = _notes_in(directory)
     try:
         if said is not None:
-            (place / _NOTES).unlink()
-            return said if _is_complete(measure(place), said) else None
+            os.unlink(_NOTES, dir_fd=directory)
+            found = survey(directory)
+            return said if _is_complete(found.size, said) and said.get("stamps") == seal(found.stamps) else None
     except OSError:
         pass
     return None
@@ -111,44 +125,100 @@ def drop_abandoned(folder: Path) -> None:
 def last_used(place: Path) -> float:
     """`bring` touches the notes; a directory without notes is not ours to drop."""
     try:
-        return (place / _NOTES).stat().st_mtime
+        return (place / _NOTES).lstat().st_mtime
     except OSError:
         return time.time()
 
 
-def note_down(place: Path, size: Size, checksum: int | None = None, **said: str) -> None:
-    """Make a plain directory of that content a kept copy, once it has the name that it is looked for by."""
-    descriptor = os.open(place / _NOTES, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    said = {**said, "files": str(size.files), "bytes": str(size.bytes)}
-    if checksum is not None:
-        said["checksum"] = str(checksum)
-    text = "".join(f"{name}={value}\n" for name, value in said.items())
-    with open(descriptor, "w") as file:
-        file.write(f"{text}{_seal(text)}\n")
+def remove_at(target: Path | Entry) -> None:
+    """Remove what `copy_tree` may have made there."""
+    if isinstance(target, Path):
+        remove_tree(target)
+    else:
+        remove_entry(*target)
+
+
+def note_down(place: Path, size: Size | None = None, stamped: bool = True, **said: str) -> None:
+    """Make a plain directory a kept copy, once it has the name that it is looked for by. Its size is `size`, if given.
+
+    `stamped`: anything that is done to its files later will be noticed.
+    """
+    with directories.entered(place) as directory:
+        found = survey(directory)
+        size = size or found.size
+        said = {**said, "files": str(size.files), "bytes": str(size.bytes)}
+        if stamped:
+            said["stamps"] = seal(found.stamps)
+        _write_notes(directory, _NOTES, said)
 
 
 _NOTES = ".servicectx"
+_LARGEST = 65536  # bytes of notes
+
+
+def _write_notes(directory: int, name: str, said: dict[str, str]) -> None:
+    text = "".join(f"{name}={value}\n" for name, value in said.items())
+    with open(directories.create_file(name, directory), "w", encoding="utf-8") as file:
+        file.write(f"{text}{seal([text])}\n")
 
 
 def _notes(place: Path) -> dict[str, str] | None:
-    """None: there are none, or they are not what was noted down."""
+    """None: there are none, or they are not what was noted down, or not by this user."""
     try:
-        *lines, seal = (place / _NOTES).read_text().splitlines(keepends=True)
-        if seal.strip() == _seal("".join(lines)):
-            return dict(line.rstrip("\n").split("=", 1) for line in lines)
+        with directories.entered(place) as directory:
+            return _notes_in(directory)
+    except OSError:
+        return None
+
+
+def _notes_in(directory: int) -> dict[str, str] | None:
+    try:
+        with open(directories.open_file(_NOTES, directory, [os.geteuid()]), encoding="utf-8") as file:
+            *lines, last = file.read(_LARGEST).splitlines(keepends=True)
+        if last.strip() == seal(["".join(lines)]):
+            said = dict(line.rstrip("\n").split("=", 1) for line in lines)
+            return said if {"files", "bytes"} <= said.keys() else None
     except (OSError, ValueError):
         pass
     return None
-
-
-def _seal(text: str) -> str:
-    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _is_complete(size: Size, said: dict[str, str]) -> bool:
     return (said["files"], said["bytes"]) == (str(size.files), str(size.bytes))
 
 
+def _is_genuine(place: Path, copied: Copied, said: dict[str, str]) -> bool:
+    """Whether what was copied is what was kept. May raise OSError."""
+    if said.get("checksum") != str(copied.checksum):
+        return False
+    stamps = seal(copied.stamps)
+    if said.get("stamps") == stamps:
+        return True
+    if said.get("digest") != digest(place, but=_NOTES):
+        return False
+    if seal(survey(place, but=_NOTES).stamps) != stamps:  # somebody writes to it this very moment
+        return False
+    _note_again(place, {**said, "stamps": stamps})
+    return True
+
+
+def _note_again(place: Path, said: dict[str, str]) -> None:
+    """The next use need not read it all. The cache may be read-only."""
+    temporary = f".{place.name}.notes.{os.getpid()}"
+    with contextlib.suppress(OSError), directories.parent_of(place) as parent:
+        remove_entry(parent, temporary)
+        try:
+            _write_notes(parent, temporary, said)
+            with directories.entered(place.name, parent, [os.geteuid()]) as directory:
+                os.rename(temporary, _NOTES, src_dir_fd=parent, dst_dir_fd=directory)
+        finally:
+            remove_entry(parent, temporary)
+
+
 def _touch(place: Path) -> None:
-    with contextlib.suppress(OSError):
-        os.utime(place / _NOTES)
+    with contextlib.suppress(OSError), directories.entered(place) as directory:
+        notes = directories.open_file(_NOTES, directory, [os.geteuid()])
+        try:
+            os.utime(notes)
+        finally:
+            os.close(notes)

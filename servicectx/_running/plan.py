@@ -97,6 +97,32 @@ class Plan(NamedTuple):
     longest_path: int = LONGEST_PATH  # bytes of {dir} that it can take
 
 
+def problem_with(name: str) -> str:
+    """Why a file of a plan cannot have that name: files lie in the instance's own directory. "" where it can."""
+    if not name or "\0" in name:
+        return "that is not a name"
+    if name.startswith("/"):
+        return "it is absolute, and files are written into {dir}; give a name relative to that"
+    parts = name.split("/")
+    if not {"", ".", ".."}.isdisjoint(parts):
+        return "no part of it may be empty, a dot or two dots: it would lie outside of {dir}, or have a second name"
+    return "the data directory has that name" if parts == ["data"] else ""
+
+
+def refusal(name: str, problem: str) -> str:
+    """The reason of a start that fails because of one file."""
+    return f"the file {name!r} of its plan cannot be written: {problem}"
+
+
+def refused_file(plan: Plan) -> str | None:
+    """The reason why one of the plan's files cannot be written, before anything is; None where there is none."""
+    facts = {"dir": "/dir", "data": "/dir/data"}
+    for name in [*plan.files, *(plan.template.files if plan.template else ())]:
+        if problem := problem_with(render(name, facts)):
+            return refusal(name, problem)
+    return None
+
+
 def encode(plan: Plan) -> str:
     parts = {
         "template": plan.template and plan.template._asdict(),

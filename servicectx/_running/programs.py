@@ -7,12 +7,14 @@ from servicectx._running import kept
 from servicectx._running.copying import Owner, copy_tree
 from servicectx._running.plan import Plan
 from servicectx._sharing import paths
+from servicectx._sharing.paths import PASSABLE
 
 
-def within_reach(plan: Plan, directory: Path, owner: Owner | None) -> Plan:
-    """The plan, with programs that `owner` can run: as it is, with a kept copy, or with one in `directory`.
+def within_reach(plan: Plan, container: Path, owner: Owner | None) -> Plan:
+    """The plan, with programs that `owner` can run: as it is, with a kept copy, or with one in `container`.
 
-    A virtual environment often lies below a home directory that is closed to everybody else.
+    A virtual environment often lies below a home directory that is closed to everybody else. The container is one
+    that no process of `owner` has been let into yet.
     """
     if owner is None or plan.programs is None or paths.reachable(Path(plan.command[0])):
         return plan
@@ -20,7 +22,7 @@ def within_reach(plan: Plan, directory: Path, owner: Owner | None) -> Plan:
     package = tree.parent
     libraries = package.with_name(f"{package.name}.libs")  # where wheels keep them, found by their relative path
     trees = [each for each in (tree, libraries) if each.is_dir()]
-    place = _keep(trees, package, plan.command[0]) or _copy(trees, package, directory, owner)
+    place = _keep(trees, package, plan.command[0]) or _copy(trees, package, container, owner)
     return _moved(plan, str(tree), str(place / package.name / tree.name))
 
 
@@ -40,11 +42,11 @@ def _keep(trees: list[Path], package: Path, program: str) -> Path | None:
     return place if all(map(kept.is_kept, copies)) else None
 
 
-def _copy(trees: list[Path], package: Path, directory: Path, owner: Owner) -> Path:
-    place = directory / "programs"
+def _copy(trees: list[Path], package: Path, container: Path, owner: Owner) -> Path:
+    place = container / "programs"
     for made in (place, place / package.name):
-        made.mkdir()
-        os.chown(made, *owner)
+        made.mkdir(mode=PASSABLE)  # this user's, as the container: the account can put nothing beside the programs
+        made.chmod(PASSABLE)
     for tree in trees:
         copy_tree(tree, place / tree.relative_to(package.parent), owner)
     return place

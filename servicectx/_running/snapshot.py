@@ -1,11 +1,13 @@
 """A snapshot is taken: the server writes everything down, ends, its data are kept, and it goes on."""
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servicectx._running import plan, probes
+from servicectx._sharing import directories
 from servicectx._sharing.steps import step
 
 if TYPE_CHECKING:
@@ -31,29 +33,49 @@ def take(start: "Start") -> dict[str, Any]:
     assert start.data.snapshot is not None
     if not _settled(start, server):
         return start.ready
-    if link := _link_out(start.data.path):
+    if link := _link_out_of(start):
         return {**start.ready, "unkept": f"{link} leads out of the data, and all copies would share what is there"}
     start.server = None
     server.end(CLEAN_STOP, what.clean_signal)
     start.end_companions()
     if server.exit_status in what.clean_statuses:
         step("keeping")
-        start.data.cache.keep(start.data.path, start.data.snapshot, what.secret)
+        start.data.keep(start.data.snapshot, what.secret)
     start.facts["template_secret"] = what.secret
     start.deadline = time.monotonic() + CLEAN_STOP
     return start.run_once()
 
 
-def _link_out(root: Path) -> str | None:
-    """A symbolic link that does not lead to something in the same tree, wherever that is copied to."""
-    inside = os.path.realpath(root) + os.sep
-    for folder, folders, files in os.walk(root):
-        for name in folders + files:
-            path = f"{folder}/{name}"
-            if os.path.islink(path) and (
-                os.path.isabs(os.readlink(path)) or not f"{os.path.realpath(path)}/".startswith(inside)
-            ):
-                return f"{os.path.relpath(path, root)} -> {os.readlink(path)}"
+def _link_out_of(start: "Start") -> str | None:
+    data = start.data.open()
+    try:
+        return _link_out(data)
+    finally:
+        os.close(data)
+
+
+def _link_out(directory: int | Path, path: str = "") -> str | None:
+    """A symbolic link that may not lead to something in the same tree, wherever that is copied to.
+
+    A link may climb only at its beginning, no higher than the tree. Then no link that it meets leads out either.
+    """
+    if isinstance(directory, Path):
+        with directories.entered(directory) as opened:
+            return _link_out(opened)
+    with os.scandir(directory) as entries:
+        found = [(entry.name, entry.is_symlink(), entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_link, is_directory in found:
+        if is_link:
+            meant = os.readlink(name, dir_fd=directory)
+            climb = re.match(r"(?:\.\./*|\./+)*", meant + "/")
+            assert climb is not None
+            inside = climb[0].count("..") <= path.count("/")
+            if os.path.isabs(meant) or not inside or ".." in (meant + "/")[climb.end() :].split("/"):
+                return f"{path}{name} -> {meant}"
+        elif is_directory:
+            with directories.entered(name, directory) as below:
+                if link := _link_out(below, f"{path}{name}/"):
+                    return link
     return None
 
 

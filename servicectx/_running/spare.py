@@ -13,7 +13,8 @@ from pathlib import Path
 
 from servicectx._running import kept, linux, pids
 from servicectx._running.cache import SPARES, Cache
-from servicectx._running.copying import Owner, measure
+from servicectx._running.copying import Entry, Owner, entry_of
+from servicectx._sharing import directories
 from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.state import Process
 from servicectx._sharing.steps import step
@@ -26,16 +27,16 @@ def place(cache: Cache, source: Path, owner: Owner | None) -> Path:
     return cache.place(SPARES, f"{source.name}-{owner[0] if owner else os.geteuid()}")
 
 
-def take(spare: Path, target: Path) -> dict[str, str] | None:
+def take(spare: Path, target: Path | Entry) -> dict[str, str] | None:
     """Make the spare the new directory `target`; gives its notes. Of several takers one gets it, the others None."""
-    try:
-        os.rename(spare, target)
-    except OSError:
-        return None
-    step("taken")
-    said = kept.claim(target)
-    if said is None:
-        remove_tree(target)
+    said = None
+    with contextlib.suppress(OSError), entry_of(target) as (parent, name):
+        os.rename(spare, name, dst_dir_fd=parent)
+        step("taken")
+        with contextlib.suppress(OSError), directories.entered(name, parent) as directory:
+            said = kept.claim(directory)
+        if said is None:
+            kept.remove_at(target)
     return said
 
 
@@ -94,7 +95,7 @@ def _make(cache: Cache, source: Path, spare: Path, owner: Owner | None) -> None:
     try:
         said = kept.bring(source, temporary, owner)
         if said is not None:
-            kept.note_down(temporary, measure(temporary), secret=said.get("secret", ""))
+            kept.note_down(temporary, secret=said.get("secret", ""))
             step("spare")
             os.rename(temporary, spare)
     finally:

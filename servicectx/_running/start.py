@@ -47,7 +47,7 @@ class Start:
     def run(self) -> dict[str, Any]:
         source = self._arrived()
         self.owner = self.data.owner
-        self.plan = programs.within_reach(self.plan, self.directory, self.owner)
+        self.plan = programs.within_reach(self.plan, self.data.container, self.owner)
         try:
             return self._run(source)
         except (StartFailed, StartTimeout) as error:
@@ -119,17 +119,17 @@ class Start:
         self._end_server()
         if status != 0:
             raise self.failure(f"preparing its data failed ({process.status_text(status)})", status)
-        for name in template.files:
-            (self.directory / name).unlink()
+        self.data.unlink(plan.render(template.files, self.facts))
         if template.without:
             self.data.leave_out(template.without)
         assert self.data.template is not None
-        self.data.cache.keep(self.data.path, self.data.template, template.secret)
+        self.data.keep(self.data.template, template.secret)
 
     def run_once(self) -> dict[str, Any]:
         port = self.facts["port"]
         self.data.write(self.plan.files, self.facts)
-        handouts.leave(self.keeper.instance.directory(self.keeper.id), plan.render(self.plan.leavings, self.facts))
+        leavings = plan.render(self.plan.leavings, self.facts)
+        handouts.leave(self.keeper.instance.directory(self.keeper.id), leavings, self.data.owners[0])
         for companion in self.plan.companions:
             self._start_companion(companion)
         step("starting")
@@ -204,6 +204,7 @@ class Start:
 
     def _launched(self, command: list[str], stop_signal: int, inherited: socket.socket | None = None) -> process.Server:
         self.keeper.starter.check()
+        self.data.hand_over()
         return process.Server(
             command,
             plan.render(self.plan.environment, self.facts),

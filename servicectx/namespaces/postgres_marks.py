@@ -10,6 +10,9 @@ import os
 import stat
 from collections.abc import Iterator
 
+from servicectx._sharing import directories
+from servicectx._sharing.removal import remove_entry
+
 MARK = 10**9  # nanoseconds after 1970 began
 CHUNK = 1 << 20  # bytes
 
@@ -28,10 +31,10 @@ def _fitting() -> Iterator[None]:
 
 def stay(folder: str) -> bool:
     """Whether marks in `folder` stay, and whether writing replaces them, as not every file system does."""
-    name = os.path.join(folder, f"mark-{os.urandom(4).hex()}")
+    name = f"mark-{os.urandom(4).hex()}"
     try:
-        with _opened(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as writing:
-            os.unlink(name)
+        with directories.reached(folder) as place, _closing(directories.create_file(name, place)) as writing:
+            os.unlink(name, dir_fd=place)
             os.utime(writing, ns=(MARK, MARK))
             marked = _is_marked(os.fstat(writing))
             os.write(writing, b"x")
@@ -42,7 +45,7 @@ def stay(folder: str) -> bool:
 
 def sizes(folder: str) -> dict[str, int]:
     """The files in `folder`. Raises Unfit where something else is in it, too."""
-    with _fitting(), os.scandir(folder) as entries:
+    with _fitting(), directories.reached(folder) as here, os.scandir(here) as entries:
         found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
     if not all(stat.S_ISREG(state.st_mode) for state in found.values()):
         raise Unfit(f"{folder} holds more than files")
@@ -51,14 +54,22 @@ def sizes(folder: str) -> dict[str, int]:
 
 def mark(folder: str) -> None:
     """Mark all files in `folder`, which nobody uses yet. Raises Unfit."""
-    with _fitting(), _opened(folder) as here:
+    with _fitting(), directories.reached(folder) as here:
+        owner = os.fstat(here).st_uid
         for name in os.listdir(here):
-            os.utime(name, ns=(MARK, MARK), dir_fd=here, follow_symlinks=False)
+            if owner == os.geteuid():
+                os.utime(name, ns=(MARK, MARK), dir_fd=here, follow_symlinks=False)
+                continue
+            file = directories.open_file(name, here, [owner])
+            try:
+                os.utime(file, ns=(MARK, MARK))
+            finally:
+                os.close(file)
 
 
 def restore(folder: str, model: str, sizes: dict[str, int]) -> None:
     """Make the files in `folder`, which nobody uses any more, what those in `model` are. Raises Unfit."""
-    with _fitting(), _opened(folder) as here, _opened(model) as there:
+    with _fitting(), directories.reached(folder) as here, directories.reached(model) as there:
         with os.scandir(here) as entries:
             found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
         kept = {name for name, state in found.items() if name in sizes and _is_plain(state)}
@@ -72,44 +83,50 @@ def restore(folder: str, model: str, sizes: dict[str, int]) -> None:
 
 def move(folder: str, to: str) -> None:
     """`to` must not be there, or be empty. Raises Unfit."""
-    with _fitting():
-        os.rename(folder, to)
+    with _fitting(), _parents(folder, to) as (source, target):
+        os.rename(os.path.basename(folder), os.path.basename(to), src_dir_fd=source, dst_dir_fd=target)
 
 
 def set_aside(folder: str, to: str) -> None:
     """Move it, and leave a link to it. Raises Unfit; then it is where it was."""
-    with _fitting():
-        os.rename(folder, to)
+    name, aside = os.path.basename(folder), os.path.basename(to)
+    with _fitting(), _parents(folder, to) as (source, target):
+        os.rename(name, aside, src_dir_fd=source, dst_dir_fd=target)
         try:
-            os.symlink(to, folder)
+            os.symlink(to, name, dir_fd=source)
         except OSError:
-            os.rename(to, folder)
+            os.rename(aside, name, src_dir_fd=target, dst_dir_fd=source)
             raise
 
 
 def unlink(path: str) -> None:
     """Raises Unfit."""
-    with _fitting():
-        os.unlink(path)
+    with _fitting(), directories.reached(os.path.dirname(path)) as folder:
+        os.unlink(os.path.basename(path), dir_fd=folder)
+
+
+def remove(folder: str) -> None:
+    """Remove a directory and all that is in it, as far as that can be done."""
+    with contextlib.suppress(OSError), directories.reached(os.path.dirname(folder)) as parent:
+        remove_entry(parent, os.path.basename(folder))
 
 
 def unlink_links(place: str, to: str) -> None:
     """Remove the links in `place` that lead to `to`, as far as that can be done."""
-    with contextlib.suppress(OSError), os.scandir(place) as entries:
+    with contextlib.suppress(OSError), directories.reached(place) as folder, os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_symlink() and os.readlink(entry.path) == to:
-                os.unlink(entry.path)
+            if entry.is_symlink() and os.readlink(entry.name, dir_fd=folder) == to:
+                os.unlink(entry.name, dir_fd=folder)
 
 
 def _copy(name: str, there: int, here: int, owner: os.stat_result) -> None:
     """Over what is there, if there is something: that takes a third of the time."""
-    with _opened(name, os.O_RDONLY, there) as reading, _opened(name, os.O_WRONLY | os.O_CREAT, here) as writing:
+    original = directories.open_file(name, there, [owner.st_uid])
+    with _closing(original) as reading, _writable(name, here, owner) as writing:
         while chunk := os.read(reading, CHUNK):
             while chunk:
                 chunk = chunk[os.write(writing, chunk) :]
         os.ftruncate(writing, os.lseek(writing, 0, os.SEEK_CUR))
-        if owner.st_uid != os.geteuid():
-            os.fchown(writing, owner.st_uid, owner.st_gid)
         os.utime(writing, ns=(MARK, MARK))
 
 
@@ -122,9 +139,30 @@ def _is_plain(state: os.stat_result) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path: str, flags: int = os.O_RDONLY | os.O_DIRECTORY, folder: int | None = None) -> Iterator[int]:
-    """No link is followed, whoever may have put one there."""
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+def _writable(name: str, folder: int, owner: os.stat_result) -> Iterator[int]:
+    """A descriptor of a plain file of that owner, made if need be. Another account may have put a link there."""
+    try:
+        writing = os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        writing = directories.create_file(name, folder)
+        if owner.st_uid != os.geteuid():
+            os.fchown(writing, owner.st_uid, owner.st_gid)
+    with _closing(writing):
+        status = os.fstat(writing)
+        if not _is_plain(status) or status.st_uid != owner.st_uid:
+            raise directories.Unsafe(f"{name} is not a file of the server's")
+        yield writing
+
+
+@contextlib.contextmanager
+def _parents(folder: str, to: str) -> Iterator[tuple[int, int]]:
+    """The directories that hold the two."""
+    with directories.reached(os.path.dirname(folder)) as source, directories.reached(os.path.dirname(to)) as target:
+        yield source, target
+
+
+@contextlib.contextmanager
+def _closing(descriptor: int) -> Iterator[int]:
     try:
         yield descriptor
     finally:

@@ -25,7 +25,6 @@ is dropped and made from nothing.
 import functools
 import glob
 import os
-import shutil
 from typing import NamedTuple
 
 from servicectx._sharing.steps import step
@@ -82,7 +81,7 @@ class Remaking:
         """Remove what somebody left who was killed while he made `name`."""
         if os.path.isdir(aside := self._aside(name)):
             marks.unlink_links(f"{self._data}/base", aside)
-            shutil.rmtree(aside, ignore_errors=True)
+            marks.remove(aside)
 
     def remake(self, session: Connection, name: str, new: str, source: str) -> bool:
         """Make `new` a copy of `source`, out of `name`, which nobody wants any more.
@@ -170,7 +169,7 @@ class Remaking:
                 try:
                     copy(session, shell, name)
                 finally:
-                    os.rename(aside, folder)
+                    marks.move(aside, folder)
             _allow(session, shell, False)
         finally:
             unlock(session, shell)

@@ -4,12 +4,14 @@ Messages: https://www.postgresql.org/docs/current/protocol-message-formats.html.
 """
 
 import hashlib
+import os
 import re
 import struct
-from pathlib import Path
+import sys
 from typing import TYPE_CHECKING, Any
 
 from servicectx._originals import socket
+from servicectx._sharing import directories
 from servicectx.protocols.scram import Proof, verifier
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 PROTOCOL_3 = 196608
-IPC_RMID = 0
+IPC_RMID, IPC_STAT = 0, 2
+PID_FILE = 8192  # bytes
 ENTRY = "postgres"  # the database that every server has
 
 
@@ -137,7 +140,7 @@ def take_over(
     postmaster.pid in our own data directory says "ready" only after our server has bound the port, so whoever
     answers there is ours.
     """
-    lines = _lines(Path(data) / "postmaster.pid")
+    lines, _ = _pid_file(data)
     if len(lines) < 8 or lines[3].strip() != str(port) or lines[7].strip() != "ready":
         return None
     try:
@@ -177,14 +180,25 @@ def greets(host: str, port: int, wait: float) -> dict[str, Any] | None:
 def free_memory(*, data: str) -> None:
     """Remove the System V segment of a server that was killed (it holds one, of a few bytes, for as long as it runs).
 
-    Line 7 of postmaster.pid says its key and id: src/include/utils/pidfile.h.
+    Line 7 of postmaster.pid says its key and id: src/include/utils/pidfile.h. The server's account can write any id
+    there, so the segment must belong to the owner of that file.
     """
+    lines, owner = _pid_file(data)
+    words = lines[6].split() if len(lines) > 6 else []
+    if len(words) == 2 and words[1].isdigit() and int(words[1]) < 1 << 31:
+        _remove_segment(int(words[1]), owner)
+
+
+def _remove_segment(number: int, owner: int) -> None:
     import ctypes
 
-    lines = _lines(Path(data) / "postmaster.pid")
-    words = lines[6].split() if len(lines) > 6 else []
-    if len(words) == 2 and words[1].isdigit():
-        ctypes.CDLL(None).shmctl(int(words[1]), IPC_RMID, None)
+    libc = ctypes.CDLL(None, use_errno=True)
+    facts = ctypes.create_string_buffer(1024)  # struct shmid_ds begins with struct ipc_perm
+    if libc.shmctl(number, IPC_STAT, facts) == 0:
+        key = 4 if sys.platform.startswith("linux") else 0  # bytes of the key, which comes first there
+        user, _, creator = struct.unpack_from("=III", facts, key)
+        if user == creator == owner:
+            libc.shmctl(number, IPC_RMID, None)
 
 
 def _md5_answer(user: str, password: str, salt: bytes) -> bytes:
@@ -202,11 +216,15 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _lines(path: Path) -> list[str]:
+def _pid_file(data: str) -> tuple[list[str], int]:
+    """The lines of postmaster.pid, and the user id of the file's owner; none where there is no such file."""
     try:
-        return path.read_text(errors="replace").splitlines()
+        with directories.reached(data) as folder:
+            descriptor = directories.open_file("postmaster.pid", folder)
     except OSError:
-        return []
+        return [], -1
+    with open(descriptor, errors="replace") as file:
+        return file.read(PID_FILE).splitlines(), os.fstat(descriptor).st_uid
 
 
 def _error_fields(body: bytes) -> dict[str, str]:

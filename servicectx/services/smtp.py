@@ -2,13 +2,13 @@
 
 import base64
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan
+from servicectx._sharing.removal import remove_tree
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
 from servicectx.servers.smtp import USER, password
@@ -86,7 +86,7 @@ class Smtp(Service["SmtpDetails"]):
         place = Path(details.maildir).parent
         for left in place.iterdir():
             if makers.is_dead(left.name) and not (left / KEPT).exists():
-                shutil.rmtree(left, ignore_errors=True)
+                remove_tree(left)
         me = makers.sign()
         for part in ("", "new", "cur", "tmp"):
             (place / me / part).mkdir(mode=0o700)
@@ -97,5 +97,6 @@ class Smtp(Service["SmtpDetails"]):
         Path(namespace.maildir or "", KEPT).touch()
 
     def close_namespace(self, namespace: "SmtpDetails") -> None:
-        assert namespace.maildir is not None
-        shutil.rmtree(namespace.maildir, ignore_errors=True)
+        place = Path(namespace.maildir or "")
+        if makers.signature(place.name) == place.name == namespace.user:  # one that `open_namespace` made
+            remove_tree(place)

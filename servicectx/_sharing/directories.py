@@ -1,0 +1,117 @@
+"""Operations relative to open directories, for places that another account can write to.
+
+No link is followed, and what was opened is examined before it is used: `Unsafe` is raised for anything that another
+account may have put there. A path would be looked up again in each operation, and could lead elsewhere by then.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+RUN = "run"  # in the container of an instance's data: the directory of its server, and of the server's account
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_SEARCH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC  # a directory need not be readable
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # without O_NONBLOCK a FIFO would wait for a writer
+
+Owners = Collection[int] | None  # user ids; None: any
+
+
+class Unsafe(OSError):
+    """An entry is not what it should be: of another kind, or of another account."""
+
+
+def enter(name: str | Path, parent: int | None = None, owners: Owners = None) -> int:
+    """A descriptor of a directory that belongs to one of `owners`. Raises OSError."""
+    return _examined(os.open(name, _DIRECTORY, dir_fd=parent), name, stat.S_ISDIR, owners)
+
+
+def open_file(name: str | Path, parent: int | None = None, owners: Owners = None) -> int:
+    """A descriptor, for reading, of a regular file that belongs to one of `owners`. Raises OSError."""
+    return _examined(os.open(name, _FILE, dir_fd=parent), name, stat.S_ISREG, owners)
+
+
+def make(name: str, parent: int) -> int:
+    """Make the directory `name`, mode 0700; a descriptor of it. Raises OSError, also where there is such an entry."""
+    os.mkdir(name, 0o700, dir_fd=parent)
+    return enter(name, parent, [os.geteuid()])
+
+
+def create_file(name: str, parent: int, mode: int = 0o600) -> int:
+    """A descriptor, for writing, of a new file. Raises OSError, also where there is such an entry, or a link."""
+    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=parent)
+
+
+@contextlib.contextmanager
+def entered(name: str | Path, parent: int | None = None, owners: Owners = None) -> Iterator[int]:
+    """`enter` for the block."""
+    directory = enter(name, parent, owners)
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+@contextlib.contextmanager
+def parent_of(path: Path) -> Iterator[int]:
+    """A descriptor of the directory that holds `path`, for the block. Its own path is trusted, and may have links."""
+    directory = os.open(path.parent, _SEARCH)
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+@contextlib.contextmanager
+def reached(path: str | Path) -> Iterator[int]:
+    """A descriptor of the directory at `path`, for the block. Raises OSError.
+
+    The way to the container of an instance's data is trusted. From its `run` on, no link is followed, and all must
+    belong to the owner of `run`: the server's account can put anything there. Another path is trusted but for its end.
+    """
+    container, found, below = f"{path}/".rpartition(f"/{RUN}/")
+    if not found:
+        with entered(path) as directory:
+            yield directory
+        return
+    with contextlib.ExitStack() as stack:
+        holder = os.open(container or "/", _SEARCH)
+        stack.callback(os.close, holder)
+        directory = stack.enter_context(entered(RUN, holder))
+        owners = [os.fstat(directory).st_uid]
+        for name in below.split("/"):
+            if name:
+                directory = stack.enter_context(entered(name, directory, owners))
+        yield directory
+
+
+@contextlib.contextmanager
+def walked(*names: str) -> Iterator[int]:
+    """A descriptor of the directory that is reached by these names, one below the other, for the block.
+
+    What is in it can be reached, but not listed. Raises OSError.
+    """
+    first, *more = names
+    directory = os.open(first, _SEARCH | os.O_NOFOLLOW)
+    for name in more:
+        try:
+            below = os.open(name, _SEARCH | os.O_NOFOLLOW, dir_fd=directory)
+        finally:
+            os.close(directory)
+        directory = below
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _examined(descriptor: int, name: str | Path, is_kind: object, owners: Owners) -> int:
+    status = os.fstat(descriptor)
+    assert callable(is_kind)
+    if is_kind(status.st_mode) and (owners is None or status.st_uid in owners):
+        return descriptor
+    os.close(descriptor)
+    problem = f"belongs to user id {status.st_uid}" if is_kind(status.st_mode) else "is not a regular file"
+    raise Unsafe(f"{name} {problem}, so another account may have put it there")

@@ -1,0 +1,79 @@
+"""Tests against processes of another account. They need root, and an account to be hostile as."""
+
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.intruder import ACCOUNT, Intruder
+
+REQUIRED = "SERVICECTX_REQUIRE_SERVERS" in os.environ
+
+
+@pytest.fixture(scope="session")
+def account() -> pwd.struct_passwd:
+    """The account that a server could run as, and that another process runs as, too."""
+    reason = ""
+    if os.geteuid() != 0:
+        reason = "only root can start processes of another account"
+    elif ACCOUNT not in {entry.pw_name for entry in pwd.getpwall()}:
+        reason = f"there is no account {ACCOUNT}"
+    if reason and REQUIRED:
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    return pwd.getpwnam(ACCOUNT)
+
+
+@pytest.fixture
+def place(account: pwd.struct_passwd) -> Iterator[Path]:
+    """A directory that every account can pass, with nothing in it."""
+    path = Path(tempfile.mkdtemp(prefix="sctest-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def secret(place: Path) -> Iterator[Path]:
+    """A directory that only root can enter, with files in it. It must be the same afterwards."""
+    path = place / "roots"
+    path.mkdir(mode=0o700)
+    for number in range(64):
+        (path / str(number)).mkdir()
+        (path / str(number) / "precious").write_text(f"root's {number}\n")
+    (path / "file").write_text("root's\n")
+    (path / "file").chmod(0o600)
+    before = _everything(path)
+    yield path
+    assert _everything(path) == before
+
+
+@pytest.fixture
+def theirs(place: Path, account: pwd.struct_passwd) -> Path:
+    """A directory of the account's own, elsewhere."""
+    path = place / "theirs"
+    path.mkdir(mode=0o700)
+    os.chown(path, account.pw_uid, account.pw_gid)
+    return path
+
+
+@pytest.fixture
+def intruder(place: Path, account: pwd.struct_passwd) -> Iterator[Intruder]:
+    with Intruder(account) as running:
+        yield running
+
+
+def _everything(path: Path) -> dict[str, tuple[int, int, int, int, str]]:
+    """What must not change: owner, mode, times of writing, content."""
+    found = {}
+    for each in [path, *path.rglob("*")]:
+        status = each.lstat()
+        content = each.read_text() if each.is_file() else ""
+        facts = (status.st_uid, status.st_gid, status.st_mode, status.st_mtime_ns, content)
+        found[str(each.relative_to(path))] = facts
+    return found

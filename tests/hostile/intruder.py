@@ -1,0 +1,72 @@
+"""A process of a server's account that is not one of ours, and swaps directories for links as fast as it can."""
+
+import os
+import pwd
+import subprocess
+import sys
+from types import TracebackType
+from typing import Self
+
+ACCOUNT = "postgres"
+SECONDS = 4.0  # that a race lasts
+PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else os.path.realpath(sys.executable)
+
+
+class Intruder:
+    """Runs scripts as the account, until the end of the block."""
+
+    def __init__(self, account: pwd.struct_passwd) -> None:
+        self._account = account
+        self._running: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._running:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+    def start(self, script: str, *arguments: object) -> "subprocess.Popen[str]":
+        """Run a script; returns once it has printed a line."""
+        process = subprocess.Popen(
+            [PYTHON, "-I", "-c", script, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            user=self._account.pw_uid,
+            group=self._account.pw_gid,
+            extra_groups=[],
+        )
+        self._running.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline(), "the script of the intruder failed"
+        return process
+
+    def run(self, script: str, *arguments: object) -> str:
+        """The output of a script that ends."""
+        process = self.start(script, *arguments)
+        assert process.stdout is not None
+        return process.stdout.read()
+
+
+# Directory and link take turns under one name, for ever.
+SWAP = """
+import os, sys
+name, meant = sys.argv[1:]
+aside, link = name + ".aside", name + ".link"
+if not os.path.islink(link):
+    os.symlink(meant, link)
+print("ready", flush=True)
+while True:
+    for source, target in ((name, aside), (link, name), (name, link), (aside, name)):
+        try:
+            os.rename(source, target)
+        except OSError:
+            pass
+"""

@@ -1,0 +1,62 @@
+"""Files outside an instance's directory that go with it, in directories that another account can write to."""
+
+import os
+import pwd
+import socket
+from pathlib import Path
+
+import pytest
+
+from servicectx._sharing import handouts
+
+
+@pytest.fixture
+def instance(place: Path) -> Path:
+    path = place / "instance"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def test_what_a_pattern_matches_through_a_link_stays(
+    instance: Path, theirs: Path, secret: Path, account: pwd.struct_passwd
+) -> None:
+    (theirs / "server-1").symlink_to(secret)
+    (theirs / "server-2").mkdir()
+    (theirs / "server-2" / "file").touch()
+    handouts.leave(instance, [f"{theirs}/server-*/file"], account.pw_uid)
+    assert handouts.left(instance) == [theirs / "server-2" / "file"]
+    handouts.take_back(instance)
+    assert not (theirs / "server-2" / "file").exists()
+    assert (secret / "file").exists()
+
+
+def test_what_belongs_to_another_user_stays(instance: Path, theirs: Path, account: pwd.struct_passwd) -> None:
+    owners = {"ours": 0, "servers": account.pw_uid, "others": 12345}
+    for name, owner in owners.items():
+        (theirs / name).touch()
+        os.chown(theirs / name, owner, -1)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(theirs / "socket"))
+    (theirs / "link").symlink_to(theirs / "others")
+    (theirs / "directory").mkdir()
+    handouts.leave(instance, [f"{theirs}/*"], account.pw_uid)
+    handouts.take_back(instance)
+    assert sorted(os.listdir(theirs)) == ["directory", "link", "others"]
+
+
+def test_a_details_file_is_removed_only_where_it_was_written(
+    instance: Path, theirs: Path, secret: Path, account: pwd.struct_passwd
+) -> None:
+    """The account puts a link in the place of its directory; a file like it lies elsewhere."""
+    (theirs / "details").mkdir()
+    (theirs / "details" / "file").write_text("root's\n")
+    handouts.note(instance, theirs / "details" / "file")
+    assert handouts.noted(instance) == [theirs / "details" / "file"]
+    os.rename(theirs / "details", theirs / "aside")
+    (theirs / "details").symlink_to(secret)
+    handouts.take_back(instance)
+    assert (secret / "file").exists()
+    (theirs / "details").unlink()
+    os.rename(theirs / "aside", theirs / "details")
+    handouts.take_back(instance)
+    assert not (theirs / "details" / "file").exists()

@@ -1,0 +1,37 @@
+"""The log of a server whose data are kept lies beside them, where the server's account can put nothing."""
+
+import os
+import pwd
+import re
+import shutil
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from servicectx import managed
+
+
+def test_a_log_that_is_kept_is_not_written_through_a_link(
+    home: Path, place: Path, secret: Path, account: pwd.struct_passwd, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Data may be on another file system than the home; then the log is copied."""
+    storage = place
+    os.chmod(secret, 0o755)
+    link = f"ln -s {secret}/file"
+    with (
+        managed("postgres", keep_data=True, storage=storage) as pg,
+        psycopg.connect(pg.url, autocommit=True) as session,
+    ):
+        (data,) = session.execute("show data_directory").fetchone() or ("",)
+        for folder in (Path(data), *Path(data).parents[:2]):
+            session.execute(f"copy (select 1) to program '{link} {folder}/service.log || true'".encode())
+    os.chmod(secret, 0o700)
+    (kept,) = re.findall("the data of postgres are kept in (.*)", caplog.text)
+    try:
+        assert (secret / "file").read_text() == "root's\n"
+        log = Path(kept, "service.log")
+        assert "database system is ready" in log.read_text()
+        assert (log.is_symlink(), log.stat().st_uid) == (False, 0)
+    finally:
+        shutil.rmtree(kept)

@@ -1,0 +1,80 @@
+"""Root makes a database's directory anew, below a data directory in which the server's account swaps directories."""
+
+import contextlib
+import os
+import pwd
+import time
+from pathlib import Path
+
+import pytest
+
+from servicectx.namespaces import postgres_marks as marks
+from tests.hostile.intruder import SECONDS, SWAP, Intruder
+
+
+@pytest.fixture
+def data(place: Path, account: pwd.struct_passwd) -> Path:
+    """The data directory of a server, with two databases and one that is aside."""
+    data = place / "container" / "run" / "data"
+    for folder in (data / "base" / "1", data / "base" / "7", data.with_name("data.new")):
+        folder.mkdir(parents=True)
+        for number in range(20):
+            (folder / str(number)).write_text("theirs")
+    for path in [data.parent, *data.parent.rglob("*")]:
+        os.chown(path, account.pw_uid, account.pw_gid)
+    return data
+
+
+def test_directories_of_root_s_are_not_moved(data: Path, secret: Path, intruder: Intruder) -> None:
+    intruder.start(SWAP, data / "base", secret)
+    aside = f"{data}.aside"
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(marks.Unfit):
+            marks.set_aside(f"{data}/base/7", aside)
+        marks.unlink_links(f"{data}/base", aside)
+        with contextlib.suppress(marks.Unfit):
+            marks.move(aside, f"{data}/base/7")
+        assert (secret / "7").is_dir()
+        assert not (secret / "7").is_symlink()
+
+
+def test_files_of_root_s_are_neither_written_nor_marked_nor_removed(
+    data: Path, secret: Path, intruder: Intruder
+) -> None:
+    intruder.start(SWAP, f"{data}.new", secret / "7")
+    sizes = marks.sizes(f"{data}/base/1")
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(marks.Unfit):
+            marks.mark(f"{data}.new")
+        with contextlib.suppress(marks.Unfit):
+            marks.restore(f"{data}.new", f"{data}/base/1", sizes)
+        assert (secret / "7" / "precious").exists()
+
+
+def test_a_hard_link_to_a_file_of_root_s_is_not_written(data: Path, secret: Path) -> None:
+    """Where the kernel lets accounts make one."""
+    new = data.with_name("data.new")
+    os.unlink(new / "7")
+    os.link(secret / "file", new / "7")
+    with pytest.raises(marks.Unfit):
+        marks.mark(str(new))
+    os.unlink(data / "base" / "1" / "3")
+    os.link(secret / "file", data / "base" / "1" / "3")
+    with pytest.raises(marks.Unfit):
+        marks.restore(str(new), f"{data}/base/1", {"3": 7})
+    assert "root's" not in "".join(path.read_text() for path in new.iterdir())
+
+
+def test_a_directory_of_root_s_is_not_emptied(data: Path) -> None:
+    """The account moved it there."""
+    moved = data.with_name("data.moved")
+    moved.mkdir()
+    (moved / "precious").write_text("root's\n")
+    sizes = marks.sizes(f"{data}/base/1")
+    with pytest.raises(marks.Unfit):
+        marks.mark(str(moved))
+    with pytest.raises(marks.Unfit):
+        marks.restore(str(moved), f"{data}/base/1", sizes)
+    assert os.listdir(moved) == ["precious"]
