@@ -45,6 +45,7 @@ WAY_DOWN = [
     "servicectx.details",
     "servicectx._running",
     "servicectx._sharing",
+    "servicectx.system",
     "servicectx.errors",
 ]
 

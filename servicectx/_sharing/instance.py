@@ -28,10 +28,14 @@ from servicectx._sharing.state import (
     encode_processes,
 )
 from servicectx.errors import HomeError
+from servicectx.system import faults
 
 _CURE = "free some space, or set SERVICECTX_HOME to a directory that can be written and has some"
 LINGER = "linger-"
 KEEP = "keep-data"
+RESERVE = "reserve"  # space that a failure record takes when the file system is full
+RESERVE_SIZE = 16384
+BEFORE = "before.json"
 
 
 class Instance:
@@ -84,11 +88,15 @@ class Instance:
     # -- wishes: what users ask of the keeper; a file each, so that no lock is needed -------------------------------
 
     def wish(self, id: str, linger: float, keep_data: bool) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            if linger > 0:
-                (self.directory(id) / f"{LINGER}{linger!r}").touch(mode=0o600)
-            if keep_data:
-                (self.directory(id) / KEEP).touch(mode=0o600)
+        """Raises HomeError where the file system takes no more files. Nothing happens when the instance is gone."""
+        names = ([f"{LINGER}{linger!r}"] if linger > 0 else []) + ([KEEP] if keep_data else [])
+        for path in (self.directory(id) / name for name in names):
+            try:
+                path.touch(mode=0o600)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise HomeError(path=str(path), problem=f"not made: {error.strerror}", cure=_CURE) from None
 
     def linger(self, id: str) -> float:
         """Seconds to stay up after the last user, the longest that any user asked for."""
@@ -159,6 +167,7 @@ class Instance:
         try:
             path.mkdir(mode=0o700)
             (path / "leases").mkdir(mode=0o700)
+            _reserve(path / RESERVE)
         except OSError as error:
             raise HomeError(path=str(path), problem=f"not made: {error.strerror}", cure=_CURE) from None
         return path
@@ -168,6 +177,24 @@ class Instance:
         text = encode(state)
         _write(self.directory(state.id) / "state.json", text)
         _write(self._state_file, text)
+
+    def write_failure(self, state: State) -> None:
+        """As `write`, for a record that must reach its readers although the file system may be full."""
+        (self.directory(state.id) / RESERVE).unlink(missing_ok=True)
+        self.write(state)
+
+    def keep_for_write_back(self, id: str) -> None:
+        """Keep the state file's content under a second name, which takes no space."""
+        with contextlib.suppress(OSError):
+            os.link(self._state_file, self.directory(id) / BEFORE)
+
+    def write_back(self, state: State) -> None:
+        """As `write`, for the state that `keep_for_write_back` kept: on a full file system too."""
+        try:
+            self.write(state)
+            (self.directory(state.id) / BEFORE).unlink(missing_ok=True)
+        except (OSError, HomeError):
+            os.replace(self.directory(state.id) / BEFORE, self._state_file)
 
     def recover(self) -> State | None:
         """The state that the instance's own copy tells, for when the state file is lost or damaged.
@@ -209,6 +236,18 @@ class Instance:
             self._lock_file.write_text(json.dumps(holder))
 
 
+def _reserve(path: Path) -> None:
+    """Take space that is real: a hole would promise what a full file system cannot give."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, RESERVE_SIZE)
+        else:
+            os.write(descriptor, bytes(RESERVE_SIZE))
+    finally:
+        os.close(descriptor)
+
+
 def _write(path: Path, text: str) -> None:
     """Write a private file, whole or not at all."""
     temporary = path.with_name(f"{path.name}.tmp")
@@ -218,5 +257,8 @@ def _write(path: Path, text: str) -> None:
             file.write(text)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise HomeError(path=str(path), problem=f"not written: {error.strerror}", cure=_CURE) from None
+        with contextlib.suppress(OSError):  # a read-only file system
+            temporary.unlink(missing_ok=True)
+        raise faults.home_error(error, "not written", str(path)) or HomeError(
+            path=str(path), problem=f"not written: {error.strerror}", cure=_CURE
+        ) from None
