@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from servicectx._running import pids, plan, probes
+from servicectx._running import marked, pids, plan, probes
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
 from servicectx.errors import HomeError, StartFailed, from_record
@@ -65,6 +65,7 @@ class Launch:
         search = os.pathsep.join(dict.fromkeys([package, *filter(os.path.isabs, sys.path)]))
         command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, search, str(instance.home), instance.key, id]
         environment = {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"}
+        environment |= marked.environment(instance.directory(id))  # of this one, also below a server of another
         with contextlib.ExitStack() as ours:
             # Opened here: posix_spawn reports a failure to open as one of the program.
             log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -235,14 +236,19 @@ def wait_gone(instance: Instance, id: str, processes: Processes | None, seconds:
 def clear(instance: Instance, state: State) -> None:
     """End and remove an instance that is of no use any more. The caller holds the key's lock."""
     processes, kept = instance.processes(state.id), instance.keeps_data(state.id)
+    ended = False
     if processes is not None:
+        ended = pids.alive(processes.keeper)
         pids.send(processes.keeper, signal.SIGTERM)
         if not pids.wait_gone(processes.keeper, GRACE):
             pids.send(processes.keeper, signal.SIGKILL)
+            ended = False
         if not pids.wait_gone(processes.server, GRACE):
             pids.send(processes.server, signal.SIGKILL)
             pids.wait_gone(processes.server, GRACE)
         pids.wait_gone(processes.guard, 0.2)  # it goes with its keeper, unless that was killed and it wants the lock
+    if not ended:  # nobody else knows what ran below its server, or beside it
+        marked.end(instance.directory(state.id), spared=processes or ())
     instance.remove(state, keep_data=kept)
 
 

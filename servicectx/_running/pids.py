@@ -1,5 +1,6 @@
 """Processes by identity: a process id counts only together with the moment when that process began."""
 
+import contextlib
 import os
 import select
 import signal
@@ -70,6 +71,46 @@ def wait_gone(process: Process | None, seconds: float) -> bool:
     return True
 
 
+def all_pids() -> list[int]:
+    """The ids of all processes that this system shows."""
+    if sys.platform != "linux":
+        import psutil
+
+        return list(psutil.pids())
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def environment(pid: int) -> list[bytes]:
+    """The variables that a process was started with, each as NAME=VALUE; none where this user may not know."""
+    if sys.platform != "linux":
+        return _environment_by_psutil(pid)
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []
+
+
+def parent(pid: int) -> int:
+    """The id of the parent, 0 where there is none or none is known."""
+    fields = _stat(pid)
+    return 0 if fields is None else int(fields[2])
+
+
+def reap(process: Process | None) -> None:
+    """Take the exit status of that very process if it is dead and a child of this one: else it stays a zombie.
+
+    Orphans become children of process 1, which in a container may be a program that reaps nothing. A child that
+    somebody else waits for is never taken: it has another start time.
+    """
+    if process is None:
+        return
+    fields = _stat(process.pid)
+    if fields is not None and fields[0] == "Z" and fields[1:] == (process.start, str(os.getpid())):
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
+
+
 def descendants(root: int) -> set[int]:
     """The processes below `root` (Linux; elsewhere none are known)."""
     parents: dict[int, int] = {}
@@ -103,6 +144,17 @@ def _ask_psutil(pid: int) -> tuple[str, str, str] | None:
         return state, repr(process.create_time()), str(process.ppid())
     except (psutil.Error, OSError):
         return None
+
+
+def _environment_by_psutil(pid: int) -> list[bytes]:
+    import psutil
+
+    try:
+        return [
+            f"{name}={value}".encode(errors="surrogateescape") for name, value in psutil.Process(pid).environ().items()
+        ]
+    except (psutil.Error, OSError):
+        return []
 
 
 _boot_id = ""

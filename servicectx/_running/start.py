@@ -7,7 +7,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from servicectx._running import plan, ports, probes, process, programs
+from servicectx._running import marked, plan, ports, probes, process, programs
 from servicectx._running.data import Data, Source
 from servicectx._sharing import handouts
 from servicectx._sharing.steps import step
@@ -37,7 +37,8 @@ class Start:
         self.ready: dict[str, Any] = {}
         self.deadline = time.monotonic() + order["left"]
         self.directory = data.directory
-        self.log = keeper.instance.directory(keeper.id) / "service.log"
+        self._instance_directory = keeper.instance.directory(keeper.id)
+        self.log = self._instance_directory / "service.log"
         self.facts: dict[str, Any] = {"host": plan.HOST, "dir": str(self.directory), "data": str(data.path)}
         self.facts["template_secret"] = ""
         self.server: process.Server | None = None
@@ -206,7 +207,7 @@ class Start:
         self.keeper.starter.check()
         return process.Server(
             command,
-            plan.render(self.plan.environment, self.facts),
+            plan.render(self.plan.environment, self.facts) | marked.environment(self._instance_directory),
             self.log,
             plan.render(self.plan.working_directory, self.facts),
             self.plan.account,
