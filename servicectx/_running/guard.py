@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from servicectx._running import linux, marked, pids
+from servicectx._running import cleanup, linux, marked, pids
 from servicectx._running.ending import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx._running.keeper import Keeper
 from servicectx._running.starter import StarterGone, write_report
@@ -79,6 +79,7 @@ def _guard(instance: Instance, id: str, keeper: int) -> None:
     if (processes := instance.processes(id)) is not None:
         pids.send(processes.server, signal.SIGKILL)  # where no kernel does that, and nobody adopts
     persist(marked.end, instance.directory(id))
+    cleanup.run(instance.directory(id))
     reason = f"its keeper (process {keeper}) was {how(os.waitstatus_to_exitcode(status))}"
     persist(record_death, instance, id, reason)
     persist(_remove_data, instance, id)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from servicectx._running import marked, pids, plan, probes
+from servicectx._running import cleanup, marked, pids, plan, probes
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
 from servicectx.errors import HomeError, StartFailed, from_record
@@ -238,6 +238,7 @@ def clear(instance: Instance, state: State) -> None:
     processes, kept = instance.processes(state.id), instance.keeps_data(state.id)
     ended = False
     if processes is not None:
+        family = pids.family(processes.server)
         ended = pids.alive(processes.keeper)
         pids.send(processes.keeper, signal.SIGTERM)
         if not pids.wait_gone(processes.keeper, GRACE):
@@ -246,9 +247,12 @@ def clear(instance: Instance, state: State) -> None:
         if not pids.wait_gone(processes.server, GRACE):
             pids.send(processes.server, signal.SIGKILL)
             pids.wait_gone(processes.server, GRACE)
+            for process in family:  # a worker that was stopped does not see its server's end
+                pids.send(process, signal.SIGKILL)
         pids.wait_gone(processes.guard, 0.2)  # it goes with its keeper, unless that was killed and it wants the lock
     if not ended:  # nobody else knows what ran below its server, or beside it
         marked.end(instance.directory(state.id), spared=processes or ())
+        cleanup.run(instance.directory(state.id))
     instance.remove(state, keep_data=kept)
 
 

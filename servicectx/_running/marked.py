@@ -14,7 +14,7 @@ from pathlib import Path
 from servicectx._running import pids
 from servicectx._sharing.state import Process
 
-MARK = "SERVICECTX_INSTANCE"
+MARK = "INSTANCE_OF_SERVICECTX"  # variables that begin with SERVICECTX_ are for callers
 PASSES = 10  # a process may have forked while the table was read
 
 

@@ -123,6 +123,14 @@ def descendants(root: int) -> set[int]:
     return found - {root}
 
 
+def family(process: Process | None) -> list[Process]:
+    """The processes below that very one."""
+    if process is None or not alive(process):
+        return []
+    found = [identity(pid) for pid in descendants(process.pid)]
+    return [each for each in found if each is not None]
+
+
 def _stat(pid: int) -> tuple[str, str, str] | None:
     """(state, start, parent) of a process."""
     if sys.platform != "linux":

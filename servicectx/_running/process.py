@@ -146,6 +146,7 @@ class Server:
         if self.exit_status is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number or self._stop_signal)
+                os.kill(self.pid, signal.SIGCONT)  # one that was stopped takes no other signal but SIGKILL
             self.wait(grace)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)

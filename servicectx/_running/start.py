@@ -7,7 +7,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from servicectx._running import marked, plan, ports, probes, process, programs
+from servicectx._running import cleanup, marked, plan, ports, probes, process, programs
 from servicectx._running.data import Data, Source
 from servicectx._sharing import handouts
 from servicectx._sharing.steps import step
@@ -131,6 +131,8 @@ class Start:
         port = self.facts["port"]
         self.data.write(self.plan.files, self.facts)
         handouts.leave(self.keeper.instance.directory(self.keeper.id), plan.render(self.plan.leavings, self.facts))
+        if self.plan.cleanup:
+            cleanup.note(self._instance_directory, plan.render(self.plan.cleanup, self.facts))
         for companion in self.plan.companions:
             self._start_companion(companion)
         step("starting")
@@ -218,8 +220,9 @@ class Start:
     def _end_server(self) -> None:
         if self.server is not None:
             server, self.server = self.server, None
-            killed = server.exit_status is not None
+            ended = server.exit_status is not None
             server.end(self.plan.grace)
+            killed = ended or server.exit_status == -signal.SIGKILL  # it may have been stopped, and deaf to its signal
             if killed and self.plan.cleanup:
                 probes.call(**plan.render(self.plan.cleanup, self.facts))
         self.end_companions()

@@ -112,7 +112,7 @@ class Instance:
 
     def tell_processes(self, id: str, processes: Processes) -> None:
         """Raises HomeError when the instance is gone: somebody cleared it, and its keeper must not go on."""
-        _write(self.directory(id) / "processes.json", encode_processes(processes))
+        write_private(self.directory(id) / "processes.json", encode_processes(processes))
 
     def processes(self, id: str) -> Processes | None:
         try:
@@ -175,8 +175,8 @@ class Instance:
     def write(self, state: State) -> None:
         """Make `state` the current one. A copy stays in the instance's directory, for `recover`."""
         text = encode(state)
-        _write(self.directory(state.id) / "state.json", text)
-        _write(self._state_file, text)
+        write_private(self.directory(state.id) / "state.json", text)
+        write_private(self._state_file, text)
 
     def write_failure(self, state: State) -> None:
         """As `write`, for a record that must reach its readers although the file system may be full."""
@@ -248,7 +248,7 @@ def _reserve(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Write a private file, whole or not at all."""
     temporary = path.with_name(f"{path.name}.tmp")
     try:

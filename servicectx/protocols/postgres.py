@@ -4,6 +4,7 @@ Messages: https://www.postgresql.org/docs/current/protocol-message-formats.html.
 """
 
 import hashlib
+import os
 import re
 import socket
 import struct
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 PROTOCOL_3 = 196608
-IPC_RMID = 0
 ENTRY = "postgres"  # the database that every server has
 
 
@@ -177,14 +177,15 @@ def greets(host: str, port: int, wait: float) -> dict[str, Any] | None:
 def free_memory(*, data: str) -> None:
     """Remove the System V segment of a server that was killed (it holds one, of a few bytes, for as long as it runs).
 
-    Line 7 of postmaster.pid says its key and id: src/include/utils/pidfile.h.
+    Lines 1 and 7 of postmaster.pid have its process id, and the key and id of the segment: src/include/utils/pidfile.h.
+    Its account can write that file, so only a segment counts that this account owns and that process made.
     """
-    import ctypes
+    from servicectx.system import segments
 
     lines = _lines(Path(data) / "postmaster.pid")
     words = lines[6].split() if len(lines) > 6 else []
-    if len(words) == 2 and words[1].isdigit():
-        ctypes.CDLL(None).shmctl(int(words[1]), IPC_RMID, None)
+    if len(words) == 2 and words[1].isdigit() and lines[0].strip().isdigit():
+        segments.remove(int(words[1]), owner=os.stat(data).st_uid, creator=int(lines[0]))
 
 
 def _md5_answer(user: str, password: str, salt: bytes) -> bytes:
