@@ -25,6 +25,7 @@ def main(home: str, key: str, id: str) -> None:
     if os.fork():
         os._exit(0)
     os.setsid()
+    linux.set_name(pids.KEEPER_NAME)
     os.chdir("/")
     os.umask(0o077)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):

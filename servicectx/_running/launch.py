@@ -50,6 +50,7 @@ class Launch:
         self._log = instance.directory(id) / "keeper.log"
         self._service = self._name = ""
         self._orders = self._reports = self._pid = -1
+        pids.reap_keepers()
         try:
             self._spawn(instance, id)
         except OSError as error:
@@ -230,6 +231,8 @@ def wait_gone(instance: Instance, id: str, processes: Processes | None, seconds:
         while not pids.wait_gone(process, 0.05):
             if time.monotonic() > deadline or instance.is_used(id):
                 return False
+        pids.reap(process)
+    pids.reap_keepers()
     return not instance.directory(id).exists()
 
 
@@ -247,12 +250,14 @@ def clear(instance: Instance, state: State) -> None:
         if not pids.wait_gone(processes.server, GRACE):
             pids.send(processes.server, signal.SIGKILL)
             pids.wait_gone(processes.server, GRACE)
-            for process in family:  # a worker that was stopped does not see its server's end
-                pids.send(process, signal.SIGKILL)
+            for worker in family:  # one that was stopped does not see its server's end
+                pids.send(worker, signal.SIGKILL)
         pids.wait_gone(processes.guard, 0.2)  # it goes with its keeper, unless that was killed and it wants the lock
     if not ended:  # nobody else knows what ran below its server, or beside it
         marked.end(instance.directory(state.id), spared=processes or ())
         cleanup.run(instance.directory(state.id))
+    for process in processes or ():
+        pids.reap(process)
     instance.remove(state, keep_data=kept)
 
 

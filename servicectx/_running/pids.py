@@ -9,6 +9,8 @@ import time
 
 from servicectx._sharing.state import Process
 
+KEEPER_NAME = "sctx-keeper"  # in the process table
+
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
@@ -109,6 +111,28 @@ def reap(process: Process | None) -> None:
     if fields is not None and fields[0] == "Z" and fields[1:] == (process.start, str(os.getpid())):
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
+
+
+def reap_keepers() -> None:
+    """Where this is process 1: take the exit status of keepers and guards that outlived the process which started them.
+
+    A container without an init has no other process that does. Elsewhere nothing happens.
+    """
+    if os.getpid() != 1 or sys.platform != "linux":
+        return
+    for pid in all_pids():
+        fields = _stat(pid)
+        if fields is not None and fields[0] == "Z" and fields[2] == "1" and _name(pid) == KEEPER_NAME:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def descendants(root: int) -> set[int]:
