@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from servicectx._running import kept, plan, spare
 from servicectx._running.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx._running.copying import Owner, all_hands
+from servicectx._running.starter import hang_up
 from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.steps import step
 
@@ -55,6 +56,7 @@ class Data:
             self._answer, answer = os.pipe()
             self._child = os.fork()
             if self._child == 0:
+                hang_up()  # a starter that waits for a keeper's report must see the end of that keeper
                 self._copy(answer)
             os.close(answer)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from servicectx._sharing.pool import Pool
+from servicectx.system import platform
 
 QUICK = 1.0  # seconds; a helper that ends sooner did not get to work
 TRIES = 3
@@ -70,8 +71,7 @@ class Helper:
         command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, os.pathsep.join(sys.path), str(self._pool.directory)]
         self._began = time.monotonic()
         self._process = process = subprocess.Popen(command, stdin=subprocess.PIPE)
-        with contextlib.suppress(AttributeError, OSError):
-            self._descriptor = os.pidfd_open(process.pid)
+        self._descriptor = platform.pidfd_open(process.pid)
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError), process.stdin as orders:
             orders.write(json.dumps(self._order).encode() + b"\n")

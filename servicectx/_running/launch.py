@@ -293,4 +293,4 @@ def current(instance: Instance) -> State | None:
 
 def _has_processes(instance: Instance, state: State) -> bool:
     processes = instance.processes(state.id)
-    return processes is not None and any(pids.alive(process) for process in processes)
+    return processes is not None and any(map(pids.alive, (processes.keeper, processes.guard)))

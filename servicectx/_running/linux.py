@@ -3,14 +3,15 @@
 import contextlib
 import os
 import signal
-import sys
 import time
+
+from servicectx.system import platform
 
 _SET_PDEATHSIG = 1
 _SET_NAME = 15
 _SET_CHILD_SUBREAPER = 36
 
-if sys.platform == "linux":
+if platform.LINUX:
     import ctypes
 
     _libc = ctypes.CDLL(None, use_errno=True)

@@ -3,11 +3,10 @@
 import contextlib
 import os
 import select
-import signal
-import sys
 import time
 
 from servicectx._sharing.state import Process
+from servicectx.system import platform
 
 KEEPER_NAME = "sctx-keeper"  # in the process table
 
@@ -35,18 +34,17 @@ def send(process: Process | None, number: int) -> None:
     """Signal that very process, and never another that got its id."""
     if process is None or not alive(process):
         return
+    descriptor = platform.pidfd_open(process.pid)
     try:
-        if not hasattr(signal, "pidfd_send_signal"):
+        if descriptor is None:
             os.kill(process.pid, number)
-            return
-        descriptor = os.pidfd_open(process.pid)
-        try:
-            if alive(process):  # looked at once more: the descriptor now holds the process fast
-                signal.pidfd_send_signal(descriptor, number)
-        finally:
-            os.close(descriptor)
+        elif alive(process):  # looked at once more: the descriptor now holds the process fast
+            platform.pidfd_signal(descriptor, number)
     except ProcessLookupError:
         pass
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def wait_gone(process: Process | None, seconds: float) -> bool:
@@ -54,10 +52,7 @@ def wait_gone(process: Process | None, seconds: float) -> bool:
     if process is None:
         return True
     deadline = time.monotonic() + seconds
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):
-        descriptor = None
+    descriptor = platform.pidfd_open(process.pid)
     try:
         if descriptor is not None and alive(process):
             poller = select.poll()
@@ -75,7 +70,7 @@ def wait_gone(process: Process | None, seconds: float) -> bool:
 
 def all_pids() -> list[int]:
     """The ids of all processes that this system shows."""
-    if sys.platform != "linux":
+    if not platform.PROC:
         import psutil
 
         return list(psutil.pids())
@@ -84,7 +79,7 @@ def all_pids() -> list[int]:
 
 def environment(pid: int) -> list[bytes]:
     """The variables that a process was started with, each as NAME=VALUE; none where this user may not know."""
-    if sys.platform != "linux":
+    if not platform.PROC:
         return _environment_by_psutil(pid)
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
@@ -118,7 +113,7 @@ def reap_keepers() -> None:
 
     A container without an init has no other process that does. Elsewhere nothing happens.
     """
-    if os.getpid() != 1 or sys.platform != "linux":
+    if os.getpid() != 1 or not platform.PROC:
         return
     for pid in all_pids():
         fields = _stat(pid)
@@ -136,11 +131,11 @@ def _name(pid: int) -> str:
 
 
 def descendants(root: int) -> set[int]:
-    """The processes below `root` (Linux; elsewhere none are known)."""
+    """The processes below `root`."""
     parents: dict[int, int] = {}
-    for name in os.listdir("/proc") if sys.platform == "linux" else []:
-        if name.isdigit() and (fields := _stat(int(name))) is not None:
-            parents[int(name)] = int(fields[2])
+    for pid in all_pids():
+        if (fields := _stat(pid)) is not None:
+            parents[pid] = int(fields[2])
     found = {root}
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
@@ -157,7 +152,7 @@ def family(process: Process | None) -> list[Process]:
 
 def _stat(pid: int) -> tuple[str, str, str] | None:
     """(state, start, parent) of a process."""
-    if sys.platform != "linux":
+    if not platform.PROC:
         return _ask_psutil(pid)
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:

@@ -12,6 +12,7 @@ from servicectx._running.data import Data, Source
 from servicectx._sharing import handouts
 from servicectx._sharing.steps import step
 from servicectx.errors import StartFailed, StartTimeout
+from servicectx.system import platform
 
 if TYPE_CHECKING:
     from servicectx._running.keeper import Keeper
@@ -155,7 +156,7 @@ class Start:
                 return self.ready
             if self.plan.owns_port and time.monotonic() - looked > 0.5:
                 looked = time.monotonic()
-                if ports.listening(port) and ports.belongs_to(server.pid, port) is False:
+                if ports.is_lost(plan.HOST, server.pid, port):
                     raise PortLost
             self._check("it did not answer its own protocol")
             server.wait(pause)
@@ -226,6 +227,8 @@ class Start:
             if killed and self.plan.cleanup:
                 probes.call(**plan.render(self.plan.cleanup, self.facts))
         self.end_companions()
+        if not platform.SUBREAPER:  # what they left in sessions of their own is nobody's child
+            marked.end(self._instance_directory, spared=(self.keeper.me, self.keeper.guard))
 
     def end_companions(self) -> None:
         while self.companions:

@@ -44,6 +44,14 @@ class Starter:
         os.dup2(self._silence, 1)
 
 
+def hang_up() -> None:
+    """Let go of the starter's pipes, in a child that its keeper forked."""
+    silence = os.open(os.devnull, os.O_RDWR)
+    os.dup2(silence, 0)
+    os.dup2(silence, 1)
+    os.close(silence)
+
+
 def write_report(what: dict[str, Any]) -> None:
     text = json.dumps(what).encode() + b"\n"
     try:

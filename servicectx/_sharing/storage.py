@@ -6,8 +6,9 @@ from pathlib import Path
 
 from servicectx._sharing import paths
 from servicectx.errors import HomeError
+from servicectx.system import platform
 
-MEMORY = Path("/dev/shm")
+MEMORY = platform.MEMORY
 WORDS = ("memory", "disk")
 HEAD_ROOM = 4  # times what an empty service needs
 
@@ -140,6 +141,8 @@ def _existing(path: Path) -> Path:
 def _file_system(path: Path) -> str:
     """The kind of file system that `path` is on, "" where nobody tells."""
     path = path.resolve()
+    if not platform.PROC:
+        return ""
     try:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
     except OSError:
@@ -152,6 +155,8 @@ def _file_system(path: Path) -> str:
 
 
 def _spare_memory() -> int:
+    if not platform.PROC:
+        return 1 << 62
     try:
         with open("/proc/meminfo") as file:
             for line in file:

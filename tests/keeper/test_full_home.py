@@ -68,7 +68,11 @@ def attempts(place: Any, options: list[str]) -> list[Any]:
     done = subprocess.run(
         ["unshare", "-m", "--propagation", "private", sys.executable, "-c", SCRIPT],
         input=f"{place} {','.join(options)}\n",
-        env={name: value for name, value in os.environ.items() if not name.startswith("SERVICECTX_")},
+        env={
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("SERVICECTX_") or name == "SERVICECTX_TEST_PORTABLE"
+        },
         cwd=namespaces.ROOT,
         capture_output=True,
         text=True,
