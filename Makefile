@@ -5,6 +5,9 @@ PYTHON ?= python3
 MINUTES ?= 5
 WORKERS ?= 4
 ARGS ?=
+PORTABLE := tests/keeper $(addprefix tests/test_,$(addsuffix .py,crashes races managed linger_and_keep pool ahead \
+	ready_ahead isolated spares snapshots snapshot_crashes cache copying setup companions hold)) \
+	tests/services/test_stolen_ports.py
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +22,7 @@ DEV := $(VENV)/.installed-for-development
 SITE := $(VENV)/.installed-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test storm bench docs system-servers clean
+.PHONY: help quickstart test test-portable storm bench docs system-servers clean
 
 help: ## this list
 	@echo "servicectx: real services for tests and scripts"
@@ -41,6 +44,9 @@ test: $(DEV) ## linters, types, all tests with real servers, and a short storm
 		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 	$(BIN)/python -m tests.storm --minutes 0.5 --users 4
 	$(BIN)/python -m tests.storm_isolated --minutes 0.25 --users 8
+
+test-portable: $(DEV) ## the core's tests without what only Linux gives, as on a Mac
+	SERVICECTX_TEST_PORTABLE=1 $(BIN)/python -m pytest -n $(WORKERS) $(PORTABLE) $(ARGS)
 
 storm: $(DEV) ## random processes and random kills, for MINUTES=5
 	$(BIN)/python -m tests.storm --minutes $(MINUTES)

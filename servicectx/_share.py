@@ -58,10 +58,10 @@ class Share(Claim, Generic[D]):
                         self.joined = False
                         self.state, self.lease = starting.run()
                         return
-            except launch.KeeperLost:
+            except launch.KeeperLost as error:
                 lost += 1
                 if lost == KEEPER_TRIES:
-                    raise self._failed(f"its keeper was killed {lost} times") from None
+                    raise self._failed(f"its keeper was killed {lost} times", error.log_tail) from None
             except ServiceCtxError:
                 starting.see_it_gone()
                 raise
@@ -160,8 +160,8 @@ class Share(Claim, Generic[D]):
             raise self._timed_out(f"another one is starting or stopping it: {self.instance.holder()}")
         time.sleep(seconds)
 
-    def _failed(self, reason: str) -> StartFailed:
-        return StartFailed(service=self.ask.service.name, name=self.ask.name, reason=reason)
+    def _failed(self, reason: str, log_tail: str) -> StartFailed:
+        return StartFailed(service=self.ask.service.name, name=self.ask.name, reason=reason, log_tail=log_tail)
 
     def _timed_out(self, waiting_for: str) -> StartTimeout:
         return StartTimeout(

@@ -109,9 +109,14 @@ class Starting:
             instance.write(state)
             step("published")
             return state, lease
-        except (StartFailed, StartTimeout, SetupFailed) as error:
+        except (StartFailed, StartTimeout, SetupFailed, HomeError) as error:
             self._processes = instance.processes(id)
-            instance.write(state._replace(phase=FAILED, failure=error.record()))
+            try:
+                instance.write_failure(state._replace(phase=FAILED, failure=error.record()))
+            except (HomeError, OSError):  # no room even for that: waiting processes meet the same fault by themselves
+                launch.clear(instance, state)
+            if keeper is None:
+                launch.clear(instance, state)
             if lease is not None:
                 lease.release()
             raise
@@ -130,7 +135,15 @@ class Starting:
 
     def see_it_gone(self) -> None:
         """After a failure, with the lock free again: wait until nothing is left of it, or others are still told."""
-        launch.wait_gone(self.instance, self.id, self._processes, GONE_TIME)
+        if launch.wait_gone(self.instance, self.id, self._processes, GONE_TIME):
+            return
+        until = time.monotonic() + GONE_TIME
+        while self.instance.is_used(self.id) and time.monotonic() < until:
+            time.sleep(0.005)
+        with self.instance.locked() as locked:  # its keeper crashed, so that nobody else removes the record
+            state = launch.current(self.instance) if locked else None
+            if state is not None and state.id == self.id and not self.instance.is_used(self.id):
+                launch.clear(self.instance, state)
 
     def _check(self, details: Any) -> None:
         """What only the caller can tell: the service's own Python check."""
@@ -159,7 +172,7 @@ class Starting:
 
     def _still_there(self, state: State) -> None:
         if not launch.is_kept(self.instance, state):
-            raise launch.KeeperLost
+            raise launch.KeeperLost(launch.log_tail(self.instance.directory(self.id) / "keeper.log"))
         if not launch.lives(self.instance, state):
             reason = "it ended while it was being set up"
             raise StartFailed(service=self.ask.service.name, name=self.ask.name, reason=reason)

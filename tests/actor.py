@@ -23,7 +23,11 @@ class Actor:
         self.home = home
         self.paused_file = Path(tempfile.gettempdir()) / f"{home.path.name}.{os.urandom(3).hex()}.paused"
         more = {"SERVICECTX_TEST_PAUSE": f"{pause_at}:{self.paused_file}"} if pause_at else {}
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SERVICECTX_")}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("SERVICECTX_") or name == "SERVICECTX_TEST_PORTABLE"
+        }
         cache = {"SERVICECTX_CACHE": os.environ.get("SERVICECTX_CACHE", str(ROOT / ".pytest_cache" / "servicectx"))}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.actor"],

@@ -85,6 +85,8 @@ def home(
 ) -> Iterator[Path]:
     """This test's own SERVICECTX_HOME. Whatever a test leaves in it, or running from it, fails that test."""
     for name in list(os.environ):
+        if name == "SERVICECTX_TEST_PORTABLE":
+            continue
         if name.startswith("SERVICECTX_") or re.fullmatch("TEST_[A-Z]+_DETAILS", name):
             monkeypatch.delenv(name)
     path = Path(tempfile.mkdtemp(prefix="home-", dir=run_directory))

@@ -48,6 +48,7 @@ WAY_DOWN = [
     "servicectx._durations",
     "servicectx._files",
     "servicectx._typos",
+    "servicectx.system",
     "servicectx.errors",
     "servicectx._real_files",
     "servicectx._originals",

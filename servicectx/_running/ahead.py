@@ -19,6 +19,7 @@ from servicectx._running.demand import IDLE, MOST_OF_ALL, Demand
 from servicectx._running.watch import AGAIN, Watch
 from servicectx._sharing.pool import BACK, MISS, Pool, Taken, source_of
 from servicectx._sharing.steps import step
+from servicectx.system import faults
 
 REST = 1.0  # seconds without work after which the connection is closed
 ROOM = 256 * 2**20  # bytes of the file system that copies made ahead leave free
@@ -61,6 +62,7 @@ class Ahead:
         self.data = data
         self.demands = {source: Demand(pool.count(source)) for source in pool.sources()}
         self.begun = False
+        self.worked = 0.0
         self.sizes: dict[str, int] = {}
         self.pause = 0.0  # until when nothing at all is tried
         self.stuck: dict[str, float] = {}  # what was not to be dropped: until when it is not tried again
@@ -73,17 +75,31 @@ class Ahead:
         heard = self.pool.hear()
         watch = Watch(self.pool, heard)
         self._listen(heard)  # first of all: what is heard by a helper that fails calls for no other one
-        worked = time.monotonic()
+        self.worked = time.monotonic()
         while os.getppid() == self.parent:
-            self._listen(heard)
-            if self._work():
-                worked = time.monotonic()
-                continue
-            if not self.demands and not self.pool.users():
-                return
-            if rested := time.monotonic() - worked > REST:
-                self.copies.rest()
-            watch.wait(AGAIN if self._refused() else IDLE if rested else REST)
+            try:
+                if self._turn(heard, watch):
+                    return
+            except OSError as error:
+                if not faults.is_shortage(error):
+                    raise
+                self.begun = False  # too few descriptors, say: they end for a moment what would end for good
+                with contextlib.suppress(OSError):
+                    self.copies.rest()
+                time.sleep(AGAIN)
+
+    def _turn(self, heard: int, watch: Watch) -> bool:
+        """Work once, or wait. True: there is nothing to do, and nobody to wait for."""
+        self._listen(heard)
+        if self._work():
+            self.worked = time.monotonic()
+            return False
+        if not self.demands and not self.pool.users():
+            return True
+        if rested := time.monotonic() - self.worked > REST:
+            self.copies.rest()
+        watch.wait(AGAIN if self._refused() else IDLE if rested else REST)
+        return False
 
     # -- work --------------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from servicectx._running import kept, plan, spare
 from servicectx._running.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx._running.copying import Entry, Owner, all_hands
+from servicectx._running.starter import hang_up
 from servicectx._sharing import container, directories
 from servicectx._sharing.directories import RUN
 from servicectx._sharing.removal import remove_entry
@@ -82,6 +83,7 @@ class Data:
             self._answer, answer = os.pipe()
             self._child = os.fork()
             if self._child == 0:
+                hang_up()  # a starter that waits for a keeper's report must see the end of that keeper
                 self._copy(answer)
             os.close(answer)
 

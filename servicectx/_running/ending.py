@@ -20,7 +20,7 @@ def record_death(
                 service=state.service, name=state.name, reason=reason, exit_status=exit_status, log_tail=log_tail
             )
             if state.phase in (READY, STOPPING):
-                instance.write(state._replace(phase=DIED, failure=death.record()))
+                instance.write_failure(state._replace(phase=DIED, failure=death.record()))
         return state
 
 

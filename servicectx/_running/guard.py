@@ -7,13 +7,17 @@ session, so no Ctrl-C and no hang-up reaches them.
 import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 
-from servicectx._running import linux, pids
-from servicectx._running.ending import how, record_death, remove_when_unused
+from servicectx._running import cleanup, linux, pids, process_marks
+from servicectx._running.ending import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx._running.keeper import Keeper
+from servicectx._running.starter import StarterGone, write_report
 from servicectx._sharing.instance import WATCHDOG, Instance
 from servicectx.errors import HomeError
+from servicectx.system.descriptors import Reserve
+from servicectx.system.persistence import persist
 
 
 def main(home: str, key: str, id: str) -> None:
@@ -21,6 +25,7 @@ def main(home: str, key: str, id: str) -> None:
     if os.fork():
         os._exit(0)
     os.setsid()
+    linux.set_name(pids.KEEPER_NAME)
     os.chdir("/")
     os.umask(0o077)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
@@ -34,19 +39,37 @@ def main(home: str, key: str, id: str) -> None:
             _guard(instance, id, keeper)
         else:
             os.setsid()
-            Keeper(instance, id, guard).live()
+            living = Keeper(instance, id, guard)
+            living.live()
+            if not living.is_clean:
+                raise OSError("not all that ran or lay here could be ended and removed; the guard tries again")
         status = 0
-    except BaseException:  # noqa: BLE001  # the last frame of this process: its guard learns from the status
-        import traceback
-
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001  # the last frame of this process: its guard learns from the status
+        _report_crash(error, key)
     finally:
         os._exit(status)  # no exit hook runs: mirakuru's would kill other people's processes
+
+
+def _report_crash(error: BaseException, key: str) -> None:
+    """Into keeper.log, and to the starter where that still waits for a report: it must not try the same again."""
+    import traceback
+
+    from servicectx.errors import StartFailed
+
+    text = "".join(traceback.format_exception(error))
+    reason = f"its keeper crashed: {type(error).__name__}: {error}"
+    failure = StartFailed(service=key.rpartition("-")[0], reason=reason, log_tail=text.rstrip())
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    with contextlib.suppress(OSError, StarterGone):
+        write_report({"failed": failure.record()})
 
 
 def _guard(instance: Instance, id: str, keeper: int) -> None:
     with contextlib.suppress(HomeError):  # without it the keeper's own lock tells that it lives
         instance.hold(id, WATCHDOG, pids.me())
+    reserve = Reserve()
     silence = os.open(os.devnull, os.O_RDWR)
     os.dup2(silence, 0)
     os.dup2(silence, 1)
@@ -54,11 +77,20 @@ def _guard(instance: Instance, id: str, keeper: int) -> None:
     _, status = os.waitpid(keeper, 0)
     if status == 0:
         return
-    linux.end_orphans(grace=1.0)  # the kernel has sent them their parting signal already
+    reserve.release()
+    persist(linux.end_orphans, 1.0)  # the kernel has sent them their parting signal already
     if (processes := instance.processes(id)) is not None:
         pids.send(processes.server, signal.SIGKILL)  # where no kernel does that, and nobody adopts
+    persist(process_marks.end, instance.directory(id))
+    cleanup.run(instance.directory(id))
     reason = f"its keeper (process {keeper}) was {how(os.waitstatus_to_exitcode(status))}"
-    state = record_death(instance, id, reason)
+    persist(record_death, instance, id, reason)
+    persist(_remove_data, instance, id)
+    persist(remove_when_unused, instance, id)
+
+
+def _remove_data(instance: Instance, id: str) -> None:
+    with instance.locked(PATIENCE):
+        state = current(instance, id)
     if state is not None:
         instance.remove_data(state)
-    remove_when_unused(instance, id)

@@ -12,9 +12,11 @@ from typing import Any
 
 from servicectx._running import search_path
 from servicectx._sharing.pool import Pool
+from servicectx.system import platform
 
 QUICK = 1.0  # seconds; a helper that ends sooner did not get to work
 TRIES = 3
+PAUSE = 0.5  # seconds after one could not even be spawned
 
 _BOOTSTRAP = f"{search_path.BEGIN} from servicectx._running.ahead import main; main()"
 
@@ -29,13 +31,14 @@ class Helper:
         self._descriptor: int | None = None
         self._began = 0.0
         self._failed = 0
+        self._paused_until = 0.0
         self._pool.make()
         self._heard = self._pool.hear()
 
     def descriptors(self) -> list[int]:
         """What to poll: it becomes readable when `look` has something to do."""
         if self._process is None:
-            return [self._heard] if self._heard >= 0 else []
+            return [self._heard] if self._heard >= 0 and not self.is_paused() else []
         return [self._descriptor] if self._descriptor is not None else []
 
     def look(self) -> None:
@@ -44,8 +47,16 @@ class Helper:
         if self._process is not None and self._process.poll() is not None:
             wanted = not self._pool.is_empty()
             self._ended(early=wanted)
-        if self._process is None and self._heard >= 0 and (wanted or select.select([self._heard], [], [], 0)[0]):
-            self._begin()
+        if self._process is None and self._heard >= 0 and not self.is_paused() and (wanted or self._is_asked()):
+            try:
+                self._begin()
+            except OSError as error:  # no descriptor or process is left for it just now
+                self._note(error)
+                self._paused_until = time.monotonic() + PAUSE
+
+    def is_paused(self) -> bool:
+        """Whether `look` is to be called again soon, although no descriptor becomes readable."""
+        return time.monotonic() < self._paused_until
 
     def end(self) -> None:
         """Kill it. The second time nothing happens."""
@@ -59,8 +70,7 @@ class Helper:
         command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, search, str(self._pool.directory)]
         self._began = time.monotonic()
         self._process = process = subprocess.Popen(command, stdin=subprocess.PIPE)
-        with contextlib.suppress(AttributeError, OSError):
-            self._descriptor = os.pidfd_open(process.pid)
+        self._descriptor = platform.pidfd_open(process.pid)
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError), process.stdin as orders:
             orders.write(json.dumps(self._order).encode() + b"\n")
@@ -74,6 +84,17 @@ class Helper:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-        if self._failed == TRIES:  # nobody hears any more: users do by themselves
+        if self._failed >= TRIES:  # nobody hears any more: users do by themselves
             os.close(self._heard)
             self._heard = -1
+
+    def _is_asked(self) -> bool:
+        poller = select.poll()
+        poller.register(self._heard, select.POLLIN)
+        return bool(poller.poll(0))
+
+    @staticmethod
+    def _note(error: OSError) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"nothing is made ahead of demand: {error}\n")
+            sys.stderr.flush()

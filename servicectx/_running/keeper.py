@@ -4,7 +4,8 @@ import contextlib
 import os
 import select
 import signal
-import threading
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,15 @@ from servicectx._running import linux, pids, plan, snapshot, spare
 from servicectx._running.data import Data
 from servicectx._running.ending import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx._running.starter import Starter, StarterGone
+from servicectx._running.unused import UnusedWaiter
 from servicectx._sharing import container, handouts, leases
 from servicectx._sharing.instance import KEEPER, Instance
-from servicectx._sharing.state import READY, STOPPING, Process, Processes
+from servicectx._sharing.state import FAILED, READY, STOPPING, Process, Processes, State
 from servicectx._sharing.steps import step
-from servicectx.errors import HomeError, ServiceCtxError
+from servicectx.errors import HomeError, ServiceCtxError, StartFailed
+from servicectx.system import faults
+from servicectx.system.descriptors import Reserve
+from servicectx.system.persistence import Pause, persist
 
 if TYPE_CHECKING:
     from servicectx._running.helper import Helper
@@ -32,34 +37,29 @@ class Keeper:
     """Starts the server, tells the starter, watches server and users, stops, clears up."""
 
     def __init__(self, instance: Instance, id: str, guard: int) -> None:
+        self.name: str | None = None
         self.instance = instance
         self.id = id
         self.guard = pids.identity(guard)
         self.me = pids.me()
+        self.service = instance.key.rpartition("-")[0]
+        self.data_directory: Path | None = None
         self.stopping = False
         self.starter = Starter()
         self.start: Start | None = None
+        self.reserve = Reserve()
+        self.is_clean = True  # False: something that should have been ended or removed may be left
         self.spare: spare.Maker | None = None
         self.helper: Helper | None = None
         signal.signal(signal.SIGTERM, self._told)
 
     def live(self) -> None:
         linux.adopt_orphans()
-        order = self.starter.order()
-        what = plan.decode(order["plan"])
-        self.data_directory = Path(order["data_directory"])
-        data = Data(self.data_directory, what, order, self.instance.home)
         try:
-            self.instance.hold(self.id, KEEPER, self.me)
-            self.tell(None)
-            data.begin()
-            from servicectx._running.start import Start  # meanwhile; it brings mirakuru, which the guard does without
-
-            self.start = Start(self, what, order, data)
-            failure = self._start(self.start)
+            failure = self._start()
             if failure is None:
                 self.starter.hang_up()
-                self.spare = spare.Maker(data.cache, data.sources, data.path, data.owner)
+                assert self.start is not None
                 self.watch(self.start)
             else:
                 self.starter.report({"failed": failure.record()})
@@ -68,30 +68,55 @@ class Keeper:
                 remove_when_unused(self.instance, self.id)
         except Told:
             self.clear_server()
-            self.instance.remove_directory(self.id)
-        except (StarterGone, HomeError):
+            self._remove_directory()
+        except StarterGone:
             self.clear_server()
             self._withdraw()
 
-    def _start(self, start: "Start") -> ServiceCtxError | None:
+    def _start(self) -> ServiceCtxError | None:
+        """Carry out the order and report. The result is a failure that is still to be reported.
+
+        No lock is taken in here: the starter holds the key's lock until it has a report, whatever goes wrong.
+        """
         try:
+            order = self.starter.order()
+            what = plan.decode(order["plan"])
+            self.name, self.service = order["name"], what.service
+            self.data_directory = Path(order["data_directory"])
+            data = Data(self.data_directory, what, order, self.instance.home)
+            self.instance.hold(self.id, KEEPER, self.me)
+            self.tell(None)
+            data.begin()
+            from servicectx._running.start import Start  # meanwhile; it brings mirakuru, which the guard does without
+
+            self.start = start = Start(self, what, order, data)
             facts = start.run()
-            if start.plan.helper is not None:
+            if what.helper is not None:
                 from servicectx._running.helper import Helper
 
                 with contextlib.suppress(OSError):  # it can do without
-                    order = plan.render(start.plan.helper, start.facts)
-                    self.helper = Helper(self.instance.directory(self.id), order)
+                    self.helper = Helper(self.instance.directory(self.id), plan.render(what.helper, start.facts))
             self.starter.report({"ready": facts})
             if snapshot.is_wanted(start) and self._is_set_up():
                 self.starter.report({"ready": snapshot.take(start)})
-        except HomeError:
-            raise
+            return None
         except ServiceCtxError as error:
             return error
+        except OSError as error:
+            return faults.home_error(error, "not written", str(self.data_directory)) or self.crash(error)
         except Exception as error:  # noqa: BLE001  # whatever it is, the starter must hear of it
-            return start.failure(f"{type(error).__name__}: {error}")
-        return None
+            return self.crash(error)
+
+    def crash(self, error: BaseException) -> StartFailed:
+        """An error that the plan does not explain, with its traceback, which keeper.log gets as well."""
+        import traceback
+
+        text = "".join(traceback.format_exception(error))
+        sys.stderr.write(text)
+        reason = f"{type(error).__name__}: {error}"
+        failure = self.start.failure(reason) if self.start else StartFailed(reason=reason)
+        log_tail = "\n".join(filter(None, [failure.log_tail, "the traceback of its keeper:", text.rstrip()]))
+        return StartFailed(**failure.data | {"service": self.service, "name": self.name, "log_tail": log_tail})
 
     def _is_set_up(self) -> bool:
         """Wait for the starter's word. False: its set-up failed, or it died, which its lease will tell."""
@@ -101,14 +126,17 @@ class Keeper:
             return False
 
     def _withdraw(self) -> None:
-        """Leave nothing of a start that nobody waits for any more."""
+        """Leave nothing of a start that nobody waits for any more, but for a failure that others still read."""
         try:
             with self.instance.locked(PATIENCE):
-                if state := current(self.instance, self.id):
+                state = current(self.instance, self.id)
+                if state is not None and state.phase != FAILED:
                     self.instance.remove(state)
+            if state is not None and state.phase == FAILED:
+                remove_when_unused(self.instance, self.id)
         except Told:
             pass
-        self.instance.remove_directory(self.id)
+        self._remove_directory()
 
     def tell(self, server: Process | None) -> None:
         """Say who runs this instance. Fails when it was cleared meanwhile."""
@@ -117,47 +145,66 @@ class Keeper:
     # -- the long wait ---------------------------------------------------------------------------------------------
 
     def watch(self, start: "Start") -> None:
-        """Until the last user has left and none came while lingering, or the server ended."""
+        """Until the last user has left and none came while lingering, or the server ended.
+
+        A fault of the machine ends neither: as long as users cannot be counted, the server is taken for used.
+        """
         leases.get_ready()  # to stop without delay when it is time
         server = start.server
         assert server is not None
+        with contextlib.suppress(OSError, RuntimeError):  # it can do without
+            self.spare = spare.Maker(start.data.cache, start.data.sources, start.data.path, start.data.owner)
+        waiter = UnusedWaiter(self.instance, self.id, self.reserve)
+        pause = Pause()
         while True:
-            if not self._wait_until_unused(server):
-                step("server-died")
-                status, log_tail = server.exit_status, start.log_tail()
-                start.end()
-                record_death(self.instance, self.id, f"the server was {how(status or 0)}", status, log_tail)
-                self.clear_server()
-                remove_when_unused(self.instance, self.id)
-                return
-            if self._lingered(server) and self._stop():
-                return
+            try:
+                if not self._wait_until_unused(server, waiter):
+                    self._record_death(start, server)
+                    return
+                if self._lingered(server) and self._stop():
+                    return
+                pause.over()
+                self.reserve.refill()
+            except (OSError, HomeError) as error:
+                self.reserve.release()
+                given_up = pause.after(error) > faults.patience(error, float("inf"))
+                if given_up and not self.instance.is_used(self.id):
+                    self._stop_unlocked()
+                    return
 
-    def _wait_until_unused(self, server: "Server") -> bool:
+    def _record_death(self, start: "Start", server: "Server") -> None:
+        step("server-died")
+        status, log_tail = server.exit_status, start.log_tail()
+        self.reserve.release()
+        start.end()
+        persist(record_death, self.instance, self.id, f"the server was {how(status or 0)}", status, log_tail)
+        self.clear_server()
+        persist(remove_when_unused, self.instance, self.id)
+
+    def _wait_until_unused(self, server: "Server", waiter: UnusedWaiter) -> bool:
         """True: nobody holds a lease. False: the server ended first."""
-        reading, writing = os.pipe()
-
-        def wait() -> None:
-            self.instance.wait_until_unused(self.id)
-            os.close(writing)
-
-        threading.Thread(target=wait, daemon=True).start()
+        waiter.begin()
         descriptor = server.descriptor()
         while True:
             poller = select.poll()
-            poller.register(reading, select.POLLIN | select.POLLHUP)
+            poller.register(waiter.descriptor, select.POLLIN)
             for each in self.helper.descriptors() if self.helper is not None else ():
                 poller.register(each, select.POLLIN)
             if descriptor is not None:
                 poller.register(descriptor, select.POLLIN)
-            poller.poll(None if descriptor is not None else 50)
+            poller.poll(self._poll_time(descriptor, waiter))
             if server.exit_status is not None:
                 return False
-            if select.select([reading], [], [], 0)[0]:
-                os.close(reading)
+            if waiter.is_unused():
                 return True
             if self.helper is not None:
                 self.helper.look()
+
+    def _poll_time(self, descriptor: int | None, waiter: UnusedWaiter) -> int | None:
+        """Milliseconds; None where every event has its descriptor."""
+        if descriptor is None or waiter.polls:
+            return 50
+        return 500 if self.helper is not None and self.helper.is_paused() else None
 
     def _lingered(self, server: "Server") -> bool:
         """Whether nobody came or went for the whole time that the users wished."""
@@ -176,39 +223,75 @@ class Keeper:
 
     def _stop(self) -> bool:
         """Announce it, count once more, and end. False: somebody joined in that moment."""
+        self.reserve.release()
         with self.instance.locked(PATIENCE):
             state = current(self.instance, self.id)
             if state is not None and state.phase == READY:
-                self.instance.write(state._replace(phase=STOPPING))
+                self._announce(state._replace(phase=STOPPING))
             step("stopping")
             if self.instance.is_used(self.id):
                 if state is not None:
-                    self.instance.write(state)
+                    self.instance.write_back(state)
                 return False
             self.stopping = True
             self.clear_server()
             step("cleaning")
             if state is not None:
-                self.instance.forget()
-            self.instance.remove_directory(self.id)
+                with contextlib.suppress(OSError):  # a read-only file system: the next visitor removes it
+                    self.instance.forget()
+            self._remove_directory()
         return True
 
+    def _announce(self, state: State) -> None:
+        """On a full file system too: without a state file nobody joins either."""
+        self.instance.keep_for_write_back(state.id)
+        try:
+            self.instance.write_failure(state)
+        except HomeError:
+            self.instance.forget()
+
+    def _stop_unlocked(self) -> None:
+        """Where no lock can be had, since the home takes no files any more: then it takes no lease either."""
+        self.stopping = True
+        self.clear_server()
+        with contextlib.suppress(OSError):
+            self.instance.forget()
+        self._remove_directory()
+
     def clear_server(self) -> None:
-        """End the server and remove its data, or leave its log beside them where a user wished to keep them."""
-        if self.helper is not None:
-            self.helper.end()
-        if self.spare is not None:
-            self.spare.end()
-        if self.start is not None:
-            self.start.end()
-        linux.end_orphans()  # one that still copies data, say
-        handouts.take_back(self.instance.directory(self.id))
-        if not self.instance.keeps_data(self.id):
-            container.remove(self.data_directory, own=True)
+        """End the server and remove its data, or leave its log beside them where a user wished to keep them.
+
+        Each part is ended whatever becomes of the others. What could not be done is left to the guard.
+        """
+        parts = [self.helper, self.spare, self.start]
+        for end in [part.end for part in parts if part is not None]:
+            self._attempt(end)
+        self._attempt(linux.end_orphans)  # one that still copies data, say
+        self._attempt(handouts.take_back, self.instance.directory(self.id))
+        if self.data_directory is None:
             return
-        self.instance.mark_kept(self.id, self.data_directory)
+        if not self.instance.keeps_data(self.id):
+            self._attempt(self._remove_data, self.data_directory)
+            return
+        self._attempt(self.instance.mark_kept, self.id, self.data_directory)
         if self.start is not None and self.start.log.exists():
-            self.start.data.keep_log(self.start.log)
+            self._attempt(self.start.data.keep_log, self.start.log)
+
+    def _remove_directory(self) -> None:
+        self.instance.remove_directory(self.id)
+        self._check_removed(self.instance.directory(self.id))
+
+    def _remove_data(self, path: Path) -> None:
+        container.remove(path, own=True)
+        self._check_removed(path)
+
+    def _attempt(self, action: Callable[..., Any], *arguments: Any) -> None:
+        self.is_clean &= persist(action, *arguments, shortage=faults.FAULT_TIME)
+
+    def _check_removed(self, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if not os.statvfs(path).f_flag & os.ST_RDONLY:
+                self.is_clean = False
 
     def _told(self, *_: Any) -> None:
         if not self.stopping:

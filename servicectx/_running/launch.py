@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from servicectx._originals import json, select, time
-from servicectx._running import pids, plan, probes, search_path
+from servicectx._running import cleanup, pids, plan, probes, process_marks, search_path
 from servicectx._sharing import container, marked, names, reading
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
 from servicectx._sharing.steps import step
-from servicectx.errors import HomeError, from_record
+from servicectx.errors import HomeError, StartFailed, from_record
+from servicectx.system import faults
 
 OF_INSTANCES = (names.LOCK, names.STATE, names.TEMPORARY, names.INSTANCE)
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
@@ -24,7 +25,11 @@ _BOOTSTRAP = f"{search_path.BEGIN} from servicectx._running.guard import main as
 
 
 class KeeperLost(Exception):
-    """The keeper ended without a word: somebody killed it. That is no failure of the service; start again."""
+    """The keeper was killed before it could report. That is no failure of the service; start again."""
+
+    def __init__(self, log_tail: str = "") -> None:
+        super().__init__(log_tail)
+        self.log_tail = log_tail  # of keeper.log
 
 
 class KeeperSilent(Exception):
@@ -39,14 +44,35 @@ class Launch:
     """A keeper that was just spawned. It does nothing before `order()`."""
 
     def __init__(self, instance: Instance, id: str) -> None:
-        log = instance.directory(id) / "keeper.log"
+        """Raises HomeError where there is no room for its log, or no descriptor or process left."""
+        self._log = instance.directory(id) / "keeper.log"
+        self._service = self._name = ""
+        self._orders = self._reports = self._pid = -1
+        pids.reap_keepers()
+        try:
+            self._spawn(instance, id)
+        except OSError as error:
+            self.close()
+            problem = "no keeper was started"
+            raise faults.home_error(error, problem, str(self._log)) or HomeError(
+                path=str(error.filename or self._log), problem=f"{problem}: {error.strerror}", cure="see the reason"
+            ) from None
+
+    def _spawn(self, instance: Instance, id: str) -> None:
         # No -m and no site: a keeper must not pay for the caller's environment, nor run its start-up hooks.
         search = search_path.argument()
         command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, search, str(instance.home), instance.key, id]
         environment = {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"}
-        orders, self._orders = _pipe()
-        self._reports, reports = _pipe()
-        try:
+        environment |= process_marks.environment(instance.directory(id))  # of this one, also below a server of another
+        with contextlib.ExitStack() as ours:
+            # Opened here: posix_spawn reports a failure to open as one of the program.
+            log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            ours.callback(os.close, log)
+            orders, self._orders = _pipe()
+            ours.callback(os.close, orders)
+            self._reports, reports = _pipe()
+            ours.callback(os.close, reports)
+            log = _above_standard(log, ours)
             self._pid = os.posix_spawn(
                 sys.executable,
                 command,
@@ -54,32 +80,37 @@ class Launch:
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, orders, 0),
                     (os.POSIX_SPAWN_DUP2, reports, 1),
-                    (os.POSIX_SPAWN_OPEN, 2, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                    (os.POSIX_SPAWN_DUP2, log, 2),
                 ],
                 setsigmask=[],
                 setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE],
             )
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            os.close(orders)
-            os.close(reports)
+        os.set_blocking(self._orders, False)
 
     def order(self, what: plan.Plan, **more: str | float | None) -> None:
         """Say what to run: the plan, name, data_directory, timeout (seconds asked for), left (seconds of them),
         snapshot (its name in the cache, or none), cache."""
-        self._say({"plan": plan.encode(what), **more})
+        self._service, self._name = what.service, str(more.get("name") or "")
+        self._say({"plan": plan.encode(what), **more}, float(more.get("left") or 0.0))
 
     def keep_snapshot(self) -> None:
         """Say that the set-up is done. The keeper keeps a copy of the data and reports once more."""
-        self._say({"snapshot": True})
+        self._say({"snapshot": True}, GRACE)
 
-    def _say(self, what: dict[str, Any]) -> None:
+    def _say(self, what: dict[str, Any], seconds: float) -> None:
+        """Write it, at most GRACE beyond `seconds`: a keeper that was stopped empties no pipe."""
         text = json.dumps(what).encode() + b"\n"
+        deadline = time.monotonic() + seconds + GRACE
+        poller = select.poll()
+        poller.register(self._orders, select.POLLOUT)
         try:
             while text:
-                text = text[os.write(self._orders, text) :]
+                try:
+                    text = text[os.write(self._orders, text) :]
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise KeeperSilent from None
+                    poller.poll(100)
         except BrokenPipeError:
             pass  # the keeper is dead; `facts` tells
 
@@ -98,7 +129,7 @@ class Launch:
             if select.select([self._reports], [], [], 0.1)[0]:
                 chunk = os.read(self._reports, 65536)
                 if not chunk:
-                    raise KeeperLost
+                    raise self._lost()
                 heard += chunk
         report = json.loads(heard)
         if "failed" in report:
@@ -106,21 +137,63 @@ class Launch:
         facts: dict[str, Any] = report["ready"]
         return facts
 
+    def _lost(self) -> KeeperLost | StartFailed:
+        """Why there is no report. A keeper that crashed by itself would do so again, one that was killed would not."""
+        log = log_tail(self._log)
+        if not self._reap() and "Traceback (most recent call last)" not in log:
+            return KeeperLost(log)
+        cause = log.splitlines()[-1] if log else "it wrote no reason down"
+        reason = f"its keeper crashed: {cause}"
+        return StartFailed(service=self._service, name=self._name, reason=reason, log_tail=log)
+
+    def _reap(self) -> bool:
+        """Whether the spawned process ended with an error. It ends at once, when it has made guard and keeper."""
+        if self._pid > 0:
+            pid, self._pid = self._pid, -1
+            with contextlib.suppress(ChildProcessError):
+                return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) > 0
+        return False
+
     def close(self) -> None:
         for descriptor in (self._orders, self._reports):
             if descriptor >= 0:
                 os.close(descriptor)
         self._orders = self._reports = -1
-        with contextlib.suppress(ChildProcessError, AttributeError):
-            os.waitpid(self._pid, 0)  # it left at once, when it made guard and keeper
+        self._reap()
+
+
+def log_tail(log: Path) -> str:
+    """The last lines of keeper.log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-30:])
+    except OSError:
+        return ""
+
+
+def _above_standard(descriptor: int, ours: contextlib.ExitStack) -> int:
+    """The descriptor, or a copy above the standard ones, which this process may have closed."""
+    if descriptor > 2:
+        return descriptor
+    copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    ours.callback(os.close, copy)
+    return copy
 
 
 def _pipe() -> tuple[int, int]:
     """A pipe above the standard descriptors, which this process may have closed."""
     ends = os.pipe()
-    high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends)
-    for end in ends:
-        os.close(end)
+    high: list[int] = []
+    try:
+        high += [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends]
+    except OSError:
+        for end in high:
+            os.close(end)
+        raise
+    finally:
+        for end in ends:
+            os.close(end)
     return high[0], high[1]
 
 
@@ -165,8 +238,8 @@ def runs_elsewhere(instance: Instance, state: State) -> str | None:
 def wait_gone(instance: Instance, id: str, processes: Processes | None, seconds: float) -> bool:
     """Whether the instance and its processes are gone within `seconds`. False as well: it was joined again."""
     deadline = time.monotonic() + seconds
-    here = processes is not None and processes.origin.is_here()
-    for process in (processes.guard, processes.keeper) if processes and here else ():
+    here = (processes.guard, processes.keeper) if processes is not None and processes.origin.is_here() else ()
+    for process in here:
         while not pids.wait_gone(process, 0.05):
             if time.monotonic() > deadline or instance.is_used(id):
                 return False
@@ -174,6 +247,9 @@ def wait_gone(instance: Instance, id: str, processes: Processes | None, seconds:
         if time.monotonic() > deadline or instance.is_used(id):
             return False
         time.sleep(0.01)
+    for process in here:
+        pids.reap(process)
+    pids.reap_keepers()
     return not instance.directory(id).exists()
 
 
@@ -187,15 +263,27 @@ def clear(instance: Instance, state: State) -> None:
     if place := runs_elsewhere(instance, state):
         problem = f"its keeper lives in {place}, and cannot be ended from here"
         raise HomeError(path=str(instance.directory(state.id)), problem=problem, cure="run `servicectx down` there")
+    ended = False
+    known = (processes.keeper, processes.guard, processes.server) if processes is not None else ()
     if processes is not None and processes.origin.is_here():
+        family = pids.family(processes.server)
+        ended = pids.alive(processes.keeper)
         pids.send(processes.keeper, signal.SIGTERM)
         if not pids.wait_gone(processes.keeper, GRACE):
             pids.send(processes.keeper, signal.SIGKILL)
             pids.wait_gone(processes.keeper, GRACE)
+            ended = False
         if not pids.wait_gone(processes.server, GRACE):
             pids.send(processes.server, signal.SIGKILL)
             pids.wait_gone(processes.server, GRACE)
+            for worker in family:  # one that was stopped does not see its server's end
+                pids.send(worker, signal.SIGKILL)
         pids.wait_gone(processes.guard, 0.2)  # it goes with its keeper, unless that was killed and it wants the lock
+    if not ended:  # nobody else knows what ran below its server, or beside it
+        process_marks.end(instance.directory(state.id), spared=known)
+        cleanup.run(instance.directory(state.id))
+    for process in known:
+        pids.reap(process)
     step("clearing")
     instance.remove(state, keep_data=kept)
 

@@ -3,13 +3,15 @@
 import contextlib
 import os
 import signal
-import sys
 import time
 
+from servicectx.system import platform
+
 _SET_PDEATHSIG = 1
+_SET_NAME = 15
 _SET_CHILD_SUBREAPER = 36
 
-if sys.platform == "linux":
+if platform.LINUX:
     import ctypes
 
     _libc = ctypes.CDLL(None, use_errno=True)
@@ -23,6 +25,10 @@ if sys.platform == "linux":
     def adopt_orphans() -> None:
         """Become the parent of every descendant whose own parent dies."""
         _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def set_name(name: str) -> None:
+        """What the process table calls this process: at most 15 characters. A zombie keeps it."""
+        _libc.prctl(_SET_NAME, name.encode(), 0, 0, 0)
 
     def children() -> list[int]:
         """The processes whose parent is this one."""
@@ -44,6 +50,9 @@ else:
         pass
 
     def adopt_orphans() -> None:
+        pass
+
+    def set_name(name: str) -> None:
         pass
 
     def children() -> list[int]:

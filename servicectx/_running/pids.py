@@ -1,11 +1,13 @@
 """Processes by identity: a process id counts only together with the moment when that process began."""
 
+import contextlib
 import os
-import signal
-import sys
 
 from servicectx._originals import open, select, time
 from servicectx._sharing.state import Process
+from servicectx.system import platform
+
+KEEPER_NAME = "sctx-keeper"  # in the process table
 
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
@@ -31,18 +33,17 @@ def send(process: Process | None, number: int) -> None:
     """Signal that very process, and never another that got its id."""
     if process is None or not alive(process):
         return
+    descriptor = platform.pidfd_open(process.pid)
     try:
-        if not hasattr(signal, "pidfd_send_signal"):
+        if descriptor is None:
             os.kill(process.pid, number)
-            return
-        descriptor = os.pidfd_open(process.pid)
-        try:
-            if alive(process):  # looked at once more: the descriptor now holds the process fast
-                signal.pidfd_send_signal(descriptor, number)
-        finally:
-            os.close(descriptor)
+        elif alive(process):  # looked at once more: the descriptor now holds the process fast
+            platform.pidfd_signal(descriptor, number)
     except ProcessLookupError:
         pass
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def wait_gone(process: Process | None, seconds: float) -> bool:
@@ -50,10 +51,7 @@ def wait_gone(process: Process | None, seconds: float) -> bool:
     if process is None:
         return True
     deadline = time.monotonic() + seconds
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):
-        descriptor = None
+    descriptor = platform.pidfd_open(process.pid)
     try:
         if descriptor is not None and alive(process):
             poller = select.poll()
@@ -69,21 +67,91 @@ def wait_gone(process: Process | None, seconds: float) -> bool:
     return True
 
 
+def all_pids() -> list[int]:
+    """The ids of all processes that this system shows."""
+    if not platform.PROC:
+        import psutil
+
+        return list(psutil.pids())
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def environment(pid: int) -> list[bytes]:
+    """The variables that a process was started with, each as NAME=VALUE; none where this user may not know."""
+    if not platform.PROC:
+        return _environment_by_psutil(pid)
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []
+
+
+def parent(pid: int) -> int:
+    """The id of the parent, 0 where there is none or none is known."""
+    fields = _stat(pid)
+    return 0 if fields is None else int(fields[2])
+
+
+def reap(process: Process | None) -> None:
+    """Take the exit status of that very process if it is dead and a child of this one: else it stays a zombie.
+
+    Orphans become children of process 1, which in a container may be a program that reaps nothing. A child that
+    somebody else waits for is never taken: it has another start time.
+    """
+    if process is None:
+        return
+    fields = _stat(process.pid)
+    if fields is not None and fields[0] == "Z" and fields[1:] == (process.start, str(os.getpid())):
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
+
+
+def reap_keepers() -> None:
+    """Where this is process 1: take the exit status of keepers and guards that outlived the process which started them.
+
+    A container without an init has no other process that does. Elsewhere nothing happens.
+    """
+    if os.getpid() != 1 or not platform.PROC:
+        return
+    for pid in all_pids():
+        fields = _stat(pid)
+        if fields is not None and fields[0] == "Z" and fields[2] == "1" and _name(pid) == KEEPER_NAME:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def descendants(root: int) -> set[int]:
-    """The processes below `root` (Linux; elsewhere none are known)."""
+    """The processes below `root`."""
     parents: dict[int, int] = {}
-    for name in os.listdir("/proc") if sys.platform == "linux" else []:
-        if name.isdigit() and (fields := _stat(int(name))) is not None:
-            parents[int(name)] = int(fields[2])
+    for pid in all_pids():
+        if (fields := _stat(pid)) is not None:
+            parents[pid] = int(fields[2])
     found = {root}
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     return found - {root}
 
 
+def family(process: Process | None) -> list[Process]:
+    """The processes below that very one."""
+    if process is None or not alive(process):
+        return []
+    found = [identity(pid) for pid in descendants(process.pid)]
+    return [each for each in found if each is not None]
+
+
 def _stat(pid: int) -> tuple[str, str, str] | None:
     """(state, start, parent) of a process."""
-    if sys.platform != "linux":
+    if not platform.PROC:
         return _ask_psutil(pid)
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -102,6 +170,17 @@ def _ask_psutil(pid: int) -> tuple[str, str, str] | None:
         return state, repr(process.create_time()), str(process.ppid())
     except (psutil.Error, OSError):
         return None
+
+
+def _environment_by_psutil(pid: int) -> list[bytes]:
+    import psutil
+
+    try:
+        return [
+            f"{name}={value}".encode(errors="surrogateescape") for name, value in psutil.Process(pid).environ().items()
+        ]
+    except (psutil.Error, OSError):
+        return []
 
 
 _boot_id = ""

@@ -4,9 +4,9 @@ import contextlib
 import os
 import re
 import socket
-import sys
 
 from servicectx._running import pids
+from servicectx.system import platform
 
 TRIES = 100
 
@@ -59,10 +59,34 @@ def is_free(host: str, port: int) -> bool:
 
 def belongs_to(server: int, port: int) -> bool | None:
     """Whether `server` or a process below it listens on `port`. None: this system does not tell."""
-    if sys.platform != "linux":
-        return None
+    if not platform.PROC:
+        return _belongs_by_psutil({server, *pids.descendants(server)}, port)
     sockets = listening(port)
     return bool(sockets) and (_holds(server, sockets) or any(_holds(pid, sockets) for pid in pids.descendants(server)))
+
+
+def is_lost(host: str, server: int, port: int) -> bool:
+    """Whether another program than `server` and those below it has `port`."""
+    taken = listening(port) if platform.PROC else not is_free(host, port)
+    return bool(taken) and belongs_to(server, port) is False
+
+
+def _belongs_by_psutil(processes: set[int], port: int) -> bool | None:
+    """A user may look at the sockets of his own processes; of what others have, not everywhere."""
+    import psutil
+
+    hidden = False
+    for pid in processes:
+        try:
+            sockets = psutil.Process(pid).net_connections("tcp")
+        except psutil.NoSuchProcess:
+            continue
+        except (psutil.Error, OSError):
+            hidden = True
+            continue
+        if any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets):
+            return True
+    return None if hidden else False
 
 
 def listening(port: int) -> set[str]:

@@ -3,6 +3,8 @@
 import os
 import zlib
 
+from servicectx.system import platform
+
 CHUNK = 1 << 16  # bytes: what is read stays in the processor's cache until it is written
 NOTHING = bytes(CHUNK)
 
@@ -55,4 +57,4 @@ def _share(reading: int, writing: int, size: int) -> bool:
 
 
 def copy_range(reading: int, writing: int, count: int) -> int:
-    return os.copy_file_range(reading, writing, count)
+    return platform.copy_range(reading, writing, count)

@@ -6,15 +6,20 @@ With `"port"` it asks at another port than the server's.
 A probe gives a dict of what it learnt (a version, say), or None for "not yet".
 """
 
+import errno
 import re
 from typing import Any
 
 from servicectx._originals import open, socket
 from servicectx._running import search_path
+from servicectx.system import faults
 
 
 def ask(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float = 1.0) -> dict[str, Any] | None:
-    """Ask once, for at most about `wait` seconds. Any failure to connect or to understand is "not yet"."""
+    """Ask once, for at most about `wait` seconds. Any failure to connect or to understand is "not yet".
+
+    Raises HomeError where this process has no descriptor left to ask with: that says nothing of the service.
+    """
     arguments = {name: value for name, value in probe.items() if name not in ("kind", "target", "port")}
     port = int(probe.get("port", port))
     try:
@@ -36,7 +41,11 @@ def ask(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float 
                 return learnt
             case unknown:
                 raise ValueError(f"no probe is of the kind {unknown!r}")
-    except (OSError, EOFError):
+    except EOFError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise faults.home_error(error, "it was not asked whether it answers", f"{host}:{port}") or error from None
         return None
 
 

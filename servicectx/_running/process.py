@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from servicectx._running import linux, pids
 from servicectx._sharing.state import Process
+from servicectx.system import platform
 
 if TYPE_CHECKING:
     from mirakuru import SimpleExecutor
@@ -111,9 +112,7 @@ class Server:
         process = self._executor.process
         assert process is not None
         self._process: subprocess.Popen[str] = process
-        self._descriptor: int | None = None
-        with contextlib.suppress(AttributeError, OSError):
-            self._descriptor = os.pidfd_open(process.pid)
+        self._descriptor = platform.pidfd_open(process.pid)
         self.identity: Process | None = pids.identity(process.pid)
 
     @property
@@ -146,6 +145,7 @@ class Server:
         if self.exit_status is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number or self._stop_signal)
+                os.kill(self.pid, signal.SIGCONT)  # one that was stopped takes no other signal but SIGKILL
             self.wait(grace)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)

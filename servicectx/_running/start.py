@@ -7,11 +7,12 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from servicectx._running import plan, ports, probes, process, programs
+from servicectx._running import cleanup, plan, ports, probes, process, process_marks, programs
 from servicectx._running.data import Data, Source
 from servicectx._sharing import handouts
 from servicectx._sharing.steps import step
 from servicectx.errors import StartFailed, StartTimeout
+from servicectx.system import platform
 
 if TYPE_CHECKING:
     from servicectx._running.keeper import Keeper
@@ -37,7 +38,8 @@ class Start:
         self.ready: dict[str, Any] = {}
         self.deadline = time.monotonic() + order["left"]
         self.directory = data.directory
-        self.log = keeper.instance.directory(keeper.id) / "service.log"
+        self._instance_directory = keeper.instance.directory(keeper.id)
+        self.log = self._instance_directory / "service.log"
         self.facts: dict[str, Any] = {"host": plan.HOST, "dir": str(self.directory), "data": str(data.path)}
         self.facts["template_secret"] = ""
         self.server: process.Server | None = None
@@ -129,7 +131,9 @@ class Start:
         port = self.facts["port"]
         self.data.write(self.plan.files, self.facts)
         leavings = plan.render(self.plan.leavings, self.facts)
-        handouts.leave(self.keeper.instance.directory(self.keeper.id), leavings, self.data.owners[0])
+        handouts.leave(self._instance_directory, leavings, self.data.owners[0])
+        if self.plan.cleanup:
+            cleanup.note(self._instance_directory, plan.render(self.plan.cleanup, self.facts))
         for companion in self.plan.companions:
             self._start_companion(companion)
         step("starting")
@@ -152,7 +156,7 @@ class Start:
                 return self.ready
             if self.plan.owns_port and time.monotonic() - looked > 0.5:
                 looked = time.monotonic()
-                if ports.listening(port) and ports.belongs_to(server.pid, port) is False:
+                if ports.is_lost(plan.HOST, server.pid, port):
                     raise PortLost
             self._check("it did not answer its own protocol")
             server.wait(pause)
@@ -207,7 +211,7 @@ class Start:
         self.data.hand_over()
         return process.Server(
             command,
-            plan.render(self.plan.environment, self.facts),
+            plan.render(self.plan.environment, self.facts) | process_marks.environment(self._instance_directory),
             self.log,
             plan.render(self.plan.working_directory, self.facts),
             self.plan.account,
@@ -218,11 +222,14 @@ class Start:
     def _end_server(self) -> None:
         if self.server is not None:
             server, self.server = self.server, None
-            killed = server.exit_status is not None
+            ended = server.exit_status is not None
             server.end(self.plan.grace)
+            killed = ended or server.exit_status == -signal.SIGKILL  # it may have been stopped, and deaf to its signal
             if killed and self.plan.cleanup:
                 probes.call(**plan.render(self.plan.cleanup, self.facts))
         self.end_companions()
+        if not platform.SUBREAPER:  # what they left in sessions of their own is nobody's child
+            process_marks.end(self._instance_directory, spared=(self.keeper.me, self.keeper.guard))
 
     def end_companions(self) -> None:
         while self.companions:

@@ -14,7 +14,10 @@ class StarterGone(BaseException):
 
 
 class Starter:
-    """Gives the order on standard input, hears reports on standard output. `hang_up` when all is said."""
+    """Gives the order on standard input, reads reports on standard output. `hang_up` after the last report."""
+
+    def __init__(self) -> None:
+        self._silence = os.open(os.devnull, os.O_RDWR)  # now: at the end there may be no descriptor left
 
     def order(self) -> dict[str, Any]:
         """The next order. Raises StarterGone when there is none."""
@@ -32,14 +35,27 @@ class Starter:
             raise StarterGone
 
     def report(self, what: dict[str, Any]) -> None:
+        """The starter holds the key's lock while it waits for this: report before waiting for that lock."""
         step("reporting")
-        try:
-            os.write(1, json.dumps(what).encode() + b"\n")
-        except BrokenPipeError:
-            raise StarterGone from None
+        write_report(what)
 
     def hang_up(self) -> None:
-        silence = os.open(os.devnull, os.O_RDWR)
-        os.dup2(silence, 0)
-        os.dup2(silence, 1)
-        os.close(silence)
+        os.dup2(self._silence, 0)
+        os.dup2(self._silence, 1)
+
+
+def hang_up() -> None:
+    """Let go of the starter's pipes, in a child that its keeper forked."""
+    silence = os.open(os.devnull, os.O_RDWR)
+    os.dup2(silence, 0)
+    os.dup2(silence, 1)
+    os.close(silence)
+
+
+def write_report(what: dict[str, Any]) -> None:
+    text = json.dumps(what).encode() + b"\n"
+    try:
+        while text:
+            text = text[os.write(1, text) :]
+    except BrokenPipeError:
+        raise StarterGone from None

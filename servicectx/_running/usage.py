@@ -4,6 +4,7 @@ import os
 
 from servicectx._running import pids
 from servicectx._sharing.state import Process
+from servicectx.system import platform
 
 
 def memory(process: Process | None) -> int | None:
@@ -18,7 +19,7 @@ def _one(pid: int) -> int:
     import psutil
 
     try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+        with open(f"/proc/{pid}/smaps_rollup" if platform.PROC else os.devnull, "rb") as file:
             for line in file:
                 if line.startswith(b"Pss:"):
                     return int(line.split()[1]) * 1024

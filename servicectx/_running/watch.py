@@ -4,6 +4,7 @@ import os
 import select
 
 from servicectx._sharing.pool import Pool
+from servicectx.system import platform
 
 AGAIN = 0.5  # seconds to the next look where no event tells
 
@@ -37,7 +38,7 @@ class Watch:
         for pid in self._watched.keys() - users:
             os.close(self._watched.pop(pid))
         for pid in users - self._watched.keys() - self._unseen:
-            try:
-                self._watched[pid] = os.pidfd_open(pid)
-            except (AttributeError, OSError):
+            if (descriptor := platform.pidfd_open(pid)) is None:
                 self._unseen.add(pid)
+            else:
+                self._watched[pid] = descriptor

@@ -28,12 +28,16 @@ from servicectx._sharing.state import (
 )
 from servicectx._sharing.steps import step
 from servicectx.errors import HomeError
+from servicectx.system import faults
 
 _CURE = "free some space, or set SERVICECTX_HOME to a directory that can be written and has some"
 LINGER = "linger-"
 KEEP = "keep-data"
 STATE = "state.json"
 KEEPER, WATCHDOG = "keeper.lock", "watchdog.lock"
+RESERVE = "reserve"  # space that a failure record takes when the file system is full
+RESERVE_SIZE = 16384
+BEFORE = "before.json"
 
 
 class Instance:
@@ -73,11 +77,15 @@ class Instance:
     # -- wishes: what users ask of the keeper; a file each, so that no lock is needed -------------------------------
 
     def wish(self, id: str, linger: float, keep_data: bool) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            if linger > 0:
-                (self.directory(id) / f"{LINGER}{linger!r}").touch(mode=0o600)
-            if keep_data:
-                (self.directory(id) / KEEP).touch(mode=0o600)
+        """Raises HomeError where the file system takes no more files. Nothing happens when the instance is gone."""
+        names = ([f"{LINGER}{linger!r}"] if linger > 0 else []) + ([KEEP] if keep_data else [])
+        for path in (self.directory(id) / name for name in names):
+            try:
+                path.touch(mode=0o600)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise HomeError(path=str(path), problem=f"not made: {error.strerror}", cure=_CURE) from None
 
     def linger(self, id: str) -> float:
         """Seconds to stay up after the last user, the longest that any user asked for."""
@@ -113,7 +121,7 @@ class Instance:
     def tell_processes(self, id: str, processes: Processes) -> None:
         """Raises HomeError when the instance is gone: another process cleared it, and its keeper must not go on."""
         record = processes._replace(origin=origin.here())
-        _write(self.directory(id) / "processes.json", encode_processes(record))
+        write_private(self.directory(id) / "processes.json", encode_processes(record))
 
     def processes(self, id: str) -> Processes | None:
         """The processes that run it, as its keeper recorded them; where that is damaged, as its locks have it."""
@@ -188,6 +196,7 @@ class Instance:
         try:
             path.mkdir(mode=0o700)
             (path / "leases").mkdir(mode=0o700)
+            _reserve(path / RESERVE)
         except OSError as error:
             raise HomeError(path=str(path), problem=f"not made: {error.strerror}", cure=_CURE) from None
         return path
@@ -195,8 +204,26 @@ class Instance:
     def write(self, state: State) -> None:
         """Make `state` the current one. A copy stays in the instance's directory, for `recover`."""
         text = encode(state)
-        _write(self.directory(state.id) / STATE, text)
-        _write(self._state_file, text)
+        write_private(self.directory(state.id) / STATE, text)
+        write_private(self._state_file, text)
+
+    def write_failure(self, state: State) -> None:
+        """As `write`, for a record that must reach its readers although the file system may be full."""
+        (self.directory(state.id) / RESERVE).unlink(missing_ok=True)
+        self.write(state)
+
+    def keep_for_write_back(self, id: str) -> None:
+        """Keep the state file's content under a second name, which takes no space."""
+        with contextlib.suppress(OSError):
+            os.link(self._state_file, self.directory(id) / BEFORE)
+
+    def write_back(self, state: State) -> None:
+        """As `write`, for the state that `keep_for_write_back` kept: on a full file system too."""
+        try:
+            self.write(state)
+            (self.directory(state.id) / BEFORE).unlink(missing_ok=True)
+        except (OSError, HomeError):
+            os.replace(self.directory(state.id) / BEFORE, self._state_file)
 
     def recover(self) -> State | None:
         """The state in an instance's own copy, for when the state file is lost or damaged.
@@ -262,7 +289,7 @@ class Instance:
         directories of the caller's."""
         if data.is_dir() and storage.is_given(data.parent):
             with contextlib.suppress(HomeError):
-                _write(self.home / f"{self.key}.{id}.data", json.dumps(str(data)))
+                write_private(self.home / f"{self.key}.{id}.data", json.dumps(str(data)))
 
     def remove_directory(self, id: str) -> None:
         """Remove the instance's directory, the copy of its state first."""
@@ -307,7 +334,19 @@ def _decoded(path: Path) -> State | None:
     return None if text is None else decode(text)
 
 
-def _write(path: Path, text: str) -> None:
+def _reserve(path: Path) -> None:
+    """Take space that is real: a hole would promise what a full file system cannot give."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, RESERVE_SIZE)
+        else:
+            os.write(descriptor, bytes(RESERVE_SIZE))
+    finally:
+        os.close(descriptor)
+
+
+def write_private(path: Path, text: str) -> None:
     """Write a private file, whole or not at all, in place of whatever has its name."""
     temporary = path.with_name(f"{path.name}.tmp")
     try:
@@ -322,9 +361,11 @@ def _write(path: Path, text: str) -> None:
             _remove_beside(path)
             os.replace(temporary, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a read-only file system
             temporary.unlink(missing_ok=True)
-        raise HomeError(path=str(path), problem=f"not written: {error.strerror}", cure=_CURE) from None
+        raise faults.home_error(error, "not written", str(path)) or HomeError(
+            path=str(path), problem=f"not written: {error.strerror}", cure=_CURE
+        ) from None
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ The kernel frees a lock when its holder dies, however it dies; what the file say
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -13,6 +14,9 @@ from typing import Any
 
 from servicectx._originals import json, time
 from servicectx.errors import HomeError
+from servicectx.system import faults
+
+_NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or not made by us
 
 PATIENCE = 5.0  # seconds; whoever counts holds a new lease's file for an instant
 
@@ -96,44 +100,63 @@ def open_locked(path: Path) -> int:
 def get_ready() -> None:
     """Import now what locks need, rather than at the moment when one is needed."""
     import shutil  # noqa: F401
+    import subprocess  # noqa: F401
 
     import filelock  # noqa: F401
 
 
 def users(folder: Path) -> list[dict[str, Any]]:
-    """Who holds a lease in `folder`. Leases that nobody holds are removed on the way."""
+    """Who holds a lease in `folder`. Leases that nobody holds are removed on the way.
+
+    Raises HomeError where they cannot be looked at: then nobody may be taken for gone.
+    """
     found = []
-    for path in _files(folder):
-        descriptor = _open(path)
-        if descriptor is None:
-            continue
-        try:
-            if _is_free(descriptor):
-                path.unlink(missing_ok=True)
-            else:
-                found.append(_said(descriptor, path))
-        finally:
-            os.close(descriptor)
+    try:
+        for path in _files(folder):
+            descriptor = _open(path)
+            if descriptor is None:
+                continue
+            try:
+                if _is_free(descriptor):
+                    _remove(path)
+                else:
+                    found.append(_said(descriptor, path))
+            finally:
+                os.close(descriptor)
+    except OSError as error:
+        problem = "leases not counted"
+        raise faults.home_error(error, problem, str(folder)) or HomeError(
+            path=str(folder), problem=f"{problem}: {error.strerror}", cure="see the reason"
+        ) from None
     return found
 
 
 def is_used(folder: Path) -> bool:
-    """Whether anybody holds a lease in `folder`. A crowd that leaves asks this one by one, so the first one held ends
-    the search."""
+    """Whether anybody holds a lease in `folder`; True as well where that cannot be known, for want of descriptors say.
+
+    A crowd that leaves asks this one by one, so the first one held ends the search.
+    """
+    try:
+        return _is_any_held(folder)
+    except OSError:
+        return True
+
+
+def _is_any_held(folder: Path) -> bool:
     for path in _files(folder):
         descriptor = _open(path)
         if descriptor is not None:
             try:
                 if not _is_free(descriptor):
                     return True
-                path.unlink(missing_ok=True)
+                _remove(path)
             finally:
                 os.close(descriptor)
     return False
 
 
 def wait_until_free(folder: Path) -> None:
-    """Block, without polling, until no lease in `folder` is held."""
+    """Block, without polling, until no lease in `folder` is held. Raises OSError where they cannot be looked at."""
     while True:
         held = 0
         for path in _files(folder):
@@ -144,11 +167,17 @@ def wait_until_free(folder: Path) -> None:
                 if not _is_free(descriptor):
                     held += 1
                     fcntl.flock(descriptor, fcntl.LOCK_SH)
-                path.unlink(missing_ok=True)
+                _remove(path)
             finally:
                 os.close(descriptor)
         if not held:
             return
+
+
+def _remove(path: Path) -> None:
+    """A free lease counts for nobody, also where its file cannot be removed."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _files(folder: Path) -> list[Path]:
@@ -159,11 +188,13 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _open(path: Path) -> int | None:
-    """None as well for what is not a file: no lease, and not to be waited for."""
+    """None: there is no lease of that name. Raises OSError for one that may well be held."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in _NO_LEASE:
+            return None
+        raise
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)

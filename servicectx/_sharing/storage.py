@@ -8,8 +8,9 @@ from pathlib import Path
 from servicectx._originals import open
 from servicectx._sharing import marked, paths
 from servicectx.errors import HomeError
+from servicectx.system import platform
 
-MEMORY = Path("/dev/shm")
+MEMORY = platform.MEMORY
 WORDS = ("memory", "disk")
 HEAD_ROOM = 4  # times what an empty service needs
 
@@ -169,6 +170,8 @@ def _existing(path: Path) -> Path:
 def _file_system(path: Path) -> str:
     """The kind of file system that `path` is on, "" where nobody tells."""
     path = path.resolve()
+    if not platform.PROC:
+        return ""
     try:
         lines = os.fsdecode(Path("/proc/self/mountinfo").read_bytes()).split("\n")[:-1]
     except OSError:
@@ -186,6 +189,8 @@ def _unescaped(text: str) -> str:
 
 
 def _spare_memory() -> int:
+    if not platform.PROC:
+        return 1 << 62
     try:
         with open("/proc/meminfo") as file:
             for line in file:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 import struct
-import sys
 from typing import TYPE_CHECKING, Any
 
 from servicectx._originals import socket
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 PROTOCOL_3 = 196608
-IPC_RMID, IPC_STAT = 0, 2
 PID_FILE = 8192  # bytes
 ENTRY = "postgres"  # the database that every server has
 
@@ -180,25 +178,15 @@ def greets(host: str, port: int, wait: float) -> dict[str, Any] | None:
 def free_memory(*, data: str) -> None:
     """Remove the System V segment of a server that was killed (it holds one, of a few bytes, for as long as it runs).
 
-    Line 7 of postmaster.pid says its key and id: src/include/utils/pidfile.h. The server's account can write any id
-    there, so the segment must belong to the owner of that file.
+    Lines 1 and 7 of postmaster.pid have its process id, and the key and id of the segment: src/include/utils/pidfile.h.
+    Its account can write that file, so only a segment counts that this account owns and that process made.
     """
+    from servicectx.system import segments
+
     lines, owner = _pid_file(data)
     words = lines[6].split() if len(lines) > 6 else []
-    if len(words) == 2 and words[1].isdigit() and int(words[1]) < 1 << 31:
-        _remove_segment(int(words[1]), owner)
-
-
-def _remove_segment(number: int, owner: int) -> None:
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    facts = ctypes.create_string_buffer(1024)  # struct shmid_ds begins with struct ipc_perm
-    if libc.shmctl(number, IPC_STAT, facts) == 0:
-        key = 4 if sys.platform.startswith("linux") else 0  # bytes of the key, which comes first there
-        user, _, creator = struct.unpack_from("=III", facts, key)
-        if user == creator == owner:
-            libc.shmctl(number, IPC_RMID, None)
+    if len(words) == 2 and words[1].isdigit() and lines[0].strip().isdigit():
+        segments.remove(int(words[1]), owner=owner, creator=int(lines[0]))
 
 
 def _md5_answer(user: str, password: str, salt: bytes) -> bytes:

