@@ -46,6 +46,7 @@ WAY_DOWN = [
     "servicectx._running",
     "servicectx._sharing",
     "servicectx.errors",
+    "servicectx.system",
 ]
 
 # Packages that may be imported in these places alone.

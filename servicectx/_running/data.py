@@ -4,7 +4,6 @@ import json
 import os
 import pwd
 import re
-import select
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from servicectx._running.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx._running.copying import Owner, all_hands
 from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.steps import step
+from servicectx.system import polling
 
 
 class Source(NamedTuple):
@@ -66,7 +66,7 @@ class Data:
 
     def is_here(self, wait: float) -> bool:
         """Whether the copy is complete within `wait` seconds, or there is none to wait for."""
-        return self._child is None or bool(select.select([self._answer], [], [], wait)[0])
+        return self._child is None or polling.is_readable(self._answer, wait)
 
     def arrived(self) -> Source | None:
         """What the copy is of, or None when nothing was complete. Raises what `begin` met."""

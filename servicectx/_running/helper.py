@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import select
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from servicectx._sharing.pool import Pool
+from servicectx.system import polling
 
 QUICK = 1.0  # seconds; a helper that ends sooner did not get to work
 TRIES = 3
@@ -46,7 +46,7 @@ class Helper:
         if self._process is not None and self._process.poll() is not None:
             wanted = not self._pool.is_empty()
             self._ended(early=wanted)
-        if self._process is None and self._heard >= 0 and (wanted or select.select([self._heard], [], [], 0)[0]):
+        if self._process is None and self._heard >= 0 and (wanted or polling.is_readable(self._heard, 0)):
             self._begin()
 
     def end(self) -> None:

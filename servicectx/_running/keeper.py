@@ -18,6 +18,7 @@ from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.state import READY, STOPPING, Process, Processes
 from servicectx._sharing.steps import step
 from servicectx.errors import HomeError, ServiceCtxError
+from servicectx.system import polling
 
 if TYPE_CHECKING:
     from servicectx._running.helper import Helper
@@ -153,7 +154,7 @@ class Keeper:
             poller.poll(None if descriptor is not None else 50)
             if server.exit_status is not None:
                 return False
-            if select.select([reading], [], [], 0)[0]:
+            if polling.is_readable(reading, 0):
                 os.close(reading)
                 return True
             if self.helper is not None:

@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import json
 import os
-import select
 import signal
 import sys
 import time
@@ -16,6 +15,7 @@ from servicectx._running import pids, plan, probes
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
 from servicectx.errors import HomeError, from_record
+from servicectx.system import polling
 
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
 
@@ -98,7 +98,7 @@ class Launch:
                 raise GivenUp
             if time.monotonic() > deadline + GRACE:
                 raise KeeperSilent
-            if select.select([self._reports], [], [], 0.1)[0]:
+            if polling.is_readable(self._reports, 0.1):
                 chunk = os.read(self._reports, 65536)
                 if not chunk:
                     raise KeeperLost

@@ -1,12 +1,12 @@
 """Processes by identity: a process id counts only together with the moment when that process began."""
 
 import os
-import select
 import signal
 import sys
 import time
 
 from servicectx._sharing.state import Process
+from servicectx.system import polling
 
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
@@ -57,9 +57,7 @@ def wait_gone(process: Process | None, seconds: float) -> bool:
         descriptor = None
     try:
         if descriptor is not None and alive(process):
-            poller = select.poll()
-            poller.register(descriptor, select.POLLIN)
-            poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            polling.is_readable(descriptor, deadline - time.monotonic())
     finally:
         if descriptor is not None:
             os.close(descriptor)
