@@ -19,11 +19,16 @@ from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import FAILED, READY, STARTING, Processes, State
 from servicectx._sharing.steps import step
 from servicectx.errors import SetupFailed, StartFailed, StartTimeout
+from servicectx.system.interrupts import run_to_end
 
 log = logging.getLogger("servicectx")
 
 SNAPSHOT_TIME = 120.0  # seconds to settle, stop, copy and start again
 GONE_TIME = 2.0
+PIPES_LOST = (
+    "code in this process closed the pipes to its keeper, most likely its set-up, by closing all descriptors;\n"
+    "close none that the code did not open itself, or close them before the start"
+)
 
 
 class Abandoned(BaseException):
@@ -103,23 +108,30 @@ class Starting:
             state = state._replace(phase=READY)
             instance.write(state)
             step("published")
+            keeper.close()
             return state, lease
-        except (StartFailed, StartTimeout, SetupFailed) as error:
-            self._processes = instance.processes(id)
-            instance.write(state._replace(phase=FAILED, failure=error.record()))
-            if lease is not None:
-                lease.release()
-            raise
         except BaseException as error:
-            launch.clear(instance, state)
-            if lease is not None:
-                lease.release()
+            failure = error
+            run_to_end(lambda: self._undo(state, failure, lease, keeper))
             if isinstance(error, launch.KeeperSilent):
                 raise self._timed_out("its keeper did not say a word") from None
+            if isinstance(error, launch.PipesLost):
+                raise StartFailed(service=ask.service.name, name=ask.name, reason=PIPES_LOST) from None
             if isinstance(error, launch.GivenUp):
                 raise Abandoned from None
             raise
+
+    def _undo(self, state: State, error: BaseException, lease: Lease | None, keeper: launch.Launch | None) -> None:
+        """Leave nothing of this start but, for processes that wait for it, the reason."""
+        try:
+            if isinstance(error, StartFailed | StartTimeout | SetupFailed):
+                self._processes = self.instance.processes(self.id)
+                self.instance.write(state._replace(phase=FAILED, failure=error.record()))
+            elif state.phase != READY:  # what is published may have users by now; its keeper ends it without any
+                launch.clear(self.instance, state)
         finally:
+            if lease is not None:
+                lease.release()
             if keeper is not None:
                 keeper.close()
 
@@ -161,5 +173,9 @@ class Starting:
 
     def _timed_out(self, waiting_for: str) -> StartTimeout:
         return StartTimeout(
-            service=self.ask.service.name, name=self.ask.name, timeout=self.ask.timeout, waiting_for=waiting_for
+            service=self.ask.service.name,
+            name=self.ask.name,
+            timeout=self.ask.timeout,
+            waited=self.ask.timeout + time.monotonic() - self.deadline,
+            waiting_for=waiting_for,
         )

@@ -1,7 +1,6 @@
 """The caller's side of a keeper: spawn it, hand it the plan, hear that the service is usable or why it is not."""
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
 from servicectx.errors import HomeError, from_record
 from servicectx.system import polling
+from servicectx.system.descriptors import Descriptor
 
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
 
@@ -31,6 +31,10 @@ class KeeperLost(Exception):
 
 class KeeperSilent(Exception):
     """The keeper lives but says nothing, long after the time it was given."""
+
+
+class PipesLost(Exception):
+    """Code in this process closed the pipes to the keeper."""
 
 
 class GivenUp(Exception):
@@ -55,8 +59,8 @@ class Launch:
                 command,
                 environment,
                 file_actions=[
-                    (os.POSIX_SPAWN_DUP2, orders, 0),
-                    (os.POSIX_SPAWN_DUP2, reports, 1),
+                    (os.POSIX_SPAWN_DUP2, orders.number, 0),
+                    (os.POSIX_SPAWN_DUP2, reports.number, 1),
                     (os.POSIX_SPAWN_OPEN, 2, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
                 ],
                 setsigmask=[],
@@ -66,8 +70,8 @@ class Launch:
             self.close()
             raise
         finally:
-            os.close(orders)
-            os.close(reports)
+            orders.close()
+            reports.close()
 
     def order(self, what: plan.Plan, **more: str | float | None) -> None:
         """Say what to run: the plan, name, data_directory, timeout (seconds asked for), left (seconds of them),
@@ -80,9 +84,11 @@ class Launch:
 
     def _say(self, what: dict[str, Any]) -> None:
         text = json.dumps(what).encode() + b"\n"
+        if not self._orders.is_ours:
+            raise PipesLost
         try:
             while text:
-                text = text[os.write(self._orders, text) :]
+                text = text[os.write(self._orders.number, text) :]
         except BrokenPipeError:
             pass  # the keeper is dead; `facts` tells
 
@@ -98,8 +104,10 @@ class Launch:
                 raise GivenUp
             if time.monotonic() > deadline + GRACE:
                 raise KeeperSilent
-            if polling.is_readable(self._reports, 0.1):
-                chunk = os.read(self._reports, 65536)
+            if not self._reports.is_ours:
+                raise PipesLost
+            if polling.is_readable(self._reports.number, 0.1):
+                chunk = os.read(self._reports.number, 65536)
                 if not chunk:
                     raise KeeperLost
                 heard += chunk
@@ -111,32 +119,39 @@ class Launch:
 
     def close(self) -> None:
         for descriptor in (self._orders, self._reports):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._orders = self._reports = -1
+            descriptor.close()
         with contextlib.suppress(ChildProcessError, AttributeError):
             os.waitpid(self._pid, 0)  # it left at once, when it made guard and keeper
 
 
-def _pipe() -> tuple[int, int]:
-    """A pipe above the standard descriptors, which this process may have closed."""
-    ends = os.pipe()
-    high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends)
-    for end in ends:
-        os.close(end)
-    return high[0], high[1]
+def _pipe() -> tuple[Descriptor, Descriptor]:
+    """The reading and the writing end, above the standard descriptors, which this process may have closed."""
+    reading, writing = os.pipe()
+    try:
+        return Descriptor(reading), Descriptor(writing)
+    except BaseException:
+        os.close(writing)
+        raise
 
 
-def answers(instance: Instance, state: State, wait: float) -> bool:
-    """Whether the instance that `state` tells of still serves: its processes live, and it answers its ping."""
+def answers(instance: Instance, state: State, wait: float, most: float = 2.0) -> bool:
+    """Whether the instance that `state` tells of still serves: its processes live, and it answers its ping.
+
+    It is pinged until `wait` seconds have passed; one ping lasts `most` seconds at most.
+    """
     if state.phase != READY or not lives(instance, state):
         return False
     deadline = time.monotonic() + wait
-    while probes.ask(state.ping or {"kind": "running"}, state.host, state.port, wait=min(2.0, wait)) is None:
+    while not responds(state, min(most, wait)):
         if time.monotonic() > deadline or not lives(instance, state):
             return False
         time.sleep(0.01)
     return True
+
+
+def responds(state: State, wait: float) -> bool:
+    """Whether the service answers its ping within `wait` seconds."""
+    return probes.ask(state.ping or {"kind": "running"}, state.host, state.port, wait=wait) is not None
 
 
 def is_kept(instance: Instance, state: State) -> bool:

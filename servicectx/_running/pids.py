@@ -7,6 +7,7 @@ import time
 
 from servicectx._sharing.state import Process
 from servicectx.system import polling
+from servicectx.system.descriptors import Descriptor
 
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
@@ -52,15 +53,13 @@ def wait_gone(process: Process | None, seconds: float) -> bool:
         return True
     deadline = time.monotonic() + seconds
     try:
-        descriptor = os.pidfd_open(process.pid)
+        descriptor = Descriptor(os.pidfd_open(process.pid))
     except (AttributeError, OSError):
         descriptor = None
-    try:
-        if descriptor is not None and alive(process):
-            polling.is_readable(descriptor, deadline - time.monotonic())
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
+    if descriptor is not None:
+        if alive(process):
+            polling.is_readable(descriptor.number, deadline - time.monotonic())
+        descriptor.close()
     while alive(process):
         if time.monotonic() >= deadline:
             return False

@@ -138,11 +138,13 @@ class Instance:
             self._sign()
             yield True
         finally:
-            if not self._state_file.exists():
-                # Safe as the last act under the lock: whoever still waits on this file sees that its name is gone
-                # (filelock looks) and tries again on the new one.
-                self._lock_file.unlink(missing_ok=True)
-            lock.release(force=True)
+            try:
+                if not self._state_file.exists():
+                    # Safe as the last act under the lock: whoever still waits on this file sees that its name is gone
+                    # (filelock looks) and tries again on the new one.
+                    self._lock_file.unlink(missing_ok=True)
+            finally:
+                lock.release(force=True)
 
     def holder(self) -> str:
         """Who holds the key's lock, for people."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from servicectx.errors import HomeError
+from servicectx.system.descriptors import Descriptor
 
 PATIENCE = 5.0  # seconds; whoever counts holds a new lease's file for an instant
 
@@ -28,29 +29,34 @@ class Lease:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
-        self._descriptor = descriptor
+        self._descriptor = Descriptor(descriptor)
         self._pid = os.getpid()
-        _held.add(descriptor)
+        _held.add(self._descriptor)
 
     def release(self) -> None:
-        """Give the claim back. The second time, and in a forked child, nothing happens."""
+        """Give the claim back. The second time, and in a forked child, nothing happens.
+
+        The lock is what counts, so it is freed first. A process that may not remove the file any more (it gave up its
+        rights, the home turned read-only) leaves the file to the keeper.
+        """
         if self._pid == os.getpid():
+            self._descriptor.close()
             self._pid = 0
             _held.discard(self._descriptor)
             if self.removes:
-                self.path.unlink(missing_ok=True)
-            os.close(self._descriptor)
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
 
     def __del__(self) -> None:
         self.release()
 
 
-_held: set[int] = set()
+_held: set[Descriptor] = set()
 
 
 def _let_go_in_child() -> None:
     for descriptor in _held:
-        os.close(descriptor)
+        descriptor.close()
     _held.clear()
 
 
@@ -109,7 +115,7 @@ def users(folder: Path) -> list[dict[str, Any]]:
             continue
         try:
             if _is_free(descriptor):
-                path.unlink(missing_ok=True)
+                _remove(path)
             else:
                 found.append(_said(descriptor, path))
         finally:
@@ -126,7 +132,7 @@ def is_used(folder: Path) -> bool:
             try:
                 if not _is_free(descriptor):
                     return True
-                path.unlink(missing_ok=True)
+                _remove(path)
             finally:
                 os.close(descriptor)
     return False
@@ -144,11 +150,17 @@ def wait_until_free(folder: Path) -> None:
                 if not _is_free(descriptor):
                     held += 1
                     fcntl.flock(descriptor, fcntl.LOCK_SH)
-                path.unlink(missing_ok=True)
+                _remove(path)
             finally:
                 os.close(descriptor)
         if not held:
             return
+
+
+def _remove(path: Path) -> None:
+    """Remove a lease that no process holds. On a read-only file system it stays, and counts for nothing."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _files(folder: Path) -> list[Path]:

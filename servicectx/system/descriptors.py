@@ -10,6 +10,8 @@ import resource
 
 HIGH = 8192  # user code that closes a range of descriptors most often stops below
 
+STANDARD = 3  # below are standard input, output and error
+
 Identity = tuple[int, int]
 
 
@@ -26,6 +28,7 @@ class Descriptor:
     """One open file of ours, from here on. It moves up to a high number, where the limit allows one."""
 
     def __init__(self, number: int) -> None:
+        self._identity: Identity | None = None
         self.number = _raised(number)
         self._identity = identity(self.number)
 
@@ -40,14 +43,23 @@ class Descriptor:
             os.close(self.number)
         self._identity = None
 
+    def __del__(self) -> None:
+        self.close()
+
 
 def _raised(number: int) -> int:
-    """The same open file at a high number; locks stay, they belong to the open file."""
+    """The same open file at a high number; locks stay, they belong to the open file.
+
+    Raises OSError where nothing but a standard descriptor is free, which `print` and child processes write to.
+    """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     floor = HIGH if limit == resource.RLIM_INFINITY else min(HIGH, limit // 2)
     try:
-        high = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, max(3, floor))
+        high = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, max(STANDARD, floor))
     except OSError:  # no descriptor is free there
-        return number
+        if number >= STANDARD:
+            return number
+        os.close(number)
+        raise
     os.close(number)
     return high
