@@ -149,9 +149,10 @@ class StartTimeout(ServiceCtxError):
 
     def message(self) -> str:
         command = f"\ncommand: {self.command}" if self.command else ""
-        waited = self.timeout if self.waited is None or abs(self.waited - self.timeout) < 1 else round(self.waited, 1)
+        differs = self.waited is not None and abs(self.waited - self.timeout) > 0.2
+        waited = f" (this process waited {self.waited:.3g} s)" if differs else ""
         return (
-            f"{_called(self.service, self.name)} was not usable within {waited:g} s: {self.waiting_for}"
+            f"{_called(self.service, self.name)} was not usable within {self.timeout:g} s{waited}: {self.waiting_for}"
             f"{command}{_tail(self.log_tail)}\nallow more with timeout=SECONDS or SERVICECTX_TIMEOUT"
         )
 

@@ -124,9 +124,9 @@ class Instance:
     @contextlib.contextmanager
     def locked(self, wait: float = 0.0) -> Iterator[bool]:
         """The key's lock for the block, or False when it was not free within `wait` seconds."""
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
-        lock = FileLock(self._lock_file, mode=0o600, thread_local=False, poll_interval=0.002, fallback_to_soft=False)
+        lock = leases.key_lock(self._lock_file)
         try:
             lock.acquire(timeout=wait)
         except Timeout:

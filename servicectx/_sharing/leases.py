@@ -5,15 +5,19 @@ The kernel frees a lock when its holder dies, however it dies; what the file say
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from servicectx.errors import HomeError
-from servicectx.system.descriptors import Descriptor
+from servicectx.system.descriptors import Descriptor, Identity, identity
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 PATIENCE = 5.0  # seconds; whoever counts holds a new lease's file for an instant
 
@@ -103,7 +107,35 @@ def get_ready() -> None:
     """Import now what locks need, rather than at the moment when one is needed."""
     import shutil  # noqa: F401
 
-    import filelock  # noqa: F401
+    _lock_class()
+
+
+def key_lock(path: Path) -> "FileLock":
+    """The lock that processes wait for, not locked yet."""
+    return _lock_class()(path, mode=0o600, thread_local=False, poll_interval=0.002, fallback_to_soft=False)
+
+
+@functools.cache
+def _lock_class() -> "type[FileLock]":
+    """filelock's lock, which never unlocks or closes a file that user code opened under its number meanwhile."""
+    from filelock import FileLock
+
+    class KeyLock(FileLock):
+        _ours: Identity | None = None
+
+        def _acquire(self) -> None:
+            super()._acquire()
+            if self._context.lock_file_fd is not None:
+                self._ours = identity(self._context.lock_file_fd)
+
+        def _release(self) -> None:
+            number = self._context.lock_file_fd
+            if number is None or identity(number) == self._ours:
+                super()._release()
+            else:  # closed by user code, and with it the lock went
+                self._context.lock_file_fd = None
+
+    return KeyLock
 
 
 def users(folder: Path) -> list[dict[str, Any]]:
