@@ -28,11 +28,19 @@ def scope_text(scope: str) -> str:
 
 def project(directory: str = "") -> Path:
     """The directory of the project around `directory` (the working one); that directory itself when there is none."""
-    here = Path.cwd() / directory
+    here = Path(directory) if os.path.isabs(directory) else Path.cwd() / directory
     for place in (here, *here.parents):
         if any((place / mark).exists() for mark in PROJECT_MARKS):
             return place
     return here
+
+
+def working_directory() -> str:
+    """The working directory, "" where it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 def key(scope: str, name: str, service: str, options: dict[str, Any], setup: str, program: str) -> str:

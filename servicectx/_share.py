@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from servicectx._ask import Ask
 from servicectx._claim import Claim
+from servicectx._prerequisites import check, explained
 from servicectx._running import launch, pids
 from servicectx._sharing import paths
 from servicectx._sharing.instance import Instance
@@ -40,6 +41,7 @@ class Share(Claim, Generic[D]):
         self.joined = True
         self._obituary_due = self.deadline
         self._taken: Lease | None = None
+        check(ask.service.name, ask.name)
         self.program = ask.program()
         self.instance = Instance(paths.home(), ask.key(self.program))
 
@@ -51,6 +53,14 @@ class Share(Claim, Generic[D]):
 
     def take(self) -> None:
         """Join or start. What it raises, `Managed.__enter__` lists; then `drop` must follow."""
+        try:
+            self._take()
+        except OSError as error:
+            if (known := explained(error, self.ask.service.name, self.ask.name)) is not None:
+                raise known from error
+            raise
+
+    def _take(self) -> None:
         step("before-lock")
         lost, pause = 0, 0.001
         while not self._join():

@@ -13,11 +13,14 @@ from typing import Any
 from servicectx._running import pids, plan, probes
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
-from servicectx.errors import HomeError, from_record
-from servicectx.system import polling
+from servicectx.errors import BinaryNotFound, HomeError, from_record
+from servicectx.system import interpreter, polling
 from servicectx.system.descriptors import Descriptor
 
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
+
+# mirakuru's mark, and the one by which `servicectx run` finds the processes of its command: a keeper is none of them.
+NOT_THE_KEEPERS = ("mirakuru_uuid", "SERVICECTX_RUN")
 
 _BOOTSTRAP = (
     "import gc, sys; gc.disable(); paths, home, key, id = sys.argv[1:]; sys.path[:] = paths.split(':'); "
@@ -49,13 +52,14 @@ class Launch:
         # No -m and no site: a keeper must not pay for the caller's environment, nor run its start-up hooks.
         package = str(Path(__file__).parents[2])
         search = os.pathsep.join(dict.fromkeys([package, *filter(os.path.isabs, sys.path)]))
-        command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, search, str(instance.home), instance.key, id]
-        environment = {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"}
+        python = _interpreter()
+        command = [python, "-I", "-S", "-c", _BOOTSTRAP, search, str(instance.home), instance.key, id]
+        environment = {name: value for name, value in os.environ.items() if name not in NOT_THE_KEEPERS}
         orders, self._orders = _pipe()
         self._reports, reports = _pipe()
         try:
             self._pid = os.posix_spawn(
-                sys.executable,
+                python,
                 command,
                 environment,
                 file_actions=[
@@ -122,6 +126,17 @@ class Launch:
             descriptor.close()
         with contextlib.suppress(ChildProcessError, AttributeError):
             os.waitpid(self._pid, 0)  # it left at once, when it made guard and keeper
+
+
+def _interpreter() -> str:
+    """The Python that runs keepers. Raises BinaryNotFound."""
+    try:
+        return interpreter.path()
+    except interpreter.NoInterpreter as error:
+        problem = f"no Python runs its keeper: sys.executable is {sys.executable!r}; set it to a Python interpreter"
+        raise BinaryNotFound(
+            service="servicectx", binary="python", looked=error.looked, install={}, problem=problem
+        ) from None
 
 
 def _pipe() -> tuple[Descriptor, Descriptor]:

@@ -70,13 +70,21 @@ def wait_gone(process: Process | None, seconds: float) -> bool:
 def descendants(root: int) -> set[int]:
     """The processes below `root` (Linux; elsewhere none are known)."""
     parents: dict[int, int] = {}
-    for name in os.listdir("/proc") if sys.platform == "linux" else []:
-        if name.isdigit() and (fields := _stat(int(name))) is not None:
+    for name in _numbers():
+        if (fields := _stat(int(name))) is not None:
             parents[int(name)] = int(fields[2])
     found = {root}
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     return found - {root}
+
+
+def _numbers() -> list[str]:
+    """The process ids that can be seen (Linux)."""
+    try:
+        return [name for name in os.listdir("/proc") if name.isdigit()] if sys.platform == "linux" else []
+    except OSError:
+        return []
 
 
 def _stat(pid: int) -> tuple[str, str, str] | None:
@@ -86,7 +94,7 @@ def _stat(pid: int) -> tuple[str, str, str] | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # hidepid=1 denies those of other users
         return None
     return fields[0].decode(), f"{_boot()}:{fields[19].decode()}", fields[1].decode()
 
