@@ -38,7 +38,7 @@ class Claim:
         step("left")
         try:
             self._see_it_gone(processes)
-        except (OSError, HomeError) as error:
+        except (OSError, HomeError, ImportError) as error:  # Python itself may be out of reach
             log.info("the end of %s cannot be watched from here, its keeper sees to it: %s", self.state.name, error)
         if kept:
             log.warning("the data of %s are kept in %s", self.state.name, self.state.data_directory)

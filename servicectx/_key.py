@@ -9,9 +9,14 @@ from typing import Any
 
 from servicectx._callables import called, coded, source
 from servicectx._includes import digest
-from servicectx.errors import InvalidOption
+from servicectx.errors import ConfigError, InvalidOption
 
 PROJECT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg")
+
+REMOVED = (
+    "it does not exist any more, and it tells which project this is\n"
+    'change to a directory that exists (cd), or give a scope that needs none, such as scope="user"'
+)
 
 Setup = Callable[..., Any] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -20,7 +25,10 @@ def scope_text(scope: str) -> str:
     """A scope as part of a key: a project by its directory, `private` by a text nobody else has."""
     kind, _, directory = scope.partition(":")
     if kind == "project":
-        return f"project:{project(directory)}"
+        try:
+            return f"project:{project(directory)}"
+        except FileNotFoundError:
+            raise ConfigError(path="the working directory", problem=REMOVED) from None
     if scope == "private":
         return f"private:{os.urandom(8).hex()}"
     return f"scope:{scope}"

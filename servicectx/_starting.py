@@ -9,6 +9,7 @@ from typing import Any
 from servicectx import _setups
 from servicectx._ask import Ask
 from servicectx._key import scope_text
+from servicectx._prerequisites import check_account
 from servicectx._progress import Progress
 from servicectx._running import kept, launch, pids
 from servicectx._running.cache import SNAPSHOTS, Cache
@@ -54,6 +55,8 @@ class Starting:
         ask, instance, id = self.ask, self.instance, self.id
         secret = os.urandom(16).hex()
         plan = ask.service.plan(ask.options, self.program, secret)
+        if plan.account is not None:
+            check_account(plan.account, ask.service.name, ask.name)
         cache = Cache(paths.cache(), paths.cache_size())
         snapshot = ask.snapshot_name(plan, self.program)
         if cache.limit == 0:  # it would stop and start the server for nothing
@@ -123,6 +126,8 @@ class Starting:
 
     def _undo(self, state: State, error: BaseException, lease: Lease | None, keeper: launch.Launch | None) -> None:
         """Leave nothing of this start but, for processes that wait for it, the reason."""
+        if isinstance(error, OSError) and lease is not None:  # without descriptors nothing could be removed
+            lease.release()
         try:
             if isinstance(error, StartFailed | StartTimeout | SetupFailed):
                 self._processes = self.instance.processes(self.id)

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from servicectx._sharing import handouts, leases
 from servicectx._sharing.removal import remove_tree
@@ -28,6 +28,10 @@ from servicectx._sharing.state import (
     encode_processes,
 )
 from servicectx.errors import HomeError
+from servicectx.system.interrupts import run_to_end
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _CURE = "free some space, or set SERVICECTX_HOME to a directory that can be written and has some"
 LINGER = "linger-"
@@ -139,12 +143,22 @@ class Instance:
             yield True
         finally:
             try:
-                if not self._state_file.exists():
-                    # Safe as the last act under the lock: whoever still waits on this file sees that its name is gone
-                    # (filelock looks) and tries again on the new one.
-                    self._lock_file.unlink(missing_ok=True)
-            finally:
-                lock.release(force=True)
+                self._unlock(lock)
+            except BaseException:
+                run_to_end(lambda: self._unlock(lock))  # a signal handler raised in the middle of it
+                raise
+
+    def _unlock(self, lock: "FileLock") -> None:
+        """Give the key's lock back. The second time nothing happens."""
+        if not lock.is_locked:
+            return
+        try:
+            if not self._state_file.exists():
+                # Safe as the last act under the lock: whoever still waits on this file sees that its name is gone
+                # (filelock looks) and tries again on the new one.
+                self._lock_file.unlink(missing_ok=True)
+        finally:
+            lock.release(force=True)
 
     def holder(self) -> str:
         """Who holds the key's lock, for people."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from servicectx.servers.serving import SERVING
 from servicectx.services import binaries
+from servicectx.system import interpreter
 
 READY = {"kind": "log", "pattern": f"^{SERVING}$"}
 ORDER = "order.json"
@@ -28,15 +29,25 @@ def find(search: binaries.Search, packages: tuple[str, ...]) -> str:
                 return beside
         raise search.not_found(looked, f"{search.variable} is set, but there is no python3 beside what it names")
     if any(find_spec(package) for package in packages):
-        return sys.executable
+        try:
+            return interpreter.path()
+        except interpreter.NoInterpreter as error:
+            raise search.not_found(error.looked, f"sys.executable is {sys.executable!r}, not a Python") from None
     raise search.not_found(
         [f"the Python package {package} (not installed for {sys.executable})" for package in packages]
     )
 
 
+def _is_this(program: str) -> bool:
+    try:
+        return program == interpreter.path()
+    except interpreter.NoInterpreter:
+        return False
+
+
 def version(program: str, packages: tuple[str, ...]) -> str | None:
     """Which of `packages` it is, and its version; another Python is not asked."""
-    if program != sys.executable:
+    if not _is_this(program):
         return None
     package = next(package for package in packages if find_spec(package))
     from importlib import metadata
@@ -55,5 +66,5 @@ def files(program: str, target: str, **arguments: Any) -> dict[str, str]:
     Another Python than this one has a search path of its own.
     """
     here = [os.path.abspath(place) for place in sys.path]
-    path = here if program == sys.executable else None
+    path = here if _is_this(program) else None
     return {ORDER: json.dumps({"path": path, "here": os.getcwd(), "target": target, "arguments": arguments})}

@@ -1,5 +1,6 @@
 """Clean-up that runs to its end, whatever signal handlers raise meanwhile: Ctrl-C, a second one, a time limit."""
 
+import _thread
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,22 +18,29 @@ def run_to_end(work: Callable[[], T]) -> T:
         return work()
     outcome: list[T] = []
     errors: list[BaseException] = []
+    begun, ended = threading.Lock(), threading.Lock()
+    ended.acquire()
 
     def run() -> None:
+        if not begun.acquire(blocking=False):  # an exception came just after the first thread was started
+            return
         try:
             outcome.append(work())
         except BaseException as error:  # noqa: BLE001  # raised again below, in the thread of the caller
             errors.append(error)
+        finally:
+            ended.release()
 
-    thread = threading.Thread(target=run, name="servicectx clean-up")
-    try:
-        thread.start()
-    except RuntimeError:  # the interpreter shuts down, or no thread can be had
-        return work()
     interrupt: BaseException | None = None
-    while thread.is_alive():
+    started = False
+    while not (outcome or errors):
         try:
-            thread.join()
+            if not started:  # `Thread.start` waits, and could be interrupted there
+                _thread.start_new_thread(run, ())
+                started = True
+            ended.acquire()
+        except RuntimeError:  # the interpreter shuts down, or no thread can be had
+            run()
         except BaseException as error:  # noqa: BLE001  # from a signal handler; raised when the work has ended
             interrupt = error
     if errors:

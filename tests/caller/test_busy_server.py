@@ -53,7 +53,7 @@ def test_a_joiner_of_a_server_that_executes_a_slow_command_waits() -> None:
 
 
 SLOW = """
-local until = tonumber(redis.call('TIME')[1]) + 7
-while tonumber(redis.call('TIME')[1]) < until do end
+local ended = tonumber(redis.call('TIME')[1]) + 7
+while tonumber(redis.call('TIME')[1]) < ended do end
 return 1
 """
