@@ -42,7 +42,7 @@ def test_a_joiner_of_a_server_that_executes_a_slow_command_waits() -> None:
     import redis
 
     with servicectx.managed("redis") as details:
-        client = redis.Redis.from_url(details.url)
+        client = redis.Redis.from_url(details.url, socket_timeout=60)
         busy = threading.Thread(target=client.eval, args=(SLOW, 0))
         busy.start()
         time.sleep(0.1)

@@ -128,10 +128,10 @@ def test_no_directory_for_temporary_files() -> None:
 def test_no_place_for_data_beside_the_home(home: Path) -> None:
     """`SERVICECTX_HOME` alone can be written."""
     require_root("unshare", "mount")
-    keep = f"mkdir -p /mnt/kept; mount --bind {home} /mnt/kept"
+    keep = f"mount -t tmpfs none /mnt; mkdir /mnt/kept; mount --bind {home} /mnt/kept"
     places = f"{keep}; for each in /tmp /var/tmp /dev/shm /run; do mount -t tmpfs -o ro none $each; done; cd /"
-    code = f"import os; os.environ['SERVICECTX_HOME'] = '/mnt/kept'; os.environ['SERVICECTX_CACHE'] = '/mnt/kept/c'\n{REDIS}"
-    assert output(code, *mounted(places)) == WORKS
+    variables = {"SERVICECTX_HOME": "/mnt/kept", "SERVICECTX_CACHE": "/mnt/kept/cache"}
+    assert output(REDIS, *mounted(places), **variables) == WORKS
 
 
 def test_the_command_line_says_the_cure_as_well(tmp_path: Path) -> None:

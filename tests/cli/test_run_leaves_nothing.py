@@ -109,7 +109,7 @@ def test_the_run_is_ended_by_a_signal(
 
 def test_a_shared_service_that_the_command_started_stays_for_its_other_users(project: Path, home: Path) -> None:
     """Its keeper was started below the command, but belongs to all users of the service."""
-    start = "import servicectx; s = servicectx.managed('redis', name='other', scope='both', linger=3); s.__enter__(); "
+    start = "import servicectx; s = servicectx.managed('redis', name='other', scope='both', linger=60); s.__enter__(); "
     start += "print(s.details.port); s.__exit__()"
     done = cli("run", "-q", "redis", "--", sys.executable, "-c", start, cwd=project)
     assert done.returncode == 0, done.stderr
