@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from servicectx._managed import Managed
+from servicectx.system.interrupts import run_to_end
 
 if TYPE_CHECKING:
     from asyncio import Future as Pending
@@ -29,12 +30,7 @@ class ManagedAll:
             try:
                 wait(entering)
             except BaseException:  # Ctrl-C
-                for member in self.members:
-                    member.abandon()
-                wait(entering)
-                for member in self.members:
-                    member.abandon_no_more()
-                self._leave(self._entered(entering))
+                run_to_end(lambda: self._give_up(entering))
                 raise
         return self._given(entering)
 
@@ -60,6 +56,17 @@ class ManagedAll:
         import asyncio
 
         await asyncio.shield(asyncio.to_thread(self.__exit__))
+
+    def _give_up(self, entering: "Sequence[Future[Any]]") -> None:
+        """Cancel the starts that are under way, and leave the members that were entered meanwhile."""
+        from concurrent.futures import wait
+
+        for member in self.members:
+            member.abandon()
+        wait(entering)
+        for member in self.members:
+            member.abandon_no_more()
+        self._leave(self._entered(entering))
 
     def _given(self, entering: "Sequence[Outcome]") -> Any:
         """What the block gets: all of the details; or the first failure, after the others were left."""

@@ -37,7 +37,7 @@ class Ask(NamedTuple, Generic[D]):
     def program(self) -> str:
         """The server's program. A search looks at dozens of places; its answer holds while it is still there."""
         asked = (
-            *(type(self.service), repr(option_values(self.options)), os.getcwd()),
+            *(type(self.service), repr(option_values(self.options)), _key.working_directory()),
             *map(os.environ.get, ("PATH", *binaries.variables(self.service.name))),
             tuple(sys.path),
         )

@@ -10,9 +10,9 @@ from servicectx._real_files import RealFiles
 from servicectx._running import launch, pids
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
-from servicectx._sharing.state import READY, State, StateError
+from servicectx._sharing.state import READY, Processes, State, StateError
 from servicectx._sharing.steps import step
-from servicectx.errors import ServiceDied
+from servicectx.errors import HomeError, ServiceDied
 
 log = logging.getLogger("servicectx")
 
@@ -30,18 +30,37 @@ class Claim:
 
     def leave(self) -> None:
         """Drop the lease. The last one out waits until server, keeper, data and port are gone, if nothing lingers."""
-        step("leaving")
-        id = self.state.id
-        # Read now: in a moment all of it may be gone.
-        processes, kept = self.instance.processes(id), self.instance.keeps_data(id)
-        self.lease.release()
+        try:
+            step("leaving")
+            # Read now: in a moment all of it may be gone.
+            processes, kept = self.instance.processes(self.state.id), self._keeps_data()
+        finally:
+            self.lease.release()
         step("left")
+        try:
+            self._see_it_gone(processes)
+        except (OSError, HomeError, ImportError) as error:  # Python itself may be out of reach
+            log.info("the end of %s cannot be watched from here, its keeper sees to it: %s", self.state.name, error)
+        if kept:
+            log.warning("the data of %s are kept in %s", self.state.name, self.state.data_directory)
+
+    def _keeps_data(self) -> bool:
+        """Whether the data stay. False as well where this process may not look any more."""
+        try:
+            return self.instance.keeps_data(self.state.id)
+        except OSError:
+            return False
+
+    def _see_it_gone(self, processes: Processes | None) -> None:
+        """Wait for the end of an instance that nobody uses any more.
+
+        Raises OSError, HomeError where this process may not look: it gave up its rights, or the home changed.
+        """
+        id = self.state.id
         if self.instance.is_used(id) or self.instance.linger(id) > 0:
             return
         if not launch.wait_gone(self.instance, id, processes, LEAVE_TIME) and not self.instance.is_used(id):
             self._clear_after_the_dead()
-        if kept:
-            log.warning("the data of %s are kept in %s", self.state.name, self.state.data_directory)
 
     def _clear_after_the_dead(self) -> None:
         with self.instance.locked(PING_TIME) as locked:  # keeper and guard were both killed
@@ -51,8 +70,20 @@ class Claim:
 
     def alive(self) -> bool:
         """Whether the instance still serves."""
+        if not self._may_look():
+            return launch.responds(self.state, 2.0)
         state = self._look()
         return state is not None and state.id == self.state.id and launch.answers(self.instance, state, 2.0)
+
+    def _may_look(self) -> bool:
+        """Whether this process may read the instance's files: false after it gave up root, say."""
+        try:
+            os.listdir(self.instance.directory(self.state.id))
+        except PermissionError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def _look(self) -> State | None:
         try:

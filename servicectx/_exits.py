@@ -5,6 +5,8 @@ import contextlib
 import os
 from collections.abc import Callable
 
+from servicectx.system.descriptors import identity
+
 PAUSE = 0.5  # seconds between two looks for a parent that may be gone
 
 _known: list[Callable[[], object]] = []
@@ -37,8 +39,12 @@ def _leave_with(parent: int, sentinel: int, leave: Callable[[], object]) -> None
 
     from servicectx._originals import time
 
+    before = identity(sentinel)
     while os.getppid() == parent:
-        connection.wait([sentinel], PAUSE)
+        if before is not None and identity(sentinel) == before:
+            connection.wait([sentinel], PAUSE)
+        else:  # user code closed it, and may have opened a file of its own under that number
+            time.sleep(PAUSE)
     while True:
         with contextlib.suppress(Exception):
             leave()

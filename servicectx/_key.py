@@ -10,9 +10,14 @@ from servicectx._callables import called, coded, source
 from servicectx._includes import digest
 from servicectx._originals import json
 from servicectx._typos import meant
-from servicectx.errors import InvalidOption
+from servicectx.errors import ConfigError, InvalidOption
 
 PROJECT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg")
+
+REMOVED = (
+    "it does not exist any more, and it tells which project this is\n"
+    'change to a directory that exists (cd), or give a scope that needs none, such as scope="user"'
+)
 
 SCOPES = ("project", "user", "private")
 
@@ -24,7 +29,10 @@ def scope_text(scope: str) -> str:
     """A scope as part of a key: a project by its directory, `private` by a text nobody else has."""
     kind, _, directory = scope.partition(":")
     if kind == "project":
-        return f"project:{project(directory)}"
+        try:
+            return f"project:{project(directory)}"
+        except FileNotFoundError:
+            raise ConfigError(path="the working directory", problem=REMOVED) from None
     if scope == "private":
         return f"private:{os.urandom(8).hex()}"
     return f"scope:{scope}"
@@ -40,11 +48,19 @@ def misspelt_scope(scope: str) -> str | None:
 
 def project(directory: str = "") -> Path:
     """The directory of the project around `directory` (the working one); that directory itself when there is none."""
-    here = Path.cwd() / directory
+    here = Path(directory) if os.path.isabs(directory) else Path.cwd() / directory
     for place in (here, *here.parents):
         if any((place / mark).exists() for mark in PROJECT_MARKS):
             return place
     return here
+
+
+def working_directory() -> str:
+    """The working directory, "" where it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 def key(scope: str, name: str, service: str, options: dict[str, Any], setup: str, program: str) -> str:

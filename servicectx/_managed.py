@@ -14,6 +14,7 @@ from servicectx._originals import time
 from servicectx._real_files import RealFiles
 from servicectx._share import Share
 from servicectx.errors import ServiceCtxError
+from servicectx.system.interrupts import run_to_end
 
 if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails
@@ -58,15 +59,19 @@ class Managed(Generic[D]):
                     self.details = _external.read(source, self._ask.service, self._ask.name)
                     _external.reach(self.details, source, self._abandoned.is_set)
                 else:
-                    self._share = Share(self._ask, began + self._ask.timeout, self._abandoned)
+                    self._share = Share(self._ask, began, self._abandoned)
+                    self._share.take()
                     self.details = self._share.details()
+            self.took = time.monotonic() - began
+            self._pid = os.getpid()
+            _entered.add(self)
+            return self.details
         except BaseException:
+            self._pid = 0
+            if self._share is not None:
+                run_to_end(self._share.drop)
             self._busy.release()
             raise
-        self.took = time.monotonic() - began
-        self._pid = os.getpid()
-        _entered.add(self)
-        return self.details
 
     def __exit__(self, *_: object) -> None:
         """Leave. The last one out returns when server, keeper, data and port are gone (at once, if it lingers).

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from servicectx._ask import Ask
 from servicectx._claim import Claim
 from servicectx._originals import time
+from servicectx._prerequisites import check, explained
 from servicectx._running import launch, pids
 from servicectx._sharing import paths
 from servicectx._sharing.instance import Instance
+from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import DIED, FAILED, READY, State
 from servicectx._sharing.steps import step
 from servicectx._starting import Abandoned, Starting
@@ -23,28 +25,40 @@ D = TypeVar("D", bound="ServiceDetails")
 log = logging.getLogger("servicectx")
 
 KEEPER_TRIES = 3  # a keeper that somebody killed is no failure of the service
-PING_TIME = 5.0  # seconds for a running service to answer somebody who joins
+PING_TIME = 5.0  # seconds for a running service that has no other users to answer a process that joins
+PING_STEP = 0.5  # seconds for the first ping; each further one gets twice as long, up to PING_TIME
 OBITUARY_TIME = 0.5  # seconds for the keeper of a dead server to write down how it ended
 
 
 class Share(Claim, Generic[D]):
-    """A claim that is taken when it is made: by joining what is there, or by starting it."""
+    """A claim that `take` takes: by joining what is there, or by starting it. `began`: a monotonic time."""
 
-    def __init__(self, ask: Ask[Any], deadline: float, abandoned: threading.Event) -> None:
+    def __init__(self, ask: Ask[Any], began: float, abandoned: threading.Event) -> None:
         self.ask = ask
-        self.deadline = deadline
+        self.began = began
+        self.deadline = began + ask.timeout
         self.abandoned = abandoned
         self.joined = True
-        self._obituary_due = deadline
+        self._obituary_due = self.deadline
+        self._taken: Lease | None = None
+        check(ask.service.name, ask.name)
         self.program = ask.program()
         self.instance = Instance(paths.home(), ask.key(self.program))
-        self._take()
 
     def details(self) -> D:
         made: D = self.ask.details(self.state.host, self.state.port, self.state.details or {})
         return made
 
     # -- taking ----------------------------------------------------------------------------------------------------
+
+    def take(self) -> None:
+        """Join or start. What it raises, `Managed.__enter__` lists; then `drop` must follow."""
+        try:
+            self._take()
+        except OSError as error:
+            if (known := explained(error, self.ask.service.name, self.ask.name)) is not None:
+                raise known from error
+            raise
 
     def _take(self) -> None:
         step("before-lock")
@@ -56,7 +70,8 @@ class Share(Claim, Generic[D]):
                     if locked and not self._can_be_joined():
                         step("holding-lock")
                         self.joined = False
-                        self.state, self.lease = starting.run()
+                        self.state, self._taken = starting.run()
+                        self.lease = self._taken
                         return
             except launch.KeeperLost as error:
                 lost += 1
@@ -67,6 +82,11 @@ class Share(Claim, Generic[D]):
                 raise
             self._pause(pause)
             pause = min(pause * 1.5, 0.02)
+
+    def drop(self) -> None:
+        """Give the lease back, if there is one by now, and wait for nothing."""
+        if self._taken is not None:
+            self._taken.release()
 
     def _join(self) -> bool:
         """Whether a running instance is now held by a lease of this user's."""
@@ -84,7 +104,7 @@ class Share(Claim, Generic[D]):
         if ready is None:
             lease.release()
             return False
-        self.state, self.lease = ready, lease
+        self.state, self.lease, self._taken = ready, lease, lease
         self.instance.wish(ready.id, self.ask.linger, self.ask.keep_data)
         step("joined")
         return True
@@ -108,15 +128,28 @@ class Share(Claim, Generic[D]):
             pause = min(pause * 1.5, 0.02)
 
     def _answers(self, state: State) -> bool:
-        """Raises StartTimeout for one that runs, does not answer, and is held by others: nobody may take it away."""
-        wait = max(0.1, min(PING_TIME, self.deadline - time.monotonic()))
-        if launch.answers(self.instance, state, wait):
-            return True
-        others = self.instance.users(state.id)
-        if len(others) > 1 and launch.lives(self.instance, state):
-            held = ", ".join(str(user["pid"]) for user in others)
-            raise self._timed_out(f"it runs but does not answer, and it is held by the processes {held}")
-        return False
+        """Whether it answers. An instance that only this process holds gets `PING_TIME`: it can be started anew.
+
+        An instance of other users gets until the deadline: it may be busy, and no process may take it away.
+        Raises StartTimeout then.
+        """
+        given_up = time.monotonic() + PING_TIME
+        wait = PING_STEP
+        while True:
+            left = self.deadline - time.monotonic()
+            if launch.answers(self.instance, state, max(0.1, min(wait, left)), most=wait):
+                return True
+            if not launch.lives(self.instance, state):
+                return False
+            if self.abandoned.is_set():
+                raise Abandoned
+            users = self.instance.users(state.id)
+            if len(users) < 2 and time.monotonic() >= given_up:
+                return False
+            if time.monotonic() >= self.deadline:
+                held = ", ".join(str(user["pid"]) for user in users)
+                raise self._timed_out(f"it runs but does not answer, and it is held by the processes {held}")
+            wait = min(2 * wait, PING_TIME)
 
     def _can_be_joined(self) -> bool:
         """Under the lock: whether there is something to join after all. What is stale is cleared."""
@@ -165,7 +198,11 @@ class Share(Claim, Generic[D]):
 
     def _timed_out(self, waiting_for: str) -> StartTimeout:
         return StartTimeout(
-            service=self.ask.service.name, name=self.ask.name, timeout=self.ask.timeout, waiting_for=waiting_for
+            service=self.ask.service.name,
+            name=self.ask.name,
+            timeout=self.ask.timeout,
+            waited=time.monotonic() - self.began,
+            waiting_for=waiting_for,
         )
 
 

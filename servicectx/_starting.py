@@ -9,6 +9,7 @@ from servicectx import _setups
 from servicectx._ask import Ask
 from servicectx._key import scope_text
 from servicectx._originals import time
+from servicectx._prerequisites import check_account
 from servicectx._progress import Progress
 from servicectx._running import kept, launch, pids
 from servicectx._running.cache import SNAPSHOTS, Cache
@@ -18,13 +19,18 @@ from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import FAILED, READY, STARTING, Processes, State
 from servicectx._sharing.steps import step
-from servicectx.errors import HomeError, SetupFailed, StartFailed, StartTimeout
+from servicectx.errors import HomeError, ServiceCtxError, SetupFailed, StartFailed, StartTimeout
+from servicectx.system.interrupts import run_to_end
 
 log = logging.getLogger("servicectx")
 
 SNAPSHOT_TIME = 120.0  # seconds to settle, stop, copy and start again
 GONE_TIME = 2.0
 PATH_CURE = 'set SERVICECTX_HOME to another directory, or give storage="/another/directory"'
+PIPES_LOST = (
+    "code in this process closed the pipes to its keeper, most likely its set-up, by closing all descriptors;\n"
+    "close none that the code did not open itself, or close them before the start"
+)
 
 
 class Abandoned(BaseException):
@@ -52,6 +58,8 @@ class Starting:
         plan = ask.service.plan(ask.options, self.program, secret)
         if reason := refused_file(plan):
             raise StartFailed(service=ask.service.name, name=ask.name, reason=reason)
+        if plan.account is not None:
+            check_account(plan.account, ask.service.name, ask.name)
         snapshot = ask.snapshot_name(plan, self.program)
         cache = Cache(paths.cache(make=bool(snapshot or plan.template)), paths.cache_size())
         if cache.limit == 0:  # it would stop and start the server for nothing
@@ -108,30 +116,43 @@ class Starting:
             state = state._replace(phase=READY)
             instance.write(state)
             step("published")
+            keeper.close()
             return state, lease
-        except (StartFailed, StartTimeout, SetupFailed, HomeError) as error:
-            self._processes = instance.processes(id)
-            try:
-                instance.write_failure(state._replace(phase=FAILED, failure=error.record()))
-            except (HomeError, OSError):  # no room even for that: waiting processes meet the same fault by themselves
-                launch.clear(instance, state)
-            if keeper is None:
-                launch.clear(instance, state)
-            if lease is not None:
-                lease.release()
-            raise
         except BaseException as error:
-            launch.clear(instance, state)
-            if lease is not None:
-                lease.release()
+            failure = error
+            run_to_end(lambda: self._undo(state, failure, lease, keeper))
             if isinstance(error, launch.KeeperSilent):
                 raise self._timed_out("its keeper did not say a word") from None
+            if isinstance(error, launch.PipesLost):
+                raise StartFailed(service=ask.service.name, name=ask.name, reason=PIPES_LOST) from None
             if isinstance(error, launch.GivenUp):
                 raise Abandoned from None
             raise
+
+    def _undo(self, state: State, error: BaseException, lease: Lease | None, keeper: launch.Launch | None) -> None:
+        """Leave nothing of this start but, for processes that wait for it, the reason."""
+        if isinstance(error, OSError) and lease is not None:  # without descriptors nothing could be removed
+            lease.release()
+        try:
+            if isinstance(error, StartFailed | StartTimeout | SetupFailed | HomeError):
+                self._record(state, error, keeper)
+            elif state.phase != READY:  # what is published may have users by now; its keeper ends it without any
+                launch.clear(self.instance, state)
         finally:
+            if lease is not None:
+                lease.release()
             if keeper is not None:
                 keeper.close()
+
+    def _record(self, state: State, error: ServiceCtxError, keeper: launch.Launch | None) -> None:
+        """Let processes that wait for this start read why it failed."""
+        self._processes = self.instance.processes(self.id)
+        try:
+            self.instance.write_failure(state._replace(phase=FAILED, failure=error.record()))
+        except (HomeError, OSError):  # no room even for that: waiting processes meet the same fault by themselves
+            launch.clear(self.instance, state)
+        if keeper is None:
+            launch.clear(self.instance, state)
 
     def see_it_gone(self) -> None:
         """After a failure, with the lock free again: wait until nothing is left of it, or others are still told."""
@@ -179,5 +200,9 @@ class Starting:
 
     def _timed_out(self, waiting_for: str) -> StartTimeout:
         return StartTimeout(
-            service=self.ask.service.name, name=self.ask.name, timeout=self.ask.timeout, waiting_for=waiting_for
+            service=self.ask.service.name,
+            name=self.ask.name,
+            timeout=self.ask.timeout,
+            waited=self.ask.timeout + time.monotonic() - self.deadline,
+            waiting_for=waiting_for,
         )

@@ -138,20 +138,26 @@ class StartFailed(ServiceCtxError):
 
 
 class StartTimeout(ServiceCtxError):
-    """Time ran out. Attributes: `service`, `name`, `timeout` (seconds), `waiting_for`, `command`, `log_tail`."""
+    """Time ran out. Attributes: `service`, `name`, `timeout`, `waited`, `waiting_for`, `command`, `log_tail`.
 
-    fields = ("service", "name", "timeout", "waiting_for", "command", "log_tail")
+    `timeout` is what was allowed, `waited` the time that really passed, in seconds; None where that is the same.
+    """
+
+    fields = ("service", "name", "timeout", "waited", "waiting_for", "command", "log_tail")
     service: str
     name: str
     timeout: float
+    waited: float | None
     waiting_for: str
     command: str | None
     log_tail: str | None
 
     def message(self) -> str:
         command = f"\ncommand: {self.command}" if self.command else ""
+        differs = self.waited is not None and abs(self.waited - self.timeout) > 0.2
+        waited = f" (this process waited {self.waited:.3g} s)" if differs else ""
         return (
-            f"{_called(self.service, self.name)} was not usable within {self.timeout:g} s: {self.waiting_for}"
+            f"{_called(self.service, self.name)} was not usable within {self.timeout:g} s{waited}: {self.waiting_for}"
             f"{command}{_tail(self.log_tail)}\nallow more with timeout=SECONDS or SERVICECTX_TIMEOUT"
         )
 

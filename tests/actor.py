@@ -101,14 +101,23 @@ class Actor:
 def main() -> None:
     import servicectx
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    acting = False
+
+    def interrupt(*_: object) -> None:
+        if acting:  # between two words nothing is there to interrupt
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     held: list[servicectx.Managed[Any]] = []
     for line in sys.stdin:
         told = json.loads(line)
         began = time.monotonic()
         try:
+            acting = True
             answer = _act(told, held)
+            acting = False
         except (Exception, KeyboardInterrupt) as error:
+            acting = False
             answer = {"error": type(error).__name__, "message": str(error)}
         print(json.dumps({"took": time.monotonic() - began, "at": time.monotonic(), **answer}), flush=True)
 

@@ -32,6 +32,7 @@ EXAMPLES: dict[type[errors.ServiceCtxError], dict[str, Any]] = {
         "service": "redis",
         "name": "redis",
         "timeout": 2.5,
+        "waited": 2.75,
         "waiting_for": "nobody answered",
         "command": "redis-server",
         "log_tail": "",

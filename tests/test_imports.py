@@ -30,6 +30,7 @@ WAY_DOWN = [
     "servicectx._share",
     "servicectx._claim",
     "servicectx._starting",
+    "servicectx._prerequisites",
     "servicectx._progress",
     "servicectx._ask",
     "servicectx._config",

@@ -13,7 +13,6 @@ import json
 import os
 import pwd
 import re
-import select
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from servicectx._sharing.directories import RUN
 from servicectx._sharing.removal import remove_entry
 from servicectx._sharing.steps import step
 from servicectx.errors import HomeError, StartFailed
+from servicectx.system import polling
 
 DATA = "data"
 ARRIVING = "arriving"  # a copy that is on its way, in the container
@@ -103,7 +103,7 @@ class Data:
 
     def is_here(self, wait: float) -> bool:
         """Whether the copy is complete within `wait` seconds, or there is none to wait for."""
-        return self._child is None or bool(select.select([self._answer], [], [], wait)[0])
+        return self._child is None or polling.is_readable(self._answer, wait)
 
     def arrived(self) -> Source | None:
         """What the copy is of, or None when nothing was complete. Raises what `begin` met."""

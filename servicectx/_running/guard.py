@@ -16,8 +16,8 @@ from servicectx._running.keeper import Keeper
 from servicectx._running.starter import StarterGone, write_report
 from servicectx._sharing.instance import WATCHDOG, Instance
 from servicectx.errors import HomeError
-from servicectx.system.descriptors import Reserve
 from servicectx.system.persistence import persist
+from servicectx.system.reserve import Reserve
 
 
 def main(home: str, key: str, id: str) -> None:

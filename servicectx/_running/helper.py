@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import select
 import subprocess
 import sys
 import time
@@ -89,9 +88,7 @@ class Helper:
             self._heard = -1
 
     def _is_asked(self) -> bool:
-        poller = select.poll()
-        poller.register(self._heard, select.POLLIN)
-        return bool(poller.poll(0))
+        return polling.is_readable(self._heard, 0)
 
     @staticmethod
     def _note(error: OSError) -> None:

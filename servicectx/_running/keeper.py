@@ -20,8 +20,8 @@ from servicectx._sharing.state import FAILED, READY, STOPPING, Process, Processe
 from servicectx._sharing.steps import step
 from servicectx.errors import HomeError, ServiceCtxError, StartFailed
 from servicectx.system import faults
-from servicectx.system.descriptors import Reserve
 from servicectx.system.persistence import Pause, persist
+from servicectx.system.reserve import Reserve
 
 if TYPE_CHECKING:
     from servicectx._running.helper import Helper

@@ -1,7 +1,6 @@
 """The caller's side of a keeper: spawn it, hand it the plan, hear that the service is usable or why it is not."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import sys
@@ -15,11 +14,15 @@ from servicectx._sharing import container, marked, names, reading
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, Processes, State, StateError
 from servicectx._sharing.steps import step
-from servicectx.errors import HomeError, StartFailed, from_record
-from servicectx.system import faults
+from servicectx.errors import BinaryNotFound, HomeError, StartFailed, from_record
+from servicectx.system import faults, interpreter, polling
+from servicectx.system.descriptors import Descriptor
 
 OF_INSTANCES = (names.LOCK, names.STATE, names.TEMPORARY, names.INSTANCE)
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
+
+# mirakuru's mark, and the one by which `servicectx run` finds the processes of its command: a keeper is none of them.
+NOT_THE_KEEPERS = ("mirakuru_uuid", "SERVICECTX_RUN")
 
 _BOOTSTRAP = f"{search_path.BEGIN} from servicectx._running.guard import main as keeper; keeper(*sys.argv[2:])"
 
@@ -36,6 +39,10 @@ class KeeperSilent(Exception):
     """The keeper lives but says nothing, long after the time it was given."""
 
 
+class PipesLost(Exception):
+    """Code in this process closed the pipes to the keeper."""
+
+
 class GivenUp(Exception):
     """Whoever waited does not want to any more."""
 
@@ -47,7 +54,9 @@ class Launch:
         """Raises HomeError where there is no room for its log, or no descriptor or process left."""
         self._log = instance.directory(id) / "keeper.log"
         self._service = self._name = ""
-        self._orders = self._reports = self._pid = -1
+        self._orders: Descriptor | None = None
+        self._reports: Descriptor | None = None
+        self._pid = -1
         pids.reap_keepers()
         try:
             self._spawn(instance, id)
@@ -61,31 +70,31 @@ class Launch:
     def _spawn(self, instance: Instance, id: str) -> None:
         # No -m and no site: a keeper must not pay for the caller's environment, nor run its start-up hooks.
         search = search_path.argument()
-        command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, search, str(instance.home), instance.key, id]
-        environment = {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"}
+        python = _interpreter()
+        command = [python, "-I", "-S", "-c", _BOOTSTRAP, search, str(instance.home), instance.key, id]
+        environment = {name: value for name, value in os.environ.items() if name not in NOT_THE_KEEPERS}
         environment |= process_marks.environment(instance.directory(id))  # of this one, also below a server of another
         with contextlib.ExitStack() as ours:
             # Opened here: posix_spawn reports a failure to open as one of the program.
-            log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            ours.callback(os.close, log)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            log = ours.enter_context(contextlib.closing(Descriptor(os.open(self._log, flags, 0o600))))
             orders, self._orders = _pipe()
-            ours.callback(os.close, orders)
+            ours.callback(orders.close)
             self._reports, reports = _pipe()
-            ours.callback(os.close, reports)
-            log = _above_standard(log, ours)
+            ours.callback(reports.close)
             self._pid = os.posix_spawn(
-                sys.executable,
+                python,
                 command,
                 environment,
                 file_actions=[
-                    (os.POSIX_SPAWN_DUP2, orders, 0),
-                    (os.POSIX_SPAWN_DUP2, reports, 1),
-                    (os.POSIX_SPAWN_DUP2, log, 2),
+                    (os.POSIX_SPAWN_DUP2, orders.number, 0),
+                    (os.POSIX_SPAWN_DUP2, reports.number, 1),
+                    (os.POSIX_SPAWN_DUP2, log.number, 2),
                 ],
                 setsigmask=[],
                 setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE],
             )
-        os.set_blocking(self._orders, False)
+        os.set_blocking(self._orders.number, False)
 
     def order(self, what: plan.Plan, **more: str | float | None) -> None:
         """Say what to run: the plan, name, data_directory, timeout (seconds asked for), left (seconds of them),
@@ -100,13 +109,16 @@ class Launch:
     def _say(self, what: dict[str, Any], seconds: float) -> None:
         """Write it, at most GRACE beyond `seconds`: a keeper that was stopped empties no pipe."""
         text = json.dumps(what).encode() + b"\n"
+        assert self._orders is not None
+        if not self._orders.is_ours:
+            raise PipesLost
         deadline = time.monotonic() + seconds + GRACE
         poller = select.poll()
-        poller.register(self._orders, select.POLLOUT)
+        poller.register(self._orders.number, select.POLLOUT)
         try:
             while text:
                 try:
-                    text = text[os.write(self._orders, text) :]
+                    text = text[os.write(self._orders.number, text) :]
                 except BlockingIOError:
                     if time.monotonic() > deadline:
                         raise KeeperSilent from None
@@ -126,8 +138,11 @@ class Launch:
                 raise GivenUp
             if time.monotonic() > deadline + GRACE:
                 raise KeeperSilent
-            if select.select([self._reports], [], [], 0.1)[0]:
-                chunk = os.read(self._reports, 65536)
+            assert self._reports is not None
+            if not self._reports.is_ours:
+                raise PipesLost
+            if polling.is_readable(self._reports.number, 0.1):
+                chunk = os.read(self._reports.number, 65536)
                 if not chunk:
                     raise self._lost()
                 heard += chunk
@@ -156,9 +171,8 @@ class Launch:
 
     def close(self) -> None:
         for descriptor in (self._orders, self._reports):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._orders = self._reports = -1
+            if descriptor is not None:
+                descriptor.close()
         self._reap()
 
 
@@ -172,41 +186,45 @@ def log_tail(log: Path) -> str:
         return ""
 
 
-def _above_standard(descriptor: int, ours: contextlib.ExitStack) -> int:
-    """The descriptor, or a copy above the standard ones, which this process may have closed."""
-    if descriptor > 2:
-        return descriptor
-    copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
-    ours.callback(os.close, copy)
-    return copy
-
-
-def _pipe() -> tuple[int, int]:
-    """A pipe above the standard descriptors, which this process may have closed."""
-    ends = os.pipe()
-    high: list[int] = []
+def _interpreter() -> str:
+    """The Python that runs keepers. Raises BinaryNotFound."""
     try:
-        high += [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends]
-    except OSError:
-        for end in high:
-            os.close(end)
+        return interpreter.path()
+    except interpreter.NoInterpreter as error:
+        problem = f"no Python runs its keeper: sys.executable is {sys.executable!r}; set it to a Python interpreter"
+        raise BinaryNotFound(
+            service="servicectx", binary="python", looked=error.looked, install={}, problem=problem
+        ) from None
+
+
+def _pipe() -> tuple[Descriptor, Descriptor]:
+    """The reading and the writing end, above the standard descriptors, which this process may have closed."""
+    reading, writing = os.pipe()
+    try:
+        return Descriptor(reading), Descriptor(writing)
+    except BaseException:
+        os.close(writing)
         raise
-    finally:
-        for end in ends:
-            os.close(end)
-    return high[0], high[1]
 
 
-def answers(instance: Instance, state: State, wait: float) -> bool:
-    """Whether the instance that `state` tells of still serves: its processes live, and it answers its ping."""
+def answers(instance: Instance, state: State, wait: float, most: float = 2.0) -> bool:
+    """Whether the instance that `state` tells of still serves: its processes live, and it answers its ping.
+
+    It is pinged until `wait` seconds have passed; one ping lasts `most` seconds at most.
+    """
     if state.phase != READY or not lives(instance, state):
         return False
     deadline = time.monotonic() + wait
-    while probes.ask(state.ping or {"kind": "running"}, state.host, state.port, wait=min(2.0, wait)) is None:
+    while not responds(state, min(most, wait)):
         if time.monotonic() > deadline or not lives(instance, state):
             return False
         time.sleep(0.01)
     return True
+
+
+def responds(state: State, wait: float) -> bool:
+    """Whether the service answers its ping within `wait` seconds."""
+    return probes.ask(state.ping or {"kind": "running"}, state.host, state.port, wait=wait) is not None
 
 
 def is_kept(instance: Instance, state: State) -> bool:

@@ -38,7 +38,7 @@ if platform.LINUX:
                 try:
                     with open(f"/proc/{name}/stat", "rb") as file:
                         parent = int(file.read().rpartition(b")")[2].split()[1])
-                except (FileNotFoundError, ProcessLookupError):
+                except (FileNotFoundError, ProcessLookupError, PermissionError):
                     continue
                 if parent == os.getpid():
                     found.append(int(name))

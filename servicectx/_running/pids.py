@@ -3,9 +3,10 @@
 import contextlib
 import os
 
-from servicectx._originals import open, select, time
+from servicectx._originals import open, time
 from servicectx._sharing.state import Process
-from servicectx.system import platform
+from servicectx.system import platform, polling
+from servicectx.system.descriptors import Descriptor
 
 KEEPER_NAME = "sctx-keeper"  # in the process table
 
@@ -51,15 +52,12 @@ def wait_gone(process: Process | None, seconds: float) -> bool:
     if process is None:
         return True
     deadline = time.monotonic() + seconds
-    descriptor = platform.pidfd_open(process.pid)
-    try:
-        if descriptor is not None and alive(process):
-            poller = select.poll()
-            poller.register(descriptor, select.POLLIN)
-            poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
+    number = platform.pidfd_open(process.pid)
+    if number is not None:
+        descriptor = Descriptor(number)
+        if alive(process):
+            polling.is_readable(descriptor.number, deadline - time.monotonic())
+        descriptor.close()
     while alive(process):
         if time.monotonic() >= deadline:
             return False
@@ -156,7 +154,7 @@ def _stat(pid: int) -> tuple[str, str, str] | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # hidepid=1 denies those of other users
         return None
     return fields[0].decode(), f"{_boot()}:{fields[19].decode()}", fields[1].decode()
 

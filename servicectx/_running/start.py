@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 PORT_TRIES = 8
 IN_USE = re.compile(r"address already in use|could not bind|could not create any TCP/IP sockets|EADDRINUSE", re.I)
 
+NO_SHARED_MEMORY = re.compile(r"shared memory segment .*No space left on device")
+SHARED_MEMORY_CURE = (
+    "\n/dev/shm is too small for its shared memory; "
+    "enlarge it: docker run --shm-size=256m, or mount -o remount,size=256m /dev/shm"
+)
+
 
 class PortLost(Exception):
     """Somebody else has the port that was picked."""
@@ -89,6 +95,8 @@ class Start:
         return process.tail(self.log)
 
     def failure(self, reason: str, exit_status: int | None = None) -> StartFailed:
+        if NO_SHARED_MEMORY.search(self.log_tail()):
+            reason += SHARED_MEMORY_CURE
         return StartFailed(
             service=self.plan.service,
             name=self.name,

@@ -5,8 +5,8 @@ import select
 import threading
 
 from servicectx._sharing.instance import Instance
-from servicectx.system.descriptors import Reserve
 from servicectx.system.persistence import Pause
+from servicectx.system.reserve import Reserve
 
 
 class UnusedWaiter:

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from servicectx._originals import json, open, time
 from servicectx._sharing import container, handouts, leases, marked, names, origin, presence, reading, storage
@@ -29,6 +29,10 @@ from servicectx._sharing.state import (
 from servicectx._sharing.steps import step
 from servicectx.errors import HomeError
 from servicectx.system import faults
+from servicectx.system.interrupts import run_to_end
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _CURE = "free some space, or set SERVICECTX_HOME to a directory that can be written and has some"
 LINGER = "linger-"
@@ -153,9 +157,9 @@ class Instance:
     @contextlib.contextmanager
     def locked(self, wait: float = 0.0) -> Iterator[bool]:
         """The key's lock for the block, or False when it was not free within `wait` seconds."""
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
-        lock = FileLock(self._lock_file, mode=0o600, thread_local=False, fallback_to_soft=False)
+        lock = leases.key_lock(self._lock_file)
         until = time.monotonic() + wait
         try:
             while not lock.is_locked:
@@ -175,10 +179,22 @@ class Instance:
             self._sign()
             yield True
         finally:
+            try:
+                self._unlock(lock)
+            except BaseException:
+                run_to_end(lambda: self._unlock(lock))  # a signal handler raised in the middle of it
+                raise
+
+    def _unlock(self, lock: "FileLock") -> None:
+        """Give the key's lock back. The second time nothing happens."""
+        if not lock.is_locked:
+            return
+        try:
             if not os.path.lexists(self._state_file):
                 # Safe as the last act under the lock: whoever still waits on this file sees that its name is gone
                 # (filelock looks) and tries again on the new one.
                 self._lock_file.unlink(missing_ok=True)
+        finally:
             lock.release(force=True)
 
     def holder(self) -> str:

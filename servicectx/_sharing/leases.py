@@ -6,15 +6,20 @@ The kernel frees a lock when its holder dies, however it dies; what the file say
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import stat
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from servicectx._originals import json, time
 from servicectx.errors import HomeError
 from servicectx.system import faults
+from servicectx.system.descriptors import Descriptor, Identity, identity
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or not made by us
 
@@ -32,29 +37,34 @@ class Lease:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
-        self._descriptor = descriptor
+        self._descriptor = Descriptor(descriptor)
         self._pid = os.getpid()
-        _held.add(descriptor)
+        _held.add(self._descriptor)
 
     def release(self) -> None:
-        """Give the claim back. The second time, and in a forked child, nothing happens."""
+        """Give the claim back. The second time, and in a forked child, nothing happens.
+
+        The lock is what counts, so it is freed first. A process that may not remove the file any more (it gave up its
+        rights, the home turned read-only) leaves the file to the keeper.
+        """
         if self._pid == os.getpid():
+            self._descriptor.close()
             self._pid = 0
             _held.discard(self._descriptor)
             if self.removes:
-                self.path.unlink(missing_ok=True)
-            os.close(self._descriptor)
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
 
     def __del__(self) -> None:
         self.release()
 
 
-_held: set[int] = set()
+_held: set[Descriptor] = set()
 
 
 def _let_go_in_child() -> None:
     for descriptor in _held:
-        os.close(descriptor)
+        descriptor.close()
     _held.clear()
 
 
@@ -102,7 +112,35 @@ def get_ready() -> None:
     import shutil  # noqa: F401
     import subprocess  # noqa: F401
 
-    import filelock  # noqa: F401
+    _lock_class()
+
+
+def key_lock(path: Path) -> "FileLock":
+    """The lock that processes wait for, not locked yet."""
+    return _lock_class()(path, mode=0o600, thread_local=False, poll_interval=0.002, fallback_to_soft=False)
+
+
+@functools.cache
+def _lock_class() -> "type[FileLock]":
+    """filelock's lock, which never unlocks or closes a file that user code opened under its number meanwhile."""
+    from filelock import FileLock
+
+    class KeyLock(FileLock):
+        _ours: Identity | None = None
+
+        def _acquire(self) -> None:
+            super()._acquire()
+            if self._context.lock_file_fd is not None:
+                self._ours = identity(self._context.lock_file_fd)
+
+        def _release(self) -> None:
+            number = self._context.lock_file_fd
+            if number is None or identity(number) == self._ours:
+                super()._release()
+            else:  # closed by user code, and with it the lock went
+                self._context.lock_file_fd = None
+
+    return KeyLock
 
 
 def users(folder: Path) -> list[dict[str, Any]]:
@@ -175,7 +213,7 @@ def wait_until_free(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """A free lease counts for nobody, also where its file cannot be removed."""
+    """Remove a lease that no process holds. On a read-only file system it stays, and counts for nothing."""
     with contextlib.suppress(OSError):
         path.unlink()
 

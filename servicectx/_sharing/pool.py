@@ -41,8 +41,10 @@ class Taken(leases.Lease):
 
     def forget(self) -> None:
         """Nothing of it is there any more."""
-        self.path.unlink(missing_ok=True)
-        self.release()
+        try:
+            self.path.unlink(missing_ok=True)
+        finally:
+            self.release()
 
 
 class Pool:
@@ -131,9 +133,11 @@ class Pool:
 
     def keep(self, taken: Taken) -> None:
         """Leave it in place when its user goes."""
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(taken.path, self.kept / taken.name)
-        taken.release()
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(taken.path, self.kept / taken.name)
+        finally:
+            taken.release()
 
     def tell(self, what: str) -> bool:
         """Whether a keeper or its helper is going to hear it. It never waits."""

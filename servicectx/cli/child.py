@@ -9,6 +9,8 @@ import signal
 import sys
 from typing import NoReturn
 
+from servicectx._running import linux
+from servicectx.cli import family
 from servicectx.cli.guard import Guard
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -21,8 +23,11 @@ LOOK = 2.0  # seconds between looks at the child, whatever signals say
 def run(words: list[str], environment: dict[str, str], guard: Guard) -> int:
     """Run it to its end; its exit status, or 128 and the number of the signal that ended it.
 
+    What it left running ends with it: background processes, daemons, processes that handle SIGTERM.
+
     The signals stay blocked afterwards: what is left to do is short, and must be done.
     """
+    linux.adopt_orphans()  # a daemon of the command's comes to us, so that it is found at the end
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the exit status away
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     sys.stdout.flush()
@@ -31,13 +36,27 @@ def run(words: list[str], environment: dict[str, str], guard: Guard) -> int:
     if child == 0:
         _become(words, environment, guard, before)
     while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
+        status = _ended(child)
+        if status is not None:
+            family.end(os.getpid(), guard.mark, {guard.pid})
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
         number = _next_signal()
         if number in PASSED_ON:
             os.kill(child, number)
+
+
+def _ended(child: int) -> int | None:
+    """The status of `child` once it has ended. Orphans that were adopted and have ended are reaped on the way."""
+    while True:
+        try:
+            ended, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if ended == child:
+            return status
+        if not ended:
+            return None
 
 
 def _become(words: list[str], environment: dict[str, str], guard: Guard, mask: set[int | signal.Signals]) -> NoReturn:
@@ -50,6 +69,7 @@ def _become(words: list[str], environment: dict[str, str], guard: Guard, mask: s
             if ours or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        environment = environment | {family.MARK: guard.mark}
         os.execvpe(words[0], words, environment)  # running the user's command is what this is for
     except FileNotFoundError:
         status = NOT_FOUND

@@ -3,14 +3,14 @@
 The services need no such help: their keepers learn it from the kernel.
 """
 
+import contextlib
 import os
 import signal
-import time
 
 from servicectx._running import pids
 from servicectx._sharing.state import Process
+from servicectx.cli import family
 
-GRACE = 0.7  # seconds for the command to end by itself
 DONE = b"done\n"
 
 
@@ -19,11 +19,13 @@ class Guard:
 
     def __init__(self) -> None:
         reading, self._writing = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
+        # Within a command of another `servicectx run` both of them find the processes by their own part.
+        self.mark = f"{os.environ.get(family.MARK, '')}/{os.urandom(8).hex()}"
+        self.pid = os.fork()
+        if self.pid == 0:
             try:
                 os.close(self._writing)
-                _watch(reading)
+                _watch(reading, self.mark)
             finally:
                 os._exit(0)
         os.close(reading)
@@ -34,12 +36,14 @@ class Guard:
 
     def dismiss(self) -> None:
         """The command has ended, and all is well."""
-        os.write(self._writing, DONE)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._writing, DONE)
         os.close(self._writing)
-        os.waitpid(self._pid, 0)
+        with contextlib.suppress(ChildProcessError):  # reaped already
+            os.waitpid(self.pid, 0)
 
 
-def _watch(reading: int) -> None:
+def _watch(reading: int, mark: str) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -56,23 +60,4 @@ def _watch(reading: int) -> None:
         if command is None and b"\n" in heard and not heard.endswith(DONE):
             command = pids.identity(int(heard.partition(b"\n")[0]))  # with its start: ids are used again
     if command is not None and not heard.endswith(DONE):
-        _end(command)
-
-
-def _end(command: Process) -> None:
-    """The command and all below it: asked, then killed."""
-    family = _family(command)
-    for process in family:
-        pids.send(process, signal.SIGTERM)
-    until = time.monotonic() + GRACE
-    while any(map(pids.alive, family)) and time.monotonic() < until:
-        time.sleep(0.01)
-    for process in {*family, *(each for member in family for each in _family(member))}:
-        pids.send(process, signal.SIGKILL)
-
-
-def _family(root: Process) -> list[Process]:
-    if not pids.alive(root):
-        return []
-    below = [pids.identity(pid) for pid in pids.descendants(root.pid)]
-    return [root, *(process for process in below if process is not None)]
+        family.end(os.getpid(), mark, set(), command)

@@ -62,6 +62,8 @@ def command(
     The command gets the variables that the services' own tools read (PGHOST, DATABASE_URL, REDIS_URL ...), NAME_URL
     for each, and SERVICECTX_NAME_DETAILS, by which managed() uses them too. Signals are passed on to it.
 
+    When the command has ended, what it left running is ended, too: background processes and daemons.
+
     The exit status is the command's; 128 and the signal's number if a signal ended it; 125 if servicectx failed,
     126 if the command cannot be run, 127 if there is no such command.
     """

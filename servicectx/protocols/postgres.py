@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from servicectx._originals import socket
 from servicectx._sharing import directories
 from servicectx.protocols.scram import Proof, verifier
+from servicectx.system.sockets import KeptSocket
 
 if TYPE_CHECKING:
     import ssl
@@ -49,6 +50,7 @@ class Connection:
         self._socket = socket.create_connection((host, port), wait)
         if tls is not None:
             self._socket = _secured(self._socket, tls, host)
+        self._kept = KeptSocket(self._socket)
         self._reader = self._socket.makefile("rb")
         try:
             said = ["user", user, "database", dbname, "application_name", application]
@@ -62,6 +64,7 @@ class Connection:
 
     def run(self, sql: str) -> list[str | None]:
         """Run one statement; the first column of its rows, as text."""
+        self._kept.check()
         self._send(b"Q", sql.encode() + b"\0")
         rows: list[str | None] = []
         refusal: Refused | None = None
@@ -82,8 +85,8 @@ class Connection:
         self._socket.settimeout(wait)
 
     def close(self) -> None:
+        self._kept.close()
         self._reader.close()
-        self._socket.close()
 
     def _log_in(self, user: str, password: str) -> None:
         proof = Proof("", password)

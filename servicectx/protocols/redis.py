@@ -3,6 +3,7 @@
 from typing import Any
 
 from servicectx._originals import socket
+from servicectx.system.sockets import KeptSocket
 
 
 class Refused(Exception):
@@ -14,6 +15,7 @@ class Connection:
 
     def __init__(self, host: str, port: int, password: str, wait: float = 10.0) -> None:
         self._socket = socket.create_connection((host, port), wait)
+        self._kept = KeptSocket(self._socket)
         self._reader = self._socket.makefile("rb")
         if password:
             self.run("AUTH", password)
@@ -21,13 +23,14 @@ class Connection:
     def run(self, *words: str | int) -> Any:
         """Run one command; its answer as str, int, None or a list of these."""
         parts = [str(word).encode() for word in words]
+        self._kept.check()
         request = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
         self._socket.sendall(b"*%d\r\n%s" % (len(parts), request))
         return self.answer()
 
     def close(self) -> None:
+        self._kept.close()
         self._reader.close()
-        self._socket.close()
 
     def answer(self) -> Any:
         """The next one. Who listens on channels hears what was not asked for, too."""

@@ -155,7 +155,7 @@ def _only_launches(path: str) -> bool:
 
 
 def _scripts() -> list[str]:
-    return [sysconfig.get_path("scripts"), os.path.dirname(sys.executable)]
+    return [sysconfig.get_path("scripts"), os.path.dirname(sys.executable or "")]
 
 
 def _real(path: str) -> str:

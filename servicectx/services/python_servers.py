@@ -10,6 +10,7 @@ from servicectx._originals import json
 from servicectx._running.plan import literal
 from servicectx.servers.serving import SERVING
 from servicectx.services import binaries
+from servicectx.system import interpreter
 
 READY = {"kind": "log", "pattern": f"^{SERVING}$"}
 ORDER = "order.json"
@@ -29,15 +30,25 @@ def find(search: binaries.Search, packages: tuple[str, ...]) -> str:
                 return beside
         raise search.not_found(looked, f"{search.variable} is set, but there is no python3 beside what it names")
     if any(find_spec(package) for package in packages):
-        return sys.executable
+        try:
+            return interpreter.path()
+        except interpreter.NoInterpreter as error:
+            raise search.not_found(error.looked, f"sys.executable is {sys.executable!r}, not a Python") from None
     raise search.not_found(
         [f"the Python package {package} (not installed for {sys.executable})" for package in packages]
     )
 
 
+def _is_this(program: str) -> bool:
+    try:
+        return program == interpreter.path()
+    except interpreter.NoInterpreter:
+        return False
+
+
 def version(program: str, packages: tuple[str, ...]) -> str | None:
     """Which of `packages` it is, and its version; another Python is not asked."""
-    if program != sys.executable:
+    if not _is_this(program):
         return None
     package = next(package for package in packages if find_spec(package))
     from importlib import metadata
@@ -57,6 +68,6 @@ def files(program: str, target: str, **arguments: Any) -> dict[str, Any]:
     Another Python than this one has a search path of its own.
     """
     here = [literal(os.path.abspath(place)) for place in sys.path]
-    path = here if program == sys.executable else None
+    path = here if _is_this(program) else None
     json.dumps(arguments)  # raises TypeError now, and not in the keeper
     return {ORDER: {"path": path, "here": literal(os.getcwd()), "target": target, "arguments": arguments}}

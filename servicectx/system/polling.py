@@ -1,0 +1,16 @@
+"""Waits for descriptors with `poll`, which has no limit of 1,024 as `select` has."""
+
+from servicectx._originals import select
+
+
+def is_readable(descriptor: int, seconds: float) -> bool:
+    """Wait at most `seconds` until a read from `descriptor` would not block. The end of a pipe counts as readable.
+
+    Monkey patching may have removed `poll` (eventlet). Then its `select` takes every descriptor, because it waits with
+    the event loop's own means.
+    """
+    if not hasattr(select, "poll"):
+        return bool(select.select([descriptor], [], [], seconds)[0])
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(max(0.0, seconds) * 1000))
