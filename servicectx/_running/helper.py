@@ -11,7 +11,7 @@ from typing import Any
 
 from servicectx._running import search_path
 from servicectx._sharing.pool import Pool
-from servicectx.system import platform
+from servicectx.system import platform, polling
 
 QUICK = 1.0  # seconds; a helper that ends sooner did not get to work
 TRIES = 3
