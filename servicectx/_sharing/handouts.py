@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from servicectx._sharing import reading
 
 _LIST = "handouts"
 LEAVINGS = "leavings"
+LONGEST = 4096  # characters of a path or pattern
 
 
 def note(directory: Path, file: Path) -> None:
@@ -52,7 +54,12 @@ def left(directory: Path) -> list[Path]:
         return []
     import glob  # for the few servers that leave something
 
-    return [Path(path) for pattern in patterns for path in glob.glob(pattern)]
+    found: list[Path] = []
+    for pattern in patterns:
+        if len(pattern) < LONGEST:  # a damaged list may hold anything
+            with contextlib.suppress(OSError, ValueError, re.error):
+                found += map(Path, glob.glob(pattern))
+    return found
 
 
 def _digest(file: Path) -> str:
