@@ -222,11 +222,12 @@ def sweep(home: Path, but: str, roots: Iterable[Path] = ()) -> None:
     watchdog holds its lock. What another process is at work on is left to it."""
     for key in names.keys(os.listdir(home), *OF_INSTANCES) - {but}:
         instance = Instance(home, key)
-        if is_in_use(instance):
-            continue
-        with instance.locked() as locked:
-            if locked:
-                clear_dead(instance)
+        with contextlib.suppress(HomeError, OSError):  # what cannot be cleared must not fail another key's start
+            if is_in_use(instance):
+                continue
+            with instance.locked() as locked:
+                if locked:
+                    clear_dead(instance)
     for found in unowned(home, roots):
         if not found.in_use and not (found.record and found.record.kept):
             container.remove(found.path, wait=0.0)
