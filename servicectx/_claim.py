@@ -65,7 +65,9 @@ class Claim:
     def _clear_after_the_dead(self) -> None:
         with self.instance.locked(PING_TIME) as locked:  # keeper and guard were both killed
             now = launch.current(self.instance) if locked else None
-            if now is not None and now.id == self.state.id and not self.instance.is_used(now.id):
+            if now is None or launch.runs_elsewhere(self.instance, now):
+                return
+            if now.id == self.state.id and not self.instance.is_used(now.id):
                 launch.clear(self.instance, now)
 
     def alive(self) -> bool:

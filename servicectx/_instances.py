@@ -171,9 +171,12 @@ def remains() -> Remains:
             if place := next(filter(None, places), None):
                 left_alone[key] = f"it runs in {place}"
             continue
-        with instance.locked() as locked:
-            if locked and names.of_key(os.listdir(home), key, names.STATE, names.INSTANCE):
-                dead.append(key)
+        try:
+            with instance.locked() as locked:
+                if locked and names.of_key(os.listdir(home), key, names.STATE, names.INSTANCE):
+                    dead.append(key)
+        except HomeError as error:
+            left_alone[key] = error.problem
     data, kept = [], []
     for root in sorted({*storage.known_roots(), *(place.parent for place in launch.noted_places(home))}):
         for found in container.scan(root):

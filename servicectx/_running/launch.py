@@ -228,18 +228,29 @@ def responds(state: State, wait: float) -> bool:
 
 
 def is_kept(instance: Instance, state: State) -> bool:
-    """Whether its keeper is there, whatever became of the server."""
-    return instance.is_kept(state.id)
+    """Whether its keeper is there, whatever became of the server: by its lock, or by a record of this PID namespace
+    where the file that it locked was replaced."""
+    return instance.is_kept(state.id) or _is_recorded_alive(instance, state.id)
+
+
+def is_attended(instance: Instance, id: str) -> bool:
+    """Whether its keeper or its watchdog is there, by the same."""
+    return instance.is_attended(id) or _is_recorded_alive(instance, id)
+
+
+def _is_recorded_alive(instance: Instance, id: str) -> bool:
+    processes = instance.processes(id)
+    return processes is not None and processes.origin.is_here() and pids.alive(processes.keeper)
 
 
 def lives(instance: Instance, state: State) -> bool:
-    """Whether keeper and server are there: the keeper by its lock; the server by id and start, if it runs in this PID
-    namespace."""
-    if not instance.is_kept(state.id):
+    """Whether keeper and server are there: the keeper by its lock; the server by id and start, where those are known
+    and of this PID namespace."""
+    if not is_kept(instance, state):
         return False
     processes = instance.processes(state.id)
-    if processes is None or not processes.origin.is_here():
-        return processes is not None
+    if processes is None or processes.server is None or not processes.origin.is_here():
+        return True
     return pids.alive(processes.server)
 
 
@@ -311,11 +322,12 @@ def sweep(home: Path, but: str, roots: Iterable[Path] = ()) -> None:
     watchdog holds its lock. What another process is at work on is left to it."""
     for key in names.keys(os.listdir(home), *OF_INSTANCES) - {but}:
         instance = Instance(home, key)
-        if is_in_use(instance):
-            continue
-        with instance.locked() as locked:
-            if locked:
-                clear_dead(instance)
+        with contextlib.suppress(HomeError, OSError):  # what cannot be cleared must not fail another key's start
+            if is_in_use(instance):
+                continue
+            with instance.locked() as locked:
+                if locked:
+                    clear_dead(instance)
     for found in unowned(home, roots):
         if not found.in_use and not (found.record and found.record.kept):
             container.remove(found.path, wait=0.0)
@@ -347,13 +359,13 @@ def clear_dead(instance: Instance) -> None:
     state = current(instance)
     states = [state, *map(instance.own_copy, instance.ids())]
     for each in {state.id: state for state in states if state is not None}.values():
-        if not instance.is_used(each.id) and not instance.is_attended(each.id):
+        if not instance.is_used(each.id) and not is_attended(instance, each.id):
             clear(instance, each)
 
 
 def is_in_use(instance: Instance) -> bool:
     """Whether any of its instances is used or attended. A look without the key's lock, so that nobody waits for it."""
-    return any(instance.is_attended(id) or instance.is_used(id) for id in instance.ids())
+    return any(is_attended(instance, id) or instance.is_used(id) for id in instance.ids())
 
 
 def unowned(home: Path, roots: Iterable[Path]) -> Iterator[container.Found]:

@@ -4,7 +4,9 @@ Other accounts may be able to write to their directories. So a file is removed o
 to the server's account, from a directory that is held open, and that was reached without a link.
 """
 
+import contextlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,6 +17,7 @@ from servicectx._sharing import directories, reading
 _LIST = "handouts"
 LEAVINGS = "leavings"
 LARGEST = 1_000_000  # bytes of a details file
+LONGEST = 4096  # characters of a path or pattern
 
 Look = Callable[[int, str], bool]  # whether that name in that open directory is what it should be
 
@@ -72,7 +75,7 @@ def _path(text: str) -> str | None:
         path = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return path if isinstance(path, str) and "\0" not in path else None
+    return path if isinstance(path, str) and "\0" not in path and len(path) < LONGEST else None
 
 
 def _noted(directory: Path) -> list[tuple[Path, Look]]:
@@ -94,7 +97,8 @@ def _left(directory: Path) -> list[tuple[Path, Look]]:
             kinds = (stat.S_ISREG, stat.S_ISSOCK, stat.S_ISFIFO)
             return status.st_uid in owners and any(is_kind(status.st_mode) for is_kind in kinds)
 
-        found += [(Path(path), is_theirs) for path in glob.glob(_fixed(pattern))]
+        with contextlib.suppress(OSError, ValueError, re.error):  # a damaged list may hold anything
+            found += [(Path(path), is_theirs) for path in glob.glob(_fixed(pattern))]
     return found
 
 
@@ -115,7 +119,7 @@ def _at(path: Path, look: Look) -> bool:
     try:
         with directories.walked(*path.parent.parts) as folder:
             return look(folder, path.name)
-    except OSError:
+    except (OSError, ValueError):  # a damaged list may name anything
         return False
 
 
