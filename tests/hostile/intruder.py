@@ -55,13 +55,12 @@ class Intruder:
         return process.stdout.read()
 
 
-# Directory and link take turns under one name, for ever, at no regular pace.
+# Directory and link take turns under one name, for ever, at no regular pace. The other one waits elsewhere.
 SWAP = """
 import os, random, sys, time
-name, meant = sys.argv[1:]
-aside, link = name + ".aside", name + ".link"
-if not os.path.islink(link):
-    os.symlink(meant, link)
+name, meant, elsewhere = sys.argv[1:]
+aside, link = elsewhere + "/aside", elsewhere + "/link"
+os.symlink(meant, link)
 print("ready", flush=True)
 while True:
     for first, second in (((name, aside), (link, name)), ((name, link), (aside, name))):
