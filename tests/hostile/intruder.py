@@ -55,18 +55,19 @@ class Intruder:
         return process.stdout.read()
 
 
-# Directory and link take turns under one name, for ever.
+# Directory and link take turns under one name, for ever, at no regular pace. The other one waits elsewhere.
 SWAP = """
-import os, sys
-name, meant = sys.argv[1:]
-aside, link = name + ".aside", name + ".link"
-if not os.path.islink(link):
-    os.symlink(meant, link)
+import os, random, sys, time
+name, meant, elsewhere = sys.argv[1:]
+aside, link = elsewhere + "/aside", elsewhere + "/link"
+os.symlink(meant, link)
 print("ready", flush=True)
 while True:
-    for source, target in ((name, aside), (link, name), (name, link), (aside, name)):
-        try:
-            os.rename(source, target)
-        except OSError:
-            pass
+    for first, second in (((name, aside), (link, name)), ((name, link), (aside, name))):
+        for source, target in (first, second):
+            try:
+                os.rename(source, target)
+            except OSError:
+                pass
+        time.sleep(random.random() * 0.003)
 """

