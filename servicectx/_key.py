@@ -10,6 +10,7 @@ from typing import Any
 from servicectx._callables import called, coded, source
 from servicectx._includes import digest
 from servicectx.errors import InvalidOption
+from servicectx.system import platform
 
 PROJECT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg")
 
@@ -90,6 +91,8 @@ def program_state(program: str) -> str:
 
 def _machine() -> str:
     """Process ids and loopback mean something only within these namespaces (Linux)."""
+    if not platform.PROC:
+        return ""
     try:
         return ":".join(str(os.stat(f"/proc/self/ns/{kind}").st_ino) for kind in ("pid", "net"))
     except OSError:

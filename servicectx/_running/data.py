@@ -68,7 +68,7 @@ class Data:
 
     def is_here(self, wait: float) -> bool:
         """Whether the copy is complete within `wait` seconds, or there is none to wait for."""
-        return self._child is None or bool(select.select([self._answer], [], [], wait)[0])
+        return self._child is None or _is_readable(self._answer, wait)
 
     def arrived(self) -> Source | None:
         """What the copy is of, or None when nothing was complete. Raises what `begin` met."""
@@ -133,3 +133,9 @@ class Data:
                     break
         finally:
             os._exit(0)
+
+
+def _is_readable(descriptor: int, wait: float) -> bool:
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(wait * 1000))

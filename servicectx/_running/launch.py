@@ -124,12 +124,14 @@ class Launch:
         `deadline` (a monotonic time), which a healthy keeper does not let happen; GivenUp when that turns true.
         """
         heard = b""
+        poller = select.poll()  # a descriptor may be beyond what select() takes
+        poller.register(self._reports, select.POLLIN)
         while not heard.endswith(b"\n"):
             if given_up():
                 raise GivenUp
             if time.monotonic() > deadline + GRACE:
                 raise KeeperSilent
-            if select.select([self._reports], [], [], 0.1)[0]:
+            if poller.poll(100):
                 chunk = os.read(self._reports, 65536)
                 if not chunk:
                     raise self._lost()
