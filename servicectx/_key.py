@@ -11,6 +11,7 @@ from servicectx._includes import digest
 from servicectx._originals import json
 from servicectx._typos import meant
 from servicectx.errors import ConfigError, InvalidOption
+from servicectx.system import platform
 
 PROJECT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg")
 
@@ -131,6 +132,8 @@ def program_state(program: str) -> str:
 
 def _machine() -> str:
     """Process ids and loopback mean something only within these namespaces (Linux)."""
+    if not platform.PROC:
+        return ""
     try:
         return ":".join(str(os.stat(f"/proc/self/ns/{kind}").st_ino) for kind in ("pid", "net"))
     except OSError:

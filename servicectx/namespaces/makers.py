@@ -9,6 +9,7 @@ from pathlib import Path
 
 from servicectx._originals import socket
 from servicectx._running import pids
+from servicectx.system import platform
 
 PREFIX = "sc"
 
@@ -56,7 +57,7 @@ def host() -> str:
     same, so is what the kernel calls itself until the machine is switched off.
     """
     try:
-        space = os.stat("/proc/self/ns/pid").st_ino
+        space = os.stat("/proc/self/ns/pid").st_ino if platform.PROC else 0
     except OSError:
         space = 0
     name = socket.gethostname().lower()
