@@ -199,6 +199,30 @@ def test_a_keeper_imports_nothing_of_its_callers() -> None:
     assert not seen & {"pydantic", "filelock", "dataclasses", "inspect", "asyncio", "psutil", "http.client"}
 
 
+# Run in processes of their own, where no test replaces anything.
+OWN_PROCESSES = ("ahead", "demand", "ending", "guard", "helper", "keeper", "linux", "ports", "process", "programs")
+OWN_PROCESSES += (
+    "cache",
+    "copying",
+    "data",
+    "kept",
+    "pouring",
+    "snapshot",
+    "spare",
+    "start",
+    "starter",
+    "usage",
+    "watch",
+)
+
+
+def test_what_runs_in_a_callers_process_uses_originals() -> None:
+    own = [f"servicectx._running.{name}" for name in OWN_PROCESSES]
+    own += ["servicectx.cli", "servicectx.testing", "servicectx.servers", "servicectx._originals"]
+    replaced = [each for each in OURS if each.what in ("json", "select", "socket", "time")]
+    assert not [str(each) for each in replaced if not any(within(each.by, name) for name in own)]
+
+
 def test_every_public_name_is_there() -> None:
     assert list(servicectx.__all__) == sorted(servicectx.__all__)
     for name in servicectx.__all__:

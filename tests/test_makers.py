@@ -1,7 +1,6 @@
 """Who made a namespace: a process is told from those of other machines, whatever these are called."""
 
 import re
-import socket
 import subprocess
 import sys
 
@@ -19,7 +18,7 @@ def dead_pid() -> int:
 
 
 def test_a_name_fits_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "gethostname", lambda: LONG)
+    monkeypatch.setattr(makers.socket, "gethostname", lambda: LONG)
     monkeypatch.setattr("os.getpid", lambda: 2**31 - 1)
     assert re.fullmatch(r"sc_[a-z0-9]+_2147483647_[0-9a-f]{18}", makers.sign())
     assert len(makers.sign()) <= 63
@@ -41,9 +40,9 @@ def test_a_machine_of_the_same_name_is_another(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_all_letters_of_a_name_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "gethostname", lambda: LONG)
+    monkeypatch.setattr(makers.socket, "gethostname", lambda: LONG)
     one = makers.host()
-    monkeypatch.setattr(socket, "gethostname", lambda: f"{LONG}-2")
+    monkeypatch.setattr(makers.socket, "gethostname", lambda: f"{LONG}-2")
     assert makers.host() != one
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import psutil
 import psycopg
 import pytest
 
-from servicectx import isolated, managed
+from servicectx import _originals, isolated, managed
 from servicectx._running import demand
 from servicectx._sharing.pool import BACK, BASE, PILE, Pool
 from tests.actor import Actor
@@ -98,7 +97,7 @@ def test_asking_costs_no_connection(monkeypatch: pytest.MonkeyPatch, home: Path)
         (directory,) = home.glob("servicectx-home/postgres-*.*/pool")
         pool = Pool(directory.parent)
         wait_for(lambda: pool.count(BASE) >= demand.FIRST, 10)
-        monkeypatch.setattr(socket, "create_connection", refuse)
+        monkeypatch.setattr(_originals.socket, "create_connection", refuse)
         began = time.perf_counter()
         with isolated(pg) as mine:
             took = time.perf_counter() - began

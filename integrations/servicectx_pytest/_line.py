@@ -66,7 +66,7 @@ class Line:
 
     def _read(self) -> None:
         unfinished = b""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             while received := self._socket.recv(65536):
                 *lines, unfinished = (unfinished + received).split(b"\n")
                 for line in lines:

@@ -100,6 +100,8 @@ class Services:
             used.new_test()
             use = self._report(used)
         except servicectx.ServiceCtxError as error:
+            if isinstance(error.__cause__, pytest.exit.Exception):  # the set-up ends the run
+                raise error.__cause__ from None
             used.error = error
             use, failure = self._report(used), {"error": type(error).__name__, "data": error.data}
         except RunIsOver:

@@ -133,8 +133,6 @@ class Launch:
         `deadline` (a monotonic time), which a healthy keeper does not let happen; GivenUp when that turns true.
         """
         heard = b""
-        poller = select.poll()  # a descriptor may be beyond what select() takes
-        poller.register(self._reports, select.POLLIN)
         while not heard.endswith(b"\n"):
             if given_up():
                 raise GivenUp

@@ -1,0 +1,19 @@
+"""What people give to the adapters by mistake: each has an error that says what to write."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from servicectx_behave import use_service
+from servicectx_pytest import service_fixture
+
+from servicectx import managed
+
+
+@pytest.mark.parametrize("wrong", [managed, None, managed("redis")])
+def test_something_else_than_a_service_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r'service_fixture\(\) takes the name .*: write service_fixture\("redis"\)'):
+        service_fixture(wrong)
+    context: Any = SimpleNamespace()
+    with pytest.raises(TypeError, match=r'use_service\(\) takes the name .*: write use_service\(context, "redis"\)'):
+        use_service(context, wrong)
