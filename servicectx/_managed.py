@@ -54,6 +54,7 @@ class Managed(Generic[D]):
             source = _external.variable(self._ask.name)
             if source is not None:
                 self.details = _external.read(source, self._ask.service, self._ask.name)
+                _external.reach(self.details, source, self._abandoned.is_set)
             else:
                 self._share = Share(self._ask, began + self._ask.timeout, self._abandoned)
                 self.details = self._share.details()

@@ -189,17 +189,25 @@ class SetupFailed(ServiceCtxError):
 
 
 class DetailsError(ServiceCtxError):
-    """Details from outside cannot be used. Attributes: `source`, `path`, `field`, `problem`."""
+    """Details from outside cannot be used. Attributes: `source`, `path`, `field`, `problem`, `problems`.
 
-    fields = ("source", "path", "field", "problem")
+    `problems` lists pairs of a field and a problem where there are several; `field` and `problem` are the first one.
+    """
+
+    fields = ("source", "path", "field", "problem", "problems")
     source: str | None
     path: str | None
     field: str | None
     problem: str
+    problems: list[list[str]] | None
 
     def message(self) -> str:
-        where = [self.source, self.path, self.field and f"field {self.field!r}"]
-        return f"{': '.join(str(part) for part in where if part)}: {self.problem}"
+        if self.problems:
+            where = ": ".join(part for part in (self.source, self.path) if part)
+            mistakes = [f"field {field!r}: {problem}" if field else problem for field, problem in self.problems]
+            return "\n  ".join([f"{where or 'details'}: {len(mistakes)} mistakes", *mistakes])
+        places = [self.source, self.path, self.field and f"field {self.field!r}"]
+        return f"{': '.join(str(part) for part in places if part)}: {self.problem}"
 
 
 class ConfigError(ServiceCtxError):

@@ -50,7 +50,13 @@ EXAMPLES: dict[type[errors.ServiceCtxError], dict[str, Any]] = {
         "problem": "KeyError: 'x'",
         "traceback": "line 1",
     },
-    errors.DetailsError: {"source": "SERVICECTX_X_DETAILS", "path": "/x.json", "field": "port", "problem": "no number"},
+    errors.DetailsError: {
+        "source": "SERVICECTX_X_DETAILS",
+        "path": "/x.json",
+        "field": "port",
+        "problem": "no number",
+        "problems": [["port", "no number"], ["host", "it is empty"]],
+    },
     errors.ConfigError: {"path": "/app/pyproject.toml", "key": "tool.servicectx.redis", "problem": "no table"},
     errors.NotIsolable: {"service": "command", "reason": "it has no namespaces"},
     errors.ConfigError: {
@@ -108,7 +114,9 @@ def test_its_message_says_all_it_knows() -> None:
         message = str(kind(**data))
         for value in data.values():
             for text in value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]:
-                if isinstance(text, str | float) and text:
+                if isinstance(text, list):
+                    assert all(part in message for part in text), (kind, text)
+                elif isinstance(text, str | float) and text:
                     shown = [str(text), f"{text:g}" if isinstance(text, float) else str(text)]
                     assert any(line in message for one in shown for line in one.splitlines()), (kind, text)
 

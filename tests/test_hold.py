@@ -52,6 +52,7 @@ def test_a_ticket_of_something_that_is_gone(home: Path) -> None:
 
 def test_the_key_is_known_before_and_is_the_same_for_all_who_share(monkeypatch: pytest.MonkeyPatch) -> None:
     assert managed("redis").key == managed("redis").key != managed("redis", name="other").key
+    monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0")
     monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", '{"host": "localhost", "port": 1}')
     assert managed("redis").key is None
 

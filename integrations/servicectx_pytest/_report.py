@@ -18,11 +18,11 @@ LEGACY = ("TEST_APP_DETAILS", "TEST_CRDB_DETAILS", "TEST_MOTO_DETAILS", "TEST_RE
 
 
 def pytest_report_header() -> list[str]:
-    """Services from outside: their variables, and the files that those name. JSON itself is not shown: passwords."""
+    """Services from outside: their variables, and the files that those name. JSON and URLs are not shown: passwords."""
     found = []
     for variable, said in sorted(os.environ.items()):
         if variable in LEGACY or re.fullmatch("SERVICECTX_.+_DETAILS", variable):
-            found.append(variable + ("" if said.lstrip().startswith("{") else f"={said}"))
+            found.append(variable + (f"={said}" if os.path.exists(said) else ""))
     return [f"services from outside: {', '.join(found)}"] if found else []
 
 

@@ -1,12 +1,16 @@
 """How to reach an ASGI or WSGI app."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
+from servicectx.details import urls
 from servicectx.details.base import ServiceDetails, address, named
+from servicectx.details.surroundings import without_proxy
 
 
 class AppDetails(ServiceDetails):
     """An app that is served over HTTP."""
+
+    url_form: ClassVar[urls.Form] = urls.Form(schemes={"http": {"scheme": "http"}, "https": {"scheme": "https"}})
 
     scheme: Literal["http", "https"] = "http"
 
@@ -22,4 +26,4 @@ class AppDetails(ServiceDetails):
 
     def env(self) -> dict[str, str]:
         """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name it was given."""
-        return named(self)
+        return named(self) | without_proxy(self.host)

@@ -2,13 +2,39 @@
 
 from typing import ClassVar
 
+from servicectx.details import urls
 from servicectx.details.base import ServiceDetails, address
+from servicectx.details.surroundings import without_proxy
 
 
 class AwsDetails(ServiceDetails):
     """What moto's and S3's details have in common. The keys are those of boto3's environment variables."""
 
     secrets: ClassVar[frozenset[str]] = frozenset({"secret_key"})
+
+    foreign: ClassVar[tuple[str, ...]] = (
+        "AWS_ENDPOINT_URL_*",
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_SECURITY_TOKEN",
+        "AWS_CREDENTIAL_EXPIRATION",
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_ROLE_ARN",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_*",
+        "AWS_USE_FIPS_ENDPOINT",
+        "AWS_USE_DUALSTACK_ENDPOINT",
+        "AWS_ACCOUNT_ID",
+        "AWS_CA_BUNDLE",
+    )
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"http": {"scheme": "http"}, "https": {"scheme": "https"}},
+        user="access_key",
+        password="secret_key",  # noqa: S106  # the name of a field
+        query={"access_key": "access_key", "secret_key": "secret_key", "region": "region"},
+    )
 
     scheme: str = "http"
     access_key: str = "testing"
@@ -44,4 +70,6 @@ class AwsDetails(ServiceDetails):
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_REGION": self.region,
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",  # else clients would go to the real AWS
+            **without_proxy(self.host),
         }

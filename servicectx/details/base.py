@@ -2,13 +2,16 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from servicectx import _files
+from servicectx.details import surroundings, urls
+from servicectx.details.checked import Problems, checked, json_object
 from servicectx.errors import DetailsError
 
 
@@ -21,6 +24,11 @@ class ServiceDetails(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
     secrets: ClassVar[frozenset[str]] = frozenset({"password", "token"})
+    #: What URLs of this service look like, for `from_url`.
+    url_form: ClassVar[urls.Form] = urls.Form()
+
+    #: Variables by which clients of this service could go elsewhere; `*` stands for any text.
+    foreign: ClassVar[tuple[str, ...]] = ()
 
     service: str
     name: str
@@ -36,6 +44,24 @@ class ServiceDetails(BaseModel):
     def env(self) -> dict[str, str]:
         """The environment variables that the service's own tools and usual clients read."""
         return {}
+
+    def unset_env(self, environment: Mapping[str, str] | None = None) -> list[str]:
+        """Variables in `environment` (this process's unless given) that lead clients elsewhere in spite of `env()`.
+
+        They were set for another server. Remove them where `env()` is used; `environment()` does.
+        """
+        names = surroundings.matching(os.environ if environment is None else environment, self.foreign)
+        return [name for name in names if name not in self.env()]
+
+    def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The whole environment of a process that uses this service, for `subprocess.run(..., env=...)`.
+
+        It is `base` (this process's unless given) without `unset_env()`, and with `env()`.
+        """
+        before = dict(os.environ if base is None else base)
+        for name in self.unset_env(before):
+            del before[name]
+        return before | self.env()
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the details file: JSON, secrets included, mode 0600, whole or not at all. Gives its path.
@@ -66,23 +92,52 @@ class ServiceDetails(BaseModel):
 
         `source` and `path` say in the error where the text came from; `given` are fields the text need not hold.
         """
-        import json
+        try:
+            raw = json_object(text)
+            return checked(cls, given | raw.values, raw.twice)
+        except Problems as problems:
+            raise problems.error(source, path) from None
 
+    @classmethod
+    def from_url(cls, url: str, *, source: str | None = None, **given: Any) -> Self:
+        """The details in a URL such as `postgresql://user:password@host:5432/dbname`, or in `host:port`.
+
+        Parts are percent-decoded; a port that is missing is the service's usual one. `source` and `given` are as for
+        `parse`; without `given`, the details are those of a service from outside. Raises DetailsError for what these
+        details cannot hold, such as an unknown parameter. Its text has no part of the URL in it but names.
+        """
         try:
-            raw = json.loads(text)
-        except ValueError as error:
-            raise DetailsError(source=source, path=path, problem=f"it is not JSON: {error}") from None
-        if not isinstance(raw, dict):
-            raise DetailsError(source=source, path=path, problem=f"it holds a {type(raw).__name__}, not a JSON object")
-        try:
-            return cls.model_validate_json(json.dumps(given | raw), strict=True)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in first["loc"])
-            problem = first["msg"]
-            if first["type"] == "extra_forbidden":
-                problem = f"unknown field; {cls.__name__} has {', '.join(cls.model_fields)}"
-            raise DetailsError(source=source, path=path, field=field, problem=problem) from None
+            fields = cls.url_fields(urls.fields(url.strip(), cls._form()))
+            usual = {"service": cls.usual_service(), "name": cls.usual_service(), "external": True}
+            return checked(cls, usual | given | fields)
+        except urls.BadUrl as bad:
+            raise Problems(*bad.problems).error(source, None) from None
+        except Problems as problems:
+            raise problems.error(source, None) from None
+
+    @classmethod
+    def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a URL as this model holds them: numbers as numbers. Raises urls.BadUrl."""
+        numbers = {name for name, field in cls.model_fields.items() if field.annotation is int}
+        return {
+            name: int(value) if name in numbers and isinstance(value, str) and value.isdecimal() else value
+            for name, value in fields.items()
+        }
+
+    @classmethod
+    def _form(cls) -> urls.Form:
+        """`url_form`; for a model without one, any scheme, and the parts that it has fields for."""
+        if cls.url_form != urls.Form():
+            return cls.url_form
+        known = cls.model_fields.keys() & {"user", "password", "dbname"}
+        user, password, path = (name if name in known else "" for name in ("user", "password", "dbname"))
+        query = {name: name for name in cls.model_fields if name not in ServiceDetails.model_fields}
+        return urls.Form(user=user, password=password, path=path, query=query)
+
+    @classmethod
+    def usual_service(cls) -> str:
+        """The name of the service that this model is for, by the name of the class."""
+        return cls.__name__.removesuffix("Details").lower()
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
@@ -95,15 +150,13 @@ class ServiceDetails(BaseModel):
 def read_text(path: Path, source: str | None = None) -> str:
     """The text of a details file. Raises DetailsError that names `source` (a variable), the path and the problem."""
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        problem = "there is no such file"
-    except IsADirectoryError:
-        problem = "it is a directory; name the details file itself"
+        return _files.read(path).decode("utf-8-sig")
+    except _files.Unreadable as error:
+        problem = str(error)
+        if path.is_dir():
+            problem += "; name the details file itself"
     except UnicodeDecodeError:
         problem = "it is not a text file"
-    except OSError as error:
-        problem = f"it cannot be read: {error.strerror}"
     raise DetailsError(source=source, path=str(path), problem=problem)
 
 

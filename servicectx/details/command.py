@@ -1,6 +1,10 @@
 """How to reach any command."""
 
+from typing import Any, Self
+
+from servicectx.details import urls
 from servicectx.details.base import ServiceDetails, address, named
+from servicectx.details.surroundings import without_proxy
 
 
 class CommandDetails(ServiceDetails):
@@ -10,6 +14,13 @@ class CommandDetails(ServiceDetails):
     directory: str | None = None
     pid: int | None = None
 
+    @classmethod
+    def from_url(cls, url: str, *, source: str | None = None, **given: Any) -> Self:
+        """As for every service; any scheme will do, and becomes `scheme`."""
+        scheme = url.strip().partition("://")[0].lower()
+        known = {"scheme": scheme} if urls.URL.match(url.strip()) else {}
+        return super().from_url(url, source=source, **(given | known))
+
     @property
     def url(self) -> str:
         """`http://host:port` when it was made ready by an HTTP URL, else `tcp://host:port`."""
@@ -17,4 +28,4 @@ class CommandDetails(ServiceDetails):
 
     def env(self) -> dict[str, str]:
         """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name it was given."""
-        return named(self)
+        return named(self) | without_proxy(self.host)

@@ -1,11 +1,27 @@
 """How to connect to etcd."""
 
+from typing import ClassVar
+
+from servicectx.details import urls
 from servicectx.details.base import address, filled, place
 from servicectx.details.login import LoginDetails
+from servicectx.details.surroundings import without_proxy
 
 
 class EtcdDetails(LoginDetails):
     """An etcd server: `user` and `password`, empty where it asks for none. In a namespace `prefix` goes before keys."""
+
+    foreign: ClassVar[tuple[str, ...]] = (
+        "ETCDCTL_*",
+        "ETCD_PREFIX",
+    )
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"http": {}, "etcd": {}},
+        port=2379,
+        user="user",
+        password="password",  # noqa: S106  # the name of a field
+        query={"prefix": "prefix"},
+    )
 
     @property
     def url(self) -> str:
@@ -21,4 +37,4 @@ class EtcdDetails(LoginDetails):
         """What etcdctl reads, and `ETCD_PREFIX`."""
         user = f"{self.user}:{self.password}" if self.user else ""
         names = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": self.url, "ETCDCTL_USER": user, "ETCD_PREFIX": self.prefix}
-        return filled(names)
+        return filled(names) | without_proxy(self.host)

@@ -1,7 +1,8 @@
 """How to connect to Kafka."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+from servicectx.details import urls
 from servicectx.details.base import ServiceDetails, address, filled, place
 
 
@@ -10,11 +11,38 @@ class KafkaDetails(ServiceDetails):
     names of topics and groups.
     """
 
+    foreign: ClassVar[tuple[str, ...]] = (
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "KAFKA_SECURITY_PROTOCOL",
+        "KAFKA_SASL_*",
+        "KAFKA_SSL_*",
+        "KAFKA_PREFIX",
+        "KCAT_CONFIG",
+        "KAFKACAT_CONFIG",
+    )
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"kafka": {}},
+        port=9092,
+        user="user",
+        password="password",  # noqa: S106  # the name of a field
+        query={
+            "security_protocol": "security_protocol",
+            "sasl_mechanism": "sasl_mechanism",
+            "prefix": "prefix",
+        },
+    )
+
     user: str = ""
     password: str = ""
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str = ""
     prefix: str = ""
+
+    @classmethod
+    def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """A URL with a login means SASL PLAIN, unless its parameters name another mechanism."""
+        sasl = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"} if fields.get("user") else {}
+        return super().url_fields(sasl | fields)
 
     @property
     def bootstrap_servers(self) -> str:

@@ -1,12 +1,29 @@
 """How to connect to a MariaDB database."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+from servicectx.details import urls
 from servicectx.details.base import ServiceDetails, address, sqlalchemy_address
 
 
 class MariadbDetails(ServiceDetails):
     """A MariaDB or MySQL database: `user`, `password`, `dbname`, and the forms that clients expect."""
+
+    foreign: ClassVar[tuple[str, ...]] = (
+        "MYSQL_UNIX_PORT",
+        "MYSQL_HOME",
+        "MARIADB_HOME",
+        "MYSQL_GROUP_SUFFIX",
+        "MYSQL_TEST_LOGIN_FILE",
+    )
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"mysql": {}, "mariadb": {}},
+        drivers=True,
+        port=3306,
+        user="user",
+        password="password",  # noqa: S106  # the name of a field
+        path="dbname",
+    )
 
     user: str = "root"
     password: str = ""

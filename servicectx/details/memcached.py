@@ -1,10 +1,18 @@
 """How to connect to memcached."""
 
+from typing import ClassVar
+
+from servicectx.details import urls
 from servicectx.details.base import ServiceDetails, address, filled, place
 
 
 class MemcachedDetails(ServiceDetails):
     """A memcached server. In a namespace, `prefix` goes before every key."""
+
+    foreign: ClassVar[tuple[str, ...]] = ("MEMCACHED_PREFIX",)
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"memcached": {}, "memcache": {}}, port=11211, query={"prefix": "prefix"}
+    )
 
     prefix: str = ""
     version: str | None = None

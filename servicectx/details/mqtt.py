@@ -1,11 +1,27 @@
 """How to connect to an MQTT broker."""
 
+from typing import ClassVar
+
+from servicectx.details import urls
 from servicectx.details.base import address, filled
 from servicectx.details.login import LoginDetails
 
 
 class MqttDetails(LoginDetails):
     """An MQTT broker: `user` and `password`. In a namespace `prefix` goes before every topic."""
+
+    foreign: ClassVar[tuple[str, ...]] = (
+        "MQTT_USERNAME",
+        "MQTT_PASSWORD",
+        "MQTT_PREFIX",
+    )
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"mqtt": {}, "tcp": {}},
+        port=1883,
+        user="user",
+        password="password",  # noqa: S106  # the name of a field
+        query={"prefix": "prefix"},
+    )
 
     @property
     def url(self) -> str:

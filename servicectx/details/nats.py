@@ -1,11 +1,50 @@
 """How to connect to NATS."""
 
+from typing import Any, ClassVar
+
+from servicectx.details import urls
 from servicectx.details.base import address, filled
 from servicectx.details.login import LoginDetails
 
 
 class NatsDetails(LoginDetails):
     """A NATS server with JetStream: `user` and `password`. In a namespace `prefix` goes before every subject."""
+
+    foreign: ClassVar[tuple[str, ...]] = (
+        "NATS_CONTEXT",
+        "NATS_USER",
+        "NATS_PASSWORD",
+        "NATS_TOKEN",
+        "NATS_CREDS",
+        "NATS_NKEY",
+        "NATS_JWT",
+        "NATS_SEED",
+        "NATS_CERT",
+        "NATS_KEY",
+        "NATS_CA",
+        "NATS_TLSFIRST",
+        "NATS_SOCKS_PROXY",
+        "NATS_INBOX_PREFIX",
+        "NATS_DOMAIN",
+        "NATS_JS_API_PREFIX",
+        "NATS_JS_EVENT_PREFIX",
+        "NATS_JS_DOMAIN",
+        "NATS_PREFIX",
+    )
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"nats": {}},
+        port=4222,
+        user="user",
+        password="password",  # noqa: S106  # the name of a field
+        query={"prefix": "prefix"},
+    )
+
+    @classmethod
+    def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """A login is a user and a password. What stands alone before the `@` would be a token."""
+        if "user" in fields and "password" not in fields:
+            raise urls.BadUrl(("", "the URL has a token, which these details cannot hold; write user:password@"))
+        return super().url_fields(fields)
 
     @property
     def url(self) -> str:

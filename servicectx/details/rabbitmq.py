@@ -1,10 +1,21 @@
 """How to connect to RabbitMQ."""
 
+from typing import ClassVar
+
+from servicectx.details import urls
 from servicectx.details.base import ServiceDetails, address
 
 
 class RabbitmqDetails(ServiceDetails):
     """A RabbitMQ server: `user`, `password`, `vhost`, and the port of its management API."""
+
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"amqp": {}, "pyamqp": {}, "rabbitmq": {}},
+        port=5672,
+        user="user",
+        password="password",  # noqa: S106  # the name of a field
+        path="vhost",
+    )
 
     user: str = "guest"
     password: str = "guest"  # noqa: S105  # what every RabbitMQ knows, from its own machine

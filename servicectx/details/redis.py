@@ -1,14 +1,39 @@
 """How to connect to Redis or Valkey."""
 
+from typing import Any, ClassVar
+
+from servicectx.details import urls
 from servicectx.details.base import ServiceDetails, address
 
 
 class RedisDetails(ServiceDetails):
     """A Redis or Valkey server: `password` and the logical database `db`."""
 
+    foreign: ClassVar[tuple[str, ...]] = (
+        "REDISCLI_AUTH",
+        "VALKEYCLI_AUTH",
+        "IREDIS_URL",
+        "IREDIS_DSN",
+    )
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"redis": {}, "valkey": {}},
+        port=6379,
+        user="user",
+        password="password",  # noqa: S106  # the name of a field
+        path="db",
+        query={"db": "db", "password": "password"},
+    )
+
     password: str = ""
     db: int = 0
     version: str | None = None
+
+    @classmethod
+    def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """`default` is the user of a login without one. These details cannot hold another one."""
+        if fields.pop("user", None) not in (None, "", "default"):
+            raise urls.BadUrl(("", "the URL has a user other than 'default', which these details cannot hold"))
+        return super().url_fields(fields)
 
     @property
     def url(self) -> str:

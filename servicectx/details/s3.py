@@ -1,11 +1,18 @@
 """How to connect to S3."""
 
+from typing import ClassVar
+
+from servicectx.details import urls
 from servicectx.details.aws import AwsDetails
 from servicectx.details.base import filled
 
 
 class S3Details(AwsDetails):
     """An S3 server: a pair of keys, and in a namespace the `bucket` that is one's own."""
+
+    url_form: ClassVar[urls.Form] = AwsDetails.url_form._replace(
+        path="bucket", query={**AwsDetails.url_form.query, "bucket": "bucket"}
+    )
 
     bucket: str = ""
 

@@ -4,12 +4,31 @@ import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
+from typing import ClassVar
 
+from servicectx.details import urls
 from servicectx.details.base import ServiceDetails, address, filled
 
 
 class SmtpDetails(ServiceDetails):
     """A mail server: `user`, `password`, and `maildir`, the directory in which the messages lie."""
+
+    foreign: ClassVar[tuple[str, ...]] = (
+        "SMTP_USERNAME",
+        "SMTP_PASSWORD",
+        "EMAIL_HOST_USER",
+        "EMAIL_HOST_PASSWORD",
+        "EMAIL_USE_TLS",
+        "EMAIL_USE_SSL",
+        "MAILDIR",
+    )
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"smtp": {}},
+        port=25,
+        user="user",
+        password="password",  # noqa: S106  # the name of a field
+        query={"maildir": "maildir"},
+    )
 
     user: str = ""
     password: str = ""

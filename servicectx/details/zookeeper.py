@@ -1,13 +1,23 @@
 """How to connect to ZooKeeper."""
 
+from typing import Any, ClassVar
+
+from servicectx.details import urls
 from servicectx.details.base import ServiceDetails, address
 
 
 class ZookeeperDetails(ServiceDetails):
     """A ZooKeeper server. In a namespace, `prefix` is the path that everything is below."""
 
+    url_form: ClassVar[urls.Form] = urls.Form(schemes={"zookeeper": {}, "zk": {}}, port=2181, path="prefix")
+
     prefix: str = ""
     version: str | None = None
+
+    @classmethod
+    def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """The prefix is a path, with its slash."""
+        return super().url_fields(fields | ({"prefix": f"/{fields['prefix']}"} if "prefix" in fields else {}))
 
     @property
     def url(self) -> str:

@@ -135,7 +135,8 @@ def test_a_role_and_its_service_are_one(project: Path) -> None:
 
 def test_details_from_outside_are_handed_on(project: Path) -> None:
     details = '{"host": "example.com", "port": 1}'
-    done = cli("run", "redis", "--", *SHOW, cwd=project, env={"SERVICECTX_REDIS_DETAILS": details})
+    environment = {"SERVICECTX_REDIS_DETAILS": details, "SERVICECTX_EXTERNAL_WAIT": "0"}
+    done = cli("run", "redis", "--", *SHOW, cwd=project, env=environment)
     assert json.loads(done.stdout)["REDIS_URL"] == "redis://example.com:1/0"
 
 

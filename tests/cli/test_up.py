@@ -166,7 +166,13 @@ def test_scopes_and_names(project: Path, tmp_path: Path) -> None:
 
 
 def test_details_from_outside_start_nothing(project: Path, home: Path) -> None:
-    said = ok("up", "redis", cwd=project, SERVICECTX_REDIS_DETAILS='{"host": "example.com", "port": 1}')
+    said = ok(
+        "up",
+        "redis",
+        cwd=project,
+        SERVICECTX_REDIS_DETAILS='{"host": "example.com", "port": 1}',
+        SERVICECTX_EXTERNAL_WAIT="0",
+    )
     assert "Nothing was started" in said
     assert not files(home)
 

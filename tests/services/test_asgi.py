@@ -267,6 +267,7 @@ def test_it_has_no_namespaces() -> None:
 
 @pytest.mark.parametrize("service", ["asgi", "wsgi"])
 def test_an_app_from_outside(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+    monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0")
     monkeypatch.setenv("TEST_APP_DETAILS", '{"hostname": "app.test", "port": 443, "scheme": "https"}')
     with managed(service, app=APP) as app:
         assert (app.url, app.external, app.service) == ("https://app.test:443", True, service)

@@ -145,6 +145,7 @@ def test_details_in_the_forms_that_clients_expect() -> None:
 
 def test_the_file_that_managed_service_fixtures_knows_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {"hostname": "crdb.example", "sql_port": 26257, "http_port": 8008, "username": "root", "dbname": "defaultdb"}
+    monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0")
     monkeypatch.setenv("TEST_CRDB_DETAILS", json.dumps({**said, "password": ""}))
     with managed("cockroach") as cockroach:
         assert cockroach.url == "postgresql://root@crdb.example:26257/defaultdb"

@@ -209,5 +209,6 @@ def test_the_forms_of_its_details() -> None:
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_REGION": "us-east-1",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
     }
     assert "secret_key='***'" in repr(moto)

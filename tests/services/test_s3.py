@@ -266,6 +266,7 @@ def test_minio_s_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_forms_of_its_details(monkeypatch: pytest.MonkeyPatch) -> None:
     told = {"scheme": "https", "host": "s3.example.com", "port": 443, "access_key": "a", "secret_key": "hush"}
+    monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0")
     monkeypatch.setenv("SERVICECTX_S3_DETAILS", json.dumps({**told, "region": "eu-central-1"}))
     with managed("s3") as details:
         assert details.url == details.endpoint_url == "https://s3.example.com:443"

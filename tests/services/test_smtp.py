@@ -206,6 +206,7 @@ def test_one_that_is_kept_outlives_its_maker(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_others_servers_make_no_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0")
     monkeypatch.setenv("SERVICECTX_SMTP_DETAILS", '{"host": "mail.test", "port": 25}')
     with managed("smtp") as smtp, pytest.raises(NotIsolable, match="only a server that servicectx started"):
         isolated(smtp).__enter__()
