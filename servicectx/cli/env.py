@@ -1,5 +1,7 @@
 """`servicectx env`: how to connect to what runs, as variables."""
 
+import os
+
 import click
 
 from servicectx import _external
@@ -37,7 +39,16 @@ def command(names: tuple[str, ...], scope: str | None, form: str, as_json: bool)
     `eval "$(servicectx env)" &&` does not run with old variables.
     """
     chosen = choose(names, scope)
-    say(variables.FORMATS["json" if as_json else form](environment(chosen)))
+    say(written(chosen, "json" if as_json else form))
+
+
+def written(chosen: list[Running], form: str) -> str:
+    """Their variables in a format, and before them the removal of what leads clients to other servers."""
+    found = environment(chosen)
+    foreign = variables.foreign([each.details() for each in chosen], os.environ, found)
+    if foreign and form not in variables.UNSETS:
+        note(f"servicectx: unset {' '.join(foreign)} where this is read: clients would go to other servers")
+    return "\n".join([*variables.unset(foreign, form), variables.FORMATS[form](found)])
 
 
 def environment(chosen: list[Running]) -> dict[str, str]:

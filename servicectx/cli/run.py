@@ -74,7 +74,7 @@ def command(
         with contextlib.ExitStack() as stack:
             with _interruptible():
                 stack.enter_context(started(asked, quiet))
-            status = child.run(words, os.environ | _environment(asked, quiet), guard)
+            status = child.run(words, _environment(asked, quiet), guard)
     except ServiceCtxError as error:
         error.exit_status = OURS  # type: ignore[attr-defined]
         raise
@@ -84,13 +84,14 @@ def command(
 
 
 def _environment(asked: list[Member], quiet: bool) -> dict[str, str]:
-    """The details as JSON in the environment, and in no file: nothing is left of them, however this process ends."""
+    """The command's environment. The details are JSON in it, and in no file: nothing is left, however this one ends."""
     every = [member.managed.details for member in asked]
     found, remarks = variables.of(every)
     if remarks and not quiet:
         for remark in remarks:
             note(f"servicectx: {remark}")
-    return found | {_external.own_variable(each.name): each.model_dump_json() for each in every if each is not None}
+    found |= {_external.own_variable(each.name): each.model_dump_json() for each in every if each is not None}
+    return variables.combined(os.environ, every, found)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from servicectx.cli import child
+from servicectx.cli import child, variables
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.chosen import choose, name_argument, scope_option
 from servicectx.cli.guard import Guard
@@ -39,7 +39,10 @@ def command(name: str, arguments: tuple[str, ...], scope: str | None) -> None:
     claim = each.hold()
     try:
         words = [program, *client.arguments, *arguments]
-        status = child.run(words, os.environ | client.environment, guard)
+        # What the client gets as an argument must not stand in the environment, too: etcdctl refuses that.
+        names = details.env()
+        before = {name: value for name, value in os.environ.items() if name not in names}
+        status = child.run(words, variables.combined(before, [details], client.environment), guard)
     finally:
         claim.leave()
         guard.dismiss()

@@ -11,7 +11,7 @@ from servicectx.cli import variables
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.asked import Member, Seconds, members, service_options
 from servicectx.cli.console import age, say
-from servicectx.cli.env import environment
+from servicectx.cli.env import written
 from servicectx.cli.starting import started
 
 
@@ -68,7 +68,7 @@ def command(
         if details_dir is not None:
             _write_details(here, details_dir)
     if form is not None:
-        say(variables.FORMATS[form](environment(here)))
+        say(written(here, form))
     elif not quiet:
         for line in _advice(here, linger, scope):
             say(line)

@@ -1,8 +1,9 @@
 """Environment variables that say how to connect, and how shells and files write them."""
 
 import json
+import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
@@ -15,7 +16,10 @@ def of(every: Iterable[Any]) -> tuple[dict[str, str], list[str]]:
     owner: dict[str, str] = {}
     remarks = []
     for details in every:
-        mine = details.env() | {f"{prefix(details.name)}_URL": details.url}
+        foreign = details.unset_env()
+        mine = {name: value for name, value in details.env().items() if name not in foreign}
+        url = mine["DATABASE_URL"] if hasattr(details, "dsn") and "DATABASE_URL" in mine else details.url
+        mine |= {f"{prefix(details.name)}_URL": url}  # a URL without what is against variables that are removed
         taken = [name for name, value in mine.items() if found.get(name, value) != value]
         if taken:
             remarks.append(f"{', '.join(taken)}: of {owner[taken[0]]}, not of {details.name}")
@@ -23,6 +27,24 @@ def of(every: Iterable[Any]) -> tuple[dict[str, str], list[str]]:
             owner.setdefault(name, details.name)
             found.setdefault(name, value)
     return found, remarks
+
+
+def foreign(every: Iterable[Any], environment: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """The names in `environment` that lead clients to other servers in spite of the variables in `found`."""
+    names = dict.fromkeys(name for details in every for name in details.unset_env(environment))
+    return [name for name in names if name not in found]
+
+
+def combined(environment: Mapping[str, str], every: Iterable[Any], found: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a program that uses these services."""
+    removed = foreign(every, environment, found)
+    return {name: value for name, value in environment.items() if name not in removed} | dict(found)
+
+
+def unset(names: Iterable[str], form: str) -> list[str]:
+    """Lines that remove variables; none where the format has no such thing."""
+    command = UNSETS.get(form)
+    return [f"{command} {name}" for name in names if command and re.fullmatch(r"\w+", name)]
 
 
 def prefix(name: str) -> str:
@@ -65,6 +87,9 @@ FORMATS: dict[str, Callable[[dict[str, str]], str]] = {
     "dotenv": dotenv,
     "json": _json,
 }
+
+
+UNSETS = {"sh": "unset", "bash": "unset", "zsh": "unset", "fish": "set -e"}
 
 
 def _lines(lines: Iterable[str]) -> str:

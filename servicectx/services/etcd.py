@@ -112,7 +112,9 @@ class Etcd(Prefixed["EtcdDetails"]):
         self.remove(namespace, [namespace.prefix])
 
     def client(self, details: "EtcdDetails") -> Client:
-        return Client(self.shell, [], details.env())
+        """With the address as a flag: etcdctl refuses a further `--endpoints` where the variable is set."""
+        environment = {name: value for name, value in details.env().items() if name != "ETCDCTL_ENDPOINTS"}
+        return Client(self.shell, [f"--endpoints={details.url}"], environment)
 
 
 def _gateway(details: "EtcdDetails") -> Gateway:
