@@ -10,14 +10,15 @@ class Unreadable(Exception):
     """Why a file was not read. The text names no content."""
 
 
-def read(path: str | os.PathLike[str], limit: int = LIMIT) -> bytes:
-    """The bytes of a regular file of at most `limit` bytes. A link to one is followed.
+def read(path: str | os.PathLike[str], limit: int = LIMIT, follow: bool = True) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes. A link to one is followed, unless `follow` is false.
 
     Raises Unreadable for anything else: a directory, a FIFO, a device, a larger file, a path that cannot be opened.
     """
     try:
         # A FIFO without a writer is opened at once, too, and a terminal does not become the process's own.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        descriptor = os.open(path, flags if follow else flags | os.O_NOFOLLOW)
     except FileNotFoundError:
         raise Unreadable("there is no such file") from None
     except (OSError, ValueError) as error:
