@@ -29,5 +29,9 @@ def plan_of(service: Service[Any]) -> Plan:
         program = Path(place, "bin", *sources.programs(service)[:1] or ["program"])
         for path in (program, program.with_name("java")):
             path.touch(mode=0o700)
-        known = {name: value for name, value in NEEDED.items() if name in option_names(service.Options)}
-        return service.plan(service.options(known), str(program), "secret")
+        return service.plan(options_of(service), str(program), "secret")
+
+
+def options_of(service: Service[Any]) -> Any:
+    """Its defaults, and what it cannot do without."""
+    return service.options({name: value for name, value in NEEDED.items() if name in option_names(service.Options)})

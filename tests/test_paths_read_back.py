@@ -1,0 +1,91 @@
+"""Paths that are put into a text and taken out of it again: whatever characters they hold."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from servicectx import _config
+from servicectx._sharing import handouts
+from servicectx.services import rabbitmq
+
+ROOT = Path(__file__).parents[1]
+NAMES = [
+    "".join(map(chr, range(32, 127))).replace("/", ""),
+    "a\nb\u2028c\x85d",
+    " blank ",
+    os.fsdecode(b"caf\xe9"),
+    "ö",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_was_handed_out_is_removed(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_text("details")
+    handouts.note(tmp_path, file)
+    assert handouts.noted(tmp_path) == [file]
+    handouts.take_back(tmp_path)
+    assert not file.exists()
+
+
+def test_patterns_of_what_is_left_hold_line_breaks(tmp_path: Path) -> None:
+    odd = tmp_path / "a\nb"
+    odd.mkdir()
+    (odd / "left-1").touch()
+    (tmp_path / "b").touch()
+    handouts.leave(tmp_path, [f"{odd}/left-*"])
+    assert handouts.left(tmp_path) == [odd / "left-1"]
+
+
+def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path: Path) -> None:
+    handouts.leave(tmp_path, [f"{tmp_path}/x*"])
+    with (tmp_path / handouts.LEAVINGS).open("a") as listing:
+        listing.write('"/half')
+    (tmp_path / "x1").touch()
+    assert handouts.left(tmp_path) == [tmp_path / "x1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has mount namespaces")
+@pytest.mark.parametrize("name", ["a b\tc\nd\\e#f", "ö\\040"])
+def test_a_file_system_in_memory_is_known_below_any_name(name: str, tmp_path: Path) -> None:
+    """Mounted in a namespace of its own, on something that is on no such file system."""
+    script = (
+        "import subprocess, sys; from pathlib import Path; from servicectx._sharing import storage\n"
+        "place = Path(sys.argv[1]); place.mkdir()\n"
+        "subprocess.run(['mount', '-t', 'proc', 'proc', place], check=True)\n"
+        "before = storage.is_memory(place)\n"
+        "subprocess.run(['mount', '-t', 'tmpfs', 'tmpfs', place], check=True)\n"
+        "print(before, storage.is_memory(place), storage.is_memory(place / 'below'))\n"
+    )
+    unshare = shutil.which("unshare")
+    if unshare is None or os.geteuid() != 0:
+        assert "SERVICECTX_REQUIRE_SERVERS" not in os.environ
+        pytest.skip("mounting needs root and unshare")
+    command = [unshare, "--mount", sys.executable, "-c", script, str(tmp_path / name)]
+    said = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False
+    )
+    assert said.stdout == "False True True\n", said.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("a.sql, b.sql", ["a.sql", "b.sql"]),
+        ("a.sql b.sql", ["a.sql", "b.sql"]),
+        ("'my, tables.sql', \"b c.sql\"", ["my, tables.sql", "b c.sql"]),
+        ("#1.sql", ["#1.sql"]),
+    ],
+)
+def test_files_of_a_set_up_in_setup_cfg(text: str, files: list[str]) -> None:
+    assert _config.from_text({"setup": text}) == {"setup": files}
+
+
+def test_a_version_is_not_read_from_a_directory_above() -> None:
+    service = rabbitmq.Rabbitmq()
+    assert service.version("/opt/rabbitmq_server-3.10.8/sbin/rabbitmq-server") == "3.10.8"
+    assert service.version("/home/me/rabbitmq_server-9.9/mine/sbin/rabbitmq-server") is None

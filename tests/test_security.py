@@ -1,0 +1,32 @@
+"""What docs/security.md says of each service is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from servicectx.services import registry
+from tests.services import accounts
+
+PAGE = Path(__file__).parents[1] / "docs/security.md"
+SAID = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+
+# Its details hold a key, since clients want one; the server takes every other one as well.
+TAKES_EVERY_KEY = ("moto",)
+
+
+def test_it_tells_of_every_service() -> None:
+    assert sorted(SAID) == sorted(registry.BUILT_IN)
+
+
+@pytest.mark.parametrize("name", sorted(SAID))
+def test_who_can_use_it(name: str) -> None:
+    """A service asks for a password if the details of an instance have one."""
+    service = registry.find(name)
+    options = accounts.options_of(service)
+    facts = {"host": "127.0.0.1", "port": 1, "pid": 1, "dir": "/d", "data": "/d/data"}
+    facts |= {f"port_{more}": 1 for more in accounts.plan_of(service).ports}
+    told = service.details(options, facts, "s3cret")
+    hidden = [told[field] for field in service.details_model().secrets | {"password", "token"} if told.get(field)]
+    asks = bool(hidden) and name not in TAKES_EVERY_KEY
+    assert SAID[name].startswith("who has the " if asks else "every user of this machine"), hidden
