@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from servicectx._running import launch, pids
+from servicectx._sharing import keep_record
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import READY, State, StateError
@@ -37,10 +38,11 @@ class Claim:
         step("left")
         if self.instance.is_used(id) or self.instance.linger(id) > 0:
             return
-        if not launch.wait_gone(self.instance, id, processes, LEAVE_TIME) and not self.instance.is_used(id):
+        wait = launch.KEEP_GRACE if kept else LEAVE_TIME
+        if not launch.wait_gone(self.instance, id, processes, wait) and not self.instance.is_used(id):
             self._clear_after_the_dead()
-        if kept:
-            log.warning("the data of %s are kept in %s", self.state.name, self.state.data_directory)
+        if kept and self.instance.made_data(self.state):
+            log.warning("%s", keep_record.advice(self.state.name, self.state.data_directory or ""))
 
     def _clear_after_the_dead(self) -> None:
         with self.instance.locked(PING_TIME) as locked:  # keeper and guard were both killed

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from servicectx import _key
 from servicectx._claim import Claim, redeem
 from servicectx._running import launch, pids, usage
-from servicectx._sharing import handouts, paths, storage
+from servicectx._sharing import handouts, keep_record, paths, storage
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.state import READY, STOPPING, Process, State, StateError
 from servicectx.errors import HomeError, UnknownService
@@ -158,5 +158,5 @@ def orphans() -> list[Path]:
         for place in places
         if place.is_dir()
         for path in place.iterdir()
-        if path.is_dir() and not (home / path.name).exists()
+        if path.is_dir() and not (home / path.name).exists() and not keep_record.is_locked(path)
     )

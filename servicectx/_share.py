@@ -31,12 +31,12 @@ class Share(Claim, Generic[D]):
     """A claim that is taken when it is made: by joining what is there, or by starting it."""
 
     def __init__(self, ask: Ask[Any], deadline: float, abandoned: threading.Event) -> None:
-        self.ask = ask
         self.deadline = deadline
         self.abandoned = abandoned
         self.joined = True
         self._obituary_due = deadline
         self.program = ask.program()
+        self.ask = ask.with_what_can_be_kept(self.program)
         self.instance = Instance(paths.home(), ask.key(self.program))
         self._take()
 

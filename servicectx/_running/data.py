@@ -13,6 +13,7 @@ from servicectx._running.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx._running.copying import Owner, all_hands
 from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.steps import step
+from servicectx.errors import KeptDataError
 
 
 class Source(NamedTuple):
@@ -26,12 +27,16 @@ class Data:
     """`begin` early, `arrived` when the copy is needed: meanwhile a child copies, and the keeper reads its modules."""
 
     def __init__(self, directory: Path, what: plan.Plan, order: dict[str, Any]) -> None:
+        self.container = directory
         self.directory = directory
         self.path = directory / "data"
         self.cache = Cache(Path(order["cache"]), order["cache_size"])
         self.snapshot = self.cache.place(SNAPSHOTS, order["snapshot"]) if order["snapshot"] else None
         self.template = self.cache.place(TEMPLATES, what.template.key) if what.template else None
         self.sources = [place for place in (self.snapshot, self.template) if place is not None]
+        self.opened: bool = order.get("opened", False)
+        self.locks: tuple[int, ...] = ()
+        self._secret: str = (order.get("record") or {}).get("secret", "")
         self._account = what.account
         self._wanted = "{data}" in order["plan"]
         self._child: int | None = None
@@ -43,7 +48,7 @@ class Data:
         """Make the directory for the server, and start to copy the first source that is complete."""
         try:
             self._make_directory()
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, KeptDataError) as error:
             self._trouble = error
             return
         step("copying")
@@ -51,6 +56,8 @@ class Data:
 
     def begin_copy(self) -> None:
         """Start to copy the best there is."""
+        if self.opened:
+            return
         if any(source.exists() or spare.place(self.cache, source, self.owner).exists() for source in self.sources):
             self._answer, answer = os.pipe()
             self._child = os.fork()
@@ -62,6 +69,11 @@ class Data:
         if self._account is not None:
             entry = pwd.getpwnam(self._account)
             self.owner = (entry.pw_uid, entry.pw_gid)
+        if self.opened:
+            from servicectx._running import keeping
+
+            self.locks = (keeping.reopen(self.container, self.path),)
+            return
         self._mkdir(self.directory)
 
     def is_here(self, wait: float) -> bool:
@@ -72,6 +84,8 @@ class Data:
         """What the copy is of, or None when nothing was complete. Raises what `begin` met."""
         if self._trouble is not None:
             raise self._trouble
+        if self.opened:
+            return Source(self.path, self._secret)
         if self._child is None:
             return None
         with open(self._answer, encoding="utf-8") as file:

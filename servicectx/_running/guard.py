@@ -12,7 +12,6 @@ from servicectx._running import linux, pids
 from servicectx._running.ending import how, record_death, remove_when_unused
 from servicectx._running.keeper import Keeper
 from servicectx._sharing.instance import Instance
-from servicectx._sharing.removal import remove_tree
 
 
 def main(home: str, key: str, id: str) -> None:
@@ -56,6 +55,6 @@ def _guard(instance: Instance, id: str, keeper: int) -> None:
         pids.send(processes.server, signal.SIGKILL)  # where no kernel does that, and nobody adopts
     reason = f"its keeper (process {keeper}) was {how(os.waitstatus_to_exitcode(status))}"
     state = record_death(instance, id, reason)
-    if state is not None and state.data_directory and not instance.keeps_data(id):
-        remove_tree(Path(state.data_directory))
+    if state is not None:
+        instance.remove_data(state)
     remove_when_unused(instance, id)

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx._running import linux, pids, plan, snapshot, spare
+from servicectx._running import keeping, linux, pids, plan, snapshot, spare
 from servicectx._running.data import Data
 from servicectx._running.ending import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx._running.starter import Starter, StarterGone
@@ -41,6 +41,7 @@ class Keeper:
         self.starter = Starter()
         self.start: Start | None = None
         self.spare: spare.Maker | None = None
+        self.keeping: keeping.Keeping | None = None
         self.helper: Helper | None = None
         signal.signal(signal.SIGTERM, self._told)
 
@@ -50,6 +51,7 @@ class Keeper:
         what = plan.decode(order["plan"])
         self.data_directory = Path(order["data_directory"])
         data = Data(self.data_directory, what, order)
+        self.keeping = keeping.Keeping(self.instance, self.id, order)
         try:
             self.tell(None)
             data.begin()
@@ -76,6 +78,8 @@ class Keeper:
     def _start(self, start: "Start") -> ServiceCtxError | None:
         try:
             facts = start.run()
+            assert self.keeping is not None
+            self.keeping.note(facts)
             if start.plan.helper is not None:
                 from servicectx._running.helper import Helper
 
@@ -199,16 +203,17 @@ class Keeper:
             self.helper.end()
         if self.spare is not None:
             self.spare.end()
+        keeps = self.keeping is not None and self.keeping.applies()
         if self.start is not None:
+            if keeps:
+                keeping.end_cleanly(self.start)
             self.start.end()
         linux.end_orphans()  # one that still copies data, say
         handouts.take_back(self.instance.directory(self.id))
-        if not self.instance.keeps_data(self.id):
+        if not keeps:
             remove_tree(self.data_directory)
-        elif self.start is not None and self.start.log.exists():
-            import shutil
-
-            shutil.move(self.start.log, self.data_directory / "service.log")
+        elif self.keeping is not None and self.start is not None:
+            self.keeping.finish(self.start.log)
 
     def _told(self, *_: Any) -> None:
         if not self.stopping:

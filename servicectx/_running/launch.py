@@ -18,6 +18,7 @@ from servicectx._sharing.state import READY, Processes, State, StateError
 from servicectx.errors import HomeError, from_record
 
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
+KEEP_GRACE = 120.0  # seconds, where the server writes data that are kept
 
 _BOOTSTRAP = (
     "import gc, sys; gc.disable(); paths, home, key, id = sys.argv[1:]; sys.path[:] = paths.split(':'); "
@@ -166,7 +167,7 @@ def clear(instance: Instance, state: State) -> None:
     processes, kept = instance.processes(state.id), instance.keeps_data(state.id)
     if processes is not None:
         pids.send(processes.keeper, signal.SIGTERM)
-        if not pids.wait_gone(processes.keeper, GRACE):
+        if not pids.wait_gone(processes.keeper, KEEP_GRACE if kept else GRACE):
             pids.send(processes.keeper, signal.SIGKILL)
         if not pids.wait_gone(processes.server, GRACE):
             pids.send(processes.server, signal.SIGKILL)

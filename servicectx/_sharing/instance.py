@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from servicectx._sharing import handouts, leases
+from servicectx._sharing import handouts, keep_record, leases
 from servicectx._sharing.removal import remove_tree
 from servicectx._sharing.state import (
     Processes,
@@ -194,10 +194,22 @@ class Instance:
         when the wish went with the directory: then `keep_data` tells."""
         self.forget()
         handouts.take_back(self.directory(state.id))
-        ours = state.data_directory and Path(state.data_directory).name == self.directory(state.id).name
-        if ours and not keep_data and not self.keeps_data(state.id):
-            remove_tree(Path(state.data_directory or ""))
+        self.remove_data(state, keep_data)
         remove_tree(self.directory(state.id))
+
+    def made_data(self, state: State) -> bool:
+        """Whether the data are the instance's own. Kept data that it was opened on are a user's."""
+        return bool(state.data_directory) and Path(state.data_directory or "").name == self.directory(state.id).name
+
+    def remove_data(self, state: State, keep_data: bool = False) -> None:
+        """Remove the instance's data, or see to it that data which a user wished to keep can be opened."""
+        if not self.made_data(state):
+            return
+        container = Path(state.data_directory or "")
+        if keep_data or self.keeps_data(state.id) or keep_record.has_record(container):
+            keep_record.publish(self.directory(state.id), container)
+        else:
+            remove_tree(container)
 
     def forget(self) -> None:
         self._state_file.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +12,7 @@ from servicectx._running.plan import Plan, Template
 from servicectx.namespaces import mariadb as mariadb_databases
 from servicectx.protocols.mariadb import hashed, quoted
 from servicectx.services import binaries, scripts, settings, templates
-from servicectx.services.base import Client, Service, account_for_root, environment
+from servicectx.services.base import Client, Service, Written, account_for_root, environment
 
 if TYPE_CHECKING:
     from servicectx.details.mariadb import MariadbDetails
@@ -38,6 +38,12 @@ SETTINGS: dict[str, str | int | float | bool] = {
     "max-connections": 200,
     "character-set-server": "utf8mb4",
     "default-time-zone": "+00:00",
+}
+
+DURABLE: dict[str, str | int | float | bool] = {
+    "innodb-flush-log-at-trx-commit": 1,
+    "loose-innodb-flush-method": "fsync",
+    "loose-innodb-doublewrite": True,
 }
 
 
@@ -117,6 +123,13 @@ class Mariadb(Service["MariadbDetails"]):
             proves_itself=True,
             expected_size=64 * 2**20,
         )
+
+    def kept_plan(self, options: MariadbOptions, program: str, secret: str, data: Path | None) -> Plan:
+        return self.plan(replace(options, settings={**DURABLE, **options.settings}), program, secret)
+
+    def reads(self, written: Written, mine: Written) -> bool:
+        """One program has two names."""
+        return super().reads(written._replace(program=mine.program), mine)
 
     def details(self, options: MariadbOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         login = {"user": options.user, "password": secret, "dbname": options.dbname}

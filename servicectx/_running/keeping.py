@@ -1,0 +1,98 @@
+"""Keeping the data of one instance: when they stay, a clean end of the server, and the record that opens them again."""
+
+import contextlib
+import os
+import signal
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from servicectx._running import snapshot
+from servicectx._sharing import keep_record
+from servicectx._sharing.instance import Instance
+from servicectx._sharing.keep_record import KeepRecord
+from servicectx._sharing.removal import remove_tree
+from servicectx.errors import KeptDataError
+
+if TYPE_CHECKING:
+    from servicectx._running.start import Start
+
+CLEAN_STOP = 60.0  # seconds for a server to write everything and end
+COMPANION_STOP = 10.0
+
+
+class Keeping:
+    """`asked`: data are kept from the start on. `opened`: the instance runs on data that an earlier one kept."""
+
+    def __init__(self, instance: Instance, id: str, order: dict[str, Any]) -> None:
+        self._instance = instance
+        self._id = id
+        self._container = Path(order["data_directory"])
+        self._record = KeepRecord(**order["record"]) if order.get("record") else None
+        self.opened: bool = order.get("opened", False)
+        self._asked: bool = order.get("keep_data", False)
+        self._usable = False
+        self._lock = -1
+
+    def applies(self) -> bool:
+        """Whether the data stay. Those of a start that never became usable are nobody's."""
+        return self.opened or (self._usable and (self._asked or self._instance.keeps_data(self._id)))
+
+    def note(self, facts: dict[str, Any]) -> None:
+        """The server is usable: leave the record for the process that ends it, and beside data that stay anyway.
+
+        Raises OSError where data that must stay could not be opened again.
+        """
+        if self._record is None or self.opened:
+            self._usable = True
+            return
+        record = self._record._replace(server_version=facts.get("valkey") or facts.get("version"))
+        directory = self._instance.directory(self._id)
+        if not self._asked:
+            with contextlib.suppress(OSError):  # a full home: then what is kept later has no record
+                keep_record.write_draft(directory, record)
+        else:
+            keep_record.write_draft(directory, record)
+            keep_record.publish(directory, self._container)
+            self._lock = keep_record.lock(self._container)
+        self._usable = True
+
+    def finish(self, log: Path) -> None:
+        """The server is gone: complete what lies beside the data."""
+        if self.opened:
+            return
+        keep_record.publish(self._instance.directory(self._id), self._container)
+        if log.exists():
+            import shutil
+
+            shutil.move(log, self._container / "service.log")
+
+
+def end_cleanly(start: "Start") -> None:
+    """End the server by its clean signal, after it has written what the signal alone would lose.
+
+    A server that does not end in time is killed, as one that died: durable settings are what protects its data then.
+    """
+    server, plan = start.server, start.plan
+    if server is None:
+        return
+    if server.exit_status is None:
+        snapshot.is_settled(start, server)
+        server.end(CLEAN_STOP, plan.clean_signal or signal.SIGTERM)
+        start.server = None
+    while start.companions:
+        start.companions.pop().end(COMPANION_STOP, signal.SIGTERM)
+
+
+def reopen(container: Path, data: Path) -> int:
+    """Hold kept data for the server that is about to run on them; the descriptor that holds them."""
+    if not data.is_dir():
+        cure = "if files were moved, move all of the directory"
+        raise KeptDataError(path=str(container), problem=f"the data in it are gone: there is no {data}", cure=cure)
+    descriptor = keep_record.lock(container)
+    with os.scandir(data.parent) as entries:
+        for entry in entries:  # a server that was killed left its sockets, and the next one cannot bind them
+            if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
+                os.unlink(entry.path)
+    remove_tree(data.parent / "programs")
+    return descriptor
