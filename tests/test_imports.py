@@ -35,6 +35,7 @@ WAY_DOWN = [
     "servicectx._config",
     "servicectx._external",
     "servicectx._setups",
+    "servicectx._opening",
     "servicectx._key",
     "servicectx._callables",
     "servicectx._includes",

@@ -91,9 +91,7 @@ def test_what_was_written_right_before_the_end_can_be_read_again(
 
 @ROWS
 @pytest.mark.timeout(300)
-def test_a_joiner_s_wish_ends_the_server_cleanly(
-    row: table.Row, home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_joiner_s_wish_ends_the_server_cleanly(row: table.Row, home: Path, caplog: pytest.LogCaptureFixture) -> None:
     table.require(str(row))
     if str(row) in VOLATILE:
         pytest.skip("it has nothing to keep")
