@@ -89,9 +89,7 @@ def read(container: Path) -> KeepRecord:
         raise KeptDataError(path=str(container), problem="there is no such directory", cure=_FIND)
     try:
         with _opened(container) as parent:
-            _check_owner(container, os.fstat(parent))
-            _check_owner(container / FILE, os.stat(FILE, dir_fd=parent, follow_symlinks=False))
-            return decode(_read(parent))
+            return decode(_read(parent, container))
     except FileNotFoundError:
         inside = next((each for each in container.absolute().parents[:2] if has_record(each)), None)
         problem = f"it holds no {FILE}, so keep_data did not leave it"
@@ -157,11 +155,14 @@ def _opened(directory: Path) -> Any:
         os.close(descriptor)
 
 
-def _read(parent: int) -> str:
+def _read(parent: int, container: Path | None = None) -> str:
+    """The text of the record. With `container` its owner is checked, too: on the descriptor that is then read."""
     descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("it is not a regular file")
+        if container is not None:
+            _check_owner(container, os.fstat(descriptor))
         return file.read(MAX_SIZE).decode()
 
 
@@ -179,13 +180,12 @@ def _write(parent: int, text: str) -> None:
     os.rename(temporary, FILE, src_dir_fd=parent, dst_dir_fd=parent)
 
 
-def _check_owner(path: Path, status: os.stat_result) -> None:
+def _check_owner(container: Path, status: os.stat_result) -> None:
     """A record of another user could make this user run any program with any arguments."""
-    if path.name != FILE and status.st_uid not in (os.geteuid(), 0):
-        return  # the directory of root's data belongs to the account that the server runs as
+    path = container / FILE
     if status.st_uid != os.geteuid():
         user = _user_name(status.st_uid)
-        cure = f"open it as {user}: sudo -u {user} servicectx open {shlex.quote(str(path.parent))}"
+        cure = f"open it as {user}: sudo -u {user} servicectx open {shlex.quote(str(container))}"
         raise KeptDataError(path=str(path), problem=f"it belongs to {user}, not to you", cure=cure)
     if status.st_mode & 0o022:
         problem = f"others can write to it (mode {stat.S_IMODE(status.st_mode):04o})"

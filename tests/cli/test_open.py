@@ -23,9 +23,8 @@ from tests.leftovers import processes, wait_for_none
 @pytest.fixture
 def kept(home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
     """Data of a Postgres that plays the role `orders`."""
-    with managed("postgres", name="orders", dbname="shop", keep_data=True) as pg:
-        with psycopg.connect(pg.url) as connection:
-            connection.execute("create table found as select 42 n")
+    with managed("postgres", name="orders", dbname="shop", keep_data=True) as pg, psycopg.connect(pg.url) as connection:
+        connection.execute("create table found as select 42 n")
     path = Path(re.findall("servicectx open (.*)", caplog.text)[-1])
     yield path
     shutil.rmtree(path)
