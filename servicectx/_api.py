@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from servicectx import _config, _setups
 from servicectx._all import ManagedAll
-from servicectx._ask import ask
+from servicectx._ask import Keep, ask
 from servicectx._claim import Hold
 from servicectx._isolated import Isolated
 from servicectx._managed import Managed
@@ -99,7 +99,8 @@ def managed(
     setup: Setup | None = None,
     snapshot: bool | str | None = None,
     linger: float | str | None = None,
-    keep_data: bool = False,
+    keep_data: Keep = False,
+    data: str | os.PathLike[str] | None = None,
     storage: str | os.PathLike[str] | None = None,
     timeout: float | str | None = None,
     **options: Any,
@@ -122,7 +123,11 @@ def managed(
             skipped: True for a set-up given as files, else a text that you change whenever the set-up changes.
         linger: seconds to stay up after the last user has left, or a duration such as "2h". The longest wish of all
             users counts.
-        keep_data: leave the data directory, and say where it is.
+        keep_data: leave the data, and log the command that opens them again. The instance that this call starts has
+            durable settings, so that the data outlive a crash; one that it joins is ended cleanly. "where possible"
+            warns where a service has nothing to keep, in place of an error.
+        data: a directory that `keep_data` left: run on these very data, as the account that they belong to and with
+            the password that they had. They stay at the end. Its users share one instance if they ask alike.
         storage: where the data live: "memory", "disk", or a directory; part of what makes an instance the same. By
             default in memory if there is room, else on disk; below `SERVICECTX_HOME` if that is set.
         timeout: seconds for the whole start, or a duration such as "2m", waiting for another starter included
@@ -130,10 +135,11 @@ def managed(
         options: the service's own.
 
     Raises:
-        UnknownService, InvalidOption, ConfigError: at once. What entering the block raises, `Managed.__enter__` lists.
+        UnknownService, InvalidOption, ConfigError, KeptDataError: at once. What entering the block raises,
+        `Managed.__enter__` lists.
     """
     with RealFiles():
-        return Managed(ask(service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options))
+        return Managed(ask(service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options, data))
 
 
 def managed_all(*services: Any, **named: Any) -> ManagedAll:

@@ -8,6 +8,7 @@ from types import TracebackType
 from servicectx._originals import json
 from servicectx._real_files import RealFiles
 from servicectx._running import launch, pids
+from servicectx._sharing import keep_record
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import READY, Processes, State, StateError
@@ -38,11 +39,11 @@ class Claim:
             self.lease.release()
         step("left")
         try:
-            self._see_it_gone(processes)
+            self._see_it_gone(processes, launch.KEEP_GRACE if kept else LEAVE_TIME)
         except (OSError, HomeError, ImportError) as error:  # Python itself may be out of reach
             log.info("the end of %s cannot be watched from here, its keeper sees to it: %s", self.state.name, error)
-        if kept:
-            log.warning("the data of %s are kept in %s", self.state.name, self.state.data_directory)
+        if kept and self.instance.made_data(self.state):
+            log.warning("%s", keep_record.advice(self.state.name, self.state.data_directory or ""))
 
     def _keeps_data(self) -> bool:
         """Whether the data stay. False as well where this process may not look any more."""
@@ -51,7 +52,7 @@ class Claim:
         except OSError:
             return False
 
-    def _see_it_gone(self, processes: Processes | None) -> None:
+    def _see_it_gone(self, processes: Processes | None, wait: float) -> None:
         """Wait for the end of an instance that nobody uses any more.
 
         Raises OSError, HomeError where this process may not look: it gave up its rights, or the home changed.
@@ -59,7 +60,7 @@ class Claim:
         id = self.state.id
         if self.instance.is_used(id) or self.instance.linger(id) > 0:
             return
-        if not launch.wait_gone(self.instance, id, processes, LEAVE_TIME) and not self.instance.is_used(id):
+        if not launch.wait_gone(self.instance, id, processes, wait) and not self.instance.is_used(id):
             self._clear_after_the_dead()
 
     def _clear_after_the_dead(self) -> None:

@@ -44,6 +44,8 @@ class Managed(Generic[D]):
             StartFailed, StartTimeout, SetupFailed: also when another process tried while this one waited for it.
             DetailsError: the details from outside cannot be used.
             HomeError: the directory for instances is unsafe or full.
+            InvalidOption: `keep_data` is asked for, and the service has nothing to keep.
+            KeptDataError: kept data are in use, or cannot be read by the programs that are here.
             RuntimeError: this object is entered already.
         """
         if self._pid not in (0, os.getpid()):  # a forked child got this object entered: here it is not

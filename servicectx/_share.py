@@ -34,7 +34,6 @@ class Share(Claim, Generic[D]):
     """A claim that `take` takes: by joining what is there, or by starting it. `began`: a monotonic time."""
 
     def __init__(self, ask: Ask[Any], began: float, abandoned: threading.Event) -> None:
-        self.ask = ask
         self.began = began
         self.deadline = began + ask.timeout
         self.abandoned = abandoned
@@ -43,6 +42,7 @@ class Share(Claim, Generic[D]):
         self._taken: Lease | None = None
         check(ask.service.name, ask.name)
         self.program = ask.program()
+        self.ask = ask.with_what_can_be_kept(self.program)
         self.instance = Instance(paths.home(), ask.key(self.program))
 
     def details(self) -> D:

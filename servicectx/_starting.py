@@ -1,8 +1,10 @@
 """A start, from the starter's side. All of it happens under the key's lock, with the first lease in hand."""
 
+import contextlib
 import logging
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 from servicectx import _setups
@@ -13,8 +15,8 @@ from servicectx._prerequisites import check_account
 from servicectx._progress import Progress
 from servicectx._running import kept, launch, pids
 from servicectx._running.cache import SNAPSHOTS, Cache
-from servicectx._running.plan import path_problem, refused_file, render
-from servicectx._sharing import paths, storage
+from servicectx._running.plan import Plan, path_problem, refused_file, render
+from servicectx._sharing import keep_record, paths, storage
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import FAILED, READY, STARTING, Processes, State
@@ -54,8 +56,8 @@ class Starting:
     def run(self) -> tuple[State, Lease]:
         """Start, set up, publish. The key's lock is held."""
         ask, instance, id = self.ask, self.instance, self.id
-        secret = os.urandom(16).hex()
-        plan = ask.service.plan(ask.options, self.program, secret)
+        secret = os.urandom(16).hex() if ask.opened is None else ask.opened.record.secret
+        plan = ask.plan(self.program, secret)
         if reason := refused_file(plan):
             raise StartFailed(service=ask.service.name, name=ask.name, reason=reason)
         if plan.account is not None:
@@ -65,8 +67,7 @@ class Starting:
         if cache.limit == 0:  # it would stop and start the server for nothing
             snapshot = None
         restored = kept.size(cache.place(SNAPSHOTS, snapshot)) if snapshot else None
-        root = storage.data_root(plan.expected_size, plan.account, ask.storage, restored or 0)
-        data = root / instance.directory(id).name
+        data = self._place(plan, restored or 0)
         if problem := path_problem(plan, data):
             raise HomeError(path=str(data), problem=problem, cure=PATH_CURE)
         state = State(
@@ -84,18 +85,21 @@ class Starting:
             instance.create(id)
             lease = instance.lease(id, state.starter.start)
             assert lease is not None
-            instance.wish(id, linger=0.0, keep_data=ask.keep_data)
+            if ask.opened is not None:
+                instance.wish(id, linger=0.0, keep_data=True)
             instance.write(state)
             keeper = launch.Launch(instance, id)
             step("spawned")
             left = max(0.0, self.deadline - time.monotonic())
             more: dict[str, Any] = {"name": ask.name, "data_directory": str(data), "snapshot": snapshot}
-            more |= {"cache": str(cache.path), "cache_size": cache.limit}
+            more |= {"cache": str(cache.path), "cache_size": cache.limit, "keep_data": ask.keep_data}
+            more |= {"opened": ask.opened is not None, "record": ask.record(self.program, secret)._asdict()}
             keeper.order(plan, timeout=ask.timeout, left=left, **more)
             ask.service.details_model()  # imports pydantic, while the keeper starts the server
-            launch.sweep(instance.home, instance.key, {root, instance.home / "data"})
+            launch.sweep(instance.home, instance.key, {data.parent, instance.home / "data"})
             with Progress(f"starting {ask.name}"):
                 facts = keeper.facts(self.deadline, self.abandoned.is_set)
+            instance.wish(id, linger=0.0, keep_data=ask.keep_data)
             told = ask.service.details(ask.options, facts, secret)
             ping = render(plan.ping, facts)
             state = state._replace(host=facts["host"], port=facts["port"], ping=ping, details=told)
@@ -153,6 +157,19 @@ class Starting:
             launch.clear(self.instance, state)
         if keeper is None:
             launch.clear(self.instance, state)
+        if self.ask.keep_data and self.ask.opened is None and isinstance(error, SetupFailed):
+            log.warning("%s", keep_record.advice(self.ask.name, str(state.data_directory)))
+
+    def _place(self, plan: Plan, restored: int) -> Path:
+        """The directory of the data: that of kept data, or a new one. Data that are to stay do not go into memory."""
+        ask = self.ask
+        if ask.opened is not None:
+            return ask.opened.path
+        name = self.instance.directory(self.id).name
+        if ask.keep_data and ask.storage is None and "SERVICECTX_HOME" not in os.environ:
+            with contextlib.suppress(HomeError):  # no disk, or a full one
+                return storage.data_root(plan.expected_size, plan.account, "disk", restored) / name
+        return storage.data_root(plan.expected_size, plan.account, ask.storage, restored) / name
 
     def see_it_gone(self) -> None:
         """After a failure, with the lock free again: wait until nothing is left of it, or others are still told."""

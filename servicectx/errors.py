@@ -254,5 +254,17 @@ class HomeError(ServiceCtxError):
         return f"{self.path}: {self.problem}\n{self.cure}"
 
 
+class KeptDataError(ServiceCtxError):
+    """Kept data cannot be opened. Attributes: `path`, `problem`, `cure`."""
+
+    fields = ("path", "problem", "cure")
+    path: str
+    problem: str
+    cure: str
+
+    def message(self) -> str:
+        return f"{self.path}: {self.problem}\n{self.cure}"
+
+
 def _called(service: str, name: str | None) -> str:
     return service if name in (None, service) else f"{service} {name!r}"

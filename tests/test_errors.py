@@ -20,6 +20,7 @@ EXAMPLES: dict[type[errors.ServiceCtxError], dict[str, Any]] = {
         "install": {"pip": "pip install x", "apt": "apt-get install y", "brew": "brew install z"},
         "problem": None,
     },
+    errors.KeptDataError: {"path": "/data/postgres", "problem": "in use", "cure": "leave the other instance first"},
     errors.StartFailed: {
         "service": "postgres",
         "name": "orders",

@@ -36,6 +36,7 @@ WAY_DOWN = [
     "servicectx._config",
     "servicectx._external",
     "servicectx._setups",
+    "servicectx._opening",
     "servicectx._key",
     "servicectx._callables",
     "servicectx._includes",

@@ -141,7 +141,7 @@ def kept(home: Path, caplog: pytest.LogCaptureFixture, name: str) -> Path:
     """The one directory that was kept, which a warning names. Whatever else there was is gone."""
     assert leftovers.processes(home) == []
     said = [record for record in caplog.records if record.name == "servicectx" and record.levelno == logging.WARNING]
-    found = re.fullmatch(f"the data of {name} are kept in (.*)", said[-1].getMessage())
+    found = re.fullmatch(f"the data of {name} are kept; open them with: servicectx open (.*)", said[-1].getMessage())
     assert found is not None
     place = Path(found[1])
     assert leftovers.files(home) == [str(place)]
@@ -190,7 +190,7 @@ def test_kept_data_are_not_used_again(home: Path, caplog: pytest.LogCaptureFixtu
         caplog.clear()
         with managed(FakeService, keep_data=True):
             pass
-        places.append(re.findall("kept in (.*)", caplog.text)[-1])
+        places.append(re.findall("servicectx open (.*)", caplog.text)[-1])
     assert len(set(places)) == 2
     assert leftovers.files(home) == sorted(places)
     for place in places:

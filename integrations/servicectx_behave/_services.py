@@ -90,7 +90,7 @@ def use_service_by_tag(tag: str, context: "Context", services: Mapping[str, Mapp
 def _defaults(context: "Context") -> dict[str, Any]:
     userdata = context.config.userdata
     said = {option: userdata.get(f"servicectx.{option}") for option in ("scope", "linger", "storage", "timeout")}
-    said["keep_data"] = userdata.getbool("servicectx.keep_data") or None
+    said["keep_data"] = "where possible" if userdata.getbool("servicectx.keep_data") else None  # it names no service
     return {option: value for option, value in said.items() if value is not None}
 
 

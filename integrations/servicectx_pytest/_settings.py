@@ -19,7 +19,8 @@ class Settings(NamedTuple):
     def defaults(self) -> dict[str, Any]:
         """Arguments of `servicectx.managed`."""
         storage = {} if self.storage is None else {"storage": self.storage}
-        return {"scope": self.scope, "linger": self.linger, "keep_data": self.keep_data, **storage}
+        keep_data = "where possible" if self.keep_data else False  # it names no service
+        return {"scope": self.scope, "linger": self.linger, "keep_data": keep_data, **storage}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -21,11 +21,11 @@ from servicectx._running import kept, plan, spare
 from servicectx._running.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx._running.copying import Entry, Owner, all_hands
 from servicectx._running.starter import hang_up
-from servicectx._sharing import container, directories
+from servicectx._sharing import container, directories, presence
 from servicectx._sharing.directories import RUN
 from servicectx._sharing.removal import remove_entry
 from servicectx._sharing.steps import step
-from servicectx.errors import HomeError, StartFailed
+from servicectx.errors import HomeError, KeptDataError, StartFailed
 from servicectx.system import polling
 
 DATA = "data"
@@ -55,6 +55,9 @@ class Data:
         self.template = self.cache.place(TEMPLATES, what.template.key) if what.template else None
         self.sources = [place for place in (self.snapshot, self.template) if place is not None]
         self._service, self._name = what.service, order.get("name")
+        self.opened: bool = order.get("opened", False)
+        self.locks: tuple[int, ...] = ()
+        self._secret: str = (order.get("record") or {}).get("secret", "")
         self._account = what.account
         self._wanted = plan.mentions(order["plan"], "data")
         self._child: int | None = None
@@ -71,7 +74,7 @@ class Data:
         except HomeError as error:
             self._trouble = OSError(f"{error.path}: {error.problem}")
             return
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, KeptDataError) as error:
             self._trouble = error
             return
         step("copying")
@@ -79,6 +82,8 @@ class Data:
 
     def begin_copy(self) -> None:
         """Start to copy the best there is."""
+        if self.opened:
+            return
         if any(source.exists() or spare.place(self.cache, source, self.owner).exists() for source in self.sources):
             self._answer, answer = os.pipe()
             self._child = os.fork()
@@ -91,10 +96,27 @@ class Data:
         if self._account is not None:
             entry = pwd.getpwnam(self._account)
             self.owner = (entry.pw_uid, entry.pw_gid)
+        if self.opened:
+            self._reopen()
+            return
         container.begin(self.container, self.home, passable=self.owner is not None)
         self._container = directories.enter(self.container, owners=[os.geteuid()])
         self._run = directories.make(RUN, self._container)
         self._give(self._run)
+
+    def _reopen(self) -> None:
+        """Hold kept data for the server that is about to run on them."""
+        from servicectx._running import keeping
+
+        presence.hold(self.container / container.LOCK, in_children=True)  # `prune` leaves locked data alone
+        self._container = directories.enter(self.container, owners=[os.geteuid()])
+        self.locks = (keeping.reopen(self.container),)
+        try:
+            self._run = directories.enter(RUN, self._container, self.owners)
+            os.close(self.open())
+        except OSError as error:
+            raise keeping.gone(self.container, error) from None
+        keeping.remove_runtime_files(self._run)
 
     def hand_over(self) -> None:
         """Let the server's account through, before the first process of it begins."""
@@ -109,6 +131,8 @@ class Data:
         """What the copy is of, or None when nothing was complete. Raises what `begin` met."""
         if self._trouble is not None:
             raise self._trouble
+        if self.opened:
+            return Source(self.path, self._secret)
         if self._child is None:
             return None
         with open(self._answer, encoding="utf-8") as file:

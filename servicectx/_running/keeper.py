@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx._running import linux, pids, plan, snapshot, spare
+from servicectx._running import keeping, linux, pids, plan, snapshot, spare
 from servicectx._running.data import Data
 from servicectx._running.ending import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx._running.starter import Starter, StarterGone
@@ -50,6 +50,7 @@ class Keeper:
         self.reserve = Reserve()
         self.is_clean = True  # False: something that should have been ended or removed may be left
         self.spare: spare.Maker | None = None
+        self.keeping: keeping.Keeping | None = None
         self.helper: Helper | None = None
         signal.signal(signal.SIGTERM, self._told)
 
@@ -82,6 +83,7 @@ class Keeper:
             order = self.starter.order()
             what = plan.decode(order["plan"])
             self.name, self.service = order["name"], what.service
+            self.keeping = keeping.Keeping(self.instance, self.id, order)
             self.data_directory = Path(order["data_directory"])
             data = Data(self.data_directory, what, order, self.instance.home)
             self.instance.hold(self.id, KEEPER, self.me)
@@ -91,6 +93,8 @@ class Keeper:
 
             self.start = start = Start(self, what, order, data)
             facts = start.run()
+            assert self.keeping is not None
+            self.keeping.note(facts)
             if what.helper is not None:
                 from servicectx._running.helper import Helper
 
@@ -263,19 +267,23 @@ class Keeper:
 
         Each part is ended whatever becomes of the others. What could not be done is left to the guard.
         """
+        keeps = self.keeping is not None and self.keeping.applies()
+        if keeps and self.start is not None:
+            self._attempt(keeping.end_cleanly, self.start)
         parts = [self.helper, self.spare, self.start]
         for end in [part.end for part in parts if part is not None]:
             self._attempt(end)
         self._attempt(linux.end_orphans)  # one that still copies data, say
         self._attempt(handouts.take_back, self.instance.directory(self.id))
-        if self.data_directory is None:
+        if self.keeping is None or self.data_directory is None:
             return
-        if not self.instance.keeps_data(self.id):
+        if not keeps:
             self._attempt(self._remove_data, self.data_directory)
-            return
-        self._attempt(self.instance.mark_kept, self.id, self.data_directory)
-        if self.start is not None and self.start.log.exists():
-            self._attempt(self.start.data.keep_log, self.start.log)
+        elif not self.keeping.opened:
+            self._attempt(self.keeping.finish)
+            self._attempt(self.instance.mark_kept, self.id, self.data_directory)
+            if self.start is not None and self.start.log.exists():
+                self._attempt(self.start.data.keep_log, self.start.log)
 
     def _remove_directory(self) -> None:
         self.instance.remove_directory(self.id)

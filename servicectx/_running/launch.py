@@ -20,6 +20,7 @@ from servicectx.system.descriptors import Descriptor
 
 OF_INSTANCES = (names.LOCK, names.STATE, names.TEMPORARY, names.INSTANCE)
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
+KEEP_GRACE = 120.0  # seconds, where the server writes data that are kept
 
 # mirakuru's mark, and the one by which `servicectx run` finds the processes of its command: a keeper is none of them.
 NOT_THE_KEEPERS = ("mirakuru_uuid", "SERVICECTX_RUN")
@@ -298,7 +299,7 @@ def clear(instance: Instance, state: State) -> None:
         family = pids.family(processes.server)
         ended = pids.alive(processes.keeper)
         pids.send(processes.keeper, signal.SIGTERM)
-        if not pids.wait_gone(processes.keeper, GRACE):
+        if not pids.wait_gone(processes.keeper, KEEP_GRACE if kept else GRACE):
             pids.send(processes.keeper, signal.SIGKILL)
             pids.wait_gone(processes.keeper, GRACE)
             ended = False

@@ -88,6 +88,7 @@ class Server:
         account: str | None = None,
         stop_signal: int = signal.SIGKILL,
         inherited: socket.socket | None = None,
+        locks: tuple[int, ...] = (),
     ) -> None:
         self.command = command
         self._stop_signal = stop_signal
@@ -95,8 +96,8 @@ class Server:
         if account:
             entry = pwd.getpwnam(account)
             switch = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-        if inherited:
-            switch["pass_fds"] = (inherited.fileno(),)
+        if inherited or locks:  # a lock on data lasts as long as the server, however its keeper ends
+            switch["pass_fds"] = (*locks, *([inherited.fileno()] if inherited else []))
         with log.open("ab") as output:
             self._executor = _Executor(
                 command,

@@ -31,7 +31,7 @@ def take(start: "Start") -> dict[str, Any]:
     server, what = start.server, start.plan
     assert server is not None
     assert start.data.snapshot is not None
-    if not _settled(start, server):
+    if not is_settled(start, server):
         return start.ready
     if link := _link_out_of(start):
         return {**start.ready, "unkept": f"{link} leads out of the data, and all copies would share what is there"}
@@ -79,7 +79,7 @@ def _link_out(directory: int | Path, path: str = "") -> str | None:
     return None
 
 
-def _settled(start: "Start", server: "Server") -> bool:
+def is_settled(start: "Start", server: "Server") -> bool:
     """Whether it has written down what would not survive a stop."""
     settle = plan.render(start.plan.settle or {"kind": "running"}, start.facts)
     until = time.monotonic() + CLEAN_STOP

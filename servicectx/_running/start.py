@@ -59,7 +59,7 @@ class Start:
         try:
             return self._run(source)
         except (StartFailed, StartTimeout) as error:
-            if source is None or not self.restored:
+            if source is None or not self.restored or self.data.opened:
                 raise
             # A server that came up on these data before does not now: what a look at sizes does not tell.
             self._end_server()
@@ -111,7 +111,7 @@ class Start:
     def _prepare(self, source: Source | None) -> None:
         """The data directory: a copy of a kept one, else made by the template's command and then kept, else empty."""
         if source is not None:
-            self.restored = source.place == self.data.snapshot
+            self.restored = self.data.opened or source.place == self.data.snapshot
             self.facts["template_secret"] = source.secret
             return
         self.restored = False
@@ -225,6 +225,7 @@ class Start:
             self.plan.account,
             stop_signal,
             inherited,
+            self.data.locks,
         )
 
     def _end_server(self) -> None:

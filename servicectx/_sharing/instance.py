@@ -15,7 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servicectx._originals import json, open, time
-from servicectx._sharing import container, handouts, leases, marked, names, origin, presence, reading, storage
+from servicectx._sharing import (
+    container,
+    handouts,
+    keep_record,
+    leases,
+    marked,
+    names,
+    origin,
+    presence,
+    reading,
+    storage,
+)
 from servicectx._sharing.state import (
     Process,
     Processes,
@@ -285,12 +296,18 @@ class Instance:
         self.remove_data(state, keep_data)
         self.remove_directory(id)
 
+    def made_data(self, state: State) -> bool:
+        """Whether the data are the instance's own. Kept data that it was opened on are a user's."""
+        return bool(state.data_directory) and Path(state.data_directory or "").name == self.directory(state.id).name
+
     def remove_data(self, state: State, keep_data: bool = False) -> None:
-        """Remove the data of an instance, or mark them as kept. Data that a process has locked stay."""
-        path = Path(state.data_directory or "")
-        if path.name != self.directory(state.id).name:
+        """Remove the data of an instance, or mark them as kept. Data that a process has locked stay, and so do kept
+        data that the instance was opened on."""
+        if not self.made_data(state):
             return
-        if keep_data or self.keeps_data(state.id):
+        path = Path(state.data_directory or "")
+        if keep_data or self.keeps_data(state.id) or keep_record.has_record(path):
+            keep_record.publish(self.directory(state.id), path)
             self.mark_kept(state.id, path)
         elif not container.is_kept(path) and not container.remove(path):
             self._note_place(state.id, path)

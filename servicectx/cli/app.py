@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "start services, run a command with them, stop them",
     "up": "start services that stay",
     "down": "stop what stays",
+    "open": "start a service on data that keep_data left",
     "status": "what runs, where, and who holds it",
     "env": "environment variables of what runs, for a shell or a file",
     "details": "how to connect to what runs, as JSON",

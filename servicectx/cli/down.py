@@ -4,6 +4,7 @@ import click
 
 from servicectx import _instances
 from servicectx._instances import Busy, Elsewhere
+from servicectx._sharing import keep_record
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.chosen import choose, holders, names_argument, scope_option
 from servicectx.cli.console import note, say
@@ -52,6 +53,6 @@ def command(names: tuple[str, ...], everything: bool, scope: str | None, force: 
         elif not quiet:
             say(f"{each.state.name}: stopped")
             if kept:
-                note(f"its data are kept in {kept}")
+                note(keep_record.advice(each.state.name, kept))
     if problems:
         raise Failed("\n".join(problems))

@@ -36,6 +36,7 @@ class App(Service["AppDetails"]):
     """An app, served in a process of its own. It may have left things that only its own end removes: it is asked."""
 
     Details: ClassVar[Any] = "servicectx.details.app:AppDetails"
+    volatile: ClassVar[str] = "the app keeps its data in other services; ask for keep_data there, and leave it out here"
     search: ClassVar[binaries.Search]
     packages: ClassVar[tuple[str, ...]]
     ours: ClassVar[Collection[str]]

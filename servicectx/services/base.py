@@ -2,12 +2,13 @@
 
 import importlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
-from servicectx._running.plan import Companion, Plan, Template
+from servicectx._running.plan import Companion, Plan, Template, encode
 from servicectx.errors import InvalidOption, NotIsolable, StartFailed
 from servicectx.namespaces.copies import Copies
 from servicectx.namespaces.layers import Layers
@@ -32,6 +33,13 @@ class Client(NamedTuple):
     environment: dict[str, str]
 
 
+class Written(NamedTuple):
+    """A server program and its version: one that wrote data, or one that is about to read them."""
+
+    program: str
+    version: str | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoOptions:
     """For services without options."""
@@ -50,6 +58,7 @@ class Service(Generic[D]):
     Details: ClassVar[Any]
     install: ClassVar[dict[str, str]] = {}  # by pip, apt, brew: a command, or what else helps, which begins with "not"
     namespace: ClassVar[str | None] = None  # what `isolated()` gives, in words: "a database"
+    volatile: ClassVar[str] = "it writes nothing to its data directory; leave keep_data out"  # why, where that is so
 
     def program(self, options: Any) -> str:
         """The path of the server's program; part of the key. Raises BinaryNotFound."""
@@ -58,6 +67,23 @@ class Service(Generic[D]):
     def plan(self, options: Any, program: str, secret: str) -> Plan:
         """What a keeper must do to run this. `secret` is a fresh random text, good as a password."""
         raise NotImplementedError
+
+    def kept_plan(self, options: Any, program: str, secret: str, data: Path | None) -> Plan | None:
+        """The plan of an instance whose data are to stay: with settings that survive a crash. None: it has no data.
+
+        `data`: those of an earlier instance that it is to run on. At its end the server gets `clean_signal`, else
+        SIGTERM, once `settle` has answered. The password stays the same for as long as the data are there.
+        """
+        plan = self.plan(options, program, secret)
+        return plan if "{data}" in encode(plan) else None
+
+    def reads(self, written: Written, mine: Written) -> bool:
+        """Whether the program `mine` can run on data that `written` left: the same program, not older."""
+        if os.path.basename(written.program) != os.path.basename(mine.program):
+            return False
+        if written.version is None or mine.version is None:
+            return True
+        return _numbers(written.version) <= _numbers(mine.version)
 
     def details(self, options: Any, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         """The fields of the details beyond service, name, host and port.
@@ -169,6 +195,10 @@ def _checked(service: str, kind: type, given: dict[str, Any]) -> Any:
         raise InvalidOption(service=service, option=option, problem=first["msg"], known=known) from None
 
 
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
 def account_for_root(*wanted: str) -> str | None:
     """The account a server that refuses root runs as, or None when this process is not root.
 
@@ -216,6 +246,7 @@ __all__ = [
     "Search",
     "Service",
     "Template",
+    "Written",
     "account_for_root",
     "environment",
     "inherited",

@@ -54,6 +54,7 @@ class Cockroach(Service["CockroachDetails"]):
     Options: ClassVar[type] = CockroachOptions
     Details: ClassVar[Any] = "servicectx.details.cockroach:CockroachDetails"
     namespace: ClassVar[str] = "a database, empty"
+    volatile: ClassVar[str] = "its store is in memory; take a dump before the end, or leave keep_data out"
     install: ClassVar[dict[str, str]] = {
         "pip": "not on PyPI; https://www.cockroachlabs.com/docs/releases has it",
         "apt": "not in Debian; https://www.cockroachlabs.com/docs/releases has it",
@@ -101,6 +102,10 @@ class Cockroach(Service["CockroachDetails"]):
             ports=["rpc", "http"],
             proves_itself=True,
         )
+
+    def kept_plan(self, options: CockroachOptions, program: str, secret: str, data: Path | None) -> None:
+        """Its data directory holds certificates alone."""
+        return None
 
     def details(self, options: CockroachOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {

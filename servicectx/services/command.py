@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandOptions:
-    """`command`: the program and its arguments. `{port}`, `{host}` and `{dir}` stand for what the instance was given.
+    """`command`: the program and its arguments. `{port}`, `{host}` and `{dir}` stand for what the instance was given,
+    and `{data}` for the directory that `keep_data` leaves.
 
     `ready`: `"tcp"`, an HTTP URL, `"log:REGEX"`, or a callable that takes the details and gives true when ready.
     `env`: variables added to the caller's. `stop_signal`: sent at the end; SIGKILL follows after `grace` seconds.
@@ -39,6 +40,7 @@ class Command(Service["CommandDetails"]):
     name: ClassVar[str] = "command"
     Options: ClassVar[type] = CommandOptions
     Details: ClassVar[Any] = "servicectx.details.command:CommandDetails"
+    volatile: ClassVar[str] = "its command never says {data}, the directory that stays; let the program write there"
 
     def program(self, options: CommandOptions) -> str:
         words = _words(options)

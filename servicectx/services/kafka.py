@@ -1,5 +1,6 @@
 """Kafka: tansu, or Apache Kafka where `KAFKA_HOME` says that it is."""
 
+import signal
 from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Kafka(Prefixed["KafkaDetails"]):
         "brew": "brew install kafka  # KAFKA_HOME: libexec in what brew --prefix kafka says",
     }
     namespace: ClassVar[str] = "a prefix for topics, which are removed, and groups"
+    volatile: ClassVar[str] = "tansu keeps all in memory; set KAFKA_HOME to an Apache Kafka, or leave keep_data out"
     separator: ClassVar[str] = "-"
     search = binaries.Search(
         service="kafka",
@@ -75,6 +77,12 @@ class Kafka(Prefixed["KafkaDetails"]):
             ping={"kind": "call", "target": f"{WIRE}:answers"},
             expected_size=2**20,
         )
+
+    def kept_plan(self, options: KafkaOptions, program: str, secret: str, data: Path | None) -> Plan | None:
+        if Path(program).name != apache_kafka.PROGRAM:
+            return None
+        plan = self.plan(options, program, secret)
+        return plan._replace(clean_signal=int(signal.SIGTERM), clean_statuses=[0, 143])
 
     def details(self, options: KafkaOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return apache_kafka.details(secret) if "port_controller" in facts else {}

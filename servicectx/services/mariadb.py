@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +13,7 @@ from servicectx._running.plan import quoted as quoted_for
 from servicectx.namespaces import mariadb as mariadb_databases
 from servicectx.protocols.mariadb import hashed, quoted
 from servicectx.services import binaries, scripts, settings, templates
-from servicectx.services.base import Client, Service, account_for_root, environment
+from servicectx.services.base import Client, Service, Written, account_for_root, environment
 
 if TYPE_CHECKING:
     from servicectx.details.mariadb import MariadbDetails
@@ -40,6 +40,12 @@ SETTINGS: dict[str, str | int | float | bool] = {
     "max-connections": 200,
     "character-set-server": "utf8mb4",
     "default-time-zone": "+00:00",
+}
+
+DURABLE: dict[str, str | int | float | bool] = {
+    "innodb-flush-log-at-trx-commit": 1,
+    "loose-innodb-flush-method": "fsync",
+    "loose-innodb-doublewrite": True,
 }
 
 
@@ -122,6 +128,13 @@ class Mariadb(Service["MariadbDetails"]):
             expected_size=64 * 2**20,
             longest_path=400,  # its FN_REFLEN is 512
         )
+
+    def kept_plan(self, options: MariadbOptions, program: str, secret: str, data: Path | None) -> Plan:
+        return self.plan(replace(options, settings={**DURABLE, **options.settings}), program, secret)
+
+    def reads(self, written: Written, mine: Written) -> bool:
+        """One program has two names."""
+        return super().reads(written._replace(program=mine.program), mine)
 
     def details(self, options: MariadbOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         login = {"user": options.user, "password": secret, "dbname": options.dbname}

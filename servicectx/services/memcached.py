@@ -30,6 +30,7 @@ class Memcached(Prefixed["MemcachedDetails"]):
     """No password: the usual clients know none. Killed at the end, since nothing of it is worth saving."""
 
     name: ClassVar[str] = "memcached"
+    volatile: ClassVar[str] = "it is a cache in memory; leave keep_data out"
     namespace: ClassVar[str | None] = "a prefix for keys"
     separator: ClassVar[str] = ":"
     Options: ClassVar[type] = MemcachedOptions

@@ -37,6 +37,7 @@ class Moto(Service["MotoDetails"]):
     name: ClassVar[str] = "moto"
     Options: ClassVar[type] = MotoOptions
     Details: ClassVar[Any] = "servicectx.details.moto:MotoDetails"
+    volatile: ClassVar[str] = "all accounts are in memory; use s3 for buckets that stay, or leave keep_data out"
     namespace: ClassVar[str] = "an account"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[moto]'",

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx._running.plan import Plan
@@ -51,6 +52,7 @@ class Mqtt(Prefixed["MqttDetails"]):
         "brew": "brew install mosquitto",
     }
     namespace: ClassVar[str] = "a prefix for topics, whose retained messages are removed"
+    volatile: ClassVar[str] = 'amqtt keeps all in memory; use server="mosquitto", or leave keep_data out'
     separator: ClassVar[str] = "/"
     search = binaries.Search(
         service="mqtt", programs=("mosquitto",), formulas=("mosquitto",), install=tuple(install.items())
@@ -79,6 +81,15 @@ class Mqtt(Prefixed["MqttDetails"]):
         if os.path.basename(program).startswith("python"):
             return self._amqtt(options, program, secret)
         return self._mosquitto(options, program, secret)
+
+    def kept_plan(self, options: MqttOptions, program: str, secret: str, data: Path | None) -> Plan | None:
+        """mosquitto alone has a file, which it then writes after each change."""
+        plan = self.plan(options, program, secret)
+        if "mosquitto.conf" not in plan.files:
+            return None
+        often = "autosave_interval 1\nautosave_on_changes true\n"
+        text = plan.files["mosquitto.conf"].replace("autosave_interval 0\n", often)
+        return plan._replace(files={**plan.files, "mosquitto.conf": text})
 
     def details(self, options: MqttOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"user": USER, "password": secret, "version": facts.get("version")}

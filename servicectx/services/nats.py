@@ -3,7 +3,8 @@
 import signal
 from collections.abc import Collection, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._originals import json
@@ -78,6 +79,13 @@ class Nats(Prefixed["NatsDetails"]):
             secret=secret,
             expected_size=64 * 2**20,
         )
+
+    def kept_plan(self, options: NatsOptions, program: str, secret: str, data: Path | None) -> Plan:
+        """Each message is synced. Servers before 2.10 do not know the word, and sync every two minutes."""
+        found = [int(number) for number in (self.version(program) or "0").split(".")[:2]]
+        always = {"sync_interval": "always"} if found >= [2, 10] else {}
+        jetstream = {**always, **options.settings.get("jetstream", {})}
+        return self.plan(replace(options, settings={**options.settings, "jetstream": jetstream}), program, secret)
 
     def details(self, options: NatsOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"user": self.name, "password": secret, "version": facts.get("version")}

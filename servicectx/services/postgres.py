@@ -5,7 +5,7 @@ import re
 import shlex
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +15,7 @@ from servicectx.namespaces import postgres as postgres_databases
 from servicectx.namespaces.layers import Layers
 from servicectx.namespaces.postgres_copies import PostgresCopies
 from servicectx.services import binaries, scripts, settings, templates
-from servicectx.services.base import Client, Service, account_for_root, environment, option_names
+from servicectx.services.base import Client, Service, Written, account_for_root, environment, option_names
 
 if TYPE_CHECKING:
     from servicectx.details.postgres import PostgresDetails
@@ -46,6 +46,8 @@ SETTINGS: dict[str, str | int | bool] = {
     "log_timezone": "UTC",
     "TimeZone": "UTC",
 }
+
+DURABLE = {"fsync": True, "full_page_writes": True, "synchronous_commit": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +159,14 @@ class Postgres(Service["PostgresDetails"]):
             refused_in_paths=r"[\n\r]",  # by initdb, which hands paths to a shell
             longest_path=900,  # its MAXPGPATH is 1,024
         )
+
+    def kept_plan(self, options: PostgresOptions, program: str, secret: str, data: Path | None) -> Plan:
+        return self.plan(replace(options, settings={**DURABLE, **options.settings}), program, secret)
+
+    def reads(self, written: Written, mine: Written) -> bool:
+        """The same major version: another one needs pg_upgrade or a dump."""
+        majors = {(each.version or "").partition(".")[0] for each in (written, mine)}
+        return len(majors) == 1
 
     def details(self, options: PostgresOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {

@@ -3,6 +3,7 @@
 import base64
 import re
 import shlex
+import signal
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,6 +133,11 @@ class Rabbitmq(Service["RabbitmqDetails"]):
             proves_itself=True,
             refused_in_paths=refused_without_cwd() or NOT_UTF8,
         )
+
+    def kept_plan(self, options: RabbitmqOptions, program: str, secret: str, data: Path | None) -> Plan:
+        """As AMQP has it: durable queues and exchanges, and persistent messages in them."""
+        plan = self.plan(options, program, secret)
+        return plan._replace(clean_signal=int(signal.SIGTERM), clean_statuses=[0, 143, -int(signal.SIGTERM)])
 
     def details(self, options: RabbitmqOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         told = {"user": USER, "password": secret, "management_port": facts["port_management"]}

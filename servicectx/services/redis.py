@@ -2,7 +2,8 @@
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._running.plan import Plan, refused_without_cwd
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from servicectx.details.redis import RedisDetails  # the type parameter below
 
 OURS = ("bind", "port", "dir", "requirepass", "daemonize", "pidfile", "logfile", "unixsocket", "databases")
+
+VERSION = r"(?:redis|valkey)_version:(?P<version>[\d.]+)(?:.*?valkey_version:(?P<valkey>[\d.]+))?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,6 @@ class Redis(Service["RedisDetails"]):
             *(f"{name} {value}" for name, value in options.settings.items()),
         ]
         hello = f"AUTH {secret}\r\nPING\r\n"
-        version = r"(?:redis|valkey)_version:(?P<version>[\d.]+)(?:.*?valkey_version:(?P<valkey>[\d.]+))?.*\$?\r\n$"
         return Plan(
             service=self.name,
             command=[program, "{dir|cwd}/redis.conf"],  # it takes that for a glob pattern
@@ -84,7 +86,7 @@ class Redis(Service["RedisDetails"]):
             ready={
                 "kind": "exchange",
                 "send": hello + "INFO server\r\n",
-                "expect": r"^\+OK\r\n\+PONG\r\n.*?" + version,
+                "expect": r"^\+OK\r\n\+PONG\r\n.*?" + VERSION + r".*\$?\r\n$",
             },
             ping={"kind": "exchange", "send": hello, "expect": r"^\+OK\r\n\+PONG\r\n"},
             clean_signal=int(signal.SIGTERM),
@@ -92,6 +94,18 @@ class Redis(Service["RedisDetails"]):
             expected_size=8 * 2**20,
             refused_in_paths=refused_without_cwd() and r"[*?\[]",
         )
+
+    def kept_plan(self, options: RedisOptions, program: str, secret: str, data: Path | None) -> Plan:
+        """Every command goes into a file at once. Data without such a file are read first, and get one."""
+        dump_alone = data is not None and not _has_command_file(data)
+        appendonly = {} if dump_alone else {"appendonly": "yes"}
+        plan = self.plan(replace(options, settings={**appendonly, **options.settings}), program, secret)
+        if not dump_alone or "appendonly" in options.settings:
+            return plan
+        switch = f"AUTH {secret}\r\nPING\r\nCONFIG SET appendonly yes\r\nINFO server\r\nINFO persistence\r\n"
+        complete = r"\+OK\r\n.*?" + VERSION + r".*?aof_enabled:1\r\naof_rewrite_in_progress:0"
+        ready = {**plan.ready, "send": switch, "expect": r"^\+OK\r\n\+PONG\r\n" + complete}
+        return plan._replace(ready=ready)
 
     def open_namespace(self, details: "RedisDetails") -> "RedisDetails":
         return details.model_copy(update={"db": redis_databases.take(details)})
@@ -109,3 +123,8 @@ class Redis(Service["RedisDetails"]):
 
     def details(self, options: RedisOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"password": secret, "version": facts.get("valkey") or facts.get("version")}
+
+
+def _has_command_file(data: Path) -> bool:
+    """Redis 7 names the files in a manifest; earlier ones have a single file."""
+    return bool(list(data.glob("*/*.manifest"))) or (data / "appendonly.aof").exists()

@@ -38,6 +38,7 @@ class Smtp(Service["SmtpDetails"]):
     name: ClassVar[str] = "smtp"
     Options: ClassVar[type] = SmtpOptions
     Details: ClassVar[Any] = "servicectx.details.smtp:SmtpDetails"
+    volatile: ClassVar[str] = "mail goes with its server; read details.messages before the end, or leave keep_data out"
     namespace: ClassVar[str] = "a user with a maildir"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[smtp]'",

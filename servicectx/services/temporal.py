@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx._originals import json, time
@@ -67,6 +68,11 @@ class Temporal(Service["TemporalDetails"]):
             ports=["http", "metrics", *(["ui"] if options.ui else [])],
             expected_size=32 * 2**20,
         )
+
+    def kept_plan(self, options: TemporalOptions, program: str, secret: str, data: Path | None) -> Plan:
+        plan = self.plan(options, program, secret)
+        words = {"synchronous=off": "synchronous=full"}
+        return plan._replace(command=[words.get(word, word) for word in plan.command])
 
     def details(self, options: TemporalOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         ui = f"http://{facts['host']}:{facts['port_ui']}" if options.ui else None

@@ -36,6 +36,7 @@ class Vault(Service["VaultDetails"]):
     name: ClassVar[str] = "vault"
     Options: ClassVar[type] = VaultOptions
     Details: ClassVar[Any] = "servicectx.details.vault:VaultDetails"
+    volatile: ClassVar[str] = "in development mode all secrets are in memory; leave keep_data out"
     namespace: ClassVar[str] = "a mount of key-value secrets"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[vault]'",

@@ -31,11 +31,12 @@ SETTINGS: dict[str, str | int | bool] = {
     WORDS: "ruok,stat,mntr,conf,envi,cons,isro",  # kazoo asks for some
     "admin.enableServer": False,  # a port of its own, on every interface
 }
+UNSYNCED = "-Dzookeeper.forceSync=no"
 JAVA_OPTIONS = (
     *("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
     *("-XX:-UsePerfData", "-XX:+DisableAttachMechanism", "-Djava.io.tmpdir={dir|cwd}"),  # nothing below /tmp
     "-Djava.net.preferIPv4Stack=true",
-    *("-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=64"),  # throwaway data; in KB
+    *(UNSYNCED, "-Dzookeeper.preAllocSize=64"),  # throwaway data; in KB
     "-Dlogback.configurationFile={dir|cwd}/logback.xml",
     *("-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-Dorg.slf4j.simpleLogger.showThreadName=false"),
 )
@@ -126,6 +127,10 @@ class Zookeeper(Service["ZookeeperDetails"]):
             clean_statuses=[ENDED_BY_SIGTERM],
             refused_in_paths=refused_without_cwd(),  # Java has its own ideas of what the bytes of a path are
         )
+
+    def kept_plan(self, options: ZookeeperOptions, program: str, secret: str, data: Path | None) -> Plan:
+        plan = self.plan(options, program, secret)
+        return plan._replace(command=[word for word in plan.command if word != UNSYNCED])
 
     def details(self, options: ZookeeperOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"version": facts.get("version")}

