@@ -4,6 +4,7 @@ Only what lies in a marked directory is ever listed for removal, renamed or lock
 named as the home, the cache or the storage gets one marked subdirectory; everything else in it is left alone.
 """
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -65,12 +66,15 @@ def make(path: Path, kind: str, mode: int = PRIVATE) -> Path:
 def claim(path: Path, kind: str, mode: int = PRIVATE) -> MarkedDirectory:
     """As `make`, but gives the open directory."""
     try:
-        os.mkdir(path, mode)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise HomeError(path=str(path), problem=f"it cannot be made: {error.strerror}", cure=_CURES[kind]) from None
-    descriptor = _opened(path, kind)
+        descriptor = _opened(path, kind)  # first, because it is there nearly always
+    except FileNotFoundError:
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, mode)
+            descriptor = _opened(path, kind)
+        except OSError as error:
+            problem = f"it cannot be made: {error.strerror or error}"
+            raise HomeError(path=str(path), problem=problem, cure=_CURES[kind]) from None
     try:
         if not _is_marked(path, kind, descriptor):
             _mark(path, kind, descriptor)

@@ -130,10 +130,13 @@ def passable(path: Path) -> bool:
 def private(path: Path, mode: int = PRIVATE) -> Path:
     """`path` as a directory of this user's that no other account can write, made if need be; else left as it is."""
     try:
-        make_parents(path)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, mode)
-        status = path.lstat()
+        try:
+            status = os.lstat(path)  # first, because it is there nearly always
+        except FileNotFoundError:
+            make_parents(path)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, mode)
+            status = os.lstat(path)
     except OSError as error:
         raise HomeError(path=str(path), problem=f"it cannot be made: {error.strerror}", cure=_CURE) from None
     marked.check_owner(path, status, _CURE)

@@ -44,8 +44,10 @@ def _content(descriptor: int, limit: int) -> bytes:
         raise Unreadable(f"it belongs to user id {status.st_uid}")
     if status.st_size > limit:
         raise Unreadable(f"it has {status.st_size} bytes, and such a file has no more than {limit}")
-    content = b""
-    while len(content) <= limit and (chunk := os.read(descriptor, limit + 1 - len(content))):
+    content = os.read(descriptor, status.st_size + 1)
+    while len(content) > status.st_size and len(content) <= limit:  # it grew meanwhile
+        if not (chunk := os.read(descriptor, limit + 1 - len(content))):
+            break
         content += chunk
     if len(content) > limit:
         raise Unreadable(f"it grows beyond {limit} bytes")
