@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -360,3 +361,55 @@ def test_a_full_disk_is_an_error_and_no_half_copy(tree: Path, tmp_path: Path) ->
     command = [sys.executable, "-c", script, str(tree), str(tmp_path / "cache" / "one"), str(tmp_path / "target")]
     assert subprocess.run(command, check=False).returncode == errno.EFBIG
     assert os.listdir(tmp_path / "cache") == []
+
+
+def forge(content: bytes, wanted: int) -> bytes:
+    """`content`, its last four bytes replaced so that it has that CRC: what a checksum does not tell."""
+    table = [zlib.crc32(bytes([number])) ^ zlib.crc32(b"\0") for number in range(256)]
+    register, indices = wanted ^ 0xFFFFFFFF, []
+    for _ in range(4):
+        index = next(n for n in range(256) if table[n] >> 24 == register >> 24)
+        indices.append(index)
+        register = ((register ^ table[index]) << 8 & 0xFFFFFFFF) | index
+    state, tail = zlib.crc32(content[:-4]) ^ 0xFFFFFFFF, bytearray()
+    for index in reversed(indices):
+        tail.append((state ^ index) & 0xFF)
+        state = table[index] ^ (state >> 8)
+    return content[:-4] + bytes(tail)
+
+
+def test_a_change_that_keeps_checksum_size_and_time_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_bytes(b"harmless" * 100)
+    place = tmp_path / "cache" / "one"
+    kept.keep(tmp_path / "source", place)
+    before, file = (place / "file").stat(), place / "file"
+    start = zlib.crc32(file.read_bytes())
+    forged = forge(b"evil" + file.read_bytes()[4:], start)
+    assert (zlib.crc32(forged), len(forged)) == (start, 800)
+    file.write_bytes(forged)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert kept.bring(place, tmp_path / "target") is None
+    assert not place.exists()
+
+
+def test_a_cache_that_was_moved_is_read_once_and_then_known(tree: Path, tmp_path: Path) -> None:
+    place, moved = tmp_path / "cache" / "one", tmp_path / "other" / "one"
+    kept.keep(tree, place, secret="s")
+    shutil.copytree(place, moved, symlinks=True)
+    notes = [(moved / ".servicectx").read_text()]
+    for number in range(2):
+        assert kept.bring(moved, tmp_path / f"target{number}") is not None
+        assert listing(tmp_path / f"target{number}") == listing(tree)
+        notes.append((moved / ".servicectx").read_text())
+    assert notes[0] != notes[1] == notes[2], "the stamps are those of the files here"
+    assert os.listdir(moved.parent) == ["one"]
+
+
+def test_a_moved_cache_with_another_content_is_dropped(tree: Path, tmp_path: Path) -> None:
+    place, moved = tmp_path / "cache" / "one", tmp_path / "other" / "one"
+    kept.keep(tree, place)
+    shutil.copytree(place, moved, symlinks=True)
+    (moved / "deep" / "script").chmod(0o777)
+    assert kept.bring(moved, tmp_path / "target") is None
+    assert not moved.exists()

@@ -176,27 +176,29 @@ def _checksum(text: str) -> int:
 
 def stamp(path: str, status: os.stat_result) -> str:
     """What the kernel knows of a file: whatever is done to it later, or put in its place, changes its times."""
-    facts = (status.st_mode & 0o777, status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-    return _line("f", path, *facts)
+    mode, size, times = status.st_mode & 0o777, status.st_size, f"{status.st_mtime_ns} {status.st_ctime_ns}"
+    return f"f {mode} {size} {status.st_ino} {times} {path!r}"
 
 
 def _copy_files(folder: Folder, source: int, target: int, job: Job, hand: int) -> Copied:
     """Copy the share of one process. The checksum is the same in whatever order, by however many hands."""
-    size, checksum, stamps = Size(), 0, []
-    for number, name in enumerate(folder.files):
-        if number % job.hands == hand:
-            status, part = _copy_file(name, source, target, _checksum(f"{folder.path}/{name}"), job)
-            size += (1, status.st_size)
-            checksum += part
-            stamps.append(stamp(f"{folder.path}/{name}", status))
+    names, size, checksum, stamps = folder.files[hand :: job.hands], 0, 0, []
+    for name in names:
+        path = f"{folder.path}/{name}"
+        status, part = _copy_file(name, source, target, _checksum(path), job)
+        size += status.st_size
+        checksum += part
+        stamps.append(stamp(path, status))
+    done = Copied(Size(len(names), size), checksum, stamps)
     for below in folder.folders:
         with (
             directories.entered(below.name, source, job.owners) as original,
             directories.entered(below.name, target) as copy,
         ):
             copied = _copy_files(below, original, copy, job, hand)
-        size, checksum, stamps = size + copied.size, checksum + copied.checksum, stamps + copied.stamps
-    return Copied(size, checksum, stamps)
+        stamps += copied.stamps
+        done = Copied(done.size + copied.size, done.checksum + copied.checksum, stamps)
+    return done
 
 
 @contextlib.contextmanager
@@ -231,11 +233,12 @@ def _copy_file(name: str, source: int, target: int, checksum: int, job: Job) -> 
         with contextlib.suppress(OSError):
             os.link(name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
             return os.stat(name, dir_fd=target, follow_symlinks=False), 0
-    reading = directories.open_file(name, source, job.owners)
+    reading = os.open(name, directories.FILE, dir_fd=source)
     try:
         status = os.fstat(reading)
+        directories.check_file(name, status, job.owners)
         mode = status.st_mode & 0o777
-        writing = directories.create_file(name, target, mode)
+        writing = os.open(name, directories.NEW_FILE, mode, dir_fd=target)
         try:
             if mode & 0o077:  # what a umask may have taken away
                 os.fchmod(writing, mode)

@@ -14,7 +14,8 @@ RUN = "run"  # in the container of an instance's data: the directory of its serv
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SEARCH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC  # a directory need not be readable
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # without O_NONBLOCK a FIFO would wait for a writer
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # without O_NONBLOCK a FIFO would wait for a writer
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Owners = Collection[int] | None  # user ids; None: any
 
@@ -25,12 +26,38 @@ class Unsafe(OSError):
 
 def enter(name: str | Path, parent: int | None = None, owners: Owners = None) -> int:
     """A descriptor of a directory that belongs to one of `owners`. Raises OSError."""
-    return _examined(os.open(name, _DIRECTORY, dir_fd=parent), name, stat.S_ISDIR, owners)
+    directory = os.open(name, _DIRECTORY, dir_fd=parent)
+    if owners is not None:
+        try:
+            _check_owner(name, os.fstat(directory), owners)
+        except Unsafe:
+            os.close(directory)
+            raise
+    return directory
 
 
 def open_file(name: str | Path, parent: int | None = None, owners: Owners = None) -> int:
     """A descriptor, for reading, of a regular file that belongs to one of `owners`. Raises OSError."""
-    return _examined(os.open(name, _FILE, dir_fd=parent), name, stat.S_ISREG, owners)
+    file = os.open(name, FILE, dir_fd=parent)
+    try:
+        check_file(name, os.fstat(file), owners)
+    except Unsafe:
+        os.close(file)
+        raise
+    return file
+
+
+def check_file(name: str | Path, status: os.stat_result, owners: Owners = None) -> None:
+    """Raises Unsafe unless it is the status of a regular file of one of `owners`."""
+    if not stat.S_ISREG(status.st_mode):
+        raise Unsafe(f"{name} is not a regular file, so another account may have put it there")
+    if owners is not None:
+        _check_owner(name, status, owners)
+
+
+def _check_owner(name: str | Path, status: os.stat_result, owners: Collection[int]) -> None:
+    if status.st_uid not in owners:
+        raise Unsafe(f"{name} belongs to user id {status.st_uid}, so another account may have put it there")
 
 
 def make(name: str, parent: int) -> int:
@@ -41,7 +68,7 @@ def make(name: str, parent: int) -> int:
 
 def create_file(name: str, parent: int, mode: int = 0o600) -> int:
     """A descriptor, for writing, of a new file. Raises OSError, also where there is such an entry, or a link."""
-    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=parent)
+    return os.open(name, NEW_FILE, mode, dir_fd=parent)
 
 
 @contextlib.contextmanager
@@ -105,13 +132,3 @@ def walked(*names: str) -> Iterator[int]:
         yield directory
     finally:
         os.close(directory)
-
-
-def _examined(descriptor: int, name: str | Path, is_kind: object, owners: Owners) -> int:
-    status = os.fstat(descriptor)
-    assert callable(is_kind)
-    if is_kind(status.st_mode) and (owners is None or status.st_uid in owners):
-        return descriptor
-    os.close(descriptor)
-    problem = f"belongs to user id {status.st_uid}" if is_kind(status.st_mode) else "is not a regular file"
-    raise Unsafe(f"{name} {problem}, so another account may have put it there")

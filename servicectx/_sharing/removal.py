@@ -19,7 +19,7 @@ if __name__ == "__main__":
 else:
     from servicectx._originals import time
 
-MANY = 32  # directories in one directory: fewer are removed before another process has begun
+MANY = 64  # directories in one directory: fewer are removed before another process has begun
 DEPTH = 4  # levels below the removed entry at which a directory with so many directories is looked for
 DEEP = 40  # levels that are entered in one pass: each takes a descriptor
 PATIENCE = 60.0  # seconds after which no further pass begins, while other processes go on adding entries
