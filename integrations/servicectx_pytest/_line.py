@@ -29,10 +29,14 @@ class Line:
         """Raises OSError when nobody listens there, as on another machine."""
         port, token = address.split(":")
         self._socket = Socket(_socket.AF_INET, _socket.SOCK_STREAM)
-        self._socket.settimeout(5.0)
-        self._socket.connect(("127.0.0.1", int(port)))
-        self._socket.settimeout(None)
-        self._socket.sendall(f"{token}\n".encode())
+        try:
+            self._socket.settimeout(5.0)
+            self._socket.connect(("127.0.0.1", int(port)))
+            self._socket.settimeout(None)
+            self._socket.sendall(f"{token}\n".encode())
+        except OSError:
+            self._socket.close()
+            raise
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._when_lost = when_lost
         self._closed = False
@@ -71,6 +75,7 @@ class Line:
                 *lines, unfinished = (unfinished + received).split(b"\n")
                 for line in lines:
                     self._answers.put(line.decode())
+        self._socket.close()
         self._answers.put("")
         if not self._closed:
             self._when_lost()
