@@ -17,8 +17,8 @@ class Pause:
 
     def __init__(self) -> None:
         self._written = 0.0
+        self._length = FIRST
         self._began: float | None = None
-        self.over()
 
     def after(self, error: Exception) -> float:
         """Write the fault down, wait; seconds since the first one."""
