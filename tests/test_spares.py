@@ -18,6 +18,7 @@ from servicectx._running import kept, spare
 from servicectx._running.cache import SPARES, Cache
 from servicectx._sharing import marked, storage
 from servicectx.services import registry
+from servicectx.system import platform
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
@@ -141,6 +142,7 @@ def test_none_is_made_where_the_cache_has_no_room(home: Home, ours: Cache) -> No
     assert [entry.kind for entry in ours.entries()] == ["templates"]
 
 
+@pytest.mark.skipif(platform.PORTABLE, reason="no data in memory without /dev/shm")
 def test_none_is_made_in_memory(ours: Cache) -> None:
     with managed("postgres", storage="memory"):
         time.sleep(1.0)

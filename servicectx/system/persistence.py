@@ -16,9 +16,9 @@ class Pause:
     """Pauses that grow from one failure to the next. The first fault, and one a minute, goes into the log."""
 
     def __init__(self) -> None:
+        self._written = 0.0
         self._length = FIRST
         self._began: float | None = None
-        self._written = 0.0
 
     def after(self, error: Exception) -> float:
         """Write the fault down, wait; seconds since the first one."""
@@ -32,7 +32,9 @@ class Pause:
         return time.monotonic() - self._began
 
     def over(self) -> None:
-        self.__init__()  # type: ignore[misc]
+        """Begin anew: the call succeeded."""
+        self._length = FIRST
+        self._began = None
 
 
 def persist(action: Callable[..., Any], *arguments: Any, shortage: float = SHORTAGE_TIME) -> bool:

@@ -23,7 +23,7 @@ LINUX = sys.platform == "linux" and not PORTABLE
 PARENT_DEATH_SIGNAL = LINUX
 SUBREAPER = LINUX
 PROC = LINUX
-MEMORY = Path("/dev/shm") if LINUX else Path(os.devnull, "shm")  # no such directory
+MEMORY = Path(os.devnull, "shm") if PORTABLE else Path("/dev/shm")
 
 
 def pidfd_open(pid: int) -> int | None:
