@@ -1,6 +1,5 @@
 """Details from the environment: a service that runs elsewhere, named by a variable. They win, loudly."""
 
-import json
 import os
 import re
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from servicectx import _durations
+from servicectx._originals import json
 from servicectx._running import reachable
 from servicectx.errors import DetailsError
 from servicectx.services import registry

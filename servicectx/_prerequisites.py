@@ -3,10 +3,10 @@
 import errno
 import os
 import resource
-import socket
 import sys
 
 from servicectx import _key
+from servicectx._originals import open, socket
 from servicectx._running import pids
 from servicectx._running.plan import HOST
 from servicectx.errors import ConfigError, HomeError, ServiceCtxError, StartFailed

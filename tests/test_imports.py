@@ -220,6 +220,7 @@ OWN_PROCESSES += (
 def test_what_runs_in_a_callers_process_uses_originals() -> None:
     own = [f"servicectx._running.{name}" for name in OWN_PROCESSES]
     own += ["servicectx.cli", "servicectx.testing", "servicectx.servers", "servicectx._originals"]
+    own += ["servicectx._sharing.removal"]  # runs as a script, too, and then without the package
     replaced = [each for each in OURS if each.what in ("json", "select", "socket", "time")]
     assert not [str(each) for each in replaced if not any(within(each.by, name) for name in own)]
 

@@ -1,10 +1,10 @@
 """What a killed server could not free by itself, written down, so that its keeper's heirs can free it too."""
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
+from servicectx._originals import json
 from servicectx._running import probes
 from servicectx._sharing.instance import write_private
 

@@ -7,10 +7,10 @@ nothing but the mark says whose a process below a shell, or in a session of its 
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from servicectx._originals import time
 from servicectx._running import pids
 from servicectx._sharing.state import Process
 

@@ -4,10 +4,11 @@ Each gives the inside of the text: quotes stand in the text around it, as in `di
 `relative` and `name` are no formats: see `plan`. Bytes that are not UTF-8 are lone surrogates here, as in all paths.
 """
 
-import json
 import re
 from collections.abc import Callable
 from urllib.parse import quote
+
+from servicectx._originals import json
 
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 

@@ -2,8 +2,9 @@
 
 import queue
 import threading
-import time
 from collections.abc import Callable
+
+from servicectx._originals import time
 
 PAUSE = 0.05  # seconds between two attempts
 
@@ -39,7 +40,7 @@ def _attempt(host: str, port: int, deadline: float, cancelled: Callable[[], bool
 
 
 def _connect(host: str, port: int, wait: float) -> str:
-    import socket
+    from servicectx._originals import socket
 
     try:
         socket.create_connection((host, port), wait).close()

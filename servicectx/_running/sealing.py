@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+from servicectx._originals import open
 from servicectx._sharing import directories
 
 CHUNK = 1 << 18  # bytes

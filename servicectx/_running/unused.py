@@ -1,9 +1,9 @@
 """The wait for the last user, beside whatever else a keeper waits for."""
 
 import os
-import select
 import threading
 
+from servicectx._originals import select
 from servicectx._sharing.instance import Instance
 from servicectx.system.persistence import Pause
 from servicectx.system.reserve import Reserve

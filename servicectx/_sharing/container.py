@@ -8,11 +8,11 @@ Both are there before anything else is, so that any later process can judge the 
 
 import contextlib
 import fcntl
-import json
 import os
 from pathlib import Path
 from typing import NamedTuple
 
+from servicectx._originals import json, open
 from servicectx._sharing import marked, names, origin, paths, presence, reading
 from servicectx._sharing.origin import Origin
 from servicectx._sharing.steps import step

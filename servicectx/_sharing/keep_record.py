@@ -5,14 +5,13 @@ It lies in the container of the data, written and read relative to that director
 
 import contextlib
 import fcntl
-import json
 import os
 import shlex
 import stat
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from servicectx._originals import json, open, time
 from servicectx.errors import KeptDataError
 
 FILE = "kept.json"

@@ -4,6 +4,8 @@ import functools
 import os
 from typing import Any, NamedTuple
 
+from servicectx._originals import open
+
 BOOT = "/proc/sys/kernel/random/boot_id"
 
 

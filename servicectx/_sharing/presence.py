@@ -4,9 +4,9 @@ import contextlib
 import fcntl
 import os
 import stat
-import time
 from pathlib import Path
 
+from servicectx._originals import time
 from servicectx.errors import HomeError
 
 LOCK_TIME = 5.0  # seconds; a process that looks holds the lock for an instant

@@ -1,12 +1,12 @@
 """Checks of details from outside: every mistake is found at once, and no error shows a value."""
 
-import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from servicectx._originals import json
 from servicectx.details.urls import NAME
 from servicectx.errors import DetailsError
 

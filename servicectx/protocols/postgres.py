@@ -9,7 +9,7 @@ import re
 import struct
 from typing import TYPE_CHECKING, Any
 
-from servicectx._originals import socket
+from servicectx._originals import open, socket
 from servicectx._sharing import directories
 from servicectx.protocols.scram import Proof, verifier
 from servicectx.system.sockets import KeptSocket

@@ -1,10 +1,10 @@
 """Calls that are repeated until the machine lets them succeed."""
 
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
+from servicectx._originals import time
 from servicectx.errors import HomeError
 from servicectx.system import faults
 

@@ -1,7 +1,6 @@
 """Connections that this process keeps for long, while user code may close any descriptor and reuse its number."""
 
-import socket
-
+from servicectx._originals import socket
 from servicectx.system.descriptors import identity
 
 

@@ -39,9 +39,12 @@ if os.path.exists(told["file"]):
         values.update(json.load(file))
 
 def store():
-    with open(told["file"] + ".tmp", "w") as file:
-        json.dump(values, file)
-    os.rename(told["file"] + ".tmp", told["file"])
+    try:
+        with open(told["file"] + ".tmp", "w") as file:
+            json.dump(values, file)
+        os.rename(told["file"] + ".tmp", told["file"])
+    except OSError:  # a full disk: what is in memory is served all the same
+        pass
 
 class Client(socketserver.StreamRequestHandler):
     def handle(self):
