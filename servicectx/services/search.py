@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from servicectx._originals import json
-from servicectx._running.plan import Plan, quoted
+from servicectx._running.plan import Plan
 from servicectx.errors import NotIsolable
 from servicectx.namespaces import makers
 from servicectx.protocols import http
@@ -123,7 +123,7 @@ class _SearchServer(Prefixed[D]):
                 },
             ),
             files={
-                f"{self.name}.yml": "".join(f"{name}: {_yaml(value)}\n" for name, value in lines.items()),
+                f"{self.name}.yml": "".join(f"{name}: {json.dumps(value)}\n" for name, value in lines.items()),
                 "jvm.options": "\n".join(java) + "\n",
                 "log4j2.properties": LOG,
                 **self.users(secret),
@@ -240,13 +240,6 @@ class Opensearch(_SearchServer["OpensearchDetails"]):
 
     def details(self, options: SearchOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"version": facts.get("version")}
-
-
-def _yaml(value: Any) -> str:
-    """A value in YAML: JSON is, and each text in it is escaped for what is filled in too."""
-    if isinstance(value, str):
-        return f'"{quoted(value, "yaml")}"'
-    return json.dumps(value)
 
 
 def _text(path: Path) -> str:

@@ -141,8 +141,9 @@ def relative(folder: str) -> str:
 
 def test_the_password_is_in_no_file_of_the_server(home: Path) -> None:
     with managed("mariadb") as mariadb:
-        ((folder,),) = ask(mariadb, "select @@tmpdir")
-        holding = [path for path in Path(folder).rglob("*") if path.is_file() and holds(path, mariadb.password)]
+        ((folder,),) = ask(mariadb, "select @@datadir")
+        assert (Path(folder).parent / "init.sql").exists()
+        holding = [path for path in Path(folder).parent.rglob("*") if path.is_file() and holds(path, mariadb.password)]
         assert holding == []
 
 
