@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from servicectx._running import marked
+from servicectx._running import process_marks
 from tests.actor import Actor
 from tests.detector import Home, listens, wait_for
 
@@ -130,7 +130,7 @@ def test_a_service_below_a_server_has_a_mark_of_its_own(detected: Home) -> None:
 @pytest.mark.parametrize("change", ["id", "prefix", "name"])
 def test_only_the_mark_of_this_very_instance_counts(tmp_path: Any, change: str) -> None:
     mine = tmp_path / "redis-0123456789ab.01234567"
-    name, value = next(iter(marked.environment(mine).items()))
+    name, value = next(iter(process_marks.environment(mine).items()))
     other = {
         "id": {name: f"{value[:-1]}8"},
         "prefix": {name: f"{value}9"},
@@ -138,6 +138,6 @@ def test_only_the_mark_of_this_very_instance_counts(tmp_path: Any, change: str) 
     }[change]
     with subprocess.Popen(["sleep", "60"], env=other) as stranger, subprocess.Popen(["sleep", "60"], env={name: value}):
         time.sleep(0.05)  # until both have their own environments
-        assert marked.end(mine)
+        assert process_marks.end(mine)
         assert stranger.poll() is None
         stranger.kill()
