@@ -49,7 +49,9 @@ def _socket_class() -> Any:
     Where sockets are forbidden already, the class is the first one of the module below the one that forbids them.
     """
     found: Any = _socket_module.socket
-    original = next((kind for kind in getattr(found, "__mro__", ()) if kind.__module__ == "socket"), _socket.socket)
+    original = next((kind for kind in getattr(found, "__mro__", ()) if kind.__module__ == "socket"), None)
+    if original is None:  # that of an event loop which patched everything (gevent, eventlet)
+        return found
     kept = {**vars(_socket.socket), **vars(original)}
     names = [name for name, value in kept.items() if callable(value) and not name.startswith("__")]
 

@@ -17,7 +17,7 @@ import pytest
 import redis as redis_client
 
 from servicectx import InvalidOption, KeptDataError, SetupFailed, StartFailed, managed
-from servicectx._instances import orphans
+from servicectx._instances import remains
 from servicectx._sharing import keep_record
 from servicectx.services.base import Written
 from servicectx.services.postgres import Postgres
@@ -287,9 +287,9 @@ def test_data_in_use_are_opened_by_nobody_else(
             patch.setenv("SERVICECTX_HOME", str(other))
             with pytest.raises(KeptDataError, match="in use"):
                 managed(FakeService, data=fake_path).__enter__()
-        assert fake_path not in orphans()  # which prune --kept-data removes
+        assert fake_path not in remains().kept  # which prune --kept-data removes
         assert fake.ask("GET a") == "1"
-    assert fake_path in orphans()
+    assert fake_path in remains().kept
     with managed(FakeService, data=fake_path, label="other") as fake:
         assert fake.ask("GET a") == "1"
 

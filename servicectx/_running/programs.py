@@ -33,8 +33,9 @@ def _keep(trees: list[Path], package: Path, program: str) -> Path | None:
     if cache is None:
         return None
     place = cache / f"{package.name}-{status.st_mtime_ns:x}-{status.st_size:x}"
-    paths.private(place, paths.PASSABLE)
-    paths.private(place / package.name, paths.PASSABLE)
+    for folder in (place, place / package.name):
+        paths.private(folder, PASSABLE)
+        folder.chmod(PASSABLE)  # what the umask took away; no other account can put anything in its place
     copies = [place / tree.relative_to(package.parent) for tree in trees]
     for tree, copy in zip(trees, copies, strict=True):
         if not kept.is_kept(copy):

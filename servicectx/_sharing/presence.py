@@ -8,6 +8,7 @@ from pathlib import Path
 
 from servicectx._originals import time
 from servicectx.errors import HomeError
+from servicectx.system import faults
 
 LOCK_TIME = 5.0  # seconds; a process that looks holds the lock for an instant
 
@@ -34,7 +35,9 @@ def hold(path: Path, text: str = "", in_children: bool = False) -> int:
         raise
     except OSError as error:
         cure = "free some space, or set SERVICECTX_HOME to a directory that has some"
-        raise HomeError(path=str(path), problem=f"no lock: {error.strerror}", cure=cure) from None
+        raise faults.home_error(error, "no lock", str(path)) or HomeError(
+            path=str(path), problem=f"no lock: {error.strerror}", cure=cure
+        ) from None
     with contextlib.suppress(OSError):  # the lock counts; only people read the text
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text.encode(), 0)
