@@ -9,6 +9,7 @@ FOR_PEOPLE = {
     "_starting.py": "since when an instance is there",
     "_sharing/instance.py": "since when somebody holds the lock",
     "_sharing/leases.py": "since when somebody uses it",
+    "_sharing/keep_record.py": "when the instance of kept data started",
     "_running/kept.py": "what nobody has used for a month",
 }
 
