@@ -24,7 +24,7 @@ def default_format() -> str:
 def _format(arguments: Sequence[str]) -> str | None:
     """The format that is asked for, as far as an incorrect command line gives one."""
     form = "json" if "--json" in arguments else None
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         name, equals, value = word.partition("=")
         if name == "--format":
             form = value if equals else following
