@@ -53,6 +53,7 @@ class Managed(Generic[D]):
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this managed() object is entered already; make another one with managed(...)")
         began = time.monotonic()
+        share: Share[D] | None = None
         try:
             with RealFiles():
                 self._share = None
@@ -61,17 +62,18 @@ class Managed(Generic[D]):
                     self.details = _external.read(source, self._ask.service, self._ask.name)
                     _external.reach(self.details, source, self._abandoned.is_set)
                 else:
-                    self._share = Share(self._ask, began, self._abandoned)
-                    self._share.take()
-                    self.details = self._share.details()
+                    share = Share(self._ask, began, self._abandoned)
+                    share.take()
+                    self.details = share.details()
+                    self._share = share
             self.took = time.monotonic() - began
             self._pid = os.getpid()
             _entered.add(self)
             return self.details
         except BaseException:
-            self._pid = 0
-            if self._share is not None:
-                run_to_end(self._share.drop)
+            self._pid, self._share = 0, None
+            if share is not None:
+                run_to_end(share.drop)
             self._busy.release()
             raise
 

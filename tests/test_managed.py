@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from servicectx import Managed, ServiceDied, StartFailed, StartTimeout, managed, managed_all
+from servicectx import Managed, ServiceDied, SetupFailed, StartFailed, StartTimeout, managed, managed_all
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers, servers
 from tests.detector import wait_for
@@ -78,6 +78,20 @@ def test_it_works_again_after_it_failed(tmp_path: Path) -> None:
     file.write_text("SET a 2\n")
     with lease as fake:
         assert fake.ask("GET a") == "2"
+
+
+@pytest.mark.parametrize("problem", [LookupError, KeyboardInterrupt])
+def test_one_that_failed_to_start_is_none_that_runs(problem: type[BaseException], home: Path) -> None:
+    def fill(_: FakeDetails) -> None:
+        raise problem
+
+    lease = managed(FakeService, setup=fill)
+    with pytest.raises((SetupFailed, KeyboardInterrupt)), lease:
+        pass
+    assert (lease.log_path, lease.ticket, lease.failure) == (None, None, None)
+    assert not lease.alive
+    assert not lease.joined
+    assert nothing_is_left(home)
 
 
 def test_entering_while_entered_is_an_error() -> None:
