@@ -99,7 +99,7 @@ def test_it_says_that_the_server_died(kept: Path, home: Path, tmp_path: Path) ->
     assert opened.stdout is not None
     with opened:
         opened.stdout.readline()
-        os.kill(int((kept / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        os.kill(int((kept / "run" / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
         _, problem = opened.communicate(timeout=40)
     assert opened.returncode == 1
     assert "died while it was in use" in problem
