@@ -270,7 +270,10 @@ def test_without_a_home_of_one_s_own_data_live_in_memory(tmp_path: Path, monkeyp
         with managed("redis") as redis:
             assert (memory in Path(servers.owner(redis.port).cwd()).parents) == roomy
     assert not directory.exists()
-    assert leftovers.wait_for_none(tmp_path / "servicectx", 0) == []
+    runtime = tmp_path / "servicectx"
+    assert leftovers.processes(runtime) == []
+    left = {str(path.relative_to(runtime)) for path in runtime.rglob("*")}
+    assert left <= {"SERVICECTX.TAG", "data", "data/SERVICECTX.TAG"}  # stays, with nothing else in it
 
 
 def test_data_do_not_survive() -> None:
@@ -472,13 +475,19 @@ with managed("postgres") as pg, managed("redis") as cache:
         print(os.stat(f"/proc/{pid}").st_uid == os.geteuid())
     with redis.Redis.from_url(cache.url) as client:
         client.set("a", "1")
-home = os.environ["SERVICECTX_HOME"]
-print([name for name in os.listdir(home) if name != "data"] + os.listdir(home + "/data"))
+home = os.path.join(os.environ["SERVICECTX_HOME"], "servicectx-home")
+print(sorted(os.path.relpath(os.path.join(place, name), home) for place, _, names in os.walk(home) for name in names))
+print(os.listdir(os.environ["SERVICECTX_HOME"]), [name for name in os.listdir(home) if "." not in name])
+"""
+
+ORDINARY_USER_SAYS = """True
+['SERVICECTX.TAG', 'data/SERVICECTX.TAG']
+['servicectx-home'] ['data']
 """
 
 
 def test_an_ordinary_user_needs_no_privileges() -> None:
     with ordinary.user() as person:
         said = person.run(AS_ORDINARY_USER)
-        assert (said.stdout, said.stderr, said.returncode) == ("True\n[]\n", "", 0)
+        assert (said.stdout, said.stderr, said.returncode) == (ORDINARY_USER_SAYS, "", 0)
         assert leftovers.wait_for_none(person.home, 0) == []
