@@ -24,7 +24,7 @@ from servicectx.services.postgres import Postgres
 from servicectx.services.redis import Redis
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers
-from tests.detector import wait_for
+from tests.detector import MARKER, OWN, wait_for
 from tests.services import test_postgres, test_redis
 
 CLIENTS: dict[str, Any] = {"postgres": test_postgres, "redis": test_redis}
@@ -45,6 +45,11 @@ def fake_path(home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
     path = kept_path(caplog)
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+def only_data(home: Path) -> Path:
+    (path,) = [each for each in (home / OWN / "data").iterdir() if each.name != MARKER]
+    return path
 
 
 def content(path: Path) -> dict[str, bytes]:
@@ -101,7 +106,7 @@ def test_data_outlive_the_death_of_their_keepers(service: str, victims: tuple[st
     done = subprocess.run([sys.executable, "-c", script, *victims], check=False, timeout=100)
     assert done.returncode == -signal.SIGKILL
     wait_for(lambda: not leftovers.processes(home), 20)
-    (path,) = (home / "data").iterdir()
+    path = only_data(home)
     with managed(service, data=path) as details:
         assert CLIENTS[service].get(details, "colour") == "green"
     with managed(FakeService):  # whatever else the dead left is cleared by the next visitor
@@ -120,7 +125,7 @@ def test_data_that_a_joiner_wished_to_keep_can_be_opened_after_the_keeper_was_ki
         assert processes is not None
         os.kill(processes.keeper.pid, signal.SIGKILL)
     wait_for(lambda: not leftovers.processes(home), 20)
-    (path,) = (home / "data").iterdir()
+    path = only_data(home)
     with managed(FakeService, data=path) as again:
         assert again.ask("GET a") == "1"
     shutil.rmtree(path)
@@ -196,7 +201,9 @@ def refusal(path: Path, service: Any = FakeService) -> KeptDataError:
 def test_a_path_that_is_not_kept_data_is_refused_with_a_cure(fake_path: Path, tmp_path: Path) -> None:
     assert "no such directory" in refusal(tmp_path / "missing").problem
     assert "holds no kept.json" in refusal(tmp_path).problem
-    assert f"servicectx open {fake_path}" in refusal(fake_path / "data").cure
+    (fake_path / "run" / "data").mkdir(exist_ok=True)
+    for inside in ("run", "run/data"):
+        assert f"servicectx open {fake_path}" in refusal(fake_path / inside).cure
     wrong_service = refusal(fake_path, "redis")
     assert wrong_service.problem == "these are data of fake, and redis was asked for"
 
@@ -296,7 +303,7 @@ def test_data_in_use_are_opened_by_nobody_else(
 
 def test_data_of_an_instance_that_still_runs_are_in_use(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     with managed(FakeService, keep_data=True):
-        (path,) = (home / "data").iterdir()
+        path = only_data(home)
         with pytest.raises(KeptDataError, match="in use"):
             managed(FakeService, data=path).__enter__()
     shutil.rmtree(kept_path(caplog))
@@ -342,13 +349,14 @@ def test_opened_data_stay_however_the_instance_ends(fake_path: Path, home: Path)
 def test_opened_data_stay_when_the_home_is_removed_under_their_instance(fake_path: Path, home: Path) -> None:
     moved = fake_path.rename(home.parent / f"{home.name}-moved")
     try:
-        before = content(moved / "data")
+        before = content(moved / "run" / "data")
+        assert before
         with managed(FakeService, data=moved):
             for each in home.iterdir():
                 if each.is_dir():
                     shutil.rmtree(each)
         wait_for(lambda: not leftovers.processes(home), 40)
-        assert content(moved / "data") == before
+        assert content(moved / "run" / "data") == before
     finally:
         shutil.rmtree(moved)
 
@@ -357,11 +365,11 @@ def test_opened_data_stay_when_the_server_cannot_start_on_them(caplog: pytest.Lo
     with managed("postgres", keep_data=True):
         pass
     path = kept_path(caplog)
-    (path / "data" / "global" / "pg_control").write_bytes(b"damaged")
-    before = content(path / "data")
+    (path / "run" / "data" / "global" / "pg_control").write_bytes(b"damaged")
+    before = content(path / "run" / "data")
     with pytest.raises(StartFailed):
         managed("postgres", data=path).__enter__()
-    after = content(path / "data")
+    after = content(path / "run" / "data")
     assert {name: after.get(name) for name in before if "postmaster" not in name} == {
         name: text for name, text in before.items() if "postmaster" not in name
     }

@@ -21,7 +21,7 @@ from servicectx._running import kept, plan, spare
 from servicectx._running.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx._running.copying import Entry, Owner, all_hands
 from servicectx._running.starter import hang_up
-from servicectx._sharing import container, directories, presence
+from servicectx._sharing import container, directories
 from servicectx._sharing.directories import RUN
 from servicectx._sharing.removal import remove_entry
 from servicectx._sharing.steps import step
@@ -108,9 +108,8 @@ class Data:
         """Hold kept data for the server that is about to run on them."""
         from servicectx._running import keeping
 
-        presence.hold(self.container / container.LOCK, in_children=True)  # `prune` leaves locked data alone
-        self._container = directories.enter(self.container, owners=[os.geteuid()])
         self.locks = (keeping.reopen(self.container),)
+        self._container = directories.enter(self.container, owners=[os.geteuid()])
         try:
             self._run = directories.enter(RUN, self._container, self.owners)
             os.close(self.open())

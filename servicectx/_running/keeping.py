@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servicectx._running import snapshot
-from servicectx._sharing import keep_record
+from servicectx._sharing import container, keep_record, presence
 from servicectx._sharing.instance import Instance
 from servicectx._sharing.keep_record import KeepRecord
 from servicectx._sharing.removal import remove_entry
-from servicectx.errors import KeptDataError
+from servicectx.errors import HomeError, KeptDataError
 
 if TYPE_CHECKING:
     from servicectx._running.start import Start
@@ -78,16 +78,31 @@ def end_cleanly(start: "Start") -> None:
         start.companions.pop().end(COMPANION_STOP, signal.SIGTERM)
 
 
-def reopen(container: Path) -> int:
-    """A descriptor that holds kept data. Raises KeptDataError: another instance runs on them."""
-    return keep_record.lock(container)
+def reopen(directory: Path) -> int:
+    """Lock kept data for this process's life; a descriptor that holds them for its children, too.
+
+    The lock of the record is taken first, since it tells which process holds it. A keeper that has just kept the data
+    holds the container's lock until it ends. Raises KeptDataError: another instance runs on them; HomeError.
+    """
+    descriptor = keep_record.lock(directory)
+    lock = directory / container.LOCK
+    try:
+        presence.hold(lock, in_children=True)  # `prune` leaves locked data alone
+    except FileNotFoundError as error:
+        raise gone(directory, error) from None
+    except HomeError:
+        if not presence.is_held(lock):
+            raise
+        cure = "wait until the instance that wrote them has ended (`servicectx status` lists it)"
+        raise KeptDataError(path=str(directory), problem="the data are in use", cure=cure) from None
+    return descriptor
 
 
-def gone(container: Path, error: OSError) -> KeptDataError:
+def gone(directory: Path, error: OSError) -> KeptDataError:
     """Why there is nothing to open."""
     problem = f"the data in it are gone, or are not what was kept: {error.strerror or error}"
     cure = "if files were moved, move all of the directory"
-    return KeptDataError(path=str(container), problem=problem, cure=cure)
+    return KeptDataError(path=str(directory), problem=problem, cure=cure)
 
 
 def remove_runtime_files(run: int) -> None:

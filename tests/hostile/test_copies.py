@@ -48,7 +48,7 @@ while True:
 """
 
 
-def data_of(place: Path, name: str, account: pwd.struct_passwd, files: dict[str, str] | None = None) -> Data:
+def data_of(place: Path, id: str, account: pwd.struct_passwd, files: dict[str, str] | None = None) -> Data:
     """What a keeper has of a service that runs as the account, with prepared data in the cache."""
     plan = Plan(
         service="fake",
@@ -63,7 +63,7 @@ def data_of(place: Path, name: str, account: pwd.struct_passwd, files: dict[str,
     root = place / "data"
     root.mkdir(mode=0o711, exist_ok=True)
     root.chmod(0o755)  # its names are no secret: command lines show them
-    return Data(root / name, plan, order | {"plan": encode(plan)})
+    return Data(root / f"fake-{'0' * 12}.{id:0>8}", plan, order | {"plan": encode(plan)}, place / "home")
 
 
 def begun(data: Data) -> Data:
@@ -88,16 +88,16 @@ def prepared(place: Path, tmp_path: Path) -> Path:
 def test_a_copy_gives_the_account_nothing_of_root_s(
     prepared: Path, place: Path, secret: Path, theirs: Path, account: pwd.struct_passwd, intruder: Intruder
 ) -> None:
-    data_of(place, "warm", account)
+    data_of(place, "ffffffff", account)
     intruder.start(REPLACE, place / "data", theirs, secret / "file")
     until, rounds = time.monotonic() + SECONDS, 0
     while time.monotonic() < until or rounds < 3:
-        data = data_of(place, f"x-{rounds}", account)
+        data = data_of(place, str(rounds), account)
         data.begin()
         assert data.arrived() is not None, "nobody can get at the copy before it is handed over"
         assert (data.path / "full-0" / "0").stat().st_uid == account.pw_uid
         data.hand_over()
-        remove_tree(place / "data" / f"x-{rounds}")
+        remove_tree(data.container)
         rounds += 1
         assert (secret / "file").stat().st_uid == 0
 
@@ -105,7 +105,7 @@ def test_a_copy_gives_the_account_nothing_of_root_s(
 def test_a_snapshot_holds_nothing_of_root_s(
     prepared: Path, place: Path, secret: Path, theirs: Path, account: pwd.struct_passwd, intruder: Intruder
 ) -> None:
-    data = begun(data_of(place, "x", account))
+    data = begun(data_of(place, "0", account))
     intruder.start(SWAP, data.path / "full-7", secret / "7", theirs)
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
@@ -120,7 +120,7 @@ def test_a_snapshot_has_no_file_that_is_not_the_account_s(
     prepared: Path, place: Path, secret: Path, account: pwd.struct_passwd
 ) -> None:
     """A hard link will do, where the kernel lets accounts make one."""
-    data = begun(data_of(place, "x", account))
+    data = begun(data_of(place, "0", account))
     os.link(secret / "file", data.path / "full-7" / "more")
     data.keep(place / "cache" / "snapshots" / "one", "password")
     assert not (place / "cache" / "snapshots" / "one").exists()
@@ -134,7 +134,7 @@ def test_a_snapshot_has_no_file_that_is_not_the_account_s(
 def test_prepared_data_of_another_user_are_not_used(prepared: Path, place: Path, account: pwd.struct_passwd) -> None:
     file = prepared / TEMPLATES / KEY / "full-7" / "7"
     os.chown(file, account.pw_uid, account.pw_gid)
-    data = data_of(place, "x", account)
+    data = data_of(place, "0", account)
     data.begin()
     assert data.arrived() is None
     assert not (prepared / TEMPLATES / KEY).exists()
@@ -145,7 +145,7 @@ def test_prepared_data_of_another_user_are_not_used(prepared: Path, place: Path,
 def test_files_for_a_restart_go_nowhere_else(
     name: str, place: Path, secret: Path, theirs: Path, account: pwd.struct_passwd, intruder: Intruder
 ) -> None:
-    data = begun(data_of(place, "x", account))
+    data = begun(data_of(place, "0", account))
     data.write({"conf/first": "", name: "text"}, {})
     swapped, meant = (data.directory / "conf", secret) if "/" in name else (data.directory / name, secret / "file")
     intruder.start(SWAP, swapped, meant, theirs)
@@ -163,7 +163,7 @@ def test_files_for_a_restart_go_nowhere_else(
 def test_leaving_files_out_removes_none_of_root_s(
     prepared: Path, place: Path, secret: Path, theirs: Path, account: pwd.struct_passwd, intruder: Intruder
 ) -> None:
-    data = begun(data_of(place, "x", account))
+    data = begun(data_of(place, "0", account))
     intruder.start(SWAP, data.path / "full-7", secret / "7", theirs)
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from servicectx.protocols import postgres
+from servicectx.system.segments import IPC_RMID, IPC_STAT
 from tests.hostile.intruder import Intruder
 
 PRIVATE, CREATE = 0, 0o1000
@@ -34,23 +35,25 @@ def segment() -> Iterator[int]:
     number = ctypes.CDLL(None).shmget(PRIVATE, 4096, CREATE | 0o600)
     assert number >= 0
     yield number
-    ctypes.CDLL(None).shmctl(number, postgres.IPC_RMID, None)
+    ctypes.CDLL(None).shmctl(number, IPC_RMID, None)
 
 
-def note(data: Path, segment: int, account: pwd.struct_passwd) -> None:
+def note(data: Path, segment: int, creator: int, account: pwd.struct_passwd) -> None:
     """As the server does, or another process of its account."""
     file = data / "postmaster.pid"
     file.unlink(missing_ok=True)
-    file.write_text("\n".join(["1", str(data), "0", "5432", "", "127.0.0.1", f"   5432001 {segment}", "ready", ""]))
+    file.write_text(
+        "\n".join([str(creator), str(data), "0", "5432", "", "127.0.0.1", f"   5432001 {segment}", "ready", ""])
+    )
     os.chown(file, account.pw_uid, account.pw_gid)
 
 
 def is_there(segment: int) -> bool:
-    return ctypes.CDLL(None).shmctl(segment, postgres.IPC_STAT, ctypes.create_string_buffer(1024)) == 0
+    return ctypes.CDLL(None).shmctl(segment, IPC_STAT, ctypes.create_string_buffer(1024)) == 0
 
 
 def test_a_segment_of_root_s_stays(data: Path, segment: int, account: pwd.struct_passwd) -> None:
-    note(data, segment, account)
+    note(data, segment, os.getpid(), account)
     postgres.free_memory(data=str(data))
     assert is_there(segment)
 
@@ -64,7 +67,7 @@ def test_the_server_s_own_segment_goes(data: Path, account: pwd.struct_passwd, i
         if int(line.split()[7]) == account.pw_uid and int(line.split()[4]) == process.pid
     ]
     assert len(segments) == 1
-    note(data, segments[0], account)
+    note(data, segments[0], process.pid, account)
     postgres.free_memory(data=str(data))
     assert not is_there(segments[0])
 
