@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
-from servicectx._running.plan import Companion, Plan, Template, encode
+from servicectx._running.plan import Companion, Plan, Template, encode, mentions
 from servicectx.errors import InvalidOption, NotIsolable, StartFailed
 from servicectx.namespaces.copies import Copies
 from servicectx.namespaces.layers import Layers
@@ -75,7 +75,7 @@ class Service(Generic[D]):
         SIGTERM, once `settle` has answered. The password stays the same for as long as the data are there.
         """
         plan = self.plan(options, program, secret)
-        return plan if "{data}" in encode(plan) else None
+        return plan if mentions(encode(plan), "data") else None
 
     def reads(self, written: Written, mine: Written) -> bool:
         """Whether the program `mine` can run on data that `written` left: the same program, not older."""

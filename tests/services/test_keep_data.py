@@ -11,6 +11,8 @@ import pika
 import pytest
 
 from servicectx import InvalidOption, RabbitmqDetails, S3Details, managed
+from servicectx._running.quoting import FORMATS
+from servicectx.services import registry
 from servicectx.testing import Usage
 from tests import leftovers, ordinary
 from tests.services import table, test_s3
@@ -120,6 +122,19 @@ def test_a_wish_for_all_services_passes_over_those_without_data(
     (warning,) = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert VOLATILE[str(row)] in warning.getMessage()
     assert leftovers.files(home) == []
+
+
+@pytest.mark.parametrize("placeholder", ["data", "data|relative", "data|cwd", *(f"data|{each}" for each in FORMATS)])
+def test_data_are_kept_in_whatever_format_the_plan_writes_their_path(placeholder: str) -> None:
+    command = registry.find("command")
+    options = command.options({"command": ["program", "{port}", f"--directory={{{placeholder}}}"]})
+    assert command.kept_plan(options, "program", "", None) == command.plan(options, "program", "")
+
+
+@pytest.mark.parametrize("text", ["data", "{data", "{data|nothing}", "{{database}}", "{dir}"])
+def test_a_text_that_is_no_placeholder_means_no_data(text: str) -> None:
+    command = registry.find("command")
+    assert command.kept_plan(command.options({"command": ["program", "{port}", text]}), "program", "", None) is None
 
 
 SCRIPT = """
