@@ -24,7 +24,7 @@ from tests.detector import Home
 
 HANG = 10.0
 KEYS = [("redis", "a"), ("redis", "b"), ("postgres", "c")]
-KINDS = ["user", "user", "user", "keeper", "guard", "server"]
+KINDS = ["user", "user", "user", "keeper", "guard", "server", "both", "clearer"]
 
 
 @dataclass
@@ -136,19 +136,49 @@ class Round:
                 if actor.process.poll() is None:
                     os.killpg(actor.process.pid, signal.SIGKILL)
                     self.tally.kills["user"] += 1
+            elif kind == "both":
+                self.kill_both()
+            elif kind == "clearer":
+                self.kill_clearer()
             elif kind != "user":
                 self.kill_helper(kind)
 
     def kill_helper(self, kind: str) -> None:
         found = {"keeper": self.home.keepers, "guard": self.home.guards, "server": self.home.servers}[kind]()
         if found:
-            victim = self.random.choice(found)
-            with contextlib.suppress(psutil.Error):
-                name = self.key_of(victim)
-                self.killed[name].append(time.monotonic() + 0.2)
-                self.victims[name].add(kind)
-                victim.kill()
-                self.tally.kills[kind] += 1
+            self.kill_process(kind, self.random.choice(found))
+
+    def kill_process(self, kind: str, victim: psutil.Process) -> bool:
+        """Whether it was alive, and one of this home's."""
+        with contextlib.suppress(psutil.Error):
+            name = self.key_of(victim)
+            self.killed[name].append(time.monotonic() + 0.2)
+            self.victims[name].add(kind)
+            victim.kill()
+            self.tally.kills[kind] += 1
+            return True
+        return False
+
+    def kill_both(self) -> bool:
+        """Kill a keeper together with its watchdog; whether there was one."""
+        keepers = self.home.keepers()
+        if not keepers:
+            return False
+        keeper = self.random.choice(keepers)
+        with contextlib.suppress(psutil.Error):
+            watchdog = keeper.parent()
+            if watchdog is not None and watchdog.pid != 1 and self.kill_process("guard", watchdog):
+                return self.kill_process("keeper", keeper)
+        return False
+
+    def kill_clearer(self) -> None:
+        """Kill keeper and watchdog, so that users clear what these left, and then users while they do so."""
+        if self.kill_both():
+            for actor in list(self.actors.values()):
+                time.sleep(self.random.random() * 0.02)
+                if self.random.random() < 0.5 and actor.process.poll() is None:
+                    os.killpg(actor.process.pid, signal.SIGKILL)
+                    self.tally.kills["clearer"] += 1
 
     def key_of(self, process: psutil.Process) -> str:
         text = " ".join(process.cmdline()) + " " + process.cwd()
