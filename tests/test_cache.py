@@ -25,7 +25,7 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
+def bounded(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "cache", 10 * SIZE)
 
 
@@ -42,69 +42,69 @@ def names(cache: Cache) -> list[str]:
     return sorted(entry.name for entry in cache.entries())
 
 
-def test_the_oldest_goes_first(cache: Cache, source: Path) -> None:
-    fill(cache, source, SNAPSHOTS, "old", "older-than-new", "new")
-    limited = cache._replace(limit=3 * SIZE)
+def test_the_oldest_goes_first(bounded: Cache, source: Path) -> None:
+    fill(bounded, source, SNAPSHOTS, "old", "older-than-new", "new")
+    limited = bounded._replace(limit=3 * SIZE)
     limited.keep(source, limited.place(TEMPLATES, "one-more"), "")
-    assert names(cache) == ["new", "older-than-new", "one-more"]
-    kept.bring(cache.place(SNAPSHOTS, "older-than-new"), source.parent / "brought")
+    assert names(bounded) == ["new", "older-than-new", "one-more"]
+    kept.bring(bounded.place(SNAPSHOTS, "older-than-new"), source.parent / "brought")
     limited.keep(source, limited.place(TEMPLATES, "another"), "")
-    assert names(cache) == ["another", "older-than-new", "one-more"], "a copy that was used is not old"
+    assert names(bounded) == ["another", "older-than-new", "one-more"], "a copy that was used is not old"
 
 
-def test_spares_go_before_all_else(cache: Cache, source: Path) -> None:
-    fill(cache, source, SNAPSHOTS, "oldest")
-    kept.keep(source, cache.place(SPARES, "spare"))
-    cache._replace(limit=int(1.5 * SIZE)).trim()
-    assert names(cache) == ["oldest"]
+def test_spares_go_before_all_else(bounded: Cache, source: Path) -> None:
+    fill(bounded, source, SNAPSHOTS, "oldest")
+    kept.keep(source, bounded.place(SPARES, "spare"))
+    bounded._replace(limit=int(1.5 * SIZE)).trim()
+    assert names(bounded) == ["oldest"]
 
 
-def test_what_is_larger_than_all_may_be_is_not_kept_and_drives_nobody_out(cache: Cache, source: Path) -> None:
-    fill(cache, source, SNAPSHOTS, "small")
+def test_what_is_larger_than_all_may_be_is_not_kept_and_drives_nobody_out(bounded: Cache, source: Path) -> None:
+    fill(bounded, source, SNAPSHOTS, "small")
     (source / "big").write_bytes(bytes(10 * SIZE))
-    cache.keep(source, cache.place(SNAPSHOTS, "big"), "")
-    assert names(cache) == ["small"]
+    bounded.keep(source, bounded.place(SNAPSHOTS, "big"), "")
+    assert names(bounded) == ["small"]
 
 
-def test_with_no_room_at_all_nothing_is_kept(cache: Cache, source: Path) -> None:
-    nothing = cache._replace(limit=0)
+def test_with_no_room_at_all_nothing_is_kept(bounded: Cache, source: Path) -> None:
+    nothing = bounded._replace(limit=0)
     nothing.keep(source, nothing.place(SNAPSHOTS, "one"), "")
-    assert names(cache) == []
+    assert names(bounded) == []
 
 
-def test_damaged_ones_count_and_go_too(cache: Cache, source: Path) -> None:
-    fill(cache, source, SNAPSHOTS, "damaged", "good")
-    (cache.place(SNAPSHOTS, "damaged") / ".servicectx").write_text("nonsense")
-    os.utime(cache.place(SNAPSHOTS, "damaged") / ".servicectx", (time.time() - 7200,) * 2)
-    assert cache.entries()[0].size > SIZE
-    cache._replace(limit=int(1.5 * SIZE)).trim()
-    assert names(cache) == ["good"]
+def test_damaged_ones_count_and_go_too(bounded: Cache, source: Path) -> None:
+    fill(bounded, source, SNAPSHOTS, "damaged", "good")
+    (bounded.place(SNAPSHOTS, "damaged") / ".servicectx").write_text("nonsense")
+    os.utime(bounded.place(SNAPSHOTS, "damaged") / ".servicectx", (time.time() - 7200,) * 2)
+    assert bounded.entries()[0].size > SIZE
+    bounded._replace(limit=int(1.5 * SIZE)).trim()
+    assert names(bounded) == ["good"]
 
 
-def test_what_the_dead_left_half_made_goes(cache: Cache, source: Path) -> None:
+def test_what_the_dead_left_half_made_goes(bounded: Cache, source: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    fill(cache, source, SNAPSHOTS, "whole")
-    (cache.path / SNAPSHOTS / f".half.{dead.pid}").mkdir()
-    cache.trim()
-    assert os.listdir(cache.path / SNAPSHOTS) == ["whole"]
+    fill(bounded, source, SNAPSHOTS, "whole")
+    (bounded.path / SNAPSHOTS / f".half.{dead.pid}").mkdir()
+    bounded.trim()
+    assert os.listdir(bounded.path / SNAPSHOTS) == ["whole"]
 
 
-def test_files_that_the_dead_left_go_at_once(cache: Cache, source: Path) -> None:
+def test_files_that_the_dead_left_go_at_once(bounded: Cache, source: Path) -> None:
     """They may be what somebody else put there: all that counts is the name."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    fill(cache, source, SNAPSHOTS, "whole")
-    (cache.path / SNAPSHOTS / f".file.{dead.pid}").write_text("garbage")
-    (cache.path / SNAPSHOTS / f".link.{dead.pid}").symlink_to(source)
+    fill(bounded, source, SNAPSHOTS, "whole")
+    (bounded.path / SNAPSHOTS / f".file.{dead.pid}").write_text("garbage")
+    (bounded.path / SNAPSHOTS / f".link.{dead.pid}").symlink_to(source)
     began = time.monotonic()
-    cache.trim()
+    bounded.trim()
     assert time.monotonic() - began < 1.0
-    assert os.listdir(cache.path / SNAPSHOTS) == ["whole"]
+    assert os.listdir(bounded.path / SNAPSHOTS) == ["whole"]
     assert list(source.iterdir())
-    (cache.path / SNAPSHOTS / f".file.{dead.pid}").write_text("garbage")
-    cache.clear()
-    assert not (cache.path / SNAPSHOTS).exists()
+    (bounded.path / SNAPSHOTS / f".file.{dead.pid}").write_text("garbage")
+    bounded.clear()
+    assert not (bounded.path / SNAPSHOTS).exists()
 
 
 def test_a_cache_that_is_not_there_is_empty(tmp_path: Path) -> None:
@@ -133,18 +133,18 @@ for round in range(60):
 """
 
 
-def test_many_keep_bring_and_make_room_at_once(cache: Cache, source: Path, tmp_path: Path) -> None:
+def test_many_keep_bring_and_make_room_at_once(bounded: Cache, source: Path, tmp_path: Path) -> None:
     """Whoever brings one gets all of it or nothing; at the end the bound holds, and no half is left."""
-    words = [sys.executable, "-c", STORM, str(source), str(cache.path)]
+    words = [sys.executable, "-c", STORM, str(source), str(bounded.path)]
     several = [subprocess.Popen([*words, str(tmp_path / f"target{number}"), str(SIZE)]) for number in range(4)]
     assert [each.wait(60) for each in several] == [0] * 4
     brought = list(tmp_path.glob("target*"))
     assert brought
     for each in brought:
         assert sum(file.stat().st_size for file in each.rglob("*") if file.is_file()) == SIZE
-    cache._replace(limit=3 * SIZE).trim()
-    assert sum(entry.size for entry in cache.entries()) <= 3 * SIZE
-    assert not list(cache.path.glob("*/.*"))
+    bounded._replace(limit=3 * SIZE).trim()
+    assert sum(entry.size for entry in bounded.entries()) <= 3 * SIZE
+    assert not list(bounded.path.glob("*/.*"))
 
 
 # -- from the outside ----------------------------------------------------------------------------------------------
@@ -192,4 +192,5 @@ def test_starts_keep_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with managed("postgres"):
         pass
     assert cache_entries() == []
-    assert not list((tmp_path / "cache").glob("*/*"))
+    assert os.listdir(tmp_path / "cache") == ["servicectx-cache"]
+    assert not list((tmp_path / "cache" / "servicectx-cache").glob("*/*"))
