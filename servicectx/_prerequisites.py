@@ -10,6 +10,7 @@ from servicectx._originals import open, socket
 from servicectx._running import pids
 from servicectx._running.plan import HOST
 from servicectx.errors import ConfigError, HomeError, ServiceCtxError, StartFailed
+from servicectx.system import faults
 
 LOOPBACK_IS_DOWN = (
     f"nothing can connect to {HOST}, because the loopback interface is down ({{problem}})\n"
@@ -55,8 +56,17 @@ def capabilities() -> int:
         return -1
 
 
-def explained(error: OSError, service: str, name: str) -> ServiceCtxError | None:
-    """An error of ours, with the cure, for what the system refused to this process; None for anything else."""
+def explained(error: OSError | HomeError, service: str, name: str) -> ServiceCtxError | None:
+    """An error of ours, with the cure, for what the system refused to this process; None for anything else.
+
+    A HomeError that was made of a lack of descriptors says nothing about the home.
+    """
+    if isinstance(error, HomeError):
+        cause = error.__cause__ or error.__context__
+        lacks = isinstance(cause, Exception) and faults.errno_of(cause) in (errno.EMFILE, errno.ENFILE)
+        if not lacks:
+            return None
+        error = OSError(faults.errno_of(cause), os.strerror(faults.errno_of(cause) or 0))
     if error.errno in (errno.EMFILE, errno.ENFILE):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         reason = f"no more files can be opened ({error.strerror}); this process may have {limit} open at once"

@@ -15,7 +15,7 @@ from servicectx._sharing.leases import Lease
 from servicectx._sharing.state import DIED, FAILED, READY, State
 from servicectx._sharing.steps import step
 from servicectx._starting import Abandoned, Starting
-from servicectx.errors import ServiceCtxError, ServiceDied, StartFailed, StartTimeout, from_record
+from servicectx.errors import HomeError, ServiceCtxError, ServiceDied, StartFailed, StartTimeout, from_record
 
 if TYPE_CHECKING:
     from servicectx.details.base import ServiceDetails
@@ -39,11 +39,15 @@ class Share(Claim, Generic[D]):
         self.abandoned = abandoned
         self.joined = True
         self._obituary_due = self.deadline
+        self._starting: Starting | None = None
         self._taken: Lease | None = None
         check(ask.service.name, ask.name)
         self.program = ask.program()
         self.ask = ask.with_what_can_be_kept(self.program)
-        self.instance = Instance(paths.home(), ask.key(self.program))
+        try:
+            self.instance = Instance(paths.home(), ask.key(self.program))
+        except HomeError as error:
+            raise explained(error, ask.service.name, ask.name) or error from None
 
     def details(self) -> D:
         made: D = self.ask.details(self.state.host, self.state.port, self.state.details or {})
@@ -55,7 +59,7 @@ class Share(Claim, Generic[D]):
         """Join or start. What it raises, `Managed.__enter__` lists; then `drop` must follow."""
         try:
             self._take()
-        except OSError as error:
+        except (OSError, HomeError) as error:
             if (known := explained(error, self.ask.service.name, self.ask.name)) is not None:
                 raise known from error
             raise
@@ -64,7 +68,7 @@ class Share(Claim, Generic[D]):
         step("before-lock")
         lost, pause = 0, 0.001
         while not self._join():
-            starting = Starting(self.ask, self.instance, self.program, self.deadline, self.abandoned)
+            self._starting = starting = Starting(self.ask, self.instance, self.program, self.deadline, self.abandoned)
             try:
                 with self.instance.locked() as locked:
                     if locked and not self._can_be_joined():
@@ -85,8 +89,10 @@ class Share(Claim, Generic[D]):
 
     def drop(self) -> None:
         """Give the lease back, if there is one by now, and wait for nothing."""
-        if self._taken is not None:
-            self._taken.release()
+        started = self._starting.lease if self._starting is not None else None
+        for lease in (self._taken, started):
+            if lease is not None:
+                lease.release()
 
     def _join(self) -> bool:
         """Whether a running instance is now held by a lease of this user's."""

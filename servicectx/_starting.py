@@ -51,10 +51,23 @@ class Starting:
         self.deadline = deadline
         self.abandoned = abandoned
         self.id = os.urandom(4).hex()
+        self.lease: Lease | None = None
+        self._state: State | None = None
+        self._keeper: launch.Launch | None = None
         self._processes: Processes | None = None
+        self._undone = False
 
     def run(self) -> tuple[State, Lease]:
         """Start, set up, publish. The key's lock is held."""
+        try:
+            return self._run()
+        except BaseException as error:
+            failure = error
+            if self._state is not None and not self._undone:  # a second interrupt came before the undo had begun
+                run_to_end(lambda: self._undo(failure))
+            raise
+
+    def _run(self) -> tuple[State, Lease]:
         ask, instance, id = self.ask, self.instance, self.id
         secret = os.urandom(16).hex() if ask.opened is None else ask.opened.record.secret
         plan = ask.plan(self.program, secret)
@@ -70,7 +83,7 @@ class Starting:
         data = self._place(plan, restored or 0)
         if problem := path_problem(plan, data):
             raise HomeError(path=str(data), problem=problem, cure=PATH_CURE)
-        state = State(
+        self._state = state = State(
             id=id,
             phase=STARTING,
             service=ask.service.name,
@@ -80,15 +93,14 @@ class Starting:
             starter=pids.me(),
             data_directory=str(data),
         )
-        keeper = lease = None
         try:
             instance.create(id)
-            lease = instance.lease(id, state.starter.start)
+            self.lease = lease = instance.lease(id, state.starter.start)
             assert lease is not None
             if ask.opened is not None:
                 instance.wish(id, linger=0.0, keep_data=True)
             instance.write(state)
-            keeper = launch.Launch(instance, id)
+            self._keeper = keeper = launch.Launch(instance, id)
             step("spawned")
             left = max(0.0, self.deadline - time.monotonic())
             more: dict[str, Any] = {"name": ask.name, "data_directory": str(data), "snapshot": snapshot}
@@ -102,7 +114,7 @@ class Starting:
             instance.wish(id, linger=0.0, keep_data=ask.keep_data)
             told = ask.service.details(ask.options, facts, secret)
             ping = render(plan.ping, facts)
-            state = state._replace(host=facts["host"], port=facts["port"], ping=ping, details=told)
+            self._state = state = state._replace(host=facts["host"], port=facts["port"], ping=ping, details=told)
             details = ask.details(state.host, state.port, told)
             self._check(details)
             if not facts["restored"]:
@@ -117,14 +129,14 @@ class Starting:
             self._still_there(state)
             instance.wish(id, ask.linger, ask.keep_data)
             step("publishing")
-            state = state._replace(phase=READY)
+            self._state = state = state._replace(phase=READY)
             instance.write(state)
             step("published")
             keeper.close()
             return state, lease
         except BaseException as error:
             failure = error
-            run_to_end(lambda: self._undo(state, failure, lease, keeper))
+            run_to_end(lambda: self._undo(failure))
             if isinstance(error, launch.KeeperSilent):
                 raise self._timed_out("its keeper did not say a word") from None
             if isinstance(error, launch.PipesLost):
@@ -133,8 +145,10 @@ class Starting:
                 raise Abandoned from None
             raise
 
-    def _undo(self, state: State, error: BaseException, lease: Lease | None, keeper: launch.Launch | None) -> None:
+    def _undo(self, error: BaseException) -> None:
         """Leave nothing of this start but, for processes that wait for it, the reason."""
+        state, lease, keeper = self._state, self.lease, self._keeper
+        assert state is not None
         if isinstance(error, OSError) and lease is not None:  # without descriptors nothing could be removed
             lease.release()
         try:
@@ -147,6 +161,7 @@ class Starting:
                 lease.release()
             if keeper is not None:
                 keeper.close()
+            self._undone = True
 
     def _record(self, state: State, error: ServiceCtxError, keeper: launch.Launch | None) -> None:
         """Let processes that wait for this start read why it failed."""

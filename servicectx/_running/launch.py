@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from servicectx._originals import json, select, time
+from servicectx._originals import json, time
 from servicectx._running import cleanup, pids, plan, probes, process_marks, search_path
 from servicectx._sharing import container, marked, names, reading
 from servicectx._sharing.instance import Instance
@@ -114,8 +114,6 @@ class Launch:
         if not self._orders.is_ours:
             raise PipesLost
         deadline = time.monotonic() + seconds + GRACE
-        poller = select.poll()
-        poller.register(self._orders.number, select.POLLOUT)
         try:
             while text:
                 try:
@@ -123,7 +121,7 @@ class Launch:
                 except BlockingIOError:
                     if time.monotonic() > deadline:
                         raise KeeperSilent from None
-                    poller.poll(100)
+                    polling.is_writable(self._orders.number, 0.1)
         except BrokenPipeError:
             pass  # the keeper is dead; `facts` tells
 

@@ -108,10 +108,17 @@ def passable_cache() -> Path | None:
 
 
 def temporary() -> Path:
-    """The directory for temporary files."""
+    """The directory for temporary files. `tempfile` falls back to the working directory, which is the user's."""
     import tempfile  # it brings a dozen modules, and few starts come here
 
-    return Path(tempfile.gettempdir())
+    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")] + ["/tmp", "/var/tmp", "/usr/tmp"]
+    try:
+        found = tempfile.gettempdir()
+        if found == os.getcwd() and found not in [os.path.abspath(place) for place in named if place]:
+            return Path("/tmp")  # an attempt to write there gives the reason
+    except FileNotFoundError:
+        return Path("/tmp")
+    return Path(found)
 
 
 def reachable(path: Path) -> bool:
