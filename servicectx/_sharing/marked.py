@@ -5,6 +5,7 @@ named as the home, the cache or the storage gets one marked subdirectory; everyt
 """
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -19,11 +20,12 @@ HOME, CACHE, DATA, PROGRAMS = "home", "cache", "data", "programs"
 PRIVATE = 0o700
 PASSABLE = 0o711  # for root's data: a server's own account must get through to its directory, and see nothing else
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SIGNATURE = "Signature: servicectx directory\n"
 _CURES = {
     HOME: "set SERVICECTX_HOME to a directory of your own that only you can write",
     CACHE: "set SERVICECTX_CACHE to a directory of your own that only you can write",
-    DATA: "give storage= or SERVICECTX_HOME another directory that only you can write",
+    DATA: "set SERVICECTX_HOME, or storage=, to another directory that only you can write",
     PROGRAMS: "set SERVICECTX_CACHE to a directory of your own that only you can write",
 }
 
@@ -74,7 +76,8 @@ def claim(path: Path, kind: str, mode: int = PRIVATE) -> MarkedDirectory:
             descriptor = _opened(path, kind)
         except OSError as error:
             problem = f"it cannot be made: {error.strerror or error}"
-            raise HomeError(path=str(path), problem=problem, cure=_CURES[kind]) from None
+            cure = f"free some space, or {_CURES[kind]}" if error.errno in _FULL else _CURES[kind]
+            raise HomeError(path=str(path), problem=problem, cure=cure) from None
     try:
         if not _is_marked(path, kind, descriptor):
             _mark(path, kind, descriptor)

@@ -14,7 +14,8 @@ SOON = 1.0  # seconds between the starter's error and that of a process which wa
 
 SCRIPT = """
 import json, os, subprocess, sys, threading, time
-import psutil, servicectx
+import pathlib, psutil, servicectx
+from tests import leftovers
 
 place, options = sys.stdin.readline().split()
 os.mkdir(place + "/tmpfs")
@@ -56,7 +57,7 @@ for option in options.split(","):
     until = time.monotonic() + 3
     while (left := mine()) and time.monotonic() < until:
         time.sleep(0.01)
-    files = [name for name in os.listdir(home) if name != "data"]
+    files = leftovers.files(pathlib.Path(home))
     results.append([option, starter[0], waiter[0], left, files])
     subprocess.run(["umount", "-l", place + "/tmpfs"], check=True)
 print(json.dumps(results))

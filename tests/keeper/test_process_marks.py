@@ -89,7 +89,8 @@ def test_prune_ends_what_nobody_watches_any_more(detected: Home) -> None:
         kill_keeper_and_guard(detected)
         user.kill()
     environment = {**os.environ, "SERVICECTX_HOME": str(detected.path)}
-    subprocess.run([sys.executable, "-c", "import servicectx._instances as i; i.prune()"], env=environment, check=True)
+    prune = "import servicectx._instances as i; i.prune(i.remains())"
+    subprocess.run([sys.executable, "-c", prune], env=environment, check=True)
     assert running(processes) == []
     assert detected.left() == []
 
