@@ -187,6 +187,12 @@ def test_settings_reach_the_server() -> None:
         assert httpx.get(app.url, trust_env=False).headers["x-shop"] == "open"
 
 
+def test_its_log_begins_with_the_server_s_own_start() -> None:
+    with (service := managed("asgi", app=APP)):
+        log = Path(service.log_path or "").read_text()
+    assert log.startswith("INFO:     Started server process"), log
+
+
 def test_requests_and_what_it_prints_are_in_its_log() -> None:
     service = managed("asgi", app=APP)
     with service as app:
