@@ -148,10 +148,16 @@ class Server:
                 os.kill(self.pid, number or self._stop_signal)
                 os.kill(self.pid, signal.SIGCONT)  # one that was stopped takes no other signal but SIGKILL
             self.wait(grace)
+        # Found now, while they have a parent: workers of Postgres overwrite the mark in their environment.
+        stuck = [] if platform.SUBREAPER or self.exit_status is not None else pids.family(self.identity)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         linux.end_orphans()
+        for process in stuck:
+            pids.send(process, signal.SIGKILL)
+        for process in stuck:
+            pids.wait_gone(process, 2.0)
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
