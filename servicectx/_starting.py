@@ -155,7 +155,7 @@ class Starting:
             if isinstance(error, StartFailed | StartTimeout | SetupFailed | HomeError):
                 self._record(state, error, keeper)
             elif state.phase != READY:  # what is published may have users by now; its keeper ends it without any
-                launch.clear(self.instance, state)
+                self._clear(state)
         finally:
             if lease is not None:
                 lease.release()
@@ -163,15 +163,20 @@ class Starting:
                 keeper.close()
             self._undone = True
 
+    def _clear(self, state: State) -> None:
+        """End and remove the instance. Where its keeper could not record itself, the keeper removes it alone."""
+        with contextlib.suppress(HomeError):
+            launch.clear(self.instance, state)
+
     def _record(self, state: State, error: ServiceCtxError, keeper: launch.Launch | None) -> None:
         """Let processes that wait for this start read why it failed."""
         self._processes = self.instance.processes(self.id)
         try:
             self.instance.write_failure(state._replace(phase=FAILED, failure=error.record()))
         except (HomeError, OSError):  # no room even for that: waiting processes meet the same fault by themselves
-            launch.clear(self.instance, state)
+            self._clear(state)
         if keeper is None:
-            launch.clear(self.instance, state)
+            self._clear(state)
         if self.ask.keep_data and self.ask.opened is None and isinstance(error, SetupFailed):
             log.warning("%s", keep_record.advice(self.ask.name, str(state.data_directory)))
 
@@ -196,7 +201,7 @@ class Starting:
         with self.instance.locked() as locked:  # its keeper crashed, so that nobody else removes the record
             state = launch.current(self.instance) if locked else None
             if state is not None and state.id == self.id and not self.instance.is_used(self.id):
-                launch.clear(self.instance, state)
+                self._clear(state)
 
     def _check(self, details: Any) -> None:
         """What only the caller can tell: the service's own Python check."""

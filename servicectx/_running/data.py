@@ -71,10 +71,7 @@ class Data:
         """Make the directory for the server, and start to copy the first source that is complete."""
         try:
             self._make_directory()
-        except HomeError as error:
-            self._trouble = OSError(f"{error.path}: {error.problem}")
-            return
-        except (OSError, KeyError, KeptDataError) as error:
+        except (OSError, KeyError, HomeError, KeptDataError) as error:
             self._trouble = error
             return
         step("copying")

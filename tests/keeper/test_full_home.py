@@ -88,8 +88,8 @@ def attempts(place: Any, options: list[str]) -> list[Any]:
 @pytest.mark.parametrize(
     "options",
     [
-        [f"size={pages * 4}k" for pages in range(4, 15)],
-        [f"nr_inodes={count}" for count in range(5, 20)],
+        [f"size={pages * 4}k" for pages in range(4, 22)],
+        [f"nr_inodes={count}" for count in range(5, 34)],
     ],
     ids=["blocks", "inodes"],
 )
