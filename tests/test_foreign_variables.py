@@ -116,8 +116,6 @@ def run(script: str, environment: dict[str, str], *words: str) -> str:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_urls_lead_to_our_server(client: str, ours: PostgresDetails, hostile: dict[str, str]) -> None:
-    if client == "psycopg2":
-        pytest.importorskip("psycopg2")
     service = {name: hostile.pop(name) for name in ("PGSERVICE", "PGSERVICEFILE")}
     for chosen in (service, hostile, service | hostile):
         assert run(HEAD + CLIENTS[client], os.environ | chosen, ours.model_dump_json()) == str(ours.port), chosen
