@@ -264,7 +264,10 @@ took = time.monotonic() - began
 assert not left, left
 print(took)
 if change == "full":
-    assert not [name for name in os.listdir(home) if name != "data"], os.listdir(home)
+    import pathlib
+    from tests import leftovers
+
+    assert not leftovers.files(pathlib.Path(home)), leftovers.files(pathlib.Path(home))
 """
 
 
