@@ -20,7 +20,12 @@ PASSES = 10  # a process may have forked while the table was read
 
 def environment(directory: Path) -> dict[str, str]:
     """What a process of the instance in `directory` gets: home, key and id, which is random."""
-    return {MARK: str(directory)}
+    return {MARK: _text(directory)}
+
+
+def _text(directory: Path) -> str:
+    """The path, with what is not ASCII escaped: some servers end at a variable that is not UTF-8."""
+    return os.fsencode(directory).decode("ascii", errors="backslashreplace")
 
 
 def end(directory: Path, spared: Iterable[Process | None] = (), seconds: float = 2.0) -> bool:
@@ -46,7 +51,7 @@ def end(directory: Path, spared: Iterable[Process | None] = (), seconds: float =
 
 def _marked(directory: Path) -> list[Process]:
     """By identity first: should the id be another process's by the time its environment is read, nobody is ended."""
-    entry = f"{MARK}={directory}".encode(errors="surrogateescape")
+    entry = f"{MARK}={_text(directory)}".encode()
     found = []
     for pid in pids.all_pids():
         process = pids.identity(pid)
