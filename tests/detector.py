@@ -18,6 +18,7 @@ class Seen(NamedTuple):
     words: str
 
 
+BUSY = 20.0  # seconds
 OWN = "servicectx-home"  # what the library makes in a home
 MARKER = "SERVICECTX.TAG"
 EMPTY = (OWN, f"{OWN}/{MARKER}", f"{OWN}/data", f"{OWN}/data/{MARKER}")  # stays, with nothing else in it
@@ -107,10 +108,11 @@ class Home:
 def wait_for(
     what: Callable[[], object], seconds: float, otherwise: Callable[[], str] = lambda: "it did not happen"
 ) -> None:
-    """Wait until `what()` is true, or fail."""
-    until = time.monotonic() + seconds
+    """Wait until `what()` is true, or fail. A busy machine gets longer than the time that is normal: speed is measured
+    by the benchmarks."""
+    until = time.monotonic() + max(seconds, BUSY)
     while not what():
-        assert time.monotonic() < until, f"not within {seconds:g} s: {otherwise()}"
+        assert time.monotonic() < until, f"not within {max(seconds, BUSY):g} s: {otherwise()}"
         time.sleep(0.01)
 
 

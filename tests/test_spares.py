@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, cache_entries, managed
-from servicectx._running import kept, spare
+from servicectx._running import kept, pids, spare
 from servicectx._running.cache import SPARES, Cache
 from servicectx._sharing import marked, storage
 from servicectx.services import registry
@@ -219,7 +219,7 @@ def test_killed_while_it_is_made(home: Home, ours: Cache, victim: str) -> None:
         else:
             user.kill()
         home.wait_until_empty()
-        assert not os.path.exists(f"/proc/{maker}")
+        assert pids.identity(maker) is None
     assert spares(ours) == [], "half of one is none"
     with managed("postgres"):
         assert kept.is_kept(wait_for_spare(ours))
@@ -231,7 +231,7 @@ def test_a_stop_does_not_wait_for_its_maker(home: Home, ours: Cache) -> None:
         enter(user)
         maker = user.wait_paused(PATIENCE)
         assert user.leave()["took"] < 1.0
-        assert not os.path.exists(f"/proc/{maker}")
+        assert pids.identity(maker) is None
         assert home.left() == []
 
 

@@ -19,6 +19,7 @@ from servicectx.system import faults, interpreter, polling
 from servicectx.system.descriptors import Descriptor
 
 OF_INSTANCES = (names.LOCK, names.STATE, names.TEMPORARY, names.INSTANCE)
+RECORD_TIME = 2.0  # seconds between a process's lock and what it writes about itself
 GRACE = 3.0  # seconds a keeper has for what it was told, before it is killed
 KEEP_GRACE = 120.0  # seconds, where the server writes data that are kept
 
@@ -255,12 +256,15 @@ def lives(instance: Instance, state: State) -> bool:
 
 def runs_elsewhere(instance: Instance, state: State) -> str | None:
     """Where it runs, in words, if its keeper or watchdog lives in another PID namespace: nothing here can end it."""
-    if not instance.is_attended(state.id):
-        return None
-    processes = instance.processes(state.id)
-    if processes is None:
-        return "an unknown place: its record of processes is damaged"
-    return None if processes.origin.is_here() else processes.origin.shown()
+    deadline = time.monotonic() + RECORD_TIME
+    while instance.is_attended(state.id):
+        place = instance.place(state.id)
+        if place is not None:
+            return None if place.is_here() else place.shown()
+        if time.monotonic() > deadline:
+            return "an unknown place: its record of processes is damaged"
+        time.sleep(0.005)
+    return None
 
 
 def wait_gone(instance: Instance, id: str, processes: Processes | None, seconds: float) -> bool:
@@ -287,10 +291,10 @@ def clear(instance: Instance, state: State) -> None:
     Only processes of this PID namespace and boot are signalled. Raises HomeError, and removes nothing, while its
     keeper lives in another one.
     """
-    processes, kept = instance.processes(state.id), instance.keeps_data(state.id)
     if place := runs_elsewhere(instance, state):
         problem = f"its keeper lives in {place}, and cannot be ended from here"
         raise HomeError(path=str(instance.directory(state.id)), problem=problem, cure="run `servicectx down` there")
+    processes, kept = instance.processes(state.id), instance.keeps_data(state.id)
     ended = False
     known = (processes.keeper, processes.guard, processes.server) if processes is not None else ()
     if processes is not None and processes.origin.is_here():

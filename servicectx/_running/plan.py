@@ -83,7 +83,7 @@ class Plan(NamedTuple):
     settle: dict[str, Any] | None = None  # a probe that makes it write down what the signal would not
     secret: str = ""  # the instance's password, kept with a snapshot, private, until the next instance gets its own
     grace: float = 5.0
-    cleanup: dict[str, Any] | None = None  # a "call" after a server that others killed: what it could not free itself
+    cleanup: dict[str, Any] | None = None  # a "call" after a server that others killed, and before kept data are used
     owns_port: bool = True
     proves_itself: bool = False  # nobody else could answer `ready`: whose the port is need not be looked up
     helper: dict[str, Any] | None = None  # a "call" for what makes namespaces ahead of demand; see `ahead`

@@ -141,7 +141,10 @@ class Start:
         leavings = plan.render(self.plan.leavings, self.facts)
         handouts.leave(self._instance_directory, leavings, self.data.owners[0])
         if self.plan.cleanup:
-            cleanup.note(self._instance_directory, plan.render(self.plan.cleanup, self.facts))
+            call = plan.render(self.plan.cleanup, self.facts)
+            if self.data.opened:  # the server before this one may have been killed
+                probes.call(**call)
+            cleanup.note(self._instance_directory, call)
         for companion in self.plan.companions:
             self._start_companion(companion)
         step("starting")

@@ -146,15 +146,26 @@ class Instance:
             text = None
         return (decode_processes(text) if text is not None else None) or self._holders(id)
 
+    def place(self, id: str) -> origin.Origin | None:
+        """Boot and PID namespace of its keeper or watchdog; None while neither has recorded them."""
+        if (processes := self.processes(id)) is not None:
+            return processes.origin
+        watchdog = self._holder(id, WATCHDOG)  # its keeper has not read its order yet
+        return watchdog[1] if watchdog is not None else None
+
     def _holders(self, id: str) -> Processes | None:
-        found: dict[str, Process] = {}
-        place = origin.Origin()
-        for role in (KEEPER, WATCHDOG):
-            with contextlib.suppress(reading.Unreadable, ValueError, TypeError, RecursionError):
-                (pid, start), raw = json.loads(reading.read_text(self.directory(id) / role, 65536) or "")
-                found[role], place = Process(int(pid), str(start)), origin.decode(raw)
-        keeper = found.get(KEEPER)
-        return Processes(keeper, found.get(WATCHDOG), None, place) if keeper is not None else None
+        keeper, watchdog = self._holder(id, KEEPER), self._holder(id, WATCHDOG)
+        if keeper is None:
+            return None
+        return Processes(keeper[0], watchdog[0] if watchdog is not None else None, None, keeper[1])
+
+    def _holder(self, id: str, role: str) -> tuple[Process, origin.Origin] | None:
+        """The process that holds or held the lock of that role, as it wrote into the file."""
+        try:
+            (pid, start), raw = json.loads(reading.read_text(self.directory(id) / role, 65536) or "")
+            return Process(int(pid), str(start)), origin.decode(raw)
+        except (reading.Unreadable, ValueError, TypeError, RecursionError):
+            return None
 
     def traffic(self, id: str) -> int:
         """A number that changes whenever somebody joins or leaves."""

@@ -3,6 +3,7 @@
 Messages: https://www.postgresql.org/docs/current/protocol-message-formats.html.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -178,18 +179,25 @@ def greets(host: str, port: int, wait: float) -> dict[str, Any] | None:
         return {} if connection.recv(1) in (b"N", b"S") else None
 
 
-def free_memory(*, data: str) -> None:
-    """Remove the System V segment of a server that was killed (it holds one, of a few bytes, for as long as it runs).
+def free_after_kill(*, data: str) -> None:
+    """Remove what a killed server left in the way of the next one: its System V segment and postmaster.pid.
 
     Lines 1 and 7 of postmaster.pid have its process id, and the key and id of the segment: src/include/utils/pidfile.h.
-    Its account can write that file, so only a segment counts that this account owns and that process made.
+    Its account can write that file, so only a segment counts that this account owns and that process made. While a
+    process with that id is alive nothing is removed. The file is removed too, because a server refuses to start as long
+    as a zombie has the id, and an init may reap it late.
     """
+    from servicectx._running import pids
     from servicectx.system import segments
 
     lines, owner = _pid_file(data)
+    if not lines or not lines[0].strip().isdigit() or pids.identity(int(lines[0])) is not None:
+        return
     words = lines[6].split() if len(lines) > 6 else []
-    if len(words) == 2 and words[1].isdigit() and lines[0].strip().isdigit():
+    if len(words) == 2 and words[1].isdigit():
         segments.remove(int(words[1]), owner=owner, creator=int(lines[0]))
+    with contextlib.suppress(OSError), directories.reached(data) as folder:
+        os.unlink("postmaster.pid", dir_fd=folder)
 
 
 def _md5_answer(user: str, password: str, salt: bytes) -> bytes:

@@ -146,7 +146,7 @@ class Postgres(Service["PostgresDetails"]):
             clean_signal=int(signal.SIGINT),
             secret=secret,
             proves_itself=True,
-            cleanup={"target": f"{WIRE}:free_memory", "data": "{data}"},
+            cleanup={"target": f"{WIRE}:free_after_kill", "data": "{data}"},
             helper={
                 "target": "servicectx.namespaces.postgres_stock:Stock",
                 "host": "{host}",

@@ -3,16 +3,18 @@
 import ctypes
 import os
 import pwd
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from servicectx.protocols import postgres
 from servicectx.system.segments import IPC_RMID, IPC_STAT
+from tests.detector import wait_for
 from tests.hostile.intruder import Intruder
-
-PRIVATE, CREATE = 0, 0o1000
 
 MAKE = """
 import ctypes
@@ -29,12 +31,19 @@ def data(place: Path, account: pwd.struct_passwd) -> Path:
     return data
 
 
+class Segment(NamedTuple):
+    number: int
+    creator: int
+
+
 @pytest.fixture
-def segment() -> Iterator[int]:
-    """One of root's."""
-    number = ctypes.CDLL(None).shmget(PRIVATE, 4096, CREATE | 0o600)
+def segment() -> Iterator[Segment]:
+    """One of root's. The process that made it has ended."""
+    with subprocess.Popen([sys.executable, "-c", MAKE], stdout=subprocess.PIPE, text=True) as maker:
+        assert maker.stdout is not None
+        number = int(maker.stdout.read())
     assert number >= 0
-    yield number
+    yield Segment(number, maker.pid)
     ctypes.CDLL(None).shmctl(number, IPC_RMID, None)
 
 
@@ -48,34 +57,62 @@ def note(data: Path, segment: int, creator: int, account: pwd.struct_passwd) -> 
     os.chown(file, account.pw_uid, account.pw_gid)
 
 
+def segment_of(pid: int) -> int:
+    """The number of the segment that the process made, once it has made one."""
+    found: list[int] = []
+
+    def look() -> bool:
+        lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+        found[:] = [int(line.split()[1]) for line in lines if int(line.split()[4]) == pid]
+        return bool(found)
+
+    wait_for(look, 10)
+    return found[0]
+
+
 def is_there(segment: int) -> bool:
     return ctypes.CDLL(None).shmctl(segment, IPC_STAT, ctypes.create_string_buffer(1024)) == 0
 
 
-def test_a_segment_of_root_s_stays(data: Path, segment: int, account: pwd.struct_passwd) -> None:
-    note(data, segment, os.getpid(), account)
-    postgres.free_memory(data=str(data))
-    assert is_there(segment)
+def test_a_segment_of_root_s_stays(data: Path, segment: Segment, account: pwd.struct_passwd) -> None:
+    note(data, segment.number, segment.creator, account)
+    postgres.free_after_kill(data=str(data))
+    assert is_there(segment.number)
+
+
+def test_what_a_live_process_has_stays(data: Path, account: pwd.struct_passwd, intruder: Intruder) -> None:
+    process = intruder.start(f"{MAKE}\nprint(flush=True)\nimport time; time.sleep(60)")
+    number = segment_of(process.pid)
+    note(data, number, process.pid, account)
+    postgres.free_after_kill(data=str(data))
+    assert is_there(number)
+    assert (data / "postmaster.pid").exists()
+    ctypes.CDLL(None).shmctl(number, IPC_RMID, None)
+
+
+def test_the_pid_file_of_a_zombie_goes(data: Path, account: pwd.struct_passwd) -> None:
+    """A server refuses to start beside it, and an init may be slow to reap."""
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    note(data, 0, zombie.pid, account)
+    postgres.free_after_kill(data=str(data))
+    assert not (data / "postmaster.pid").exists()
+    zombie.wait()
 
 
 def test_the_server_s_own_segment_goes(data: Path, account: pwd.struct_passwd, intruder: Intruder) -> None:
     process = intruder.start(f"{MAKE}\nprint(flush=True)")
     assert process.wait(10) == 0
-    segments = [
-        int(line.split()[1])
-        for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
-        if int(line.split()[7]) == account.pw_uid and int(line.split()[4]) == process.pid
-    ]
-    assert len(segments) == 1
-    note(data, segments[0], process.pid, account)
-    postgres.free_memory(data=str(data))
-    assert not is_there(segments[0])
+    number = segment_of(process.pid)
+    note(data, number, process.pid, account)
+    postgres.free_after_kill(data=str(data))
+    assert not is_there(number)
 
 
-def test_a_pid_file_that_is_no_file_is_not_waited_for(data: Path, segment: int) -> None:
+def test_a_pid_file_that_is_no_file_is_not_waited_for(data: Path, segment: Segment) -> None:
     os.mkfifo(data / "postmaster.pid")
-    postgres.free_memory(data=str(data))
+    postgres.free_after_kill(data=str(data))
     (data / "postmaster.pid").unlink()
     (data / "postmaster.pid").symlink_to("/etc/passwd")
-    postgres.free_memory(data=str(data))
-    assert is_there(segment)
+    postgres.free_after_kill(data=str(data))
+    assert is_there(segment.number)

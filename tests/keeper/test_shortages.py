@@ -118,6 +118,7 @@ def test_a_prefetcher_without_descriptors_begins_again(detected: Home) -> None:
         user.ask("give_back")
         wait_for(lambda: detected.pools(), 5)
         (pool,) = detected.pools()
+        wait_for(lambda: list(detected.own.glob("postgres-*/pool/ready/*/*")), 5)  # it is at work: its modules are read
         limit(pool, "nofile", 3)
         for _ in range(3):
             assert "error" not in user.ask("isolate")
