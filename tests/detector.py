@@ -62,18 +62,21 @@ class Home:
 
     def keepers(self) -> list[psutil.Process]:
         """A keeper's parent, its guard, runs the same program."""
-        return [each.process for each in self._helpers() if each.parent in {one.process.pid for one in self._helpers()}]
+        helpers = _helpers(self.seen())
+        return [each.process for each in helpers if each.parent in {one.process.pid for one in helpers}]
 
     def guards(self) -> list[psutil.Process]:
-        keepers = {process.pid for process in self.keepers()}
-        return [each.process for each in self._helpers() if each.process.pid not in keepers]
+        helpers = _helpers(self.seen())
+        pids = {each.process.pid for each in helpers}
+        return [each.process for each in helpers if each.parent not in pids]
 
     def servers(self) -> list[psutil.Process]:
         """The topmost process of each server; a worker of Postgres that outlives its killed parent is none."""
-        helpers = {each.process.pid for each in [*self._helpers(), *self._pools()]}
+        seen = self.seen()  # once: a helper that began since the last look is no server
+        helpers = {each.process.pid for each in [*_helpers(seen), *_pools(seen)]}
         return [
             each.process
-            for each in self.seen()
+            for each in seen
             if each.process.pid not in helpers
             and each.parent in {*helpers, 1}
             and not each.words.startswith("postgres: ")
@@ -81,13 +84,7 @@ class Home:
 
     def pools(self) -> list[psutil.Process]:
         """What keeps namespaces ready ahead of demand."""
-        return [each.process for each in self._pools()]
-
-    def _pools(self) -> list[Seen]:
-        return [each for each in self.seen() if "_running.ahead" in each.words]
-
-    def _helpers(self) -> list[Seen]:
-        return [each for each in self.seen() if "keeper" in each.words]
+        return [each.process for each in _pools(self.seen())]
 
     def files(self) -> list[str]:
         """What lies in the home, the library's empty directories and their markers left out. Some may go meanwhile."""
@@ -103,6 +100,14 @@ class Home:
 
     def wait_until_empty(self, seconds: float = 2.0) -> None:
         wait_for(lambda: not self.left(), seconds, lambda: f"left behind: {self.left()}")
+
+
+def _pools(seen: list[Seen]) -> list[Seen]:
+    return [each for each in seen if "_running.ahead" in each.words]
+
+
+def _helpers(seen: list[Seen]) -> list[Seen]:
+    return [each for each in seen if "keeper" in each.words]
 
 
 def wait_for(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from servicectx._running import kept
-from servicectx._running.cache import Cache
+from servicectx._running.cache import SNAPSHOTS, Cache
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
@@ -42,7 +42,9 @@ def set_ups(user: Actor) -> int:
 
 
 def whole(cache: Path) -> list[Path]:
-    return [entry.path for entry in Cache(cache, 0).entries() if kept.is_kept(entry.path)]
+    """The complete snapshots. Where data lie on disk, a spare may have been made of one."""
+    entries = Cache(cache, 0).entries()
+    return [entry.path for entry in entries if entry.kind == SNAPSHOTS and kept.is_kept(entry.path)]
 
 
 @pytest.mark.parametrize("step", ["keeping", "kept"])
