@@ -13,7 +13,7 @@ import redis
 import servicectx
 from servicectx import managed
 
-KEEPER = "servicectx._running.guard"  # in the command line of a keeper and of its guard
+KEEPER = "servicectx.keeper.watchdog"  # in the command line of a keeper and of its guard
 
 
 def main() -> int:

@@ -2,35 +2,35 @@
 
 from typing import TYPE_CHECKING, Any
 
-import servicectx._originals  # noqa: F401  # now, before a test replaces what it copies
+import servicectx.system.originals  # noqa: F401  # now, before a test replaces what it copies
 
 if TYPE_CHECKING:
     from servicectx._api import hold, isolated, managed, managed_all, service_names
-    from servicectx._cache import cache_entries, clear_cache
-    from servicectx._durations import seconds
-    from servicectx._exits import leave_at_exit
+    from servicectx.datadirs.listing import cache_entries, clear_cache
+    from servicectx.request.durations import seconds
+    from servicectx.system.exit_hooks import leave_at_exit
     from servicectx._managed import Managed
-    from servicectx.details.app import AppDetails
-    from servicectx.details.base import ServiceDetails
-    from servicectx.details.cockroach import CockroachDetails
-    from servicectx.details.command import CommandDetails
-    from servicectx.details.etcd import EtcdDetails
-    from servicectx.details.kafka import KafkaDetails
-    from servicectx.details.mariadb import MariadbDetails
-    from servicectx.details.memcached import MemcachedDetails
-    from servicectx.details.mongodb import MongodbDetails
-    from servicectx.details.moto import MotoDetails
-    from servicectx.details.mqtt import MqttDetails
-    from servicectx.details.nats import NatsDetails
-    from servicectx.details.postgres import PostgresDetails
-    from servicectx.details.rabbitmq import RabbitmqDetails
-    from servicectx.details.redis import RedisDetails
-    from servicectx.details.s3 import S3Details
-    from servicectx.details.search import ElasticsearchDetails, OpensearchDetails
-    from servicectx.details.smtp import SmtpDetails
-    from servicectx.details.temporal import TemporalDetails
-    from servicectx.details.vault import VaultDetails
-    from servicectx.details.zookeeper import ZookeeperDetails
+    from servicectx.services.web_app_details import AppDetails
+    from servicectx.services.details import ServiceDetails
+    from servicectx.services.cockroach.details import CockroachDetails
+    from servicectx.services.command.details import CommandDetails
+    from servicectx.services.etcd.details import EtcdDetails
+    from servicectx.services.kafka.details import KafkaDetails
+    from servicectx.services.mariadb.details import MariadbDetails
+    from servicectx.services.memcached.details import MemcachedDetails
+    from servicectx.services.mongodb.details import MongodbDetails
+    from servicectx.services.moto.details import MotoDetails
+    from servicectx.services.mqtt.details import MqttDetails
+    from servicectx.services.nats.details import NatsDetails
+    from servicectx.services.postgres.details import PostgresDetails
+    from servicectx.services.rabbitmq.details import RabbitmqDetails
+    from servicectx.services.redis.details import RedisDetails
+    from servicectx.services.s3.details import S3Details
+    from servicectx.services.search_details import ElasticsearchDetails, OpensearchDetails
+    from servicectx.services.smtp.details import SmtpDetails
+    from servicectx.services.temporal.details import TemporalDetails
+    from servicectx.services.vault.details import VaultDetails
+    from servicectx.services.zookeeper.details import ZookeeperDetails
     from servicectx.errors import (
         BinaryNotFound,
         ConfigError,
@@ -158,7 +158,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             from importlib import import_module
 
-            from servicectx._real_files import RealFiles
+            from servicectx.system.real_files import RealFiles
 
             with RealFiles():  # a module that is imported among fake files keeps them for ever
                 value = globals()[name] = getattr(import_module(f"servicectx.{module}"), name)

@@ -4,38 +4,38 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from servicectx import _config, _setups
-from servicectx._all import ManagedAll
-from servicectx._ask import Keep, ask
-from servicectx._claim import Hold
+from servicectx.request import config, setup as _setups
+from servicectx._managed_all import ManagedAll
+from servicectx.request.request import Keep, ask
+from servicectx.client.claim import Hold
 from servicectx._isolated import Isolated
 from servicectx._managed import Managed
-from servicectx._real_files import RealFiles
+from servicectx.system.real_files import RealFiles
 from servicectx.services import registry
 from servicectx.services.base import Service
 
 if TYPE_CHECKING:
-    from servicectx.details.app import AppDetails
-    from servicectx.details.base import ServiceDetails
-    from servicectx.details.cockroach import CockroachDetails
-    from servicectx.details.command import CommandDetails
-    from servicectx.details.etcd import EtcdDetails
-    from servicectx.details.kafka import KafkaDetails
-    from servicectx.details.mariadb import MariadbDetails
-    from servicectx.details.memcached import MemcachedDetails
-    from servicectx.details.mongodb import MongodbDetails
-    from servicectx.details.moto import MotoDetails
-    from servicectx.details.mqtt import MqttDetails
-    from servicectx.details.nats import NatsDetails
-    from servicectx.details.postgres import PostgresDetails
-    from servicectx.details.rabbitmq import RabbitmqDetails
-    from servicectx.details.redis import RedisDetails
-    from servicectx.details.s3 import S3Details
-    from servicectx.details.search import ElasticsearchDetails, OpensearchDetails
-    from servicectx.details.smtp import SmtpDetails
-    from servicectx.details.temporal import TemporalDetails
-    from servicectx.details.vault import VaultDetails
-    from servicectx.details.zookeeper import ZookeeperDetails
+    from servicectx.services.web_app_details import AppDetails
+    from servicectx.services.details import ServiceDetails
+    from servicectx.services.cockroach.details import CockroachDetails
+    from servicectx.services.command.details import CommandDetails
+    from servicectx.services.etcd.details import EtcdDetails
+    from servicectx.services.kafka.details import KafkaDetails
+    from servicectx.services.mariadb.details import MariadbDetails
+    from servicectx.services.memcached.details import MemcachedDetails
+    from servicectx.services.mongodb.details import MongodbDetails
+    from servicectx.services.moto.details import MotoDetails
+    from servicectx.services.mqtt.details import MqttDetails
+    from servicectx.services.nats.details import NatsDetails
+    from servicectx.services.postgres.details import PostgresDetails
+    from servicectx.services.rabbitmq.details import RabbitmqDetails
+    from servicectx.services.redis.details import RedisDetails
+    from servicectx.services.s3.details import S3Details
+    from servicectx.services.search_details import ElasticsearchDetails, OpensearchDetails
+    from servicectx.services.smtp.details import SmtpDetails
+    from servicectx.services.temporal.details import TemporalDetails
+    from servicectx.services.vault.details import VaultDetails
+    from servicectx.services.zookeeper.details import ZookeeperDetails
 
 D = TypeVar("D", bound="ServiceDetails")
 Step = Callable[..., Any] | str | os.PathLike[str]
@@ -214,4 +214,4 @@ def hold(ticket: str) -> Hold:
 
 def service_names() -> list[str]:
     """The names that `managed()` knows here: built in, from other packages, registered, and given by the project."""
-    return sorted({*registry.names(), *_config.names()})
+    return sorted({*registry.names(), *config.names()})

@@ -5,13 +5,13 @@ import logging
 import os
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from servicectx._namespaces import Namespace, open_one
-from servicectx._real_files import RealFiles
-from servicectx.namespaces.layers import Layers
+from servicectx.isolation.namespace import Namespace, open_one
+from servicectx.system.real_files import RealFiles
+from servicectx.isolation.setup_step import Layers
 from servicectx.services.base import Service
 
 if TYPE_CHECKING:
-    from servicectx.details.base import ServiceDetails
+    from servicectx.services.details import ServiceDetails
 
 D = TypeVar("D", bound="ServiceDetails")
 

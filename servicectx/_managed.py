@@ -8,16 +8,16 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from servicectx import _external
-from servicectx._ask import Ask
-from servicectx._originals import time
-from servicectx._real_files import RealFiles
-from servicectx._share import Share
+from servicectx.request import external as _external
+from servicectx.request.request import Ask
+from servicectx.system.originals import time
+from servicectx.system.real_files import RealFiles
+from servicectx.client.join import Share
 from servicectx.errors import ServiceCtxError
 from servicectx.system.interrupts import run_to_end
 
 if TYPE_CHECKING:
-    from servicectx.details.base import ServiceDetails
+    from servicectx.services.details import ServiceDetails
 
 D = TypeVar("D", bound="ServiceDetails")
 
@@ -128,7 +128,7 @@ class Managed(Generic[D]):
         self._abandoned.clear()
 
     def _enter_or_none(self) -> D | None:
-        from servicectx._starting import Abandoned
+        from servicectx.client.start import Abandoned
 
         try:
             return self.__enter__()
@@ -203,7 +203,7 @@ def _leave_all() -> None:
 
 
 def _connects(host: str, port: int) -> bool:
-    from servicectx._originals import socket
+    from servicectx.system.originals import socket
 
     try:
         socket.create_connection((host, port), 2.0).close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from servicectx._sharing.pool import Pool
+from servicectx.isolation.pool import Pool
 from tests.leftovers import end, files, processes, wait_for_none
 
 RUN = "TESTS_RUN_DIRECTORY"  # how the workers of one run learn where it keeps things

@@ -6,28 +6,28 @@ from collections.abc import Iterator
 
 import pytest
 
-from servicectx._running import ahead, demand, watch
-from servicectx._running.ahead import Ahead
-from servicectx._running.demand import Demand
-from servicectx._sharing.pool import BACK, BASE, HIT, MISS, Pool
+from servicectx.isolation import prefetcher, pool_sizer, user_watcher
+from servicectx.isolation.prefetcher import Ahead
+from servicectx.isolation.pool_sizer import Demand
+from servicectx.isolation.pool import BACK, BASE, HIT, MISS, Pool
 from tests.detector import wait_for
 
 
 def test_demand_grows_with_users_and_when_it_was_not_enough_and_is_bounded() -> None:
     wanted = Demand(0)
     wanted.ask(served=False, users=1)
-    assert wanted.target == demand.FIRST
+    assert wanted.target == pool_sizer.FIRST
     wanted.ask(served=False, users=1)
-    assert wanted.target == demand.FIRST, "they have not been ready yet"
+    assert wanted.target == pool_sizer.FIRST, "they have not been ready yet"
     wanted.filled = True
     wanted.ask(served=False, users=1)
-    assert wanted.target == 2 * demand.FIRST
+    assert wanted.target == 2 * pool_sizer.FIRST
     wanted.ask(served=True, users=7)
     assert wanted.target == 7
     for _ in range(20):
         wanted.filled = True
         wanted.ask(served=False, users=100)
-    assert wanted.target == demand.MOST
+    assert wanted.target == pool_sizer.MOST
 
 
 class Names:
@@ -80,7 +80,7 @@ class Names:
 
 def hurry(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
     for constant, value in seconds.items():
-        for module in (ahead, demand, watch):
+        for module in (prefetcher, pool_sizer, user_watcher):
             if hasattr(module, constant):
                 monkeypatch.setattr(module, constant, value)
 
@@ -101,7 +101,7 @@ def working(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Names
 
 def test_without_demand_nothing_stays(pool: Pool, working: tuple[Names, threading.Thread]) -> None:
     copies, thread = working
-    wait_for(lambda: copies.made >= demand.FIRST, 5)
+    wait_for(lambda: copies.made >= pool_sizer.FIRST, 5)
     thread.join(10)
     assert not thread.is_alive(), "it ends when nobody asks for a while"
     assert copies.there == set()
@@ -135,7 +135,7 @@ def test_refusals_are_no_end(
 
 
 def test_a_full_file_system_is_left_alone(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "ROOM", 2**80)
+    monkeypatch.setattr(prefetcher, "ROOM", 2**80)
     hurry(monkeypatch, IDLE=0.05, REST=0.05, AGAIN=0.05)
     copies = Names()
     listening = pool.hear()
@@ -153,7 +153,7 @@ def test_who_is_not_let_in_at_first_tries_again(pool: Pool, monkeypatch: pytest.
     pool.tell(MISS + BASE)
     Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
     assert copies.busy == 0
-    assert copies.made >= demand.FIRST
+    assert copies.made >= pool_sizer.FIRST
     os.close(listening)
 
 
@@ -176,7 +176,7 @@ def test_what_is_given_back_is_made_anew_while_demand_lasts(
     hurry(monkeypatch, IDLE=1.0)
     copies.remakes = remakes
     pool.tell(MISS + BASE)
-    wait_for(lambda: pool.count(BASE) >= demand.FIRST, 5)
+    wait_for(lambda: pool.count(BASE) >= pool_sizer.FIRST, 5)
     seen = set()
     for _ in range(10):
         taken = pool.claim(BASE)
@@ -185,7 +185,7 @@ def test_what_is_given_back_is_made_anew_while_demand_lasts(
         seen.add(taken.name)
         taken.release()
         pool.tell(HIT + BASE)
-        wait_for(lambda: not pool.taken_names() and pool.count(BASE) >= demand.FIRST, 5)
+        wait_for(lambda: not pool.taken_names() and pool.count(BASE) >= pool_sizer.FIRST, 5)
         assert pool.count(BASE) == len(copies.there)
     assert (copies.made < len(seen)) == remakes
 

@@ -9,7 +9,7 @@ import pytest
 
 import servicectx
 from servicectx import ConfigError, InvalidOption, RedisDetails, isolated, managed, managed_all
-from servicectx._typos import meant
+from servicectx.system.typos import meant
 
 
 def refused(service: Any, **arguments: Any) -> InvalidOption:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from servicectx import ConfigError, cache_entries, clear_cache, managed
-from servicectx._running import kept
-from servicectx._running.cache import SNAPSHOTS, SPARES, TEMPLATES, Cache
-from servicectx._sharing import paths
+from servicectx.datadirs import prepared
+from servicectx.datadirs.cache import SNAPSHOTS, SPARES, TEMPLATES, Cache
+from servicectx.state import paths
 
 SIZE = 100_000
 
@@ -33,7 +33,7 @@ def fill(cache: Cache, source: Path, kind: str, *names: str) -> None:
     """The first is the oldest, by an hour each."""
     for age, name in enumerate(reversed(names)):
         place = cache.place(kind, name)
-        kept.keep(source, place, secret="s")
+        prepared.keep(source, place, secret="s")
         used = time.time() - 3600 * (age + 1)
         os.utime(place / ".servicectx", (used, used))
 
@@ -47,14 +47,14 @@ def test_the_oldest_goes_first(bounded: Cache, source: Path) -> None:
     limited = bounded._replace(limit=3 * SIZE)
     limited.keep(source, limited.place(TEMPLATES, "one-more"), "")
     assert names(bounded) == ["new", "older-than-new", "one-more"]
-    kept.bring(bounded.place(SNAPSHOTS, "older-than-new"), source.parent / "brought")
+    prepared.bring(bounded.place(SNAPSHOTS, "older-than-new"), source.parent / "brought")
     limited.keep(source, limited.place(TEMPLATES, "another"), "")
     assert names(bounded) == ["another", "older-than-new", "one-more"], "a copy that was used is not old"
 
 
 def test_spares_go_before_all_else(bounded: Cache, source: Path) -> None:
     fill(bounded, source, SNAPSHOTS, "oldest")
-    kept.keep(source, bounded.place(SPARES, "spare"))
+    prepared.keep(source, bounded.place(SPARES, "spare"))
     bounded._replace(limit=int(1.5 * SIZE)).trim()
     assert names(bounded) == ["oldest"]
 
@@ -118,8 +118,8 @@ def test_a_cache_that_is_not_there_is_empty(tmp_path: Path) -> None:
 STORM = """
 import sys, random
 from pathlib import Path
-from servicectx._running import kept
-from servicectx._running.cache import Cache
+from servicectx.datadirs import prepared as kept
+from servicectx.datadirs.cache import Cache
 source, path, target, size = sys.argv[1:]
 cache = Cache(Path(path), 3 * int(size))
 for round in range(60):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from servicectx._sharing import container
+from servicectx.state import container
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from servicectx import Plan, Service, ServiceDetails, StartFailed, managed
-from servicectx._running.plan import Companion
+from servicectx.services.plan import Companion
 from servicectx.services.base import environment
 from tests import servers
 

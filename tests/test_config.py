@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import servicectx
-from servicectx import ConfigError, InvalidOption, UnknownService, _config, _durations, managed
+from servicectx import ConfigError, InvalidOption, UnknownService, managed
+from servicectx.request import config, durations
 
 TOML = """
 [tool.other]
@@ -215,7 +216,7 @@ def test_without_a_section_nothing_is_parsed(project: Path) -> None:
     try:
         began = time.perf_counter()
         for _ in range(200):
-            _config.find("redis")
+            config.find("redis")
         took = time.perf_counter() - began
         assert not {"tomllib", "configparser"} & sys.modules.keys()
     finally:
@@ -228,14 +229,14 @@ def test_without_a_section_nothing_is_parsed(project: Path) -> None:
     [("90", 90), (90, 90), (1.5, 1.5), ("1.5s", 1.5), ("5m", 300), ("5min", 300), ("2h", 7200), ("1d", 86400)],
 )
 def test_lengths_of_time(said: str | float, meant: float) -> None:
-    assert _durations.seconds(said) == meant
-    assert _durations.seconds("forever") == float("inf")
+    assert durations.seconds(said) == meant
+    assert durations.seconds("forever") == float("inf")
 
 
 @pytest.mark.parametrize("said", ["", "h", "-1", "2 weeks", "1h30m", "nan", True])
 def test_what_is_no_length_of_time(said: str) -> None:
     with pytest.raises(ValueError, match="is not a number of seconds"):
-        _durations.seconds(said)
+        durations.seconds(said)
 
 
 def test_the_command_line_reads_it_too(project: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from servicectx import HomeError, managed
-from servicectx._sharing import container, reading
-from servicectx._sharing.instance import Instance
-from servicectx._sharing.state import StateError, decode, decode_processes
+from servicectx.state import container
+from servicectx.system import reading
+from servicectx.state.instance import Instance
+from servicectx.state.record import StateError, decode, decode_processes
 from servicectx.testing import FakeService
 
 FILES = ("state.json", "processes.json", "keeper.lock", "watchdog.lock", "handouts", "leavings", "linger-x", "keep")

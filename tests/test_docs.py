@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 import servicectx
-from servicectx.services.redis import Redis
+from servicectx.services.redis.service import Redis
 from tests.services import table
 
 ROOT = Path(__file__).parents[1]

@@ -17,9 +17,9 @@ import pytest
 
 import servicectx
 from servicectx import MotoDetails, PostgresDetails, managed
-from servicectx.details import libpq
+from servicectx.services import libpq
 from servicectx.services import binaries, registry
-from servicectx.services.postgres import Postgres
+from servicectx.services.postgres.service import Postgres
 from tests.cli.command import cli
 
 # How clients connect that are given a URL, the keyword form, or the environment alone; each prints the server's port.
@@ -357,7 +357,7 @@ def test_the_caller_s_own_variables_stay() -> None:
 
 
 def test_the_local_name_is_loopback() -> None:
-    from servicectx.details.surroundings import is_loopback
+    from servicectx.services.proxies import is_loopback
 
     assert is_loopback("localhost")
     assert is_loopback("::1")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from servicectx import HomeError, managed
-from servicectx._key import key
-from servicectx._sharing import marked, names, paths
+from servicectx.request.key import key
+from servicectx.state import marked, names, paths
 from servicectx.testing import FakeService
 from tests.cli.command import cli
 
@@ -144,7 +144,7 @@ def test_a_foreign_marker_is_refused(text: str, said: str, tmp_path: Path) -> No
 
 def test_many_makers_at_once_agree(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from servicectx._sharing import marked; sys.stdin.readline(); "
+        "import sys; from pathlib import Path; from servicectx.state import marked; sys.stdin.readline(); "
         "[marked.make(Path(sys.argv[1]) / str(n), 'home') and (Path(sys.argv[1]) / str(n) / f'redis-0123456789ab.lock')"
         ".touch() for n in range(50)]"
     )
@@ -156,7 +156,7 @@ def test_many_makers_at_once_agree(tmp_path: Path) -> None:
 
 def test_a_path_that_leads_elsewhere_in_a_state_is_no_reason_to_remove(home: Path, place: Path) -> None:
     """A data directory is removed only from a marked root, and only by the name of its instance."""
-    from servicectx._sharing import container
+    from servicectx.state import container
 
     for path in (place / "photos.2024", place / "redis-0123456789ab.01234567", home):
         assert not container.remove(path)
@@ -165,7 +165,7 @@ def test_a_path_that_leads_elsewhere_in_a_state_is_no_reason_to_remove(home: Pat
 
 # -- the default places ------------------------------------------------------------------------------------------------
 
-LOOK = "from servicectx._sharing import paths; print(paths.home()); print(paths.cache(make=True))"
+LOOK = "from servicectx.state import paths; print(paths.home()); print(paths.cache(make=True))"
 
 
 def defaults(**environment: str) -> tuple[Path, Path, str]:

@@ -20,26 +20,26 @@ WAY_DOWN = [
     "servicectx.testing",
     "servicectx",
     "servicectx._api",
-    "servicectx._all",
-    "servicectx._cache",
+    "servicectx._managed_all",
+    "servicectx.datadirs.listing",
     "servicectx._isolated",
-    "servicectx._namespaces",
-    "servicectx._exits",
-    "servicectx._instances",
+    "servicectx.isolation.namespace",
+    "servicectx.system.exit_hooks",
+    "servicectx.client.inventory",
     "servicectx._managed",
-    "servicectx._share",
-    "servicectx._claim",
-    "servicectx._starting",
-    "servicectx._prerequisites",
-    "servicectx._progress",
-    "servicectx._ask",
-    "servicectx._config",
-    "servicectx._external",
-    "servicectx._setups",
-    "servicectx._opening",
-    "servicectx._key",
-    "servicectx._callables",
-    "servicectx._includes",
+    "servicectx.client.join",
+    "servicectx.client.claim",
+    "servicectx.client.start",
+    "servicectx.client.prerequisites",
+    "servicectx.system.progress",
+    "servicectx.request.request",
+    "servicectx.request.config",
+    "servicectx.request.external",
+    "servicectx.request.setup",
+    "servicectx.request.opened_data",
+    "servicectx.request.key",
+    "servicectx.request.fingerprint",
+    "servicectx.request.includes",
     "servicectx.services",
     "servicectx.servers",
     "servicectx.namespaces",
@@ -47,20 +47,20 @@ WAY_DOWN = [
     "servicectx.details",
     "servicectx._running",
     "servicectx._sharing",
-    "servicectx._durations",
-    "servicectx._files",
-    "servicectx._typos",
+    "servicectx.request.durations",
+    "servicectx.system.files",
+    "servicectx.system.typos",
     "servicectx.system",
     "servicectx.errors",
-    "servicectx._real_files",
-    "servicectx._originals",
+    "servicectx.system.real_files",
+    "servicectx.system.originals",
 ]
 
 # Packages that may be imported in these places alone.
 ONLY_IN = {
-    "filelock": ("servicectx._sharing.instance", "servicectx._sharing.leases"),
-    "platformdirs": ("servicectx._sharing.paths",),
-    "mirakuru": ("servicectx._running.process",),
+    "filelock": ("servicectx.state.instance", "servicectx.state.leases"),
+    "platformdirs": ("servicectx.state.paths",),
+    "mirakuru": ("servicectx.keeper.server",),
     "psutil": ("servicectx._running", "servicectx.testing"),
     "pydantic": ("servicectx.details", "servicectx.services"),
     "click": ("servicectx.cli",),
@@ -72,7 +72,7 @@ ONLY_IN = {
 
 # Expensive ones that are imported where they are used.
 LATE = ("asyncio", "concurrent.futures", "filelock", "importlib.metadata", "mirakuru", "platformdirs", "psutil")
-LATE += ("psycopg", "pydantic", "pytest", "redis", "servicectx.details.base", "unittest", "urllib.request")
+LATE += ("psycopg", "pydantic", "pytest", "redis", "servicectx.services.details", "unittest", "urllib.request")
 
 
 class Import(NamedTuple):
@@ -141,13 +141,13 @@ def test_what_can_be_run_sees_neither_locks_nor_processes() -> None:
     parts = [f"servicectx.{name}" for name in ("services", "servers", "namespaces", "protocols")]
     seen = {each.what for each in INTERNAL if any(within(each.by, part) for part in parts)}
     assert {name for name in seen if within(name, "servicectx._running")} == {
-        "servicectx._running.plan",
-        "servicectx._running.pids",
+        "servicectx.services.plan",
+        "servicectx.system.processes",
     }
     assert {name for name in seen if within(name, "servicectx._sharing")} == {
-        "servicectx._sharing.directories",
-        "servicectx._sharing.removal",
-        "servicectx._sharing.steps",
+        "servicectx.system.directories",
+        "servicectx.system.removal",
+        "servicectx.system.checkpoints",
     }
 
 
@@ -194,7 +194,7 @@ def test_importing_is_cheap() -> None:
 
 
 def test_a_keeper_imports_nothing_of_its_callers() -> None:
-    seen = modules_after("import servicectx._running.guard, servicectx._running.start")
+    seen = modules_after("import servicectx.keeper.watchdog, servicectx.keeper.startup")
     assert "mirakuru.base" in seen
     assert not [name for name in seen if within(name, "servicectx") and rank(name) < rank("servicectx._running")][1:]
     assert not seen & {"pydantic", "filelock", "dataclasses", "inspect", "asyncio", "psutil", "http.client"}
@@ -219,8 +219,8 @@ OWN_PROCESSES += (
 
 def test_what_runs_in_a_callers_process_uses_originals() -> None:
     own = [f"servicectx._running.{name}" for name in OWN_PROCESSES]
-    own += ["servicectx.cli", "servicectx.testing", "servicectx.servers", "servicectx._originals"]
-    own += ["servicectx._sharing.removal"]  # runs as a script, too, and then without the package
+    own += ["servicectx.cli", "servicectx.testing", "servicectx.servers", "servicectx.system.originals"]
+    own += ["servicectx.system.removal"]  # runs as a script, too, and then without the package
     replaced = [each for each in OURS if each.what in ("json", "select", "socket", "time")]
     assert not [str(each) for each in replaced if not any(within(each.by, name) for name in own)]
 

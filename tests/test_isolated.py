@@ -15,7 +15,7 @@ import redis
 from psycopg import sql
 
 from servicectx import InvalidOption, NotIsolable, PostgresDetails, RedisDetails, SetupFailed, isolated, managed
-from servicectx.namespaces.postgres import Databases
+from servicectx.services.postgres.databases import Databases
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 

@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 
 from servicectx import NotIsolable, PostgresDetails, isolated, managed
-from servicectx.namespaces import makers
+from servicectx.isolation import owner_names
 
 DAY = 86400
 
@@ -53,14 +53,14 @@ def test_its_name_says_who_made_it_and_when(outside: PostgresDetails) -> None:
     with isolated(outside) as mine, psycopg.connect(mine.url) as connection:
         assert re.fullmatch(rf"sc_[a-z0-9]+_{os.getpid()}_[0-9a-f]{{18}}", mine.dbname)
         (now,) = connection.execute("select extract(epoch from now())::bigint").fetchone() or (0,)
-        assert makers.age(mine.dbname, now + 100) in range(100, 130)
+        assert owner_names.age(mine.dbname, now + 100) in range(100, 130)
     assert databases(outside) == set()
 
 
 def signed(made: int, *, host: str | None = None, pid: int | None = None) -> str:
-    name = makers.sign(made)
+    name = owner_names.sign(made)
     if host:
-        name = name.replace(makers.host(), host)
+        name = name.replace(owner_names.host(), host)
     return name if pid is None else name.replace(f"_{os.getpid()}_", f"_{pid}_")
 
 

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, isolated, managed
-from servicectx.namespaces import makers
-from servicectx.namespaces.postgres import Databases, base
-from servicectx.namespaces.postgres_line import hang_up
+from servicectx.isolation import owner_names
+from servicectx.services.postgres.databases import Databases, base
+from servicectx.services.postgres.connection_cache import hang_up
 from tests.detector import wait_for
 
 SETTINGS = {"max_prepared_transactions": 10, "wal_level": "logical", "max_replication_slots": 4, "max_wal_senders": 4}
@@ -82,7 +82,7 @@ def test_so_they_are_outside(pg: PostgresDetails) -> None:
 def test_those_of_the_dead_are_no_hindrance(pg: PostgresDetails) -> None:
     died = subprocess.Popen([sys.executable, "-c", ""])
     died.wait()
-    name = makers.sign().replace(f"_{os.getpid()}_", f"_{died.pid}_")
+    name = owner_names.sign().replace(f"_{os.getpid()}_", f"_{died.pid}_")
     theirs = outside(pg)
     run(theirs, f"create database {name}")
     prepare(theirs.model_copy(update={"dbname": name}))
@@ -104,7 +104,7 @@ def test_the_usual_drop_asks_nothing_more(pg: PostgresDetails, monkeypatch: pyte
     server = Databases.of(pg)
     server.open("one", base)
     asked: list[str] = []
-    monkeypatch.setattr("servicectx.namespaces.postgres.give_up", asked.append)
+    monkeypatch.setattr("servicectx.services.postgres.databases.give_up", asked.append)
     server.close("one")
     assert asked == []
     assert "one" not in databases(pg)

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, isolated, managed
-from servicectx.namespaces.postgres import Databases, base
-from servicectx.namespaces.postgres_line import hang_up
-from servicectx.protocols.postgres import Connection
+from servicectx.services.postgres.databases import Databases, base
+from servicectx.services.postgres.connection_cache import hang_up
+from servicectx.services.postgres.wire import Connection
 
 STATE = """
 select pg_get_userbyid(datdba), datconnlimit, (select array_agg(a::text order by a::text) from unnest(datacl) a),

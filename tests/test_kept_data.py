@@ -17,11 +17,11 @@ import pytest
 import redis as redis_client
 
 from servicectx import InvalidOption, KeptDataError, SetupFailed, StartFailed, managed
-from servicectx._instances import remains
-from servicectx._sharing import keep_record
+from servicectx.client.inventory import remains
+from servicectx.state import keep_record
 from servicectx.services.base import Written
-from servicectx.services.postgres import Postgres
-from servicectx.services.redis import Redis
+from servicectx.services.postgres.service import Postgres
+from servicectx.services.redis.service import Redis
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers
 from tests.detector import MARKER, OWN, wait_for

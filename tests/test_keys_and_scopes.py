@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from servicectx import managed
-from servicectx._callables import called, coded
-from servicectx._key import project
+from servicectx.request.fingerprint import called, coded
+from servicectx.request.key import project
 from servicectx.testing import FakeDetails, FakeService
 
 
@@ -193,7 +193,7 @@ setups = [
     *(functools.partial(migrate, object()), functools.partial(migrate, None, [{"a": {1, "b", None}}])),
 ]
 if __name__ == "__main__":
-    from servicectx._callables import called
+    from servicectx.request.fingerprint import called
     import json
     print(json.dumps([called(each) for each in setups]))
 """
@@ -266,7 +266,7 @@ setups = [
     *(functools.partial(seed, value=value) for value in values),
 ]
 if __name__ == "__main__":
-    from servicectx._callables import called, coded
+    from servicectx.request.fingerprint import called, coded
     import json
     print(json.dumps([[tell(each) for each in setups] for tell in (called, coded)]))
 """
@@ -314,7 +314,7 @@ def test_what_cannot_be_told_is_shared_with_nobody_else() -> None:
     assert called(functools.partial(set_up, one)) != called(functools.partial(set_up, other))
     seen = {called(functools.partial(set_up, threading.Lock())) for _ in range(20)}
     assert len(seen) == 20, "not even where an address comes again"
-    code = "import threading; from servicectx._callables import called; print(called(threading.Lock().acquire))"
+    code = "import threading; from servicectx.request.fingerprint import called; print(called(threading.Lock().acquire))"
     command = [sys.executable, "-c", code]
     assert len({subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2)}) == 2
 

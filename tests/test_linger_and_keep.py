@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from servicectx import ServiceDied, isolated, managed
-from servicectx._instances import running
+from servicectx.client.inventory import running
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers, servers
 from tests.detector import wait_for

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from servicectx import managed
-from servicectx._sharing import container
+from servicectx.state import container
 from servicectx.testing import FakeService
 from tests.cli.command import cli
 from tests.detector import wait_for
@@ -196,7 +196,7 @@ def test_after_the_end_of_its_namespace_a_visitor_clears(lingering: Namespace, h
 
 def test_a_process_of_another_namespace_with_a_recorded_id_is_not_signalled(home: Path) -> None:
     """The record of a dead instance names the id and start of a live process here, in another PID namespace."""
-    from servicectx._running import pids
+    from servicectx.system import processes
 
     sleeper = subprocess.Popen(["sleep", "600"])
     try:
@@ -208,8 +208,8 @@ def test_a_process_of_another_namespace_with_a_recorded_id_is_not_signalled(home
         raw = json.loads(record.read_text())
         for role in ("guard", "keeper"):
             os.kill(raw[role][0], signal.SIGKILL)
-        wait_for(lambda: pids.identity(raw["server"][0]) is None and not is_locked(home), PATIENCE)
-        raw |= {role: list(pids.identity(sleeper.pid) or ()) for role in ("keeper", "guard", "server")}
+        wait_for(lambda: processes.identity(raw["server"][0]) is None and not is_locked(home), PATIENCE)
+        raw |= {role: list(processes.identity(sleeper.pid) or ()) for role in ("keeper", "guard", "server")}
         raw["origin"][1] = "pid:[1]"
         record.write_text(json.dumps(raw))
         with managed(FakeService, name="another"):

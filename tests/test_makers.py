@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from servicectx.namespaces import makers
+from servicectx.isolation import owner_names
 
 LONG = "ip-10-0-0-1.eu-central-1.compute.internal.of.some.company.example"
 
@@ -18,35 +18,35 @@ def dead_pid() -> int:
 
 
 def test_a_name_fits_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(makers.socket, "gethostname", lambda: LONG)
+    monkeypatch.setattr(owner_names.socket, "gethostname", lambda: LONG)
     monkeypatch.setattr("os.getpid", lambda: 2**31 - 1)
-    assert re.fullmatch(r"sc_[a-z0-9]+_2147483647_[0-9a-f]{18}", makers.sign())
-    assert len(makers.sign()) <= 63
+    assert re.fullmatch(r"sc_[a-z0-9]+_2147483647_[0-9a-f]{18}", owner_names.sign())
+    assert len(owner_names.sign()) <= 63
 
 
 def test_the_dead_of_this_machine_are_known() -> None:
-    assert makers.is_alive(makers.sign())
-    assert makers.is_dead(f"sc_{makers.host()}_{dead_pid()}_{'0' * 18}")
+    assert owner_names.is_alive(owner_names.sign())
+    assert owner_names.is_dead(f"sc_{owner_names.host()}_{dead_pid()}_{'0' * 18}")
 
 
 def test_a_machine_of_the_same_name_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both in their first namespace of process ids, whose number is the same on each Linux."""
-    monkeypatch.setattr(makers, "_machine", lambda: "one of two clones")
-    elsewhere = f"sc_{makers.host()}_{dead_pid()}_{'0' * 18}"
-    assert makers.is_dead(elsewhere)
+    monkeypatch.setattr(owner_names, "_machine", lambda: "one of two clones")
+    elsewhere = f"sc_{owner_names.host()}_{dead_pid()}_{'0' * 18}"
+    assert owner_names.is_dead(elsewhere)
     monkeypatch.undo()
-    assert not makers.is_dead(elsewhere)
-    assert not makers.is_alive(elsewhere)
+    assert not owner_names.is_dead(elsewhere)
+    assert not owner_names.is_alive(elsewhere)
 
 
 def test_all_letters_of_a_name_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(makers.socket, "gethostname", lambda: LONG)
-    one = makers.host()
-    monkeypatch.setattr(makers.socket, "gethostname", lambda: f"{LONG}-2")
-    assert makers.host() != one
+    monkeypatch.setattr(owner_names.socket, "gethostname", lambda: LONG)
+    one = owner_names.host()
+    monkeypatch.setattr(owner_names.socket, "gethostname", lambda: f"{LONG}-2")
+    assert owner_names.host() != one
 
 
 def test_it_is_the_same_in_each_process() -> None:
-    script = "from servicectx.namespaces import makers; print(makers.host())"
+    script = "from servicectx.isolation import owner_names as makers; print(makers.host())"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
-    assert said.stdout.strip() == makers.host()
+    assert said.stdout.strip() == owner_names.host()

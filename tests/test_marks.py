@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from servicectx.namespaces import postgres_marks as marks
+from servicectx.services.postgres import stamps as marks
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from servicectx import HomeError, managed
-from servicectx._sharing import paths, storage
+from servicectx.state import paths, storage
 from servicectx.testing import FakeService
 from tests.leftovers import files
 
@@ -219,7 +219,7 @@ def test_a_bad_cache_is_done_without(make: object, scratch: Path, monkeypatch: p
 
 # -- where they are by default -----------------------------------------------------------------------------------
 
-ASK = "from servicectx._sharing import paths; print(paths.home(), paths.cache(), sep='\\n')"
+ASK = "from servicectx.state import paths; print(paths.home(), paths.cache(), sep='\\n')"
 
 
 def defaults(**environment: str) -> list[Path]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from servicectx import _config
-from servicectx._sharing import handouts
-from servicectx.services import rabbitmq
+from servicectx.request import config
+from servicectx.state import owned_files
+from servicectx.services.rabbitmq import service as rabbitmq
 
 ROOT = Path(__file__).parents[1]
 NAMES = [
@@ -26,9 +26,9 @@ NAMES = [
 def test_a_file_that_was_handed_out_is_removed(name: str, tmp_path: Path) -> None:
     file = tmp_path / name
     file.write_text("details")
-    handouts.note(tmp_path, file)
-    assert handouts.noted(tmp_path) == [file]
-    handouts.take_back(tmp_path)
+    owned_files.note(tmp_path, file)
+    assert owned_files.noted(tmp_path) == [file]
+    owned_files.take_back(tmp_path)
     assert not file.exists()
 
 
@@ -37,16 +37,16 @@ def test_patterns_of_what_is_left_hold_line_breaks(tmp_path: Path) -> None:
     odd.mkdir()
     (odd / "left-1").touch()
     (tmp_path / "b").touch()
-    handouts.leave(tmp_path, [f"{odd}/left-*"])
-    assert handouts.left(tmp_path) == [odd / "left-1"]
+    owned_files.leave(tmp_path, [f"{odd}/left-*"])
+    assert owned_files.left(tmp_path) == [odd / "left-1"]
 
 
 def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path: Path) -> None:
-    handouts.leave(tmp_path, [f"{tmp_path}/x*"])
-    with (tmp_path / handouts.LEAVINGS).open("a") as listing:
+    owned_files.leave(tmp_path, [f"{tmp_path}/x*"])
+    with (tmp_path / owned_files.LEAVINGS).open("a") as listing:
         listing.write('"/half')
     (tmp_path / "x1").touch()
-    assert handouts.left(tmp_path) == [tmp_path / "x1"]
+    assert owned_files.left(tmp_path) == [tmp_path / "x1"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has mount namespaces")
@@ -82,7 +82,7 @@ def test_a_file_system_in_memory_is_known_below_any_name(name: str, tmp_path: Pa
     ],
 )
 def test_files_of_a_set_up_in_setup_cfg(text: str, files: list[str]) -> None:
-    assert _config.from_text({"setup": text}) == {"setup": files}
+    assert config.from_text({"setup": text}) == {"setup": files}
 
 
 def test_a_version_is_not_read_from_a_directory_above() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from servicectx._running import plan
+from servicectx.services import plan
 from servicectx.services import registry
 from servicectx.testing import FakeService
 

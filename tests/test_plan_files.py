@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from servicectx import Plan, StartFailed, managed
-from servicectx._running import plan
+from servicectx.services import plan
 from servicectx.services.base import Template
 from servicectx.testing import FakeService
 from servicectx.testing.fake import FakeOptions

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from servicectx._sharing.pool import BACK, BASE, HIT, MISS, Pool, source_of
+from servicectx.isolation.pool import BACK, BASE, HIT, MISS, Pool, source_of
 
 
 def make(pool: Pool, name: str, source: str = BASE) -> None:
@@ -97,7 +97,7 @@ def test_a_line_that_makes_no_sense_is_only_a_knock(line: str, said: tuple[str, 
 CROWD = """
 import os, signal, sys
 from pathlib import Path
-from servicectx._sharing.pool import Pool
+from servicectx.isolation.pool import Pool
 pool, mine = Pool(Path(sys.argv[1])), []
 sys.stdin.readline()
 while taken := pool.claim("base"):

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from servicectx import NotIsolable, PostgresDetails, isolated, managed
-from servicectx._running import demand
-from servicectx._sharing.pool import BASE, Pool
-from servicectx.namespaces.postgres import Databases, base
-from servicectx.namespaces.postgres_line import hang_up
+from servicectx.isolation import pool_sizer
+from servicectx.isolation.pool import BASE, Pool
+from servicectx.services.postgres.databases import Databases, base
+from servicectx.services.postgres.connection_cache import hang_up
 from tests.detector import wait_for
 
 
@@ -88,6 +88,6 @@ def test_a_hit_hangs_up(pg: PostgresDetails, home: Path) -> None:
     with isolated(pg):
         assert len(lines(pg)) == 1
     (directory,) = home.glob("servicectx-home/postgres-*.*/pool")
-    wait_for(lambda: Pool(directory.parent).count(BASE) >= demand.FIRST, 10)
+    wait_for(lambda: Pool(directory.parent).count(BASE) >= pool_sizer.FIRST, 10)
     with isolated(pg):
         wait_for(lambda: lines(pg) == [], 5)

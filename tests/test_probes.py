@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from servicectx import ServiceDied, StartFailed, StartTimeout, managed
-from servicectx._running import ports, probes
+from servicectx.keeper import ports, probes
 from servicectx.services import registry
 from servicectx.testing import FakeOptions, FakeService
 from tests.actor import use

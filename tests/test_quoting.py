@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from servicectx._running import plan, quoting
+from servicectx.services import plan, quoting
 from servicectx.services import registry
 from tests.services import accounts, table
 

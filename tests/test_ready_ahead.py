@@ -11,9 +11,10 @@ import psutil
 import psycopg
 import pytest
 
-from servicectx import _originals, isolated, managed
-from servicectx._running import demand
-from servicectx._sharing.pool import BACK, BASE, PILE, Pool
+from servicectx import isolated, managed
+from servicectx.system import originals
+from servicectx.isolation import pool_sizer
+from servicectx.isolation.pool import BACK, BASE, PILE, Pool
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
@@ -72,7 +73,7 @@ def warm(place: Home, user: Actor, source: str = BASE) -> None:
     """Ask once, and wait until some are ready."""
     user.ask("isolate")
     user.ask("give_back")
-    wait_for(lambda: pool_of(place).count(source) >= demand.FIRST, 10)
+    wait_for(lambda: pool_of(place).count(source) >= pool_sizer.FIRST, 10)
 
 
 # -- what it is for ----------------------------------------------------------------------------------------------------
@@ -96,8 +97,8 @@ def test_asking_costs_no_connection(monkeypatch: pytest.MonkeyPatch, home: Path)
             pass
         (directory,) = home.glob("servicectx-home/postgres-*.*/pool")
         pool = Pool(directory.parent)
-        wait_for(lambda: pool.count(BASE) >= demand.FIRST, 10)
-        monkeypatch.setattr(_originals.socket, "create_connection", refuse)
+        wait_for(lambda: pool.count(BASE) >= pool_sizer.FIRST, 10)
+        monkeypatch.setattr(originals.socket, "create_connection", refuse)
         began = time.perf_counter()
         with isolated(pg) as mine:
             took = time.perf_counter() - began
@@ -141,7 +142,7 @@ def test_many_users_want_many(place: Home, first: Actor) -> None:
             user.enter("postgres")
             user.ask("isolate")
         wait_for(lambda: pool_of(place).count(BASE) >= len(users), 10)
-        assert pool_of(place).count(BASE) <= demand.MOST
+        assert pool_of(place).count(BASE) <= pool_sizer.MOST
         settled(place, str(first.ask("details")["url"]), *names(pool_of(place))[1])
     finally:
         for user in users:
@@ -289,7 +290,7 @@ def test_leaving_waits_for_no_helper(place: Home, first: Actor) -> None:
     warm(place, first)
     (helper,) = place.pools()
     helper.suspend()
-    for _ in range(demand.FIRST + 2):  # more than are ready
+    for _ in range(pool_sizer.FIRST + 2):  # more than are ready
         assert "error" not in first.ask("isolate")
         assert first.ask("give_back")["took"] < 1
     first.leave()
@@ -325,7 +326,7 @@ def test_where_removing_is_behind_users_remove_their_own(place: Home, first: Act
         assert "error" not in first.ask("isolate")
         assert first.ask("give_back")["took"] < 2
     assert len(names(pool_of(place))[1]) <= PILE + 1
-    assert len(databases(url)) <= PILE + 1 + demand.MOST
+    assert len(databases(url)) <= PILE + 1 + pool_sizer.MOST
     helper.resume()
     settled(place, url)
 

@@ -17,7 +17,7 @@ import pytest
 import redis as client
 
 from servicectx import NotIsolable, RedisDetails, isolated, managed
-from servicectx.namespaces import redis_holds
+from servicectx.services.redis import ownership
 from servicectx.services import registry
 from tests.detector import wait_for
 
@@ -217,23 +217,23 @@ def test_processes_take_and_give_back_at_once(flush: str, scarce: bool, tmp_path
 
 
 def test_of_two_who_claim_the_same_one_never_both_have_it(outside: RedisDetails) -> None:
-    one, two = redis_holds.Hold(outside), redis_holds.Hold(outside)
-    with contextlib.closing(one), contextlib.closing(two), contextlib.closing(redis_holds.connect(outside)) as asking:
+    one, two = ownership.Hold(outside), ownership.Hold(outside)
+    with contextlib.closing(one), contextlib.closing(two), contextlib.closing(ownership.connect(outside)) as asking:
         one.renew()
         two.renew()
         assert one.claim(asking, 3)
         assert not two.claim(asking, 3)
-        assert redis_holds.held(asking) == {3}
+        assert ownership.held(asking) == {3}
         one.let_go(3)
         assert two.claim(asking, 3)
 
 
 def test_when_all_try_for_the_same_one_they_try_again(outside: RedisDetails, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is seen to be free may be claimed a moment later, and be free again after that."""
-    other = redis_holds.Hold(outside)
+    other = ownership.Hold(outside)
     looks = 0
 
-    def look(asking: redis_holds.Connection) -> set[int]:
+    def look(asking: ownership.Connection) -> set[int]:
         nonlocal looks
         looks += 1
         if looks == 1:
@@ -241,9 +241,9 @@ def test_when_all_try_for_the_same_one_they_try_again(outside: RedisDetails, mon
         other.let_go(5)
         return real(asking)
 
-    real = redis_holds.held
-    monkeypatch.setattr(redis_holds, "held", look)
-    with contextlib.closing(other), contextlib.closing(redis_holds.connect(outside)) as asking:
+    real = ownership.held
+    monkeypatch.setattr(ownership, "held", look)
+    with contextlib.closing(other), contextlib.closing(ownership.connect(outside)) as asking:
         other.renew()
         for number in range(1, SMALL - 1):
             assert other.claim(asking, number)
@@ -256,7 +256,7 @@ def test_what_is_claimed_while_it_is_given_back_is_emptied_by_its_next_user(outs
     with connect(outside) as claiming, claiming.pubsub() as channels:
         with isolated(outside) as mine, connect(mine) as connection:
             connection.set("left", "behind")
-            channels.subscribe(redis_holds.channel(mine.db))
+            channels.subscribe(ownership.channel(mine.db))
             assert channels.get_message(timeout=5)
         with connect(mine) as connection:
             assert connection.get("left") == "behind", "it may be another one's now"

@@ -15,15 +15,15 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, managed
-from servicectx.namespaces import postgres_layers, postgres_remaking
-from servicectx.namespaces import postgres_marks as marks
-from servicectx.namespaces.layers import Layer
-from servicectx.namespaces.postgres import BASE, HALF, TEMPLATE, Databases
-from servicectx.namespaces.postgres_copies import PostgresCopies
-from servicectx.namespaces.postgres_drop import drop
-from servicectx.namespaces.postgres_remaking import SHELL, Remaking
-from servicectx.namespaces.postgres_stock import Stock
-from servicectx.protocols.postgres import Connection
+from servicectx.services.postgres import templates, recycle
+from servicectx.services.postgres import stamps as marks
+from servicectx.isolation.setup_step import Layer
+from servicectx.services.postgres.databases import BASE, HALF, TEMPLATE, Databases
+from servicectx.services.postgres.clone import PostgresCopies
+from servicectx.services.postgres.drop import drop
+from servicectx.services.postgres.recycle import SHELL, Remaking
+from servicectx.services.postgres.prefetch import Stock
+from servicectx.services.postgres.wire import Connection
 from tests.detector import wait_for
 
 SETTINGS = {"wal_level": "logical", "max_prepared_transactions": 4}
@@ -193,7 +193,7 @@ def test_settings_owner_and_grants_are_the_template_s(
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, wanted: str, what: Callable[[], object]) -> None:
-    monkeypatch.setattr(postgres_remaking, "step", lambda name: what() if name == wanted else None)
+    monkeypatch.setattr(recycle, "step", lambda name: what() if name == wanted else None)
 
 
 def crowd_out(pg: PostgresDetails) -> None:
@@ -234,7 +234,7 @@ def test_what_is_written_at_the_last_moment_is_nobody_else_s_trouble(
         if name == "remake-aside":
             crowd_out(pg)
 
-    monkeypatch.setattr(postgres_remaking, "step", late)
+    monkeypatch.setattr(recycle, "step", late)
     assert remaking.remake(session, "old", "new", TEMPLATE)
     is_the_template(session, data, "new")
 
@@ -426,7 +426,7 @@ def test_a_transaction_is_prepared_after_all(
         session.run("ALTER DATABASE old ALLOW_CONNECTIONS false")
         return False
 
-    monkeypatch.setattr(postgres_remaking, "end_all", last)
+    monkeypatch.setattr(recycle, "end_all", last)
     assert gives_up(session, remaking)
     Databases.of(pg).drop(session, "old")
     assert session.run("SELECT gid FROM pg_prepared_xacts") == []
@@ -529,7 +529,7 @@ def test_a_user_who_fails_knows_it(pg: PostgresDetails, old: PostgresDetails, se
     try:
         assert not copies.remake("old", "new", TEMPLATE)
     finally:
-        postgres_remaking.remaking.cache_clear()
+        recycle.remaking.cache_clear()
         copies.rest()
     assert session.run("SELECT datname FROM pg_database WHERE datname IN ('old', 'new')") == []
     assert not os.path.lexists(place)
@@ -549,7 +549,7 @@ def test_a_full_disk(
         drop(session, name)
 
     run(old, "delete from things")
-    monkeypatch.setattr(postgres_remaking, "drop", dropping)
+    monkeypatch.setattr(recycle, "drop", dropping)
     with monkeypatch.context() as patch:
         patch.setattr(marks.os, "write", full)
         assert gives_up(session, remaking)
@@ -607,7 +607,7 @@ def test_a_server_that_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def template_of(pg: PostgresDetails, session: Connection, setup: Callable[[PostgresDetails], None]) -> str:
     at = lambda name: pg.model_copy(update={"dbname": name})  # noqa: E731
-    return postgres_layers.source(Databases.of(pg), session, [Layer("filled", "filled", setup)], at)
+    return templates.source(Databases.of(pg), session, [Layer("filled", "filled", setup)], at)
 
 
 def test_autovacuum_leaves_templates_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from servicectx._sharing.removal import MANY, remove_tree
+from servicectx.system.removal import MANY, remove_tree
 
 
 @pytest.fixture

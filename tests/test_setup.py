@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, ServiceCtxError, SetupFailed, managed
-from servicectx._key import setup_text
+from servicectx.request.key import setup_text
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers, servers
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from servicectx._running import kept
-from servicectx._running.cache import SNAPSHOTS, Cache
+from servicectx.datadirs import prepared
+from servicectx.datadirs.cache import SNAPSHOTS, Cache
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
@@ -44,7 +44,7 @@ def set_ups(user: Actor) -> int:
 def whole(cache: Path) -> list[Path]:
     """The complete snapshots. Where data lie on disk, a spare may have been made of one."""
     entries = Cache(cache, 0).entries()
-    return [entry.path for entry in entries if entry.kind == SNAPSHOTS and kept.is_kept(entry.path)]
+    return [entry.path for entry in entries if entry.kind == SNAPSHOTS and prepared.is_kept(entry.path)]
 
 
 @pytest.mark.parametrize("step", ["keeping", "kept"])
@@ -114,7 +114,7 @@ def test_a_start_that_loses_its_source_begins_anew(home: Home, own_cache: Path) 
     assert len(whole(own_cache)) == 1
 
 
-DROP = "import sys; from pathlib import Path; from servicectx._running.cache import Cache; Cache(Path(sys.argv[1]), 0)"
+DROP = "import sys; from pathlib import Path; from servicectx.datadirs.cache import Cache; Cache(Path(sys.argv[1]), 0)"
 
 
 @pytest.mark.parametrize("how", ["trim", "clear"])

@@ -14,10 +14,10 @@ import pytest
 import redis as redis_client
 
 from servicectx import InvalidOption, NotIsolable, PostgresDetails, RedisDetails, SetupFailed, isolated, managed
-from servicectx._running import snapshot
-from servicectx._sharing import paths
+from servicectx.keeper import snapshot
+from servicectx.state import paths
 from servicectx.services import binaries
-from servicectx.services.redis import Redis
+from servicectx.services.redis.service import Redis
 from servicectx.testing import FakeService
 
 runs: list[str] = []

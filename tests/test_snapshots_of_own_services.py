@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from servicectx import Plan, managed
-from servicectx._running import snapshot
+from servicectx.keeper import snapshot
 from servicectx.testing import check_service
 from tests.safe import Safe, SafeDetails
 

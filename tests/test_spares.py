@@ -14,9 +14,10 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, cache_entries, managed
-from servicectx._running import kept, pids, spare
-from servicectx._running.cache import SPARES, Cache
-from servicectx._sharing import marked, storage
+from servicectx.datadirs import prepared, spare
+from servicectx.system import processes
+from servicectx.datadirs.cache import SPARES, Cache
+from servicectx.state import marked, storage
 from servicectx.services import registry
 from servicectx.system import platform
 from tests.actor import Actor
@@ -44,7 +45,7 @@ def home(cache: Path) -> Iterator[Home]:
     postgres = registry.find("postgres")
     template = postgres.plan(postgres.options({}), postgres.program(postgres.options({})), "secret").template
     assert template is not None
-    if kept.is_kept(cache / "templates" / template.key):
+    if prepared.is_kept(cache / "templates" / template.key):
         shutil.copytree(cache / "templates" / template.key, own.path / "templates" / template.key)
     yield home
     home.remove()
@@ -195,7 +196,7 @@ def test_a_damaged_one_is_not_taken(damage: str, ours: Cache) -> None:
         (made / ".servicectx").write_bytes(b"\xff\x00nonsense")
     with managed("postgres") as pg:
         assert not (data_of(pg) / "mark").exists()
-        assert kept.is_kept(wait_for_spare(ours))
+        assert prepared.is_kept(wait_for_spare(ours))
 
 
 # -- SIGKILL -------------------------------------------------------------------------------------------------------
@@ -219,10 +220,10 @@ def test_killed_while_it_is_made(home: Home, ours: Cache, victim: str) -> None:
         else:
             user.kill()
         home.wait_until_empty()
-        assert pids.identity(maker) is None
+        assert processes.identity(maker) is None
     assert spares(ours) == [], "half of one is none"
     with managed("postgres"):
-        assert kept.is_kept(wait_for_spare(ours))
+        assert prepared.is_kept(wait_for_spare(ours))
     assert half_made(ours) == []
 
 
@@ -231,7 +232,7 @@ def test_a_stop_does_not_wait_for_its_maker(home: Home, ours: Cache) -> None:
         enter(user)
         maker = user.wait_paused(PATIENCE)
         assert user.leave()["took"] < 1.0
-        assert pids.identity(maker) is None
+        assert processes.identity(maker) is None
         assert home.left() == []
 
 
@@ -261,7 +262,7 @@ def test_killed_while_it_is_taken(home: Home, ours: Cache, victim: str) -> None:
 def test_of_many_takers_of_one_spare_one_gets_it(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "file").write_text("x" * 1000)
-    kept.keep(tmp_path / "source", tmp_path / "spare", secret="s")
+    prepared.keep(tmp_path / "source", tmp_path / "spare", secret="s")
     script = (
         "import sys; from pathlib import Path; from servicectx._running import spare\n"
         "print(spare.take(Path(sys.argv[1]), Path(sys.argv[2])))"

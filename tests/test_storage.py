@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from servicectx import HomeError, InvalidOption, PostgresDetails, SetupFailed, managed
-from servicectx._sharing import storage
+from servicectx.state import storage
 from servicectx.testing import FakeService
 
 ROOT = os.geteuid() == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from servicectx import managed
-from servicectx._sharing import marked, paths, trust
+from servicectx.state import marked, paths, trust
 from tests.cli.command import cli
 
 ROOT = os.geteuid() == 0

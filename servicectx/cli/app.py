@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import servicectx
-from servicectx import _key
+from servicectx.request import key
 from servicectx.cli import evaluated
 from servicectx.cli.console import note
 
@@ -154,6 +154,6 @@ def _flush() -> None:
 def _find_set_ups() -> None:
     """Let set-ups given as "module:function" be found as the project's own programs find them."""
     with contextlib.suppress(OSError):
-        for place in (os.getcwd(), str(_key.project())):
+        for place in (os.getcwd(), str(key.project())):
             if place not in sys.path:
                 sys.path.append(place)

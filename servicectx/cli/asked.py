@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from servicectx import Managed, _config, _durations, managed, service_names
+from servicectx import Managed, managed, service_names
+from servicectx.request import config, durations
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,7 +19,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return _durations.seconds(value)
+            return durations.seconds(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -79,17 +80,17 @@ def members(services: tuple[str, ...], roles: tuple[str, ...], settings: tuple[s
 
 
 def _member(role: str, service: str, words: dict[str, str], given: dict[str, Any]) -> Member:
-    entry = _config.Entry(Path("--set"), role, service, {}, {})
+    entry = config.Entry(Path("--set"), role, service, {}, {})
     try:
-        values = _config.from_text(words)
+        values = config.from_text(words)
     except ValueError as error:
         raise click.UsageError(f"--set {role}: {error}") from None
     arguments = {
-        word: _config.checked(entry, word, value)
+        word: config.checked(entry, word, value)
         for word, value in values.items()
-        if word in _config.ARGUMENTS and word != "service"
+        if word in config.ARGUMENTS and word != "service"
     }
-    options = {word: value for word, value in values.items() if word not in _config.ARGUMENTS}
+    options = {word: value for word, value in values.items() if word not in config.ARGUMENTS}
     name = None if role == service else role
     return Member(role, managed(service, name=name, **options, **(given | arguments)))
 

@@ -4,8 +4,8 @@ import time
 
 import click
 
-from servicectx._running.cache import SNAPSHOTS, SPARES, TEMPLATES, Cache, Entry
-from servicectx._sharing import paths
+from servicectx.datadirs.cache import SNAPSHOTS, SPARES, TEMPLATES, Cache, Entry
+from servicectx.state import paths
 from servicectx.cli import console
 from servicectx.cli.app import debug_option
 

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from servicectx import ConfigError, ServiceCtxError, _config, _instances, managed
-from servicectx._running.cache import Cache
-from servicectx._sharing import marked, paths, storage
-from servicectx._sharing.state import READY
+from servicectx import ConfigError, ServiceCtxError, managed
+from servicectx.client import inventory
+from servicectx.request import config
+from servicectx.datadirs.cache import Cache
+from servicectx.state import marked, paths, storage
+from servicectx.state.record import READY
 from servicectx.cli import console
 from servicectx.cli.list import cures, known
 from servicectx.services import registry
@@ -66,7 +68,7 @@ def programs(named: tuple[str, ...]) -> Iterator[Finding]:
             problem = (found.problem or "").splitlines()[0].partition(": ")[2]
             yield Finding(name, WRONG if wanted else ABSENT, problem, cure)
     try:
-        of_project = [name for name in _config.names() if name not in registry.names()]
+        of_project = [name for name in config.names() if name not in registry.names()]
     except ServiceCtxError as error:
         yield Finding("project", WRONG, str(error), "correct the file")
         of_project = []
@@ -167,7 +169,7 @@ def _account(what: str) -> Finding:
 
 
 def _stale(what: str) -> Finding:
-    running = _instances.running()
+    running = inventory.running()
     elsewhere = [each.state.name for each in running if each.elsewhere()]
     every = [each for each in running if not each.elsewhere()]
     dead = [each.state.name for each in every if each.state.phase == READY and not each.lives()]

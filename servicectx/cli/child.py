@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from servicectx._running import linux
+from servicectx.system import linux
 from servicectx.cli import family
 from servicectx.cli.guard import Guard
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from servicectx import _instances, _key
-from servicectx._instances import Running
-from servicectx._sharing.state import READY
-from servicectx._typos import meant
+from servicectx.client import inventory
+from servicectx.request import key
+from servicectx.client.inventory import Running
+from servicectx.state.record import READY
+from servicectx.system.typos import meant
 from servicectx.cli import console
 from servicectx.cli.app import Failed
 from servicectx.cli.asked import F
@@ -17,7 +18,7 @@ from servicectx.cli.asked import F
 
 def complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     try:
-        return sorted({each.state.name for each in _instances.running() if each.state.name.startswith(incomplete)})
+        return sorted({each.state.name for each in inventory.running() if each.state.name.startswith(incomplete)})
     except Exception:  # noqa: BLE001  # a completion must never write into somebody's command line
         return []
 
@@ -36,9 +37,9 @@ def scope_option(function: F) -> F:
 
 
 def scope_text(said: str) -> str:
-    if word := _key.misspelt_scope(said):
+    if word := key.misspelt_scope(said):
         raise click.UsageError(f"--scope {said}: did you mean {word!r}?")
-    return said if said == "private" else _key.scope_text(said)
+    return said if said == "private" else key.scope_text(said)
 
 
 def scope_shown(scope: str) -> str:
@@ -51,7 +52,7 @@ def choose(names: tuple[str, ...], scope: str | None, phases: tuple[str, ...] = 
 
     Raises Failed, which says what runs elsewhere.
     """
-    every = [each for each in _instances.running() if not phases or each.state.phase in phases]
+    every = [each for each in inventory.running() if not phases or each.state.phase in phases]
     here = scope_text(scope or "project")
     if not names:
         chosen = [each for each in every if each.state.scope == here]

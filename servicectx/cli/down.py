@@ -2,9 +2,9 @@
 
 import click
 
-from servicectx import _instances
-from servicectx._instances import Busy, Elsewhere
-from servicectx._sharing import keep_record
+from servicectx.client import inventory
+from servicectx.client.inventory import Busy, Elsewhere
+from servicectx.state import keep_record
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.chosen import choose, holders, names_argument, scope_option
 from servicectx.cli.console import note, say
@@ -33,7 +33,7 @@ def command(names: tuple[str, ...], everything: bool, scope: str | None, force: 
     """
     if everything and (names or scope):
         raise click.UsageError("--all means all; give no names and no --scope with it")
-    chosen = _instances.running() if everything else choose(names, scope, phases=())
+    chosen = inventory.running() if everything else choose(names, scope, phases=())
     if not chosen and not quiet:
         say("nothing runs")
     problems = []

@@ -4,8 +4,8 @@ import os
 
 import click
 
-from servicectx import _external
-from servicectx._instances import Running
+from servicectx.request import external
+from servicectx.client.inventory import Running
 from servicectx.cli import evaluated, variables
 from servicectx.cli.app import debug_option
 from servicectx.cli.chosen import choose, names_argument, scope_option
@@ -56,5 +56,5 @@ def environment(chosen: list[Running]) -> dict[str, str]:
     found, remarks = variables.of(each.details() for each in chosen)
     for remark in remarks:
         note(f"servicectx: {remark}")
-    files = {_external.own_variable(each.state.name): each.handed_out() for each in chosen}
+    files = {external.own_variable(each.state.name): each.handed_out() for each in chosen}
     return found | {name: str(file) for name, file in files.items() if file is not None}

@@ -3,8 +3,8 @@
 import time
 from typing import Any, NamedTuple
 
-from servicectx._instances import Running
-from servicectx._sharing.state import FAILED, READY
+from servicectx.client.inventory import Running
+from servicectx.state.record import FAILED, READY
 from servicectx.cli import console
 from servicectx.cli.chosen import scope_shown
 

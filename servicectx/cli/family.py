@@ -10,8 +10,8 @@ import signal
 import sys
 import time
 
-from servicectx._running import pids
-from servicectx._sharing.state import Process
+from servicectx.system import processes
+from servicectx.state.record import Process
 
 MARK = "SERVICECTX_RUN"  # the variable; `launch.Launch` keeps it from keepers
 GRACE = 0.7  # seconds for processes to end by themselves
@@ -48,7 +48,7 @@ def _send(family: set[Process], number: int) -> set[Process]:
     refused = set()
     for process in family:
         try:
-            pids.send(process, number)
+            processes.send(process, number)
         except PermissionError:
             refused.add(process)
     return refused
@@ -57,14 +57,14 @@ def _send(family: set[Process], number: int) -> set[Process]:
 def _members(root: int, mark: str, spared: set[int], also: Process | None) -> set[Process]:
     """The living processes of the command."""
     table = _table()
-    roots = {root} | ({also.pid} if also is not None and pids.alive(also) else set())
+    roots = {root} | ({also.pid} if also is not None and processes.alive(also) else set())
     marked = {pid for pid in table if _is_marked(pid, mark)}
     found = (_below(roots, table) - {root}) | marked | (roots - {root})
     led = {pid for pid, (_, session) in table.items() if session in found}
     found = found | led | _below(marked | led, table)
     keepers = {pid for pid in table if pid not in marked and _is_keeper(pid)}
     found -= spared | keepers | _below(keepers, table) | {os.getpid(), root}
-    return {process for pid in found if (process := pids.identity(pid)) is not None}
+    return {process for pid in found if (process := processes.identity(pid)) is not None}
 
 
 def _table() -> dict[int, tuple[int, int]]:

@@ -7,8 +7,8 @@ import contextlib
 import os
 import signal
 
-from servicectx._running import pids
-from servicectx._sharing.state import Process
+from servicectx.system import processes
+from servicectx.state.record import Process
 from servicectx.cli import family
 
 DONE = b"done\n"
@@ -58,6 +58,6 @@ def _watch(reading: int, mark: str) -> None:
     while chunk := os.read(reading, 4096):
         heard += chunk
         if command is None and b"\n" in heard and not heard.endswith(DONE):
-            command = pids.identity(int(heard.partition(b"\n")[0]))  # with its start: ids are used again
+            command = processes.identity(int(heard.partition(b"\n")[0]))  # with its start: ids are used again
     if command is not None and not heard.endswith(DONE):
         family.end(os.getpid(), mark, set(), command)

@@ -6,7 +6,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from servicectx import BinaryNotFound, ServiceCtxError, _config
+from servicectx import BinaryNotFound, ServiceCtxError
+from servicectx.request import config
 from servicectx.cli import console
 from servicectx.cli.app import debug_option
 from servicectx.services import registry
@@ -88,8 +89,8 @@ def _style(each: Known) -> Any:
 def _named() -> list[str]:
     """What the project's files name."""
     lines = []
-    for name in _config.names():
-        entry = _config.find(name)
+    for name in config.names():
+        entry = config.find(name)
         if entry is not None:
             lines.append(f"{name} = {entry.service}, from {entry.path}")
     return ["", *lines] if lines else []

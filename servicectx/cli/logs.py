@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import click
 
-from servicectx._instances import Running
+from servicectx.client.inventory import Running
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.chosen import choose, name_argument, scope_option
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from servicectx import Managed, ServiceCtxError, UnknownService, _opening, managed
+from servicectx import Managed, ServiceCtxError, UnknownService, managed
+from servicectx.request import opened_data
 from servicectx.cli import child, console
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.asked import Member, Seconds
@@ -82,7 +83,7 @@ def _run(words: list[str], path: Path, timeout: float | None, quiet: bool) -> in
 
 def _member(path: Path, timeout: float | None) -> Member:
     """The service of the record. Raises KeptDataError, InvalidOption."""
-    opened = _opening.open_record(path)
+    opened = opened_data.open_record(path)
     record = opened.record
     try:
         service = registry.find(record.service)

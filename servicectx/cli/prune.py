@@ -4,9 +4,9 @@ import sys
 
 import click
 
-from servicectx import _instances
-from servicectx._instances import Remains
-from servicectx._running import usage
+from servicectx.client import inventory
+from servicectx.client.inventory import Remains
+from servicectx.system import memory
 from servicectx.cli import console
 from servicectx.cli.app import Failed, debug_option
 
@@ -31,14 +31,14 @@ def command(kept_data: bool, yes: bool, as_json: bool) -> None:
     It lists what it would remove, and asks. Without a terminal it removes nothing, unless --yes is given. Data that
     were kept on a user's wish are shown, and removed with --kept-data.
     """
-    found = _instances.remains()
-    kept = {str(path): usage.room(path) for path in found.kept}
-    data = {str(path): usage.room(path) for path in found.data}
+    found = inventory.remains()
+    kept = {str(path): memory.room(path) for path in found.kept}
+    data = {str(path): memory.room(path) for path in found.data}
     wanted = bool(found.dead or found.data or (kept_data and found.kept))
     if not as_json:
         _list(found, data, kept, kept_data)
     if wanted and (yes or _is_confirmed(as_json)):
-        _instances.prune(found, kept_data)
+        inventory.prune(found, kept_data)
         wanted = False
         if not as_json:
             console.say("removed" if not found.dead else "cleared")

@@ -8,7 +8,8 @@ from types import FrameType
 
 import click
 
-from servicectx import ServiceCtxError, _external
+from servicectx import ServiceCtxError
+from servicectx.request import external
 from servicectx.cli import child, variables
 from servicectx.cli.app import debug_option
 from servicectx.cli.asked import Member, members, service_options
@@ -92,7 +93,7 @@ def _environment(asked: list[Member], quiet: bool) -> dict[str, str]:
     if remarks and not quiet:
         for remark in remarks:
             note(f"servicectx: {remark}")
-    found |= {_external.own_variable(each.name): each.model_dump_json() for each in every if each is not None}
+    found |= {external.own_variable(each.name): each.model_dump_json() for each in every if each is not None}
     return variables.combined(os.environ, every, found)
 
 

@@ -11,8 +11,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from servicectx import _progress
-from servicectx._all import ManagedAll
+from servicectx.system import progress
+from servicectx._managed_all import ManagedAll
 from servicectx.cli import console
 from servicectx.cli.asked import Member
 
@@ -21,7 +21,7 @@ from servicectx.cli.asked import Member
 def started(members: list[Member], quiet: bool = False) -> Iterator[None]:
     """All of them, entered for the length of the block; their starts run side by side, and are shown on stderr."""
     terminal = None if quiet else console.terminal(stderr=True)
-    _progress.silent = True
+    progress.silent = True
     with contextlib.ExitStack() as stack:
         every = ManagedAll([member.managed for member in members], {})
         if terminal is None:

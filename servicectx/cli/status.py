@@ -6,7 +6,7 @@ from typing import Any
 import click
 from rich.live import Live
 
-from servicectx._instances import Running, running
+from servicectx.client.inventory import Running, running
 from servicectx.cli import console, facts, table
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.asked import Seconds

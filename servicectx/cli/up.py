@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from servicectx import _instances
-from servicectx._instances import Running
+from servicectx.client import inventory
+from servicectx.client.inventory import Running
 from servicectx.cli import variables
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.asked import Member, Seconds, members, service_options
@@ -76,7 +76,7 @@ def command(
 
 def _running(member: Member) -> Running:
     _, key, id = json.loads(member.managed.ticket or "")  # still held: it is there
-    return next(each for each in _instances.running() if (each.key, each.state.id) == (key, id))
+    return next(each for each in inventory.running() if (each.key, each.state.id) == (key, id))
 
 
 def _write_details(here: list[Running], directory: Path) -> None:

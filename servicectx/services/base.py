@@ -8,15 +8,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
-from servicectx._running.plan import Companion, Plan, Template, encode, mentions
+from servicectx.services.plan import Companion, Plan, Template, encode, mentions
 from servicectx.errors import InvalidOption, NotIsolable, StartFailed
-from servicectx.namespaces.copies import Copies
-from servicectx.namespaces.layers import Layers
+from servicectx.isolation.protocol import Copies
+from servicectx.isolation.setup_step import Layers
 from servicectx.services import binaries
 from servicectx.services.binaries import Search
 
 if TYPE_CHECKING:
-    from servicectx.details.base import ServiceDetails
+    from servicectx.services.details import ServiceDetails
 
 D = TypeVar("D", bound="ServiceDetails")
 

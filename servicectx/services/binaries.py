@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import NamedTuple
 
-from servicectx._originals import open
+from servicectx.system.originals import open
 from servicectx.errors import BinaryNotFound
 from servicectx.services.aliases import words
 

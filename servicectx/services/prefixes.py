@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any, ClassVar, TypeVar, cast
 
-from servicectx.namespaces import makers
+from servicectx.isolation import owner_names
 from servicectx.services.base import Service
 
 D = TypeVar("D", bound=Any)
@@ -33,16 +33,16 @@ class Prefixed(Service[D]):
 
     def open_namespace(self, details: D) -> D:
         stored = self.stored(details)
-        kept = {makers.signature(name) for name in stored if name.endswith(KEPT)}
-        ended = {signed for name in stored if makers.is_dead(signed := makers.signature(name))} - kept
-        if left := [name for name in stored if makers.signature(name) in ended]:
+        kept = {owner_names.signature(name) for name in stored if name.endswith(KEPT)}
+        ended = {signed for name in stored if owner_names.is_dead(signed := owner_names.signature(name))} - kept
+        if left := [name for name in stored if owner_names.signature(name) in ended]:
             self.remove(details, left)
-        return cast("D", details.model_copy(update={"prefix": f"{makers.sign()}{self.separator}"}))
+        return cast("D", details.model_copy(update={"prefix": f"{owner_names.sign()}{self.separator}"}))
 
     def keep_namespace(self, namespace: D) -> None:
-        self.store(namespace, makers.signature(namespace.prefix) + KEPT)
+        self.store(namespace, owner_names.signature(namespace.prefix) + KEPT)
 
     def close_namespace(self, namespace: D) -> None:
-        mine = makers.signature(namespace.prefix)
-        if left := [name for name in self.stored(namespace) if makers.signature(name) == mine]:
+        mine = owner_names.signature(namespace.prefix)
+        if left := [name for name in self.stored(namespace) if owner_names.signature(name) == mine]:
             self.remove(namespace, left)

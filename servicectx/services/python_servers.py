@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from servicectx._originals import json
-from servicectx._running.plan import literal
-from servicectx.servers.serving import SERVING
+from servicectx.system.originals import json
+from servicectx.services.plan import literal
+from servicectx.services.serving import SERVING
 from servicectx.services import binaries
 from servicectx.system import interpreter
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from servicectx._originals import open
+from servicectx.system.originals import open
 from servicectx.services.base import environment
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from servicectx._originals import time
+from servicectx.system.originals import time
 from servicectx.errors import HomeError
 from servicectx.system import faults
 

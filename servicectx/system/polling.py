@@ -1,6 +1,6 @@
 """Waits for descriptors with `poll`, which has no limit of 1,024 as `select` has."""
 
-from servicectx._originals import select
+from servicectx.system.originals import select
 
 
 def is_readable(descriptor: int, seconds: float) -> bool:

@@ -1,6 +1,6 @@
 """Connections that this process keeps for long, while user code may close any descriptor and reuse its number."""
 
-from servicectx._originals import socket
+from servicectx.system.originals import socket
 from servicectx.system.descriptors import identity
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx import BinaryNotFound, InvalidOption, Service, isolated, managed
-from servicectx._sharing import paths
+from servicectx.state import paths
 from servicectx.services import registry
 from servicectx.testing import privacy
 from servicectx.testing.privacy import demand

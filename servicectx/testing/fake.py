@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from servicectx import Plan, Service
-from servicectx.details.base import ServiceDetails
+from servicectx.services.details import ServiceDetails
 from servicectx.services import binaries
 from servicectx.services.base import environment
 

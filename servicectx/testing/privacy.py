@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from servicectx._sharing import handouts, marked, paths
-from servicectx.details.base import ServiceDetails
+from servicectx.state import owned_files, marked, paths
+from servicectx.services.details import ServiceDetails
 
 LOG = "service.log"
 SMALL = 1 << 20  # bytes up to which a file is searched for secrets
@@ -65,8 +65,8 @@ def leavings(home: Path) -> list[Path]:
     """What the plans of those that run in `home` said they could not be kept from making outside of it."""
     return [
         path
-        for listing in home.glob(f"{paths.IN_HOME}/*/{handouts.LEAVINGS}")
-        for path in handouts.left(listing.parent)
+        for listing in home.glob(f"{paths.IN_HOME}/*/{owned_files.LEAVINGS}")
+        for path in owned_files.left(listing.parent)
     ]
 
 

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from servicectx._sharing import paths
+from servicectx.state import paths
 from servicectx.testing import privacy
 from servicectx.testing.privacy import SMALL, demand
 

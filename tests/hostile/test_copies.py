@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from servicectx._running import kept
-from servicectx._running.cache import TEMPLATES
-from servicectx._running.data import Data
-from servicectx._running.plan import Plan, Template, encode
-from servicectx._sharing.removal import remove_tree
+from servicectx.datadirs import prepared as kept
+from servicectx.datadirs.cache import TEMPLATES
+from servicectx.datadirs.datadir import Data
+from servicectx.services.plan import Plan, Template, encode
+from servicectx.system.removal import remove_tree
 from servicectx.errors import StartFailed
 from tests.hostile.intruder import SECONDS, SWAP, Intruder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from servicectx._sharing import handouts
+from servicectx.state import owned_files
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def test_what_a_pattern_matches_through_a_link_stays(
     (theirs / "server-1").symlink_to(secret)
     (theirs / "server-2").mkdir()
     (theirs / "server-2" / "file").touch()
-    handouts.leave(instance, [f"{theirs}/server-*/file"], account.pw_uid)
-    assert handouts.left(instance) == [theirs / "server-2" / "file"]
-    handouts.take_back(instance)
+    owned_files.leave(instance, [f"{theirs}/server-*/file"], account.pw_uid)
+    assert owned_files.left(instance) == [theirs / "server-2" / "file"]
+    owned_files.take_back(instance)
     assert not (theirs / "server-2" / "file").exists()
     assert (secret / "file").exists()
 
@@ -39,8 +39,8 @@ def test_what_belongs_to_another_user_stays(instance: Path, theirs: Path, accoun
         bound.bind(str(theirs / "socket"))
     (theirs / "link").symlink_to(theirs / "others")
     (theirs / "directory").mkdir()
-    handouts.leave(instance, [f"{theirs}/*"], account.pw_uid)
-    handouts.take_back(instance)
+    owned_files.leave(instance, [f"{theirs}/*"], account.pw_uid)
+    owned_files.take_back(instance)
     assert sorted(os.listdir(theirs)) == ["directory", "link", "others"]
 
 
@@ -50,13 +50,13 @@ def test_a_details_file_is_removed_only_where_it_was_written(
     """The account puts a link in the place of its directory; a file like it lies elsewhere."""
     (theirs / "details").mkdir()
     (theirs / "details" / "file").write_text("root's\n")
-    handouts.note(instance, theirs / "details" / "file")
-    assert handouts.noted(instance) == [theirs / "details" / "file"]
+    owned_files.note(instance, theirs / "details" / "file")
+    assert owned_files.noted(instance) == [theirs / "details" / "file"]
     os.rename(theirs / "details", theirs / "aside")
     (theirs / "details").symlink_to(secret)
-    handouts.take_back(instance)
+    owned_files.take_back(instance)
     assert (secret / "file").exists()
     (theirs / "details").unlink()
     os.rename(theirs / "aside", theirs / "details")
-    handouts.take_back(instance)
+    owned_files.take_back(instance)
     assert not (theirs / "details" / "file").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from servicectx.namespaces import postgres_marks as marks
+from servicectx.services.postgres import stamps as marks
 from tests.hostile.intruder import SECONDS, SWAP, Intruder
 
 

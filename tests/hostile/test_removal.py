@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from servicectx._sharing.removal import MANY, remove_tree
+from servicectx.system.removal import MANY, remove_tree
 from tests.hostile.intruder import SECONDS, Intruder
 
 # Fill the tree; once root has begun to remove it, put a link in the place of the directory of directories.
@@ -81,7 +81,7 @@ def test_a_mount_point_is_not_entered(place: Path) -> None:
         "$0" -c "$1" {place}/tree
         ls {place}/outside {place}/tree/data/other
     """
-    remove = "import sys; from servicectx._sharing import removal; removal.remove_tree(removal.Path(sys.argv[1]))"
+    remove = "import sys; from servicectx.system import removal; removal.remove_tree(removal.Path(sys.argv[1]))"
     command = ["unshare", "-m", "/bin/sh", "-ec", script, sys.executable, remove]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     remains = [f"{place}/outside:", "precious", f"{place}/tree/data/other:", "precious"]

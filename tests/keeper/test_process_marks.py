@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from servicectx._running import process_marks
+from servicectx.keeper import process_marks
 from tests.actor import Actor
 from tests.detector import Home, listens, wait_for
 
@@ -89,7 +89,7 @@ def test_prune_ends_what_nobody_watches_any_more(detected: Home) -> None:
         kill_keeper_and_guard(detected)
         user.kill()
     environment = {**os.environ, "SERVICECTX_HOME": str(detected.path)}
-    prune = "import servicectx._instances as i; i.prune(i.remains())"
+    prune = "import servicectx.client.inventory as i; i.prune(i.remains())"
     subprocess.run([sys.executable, "-c", prune], env=environment, check=True)
     assert running(processes) == []
     assert detected.left() == []
@@ -121,7 +121,7 @@ def test_a_service_below_a_server_has_a_mark_of_its_own(detected: Home) -> None:
         user.leave()
         assert other.ask("use")["used"] == "42"
         assert other.ask("alive")["alive"] is True
-        down = "import servicectx._instances as i; [each.down(force=True) for each in i.running()]"
+        down = "import servicectx.client.inventory as i; [each.down(force=True) for each in i.running()]"
         environment = {**os.environ, "SERVICECTX_HOME": str(detected.path)}
         subprocess.run([sys.executable, "-c", down], env=environment, check=True)
         other.leave()

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from servicectx import HomeError, managed
-from servicectx._running import probes
-from servicectx._sharing import leases
+from servicectx.keeper import probes
+from servicectx.state import leases
 from tests import namespaces
 from tests.actor import Actor
 from tests.detector import Home, listens, wait_for
@@ -179,7 +179,7 @@ def test_a_user_without_descriptors_gets_an_error_with_its_cure_and_takes_nothin
         port = user.enter()["port"]
         environment = {**os.environ, "SERVICECTX_HOME": str(detected.path)}
         script = (
-            "import resource, os, servicectx, redis, filelock, servicectx.details.redis, servicectx._share\n"
+            "import resource, os, servicectx, redis, filelock, servicectx.services.redis.details, servicectx.client.join\n"
             "managed = servicectx.managed('redis', timeout=3)\n"
             "for free in range(5):\n"
             "    held = os.open('/dev/null', os.O_RDONLY); os.close(held)\n"

@@ -24,7 +24,7 @@ from servicectx import (
     isolated,
     managed,
 )
-from servicectx.servers import launcher
+from servicectx.services import python_launcher
 from servicectx.services import python_servers
 from tests import servers
 
@@ -124,7 +124,7 @@ def test_the_socket_is_inherited_and_nothing_else_listens() -> None:
         assert server.pid == about(app)["pid"]
         assert servers.listens_on_loopback_only(app.port)
         assert len([each for each in server.net_connections() if each.status == "LISTEN"]) == 1
-        assert json.loads(get(app, "argv") or "") == [launcher.__file__]
+        assert json.loads(get(app, "argv") or "") == [python_launcher.__file__]
 
 
 def test_another_python_has_a_search_path_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

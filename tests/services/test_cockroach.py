@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy
 
 from servicectx import BinaryNotFound, CockroachDetails, InvalidOption, StartFailed, isolated, managed
-from servicectx.services.cockroach import Cockroach
+from servicectx.services.cockroach.service import Cockroach
 from servicectx.testing import Usage, check_service
 from tests import servers
 from tests.services import killed, standins

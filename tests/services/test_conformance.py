@@ -55,7 +55,7 @@ def test_every_service_has_its_line() -> None:
 
 
 HIDE = """
-from servicectx.services.memcached import Memcached
+from servicectx.services.memcached.service import Memcached
 
 Memcached.search = Memcached.search._replace(programs=("no-such-server",))
 """

@@ -11,7 +11,7 @@ import pika
 import pytest
 
 from servicectx import InvalidOption, RabbitmqDetails, S3Details, managed
-from servicectx._running.quoting import FORMATS
+from servicectx.services.quoting import FORMATS
 from servicectx.services import registry
 from servicectx.testing import Usage
 from tests import leftovers, ordinary

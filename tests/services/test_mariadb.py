@@ -27,8 +27,8 @@ from servicectx import (
     isolated,
     managed,
 )
-from servicectx.namespaces import mariadb as mariadb_databases
-from servicectx.protocols.mariadb import Connection, Refused
+from servicectx.services.mariadb import databases as mariadb_databases
+from servicectx.services.mariadb.wire import Connection, Refused
 from servicectx.services import registry
 from tests import servers
 from tests.services import killed

@@ -12,7 +12,7 @@ from pymemcache.client.base import Client, PooledClient
 from pymemcache.client.hash import HashClient
 
 from servicectx import InvalidOption, MemcachedDetails, StartFailed, isolated, managed
-from servicectx.namespaces import memcached as memcached_keys
+from servicectx.services.memcached import namespace as memcached_keys
 from tests import servers
 from tests.services import killed
 

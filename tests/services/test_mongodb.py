@@ -11,8 +11,8 @@ import pymongo.errors
 import pytest
 
 from servicectx import BinaryNotFound, InvalidOption, MongodbDetails, StartFailed, isolated, managed
-from servicectx.protocols import mongodb as mongodb_wire
-from servicectx.services.mongodb import Mongodb
+from servicectx.services.mongodb import wire as mongodb_wire
+from servicectx.services.mongodb.service import Mongodb
 from servicectx.testing import Usage, check_service
 from tests.services import killed, standins
 

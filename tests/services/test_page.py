@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from servicectx.services import memcached, registry
-from servicectx.services.memcached import Memcached
+from servicectx.services import registry
+from servicectx.services.memcached import service as memcached
+from servicectx.services.memcached.service import Memcached
 from tests.services import measuring, page, sources, table
 
 ROWS = {str(row): row for row in table.ROWS}
@@ -73,7 +74,7 @@ def test_pip_is_hinted_at_where_the_extra_brings_a_server(name: str) -> None:
         ("install", {**HINTS, "apt": "apt-get install memcached-2"}, "| `memcached-2` |"),
         ("install", {**HINTS, "brew": "not in Homebrew; build it"}, "| not in Homebrew; build it; also `memcached` |"),
         ("Options", SlabOptions, "| `slabs`, `settings` |"),
-        ("Details", "servicectx.details.zookeeper:ZookeeperDetails", "| `prefix`, `url`, `hosts` |"),
+        ("Details", "servicectx.services.zookeeper.details:ZookeeperDetails", "| `prefix`, `url`, `hosts` |"),
         ("namespace", "a slab", "| a slab |"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from servicectx import PostgresDetails, managed
 from servicectx.services import binaries
-from servicectx.services.postgres import Postgres
+from servicectx.services.postgres.service import Postgres
 from tests import servers
 
 

@@ -28,10 +28,10 @@ from servicectx import (
     isolated,
     managed,
 )
-from servicectx.namespaces import makers
-from servicectx.protocols import http
-from servicectx.services import rabbitmq_plugins
-from servicectx.services.rabbitmq import Rabbitmq, _ask
+from servicectx.isolation import owner_names
+from servicectx.wire import http
+from servicectx.services.rabbitmq import plugins
+from servicectx.services.rabbitmq.service import Rabbitmq, _ask
 from tests import leftovers, servers
 from tests.services import killed
 from tests.test_probes import Mute, Thief, YesMan
@@ -181,7 +181,7 @@ def test_one_that_is_kept_outlives_its_maker(shared: RabbitmqDetails, monkeypatc
     put(kept, "colour", "green")
     Rabbitmq().keep_namespace(kept)
     with isolated(shared) as left:
-        monkeypatch.setattr(makers, "is_dead", lambda name: name in (kept.vhost, left.vhost))
+        monkeypatch.setattr(owner_names, "is_dead", lambda name: name in (kept.vhost, left.vhost))
         with isolated(shared) as mine:
             assert {kept.vhost, left.vhost, mine.vhost} & vhosts(shared) == {kept.vhost, mine.vhost}
             assert get(kept, "colour") == "green"
@@ -251,9 +251,9 @@ def test_where_applications_are_archives_all_are_shown(tmp_path: Path) -> None:
     for name, needs in {"rabbit": "kernel,ra,missing", "ra": "stdlib", "rabbitmq_mqtt": "rabbit"}.items():
         (tmp_path / f"{name}-1.0" / "ebin").mkdir(parents=True)
         (tmp_path / f"{name}-1.0" / "ebin" / f"{name}.app").write_text(f"{{applications, [{needs}]}},")
-    assert [path.name for path in rabbitmq_plugins.needed(tmp_path, ["rabbit"])] == ["rabbit-1.0", "ra-1.0"]
+    assert [path.name for path in plugins.needed(tmp_path, ["rabbit"])] == ["rabbit-1.0", "ra-1.0"]
     (tmp_path / "ra-1.0" / "ebin" / "ra.app").unlink()
-    assert len(rabbitmq_plugins.needed(tmp_path, ["rabbit"])) == 3
+    assert len(plugins.needed(tmp_path, ["rabbit"])) == 3
 
 
 ROBBED = """#!/bin/sh

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from servicectx import NotIsolable, SmtpDetails, StartFailed, isolated, managed
-from servicectx.namespaces import makers
+from servicectx.isolation import owner_names
 from servicectx.services import registry
 from tests import servers
 from tests.services import killed
@@ -199,7 +199,7 @@ def test_one_that_is_kept_outlives_its_maker(monkeypatch: pytest.MonkeyPatch) ->
         put(kept, "colour", "green")
         registry.find("smtp").keep_namespace(kept)
         with isolated(smtp) as left:
-            monkeypatch.setattr(makers, "is_dead", lambda name: name in (kept.user, left.user))
+            monkeypatch.setattr(owner_names, "is_dead", lambda name: name in (kept.user, left.user))
             with isolated(smtp):
                 assert get(kept, "colour") == "green"
                 assert not Path(left.maildir or "").exists()

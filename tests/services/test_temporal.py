@@ -18,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from servicectx import NotIsolable, StartFailed, TemporalDetails, isolated, managed
-from servicectx.protocols import temporal as wire
+from servicectx.services.temporal import wire
 from servicectx.services import registry
 from servicectx.testing import privacy
 from tests import servers

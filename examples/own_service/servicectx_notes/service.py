@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from servicectx import NotIsolable, Plan, Service, ServiceDetails
-from servicectx.namespaces import makers
-from servicectx.protocols import http
+from servicectx.isolation import owner_names
+from servicectx.wire import http
 from servicectx.services import binaries
 from servicectx.services.base import Search, environment
 
@@ -70,9 +70,9 @@ class Notes(Service[NotesDetails]):
         known = ask(details, "GET", "/")
         if known.status != 200:
             raise NotIsolable(service=self.name, reason=known.data["problem"])
-        for left in filter(makers.is_dead, known.data["notebooks"]):
+        for left in filter(owner_names.is_dead, known.data["notebooks"]):
             ask(details, "DELETE", f"/{left}")
-        name = makers.sign()
+        name = owner_names.sign()
         ask(details, "PUT", f"/{name}")
         return details.model_copy(update={"notebook": name})
 

@@ -43,7 +43,7 @@ def test_a_run_that_uses_no_service_imports_nothing(tmp_path: Path) -> None:
                 assert "servicectx_pytest" in loaded
                 assert not loaded & {"pydantic", "filelock", "mirakuru"}
                 # What tests may replace is copied before they run; nothing else of the library is loaded.
-                assert {name for name in sys.modules if name.startswith("servicectx.")} == {"servicectx._originals"}
+                assert {name for name in sys.modules if name.startswith("servicectx.")} == {"servicectx.system.originals"}
                 # The plugin's own modules are: an import may fail where a test has replaced the file system.
                 assert SERVICES not in request.config.stash
         """,

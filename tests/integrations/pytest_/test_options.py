@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from servicectx._instances import running
+from servicectx.client.inventory import running
 from tests.integrations.pytest_.projects import INI, Project
 from tests.integrations.runs import instances
 from tests.leftovers import end, wait_for_none

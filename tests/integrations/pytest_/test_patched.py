@@ -151,7 +151,7 @@ def test_a_lock_that_is_held_is_given_up_in_frozen_time(tmp_path: Path) -> None:
         import time
         from pathlib import Path
         from freezegun import freeze_time
-        from servicectx._sharing.instance import Instance
+        from servicectx.state.instance import Instance
 
         def test_lock(tmp_path):
             one, other = Instance(tmp_path, "redis-0"), Instance(tmp_path, "redis-0")

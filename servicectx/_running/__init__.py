@@ -1,1 +1,0 @@
-"""HOW a service runs: processes, no pydantic."""

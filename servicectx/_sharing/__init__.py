@@ -1,1 +1,0 @@
-"""WHO shares an instance: files and locks, no processes."""

@@ -1,0 +1,1 @@
+"""The caller's process: join a running instance, or start one."""

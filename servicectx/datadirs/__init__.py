@@ -1,0 +1,1 @@
+"""Prepared data directories: templates, snapshots, spares, and the copies that instances run on."""

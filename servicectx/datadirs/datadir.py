@@ -1,0 +1,289 @@
+"""A server's data directory: a copy of what was kept, made beside everything else that a start has to do.
+
+    DATA_ROOT/KEY.ID/          the container: it stays this user's, 0700 until the server's account must pass
+        run/                   `{dir}`: the account's, as all that is in it
+            data/              `{data}`
+
+Whatever this user makes for the account is made in the container, where the account can write nothing, gets its owner
+there, and is moved into `run` when it is complete. Nothing in `run` is reached by a path: see `directories`.
+"""
+
+import contextlib
+import json
+import os
+import pwd
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from servicectx.datadirs import prepared, spare
+from servicectx.services import plan
+from servicectx.datadirs.cache import SNAPSHOTS, TEMPLATES, Cache
+from servicectx.datadirs.tree import Entry, Owner, all_hands
+from servicectx.keeper.requester import hang_up
+from servicectx.state import container
+from servicectx.system import directories
+from servicectx.system.directories import RUN
+from servicectx.system.removal import remove_entry
+from servicectx.system.checkpoints import step
+from servicectx.errors import HomeError, KeptDataError, StartFailed
+from servicectx.system import polling
+
+DATA = "data"
+ARRIVING = "arriving"  # a copy that is on its way, in the container
+NEW = "new"  # a file or directory that is going to be moved into `run`, in the container
+LOG = "service.log"
+PASSABLE = 0o711
+
+
+class Source(NamedTuple):
+    """What the data are a copy of, and the password in them."""
+
+    place: Path
+    secret: str
+
+
+class Data:
+    """`begin` early, `arrived` when the copy is needed: meanwhile a child copies, and the keeper reads its modules."""
+
+    def __init__(self, directory: Path, what: plan.Plan, order: dict[str, Any], home: Path) -> None:
+        self.home = home
+        self.container = directory
+        self.directory = directory / RUN
+        self.path = self.directory / DATA
+        self.cache = Cache(Path(order["cache"]), order["cache_size"])
+        self.snapshot = self.cache.place(SNAPSHOTS, order["snapshot"]) if order["snapshot"] else None
+        self.template = self.cache.place(TEMPLATES, what.template.key) if what.template else None
+        self.sources = [place for place in (self.snapshot, self.template) if place is not None]
+        self._service, self._name = what.service, order.get("name")
+        self.opened: bool = order.get("opened", False)
+        self.locks: tuple[int, ...] = ()
+        self._secret: str = (order.get("record") or {}).get("secret", "")
+        self._account = what.account
+        self._wanted = plan.mentions(order["plan"], "data")
+        self._child: int | None = None
+        self._answer = -1
+        self._trouble: Exception | None = None
+        self.owner: Owner | None = None
+        self._container = -1
+        self._run = -1
+
+    def begin(self) -> None:
+        """Make the directory for the server, and start to copy the first source that is complete."""
+        try:
+            self._make_directory()
+        except (OSError, KeyError, HomeError, KeptDataError) as error:
+            self._trouble = error
+            return
+        step("copying")
+        self.begin_copy()
+
+    def begin_copy(self) -> None:
+        """Start to copy the best there is."""
+        if self.opened:
+            return
+        if any(source.exists() or spare.place(self.cache, source, self.owner).exists() for source in self.sources):
+            self._answer, answer = os.pipe()
+            self._child = os.fork()
+            if self._child == 0:
+                hang_up()  # a starter that waits for a keeper's report must see the end of that keeper
+                self._copy(answer)
+            os.close(answer)
+
+    def _make_directory(self) -> None:
+        if self._account is not None:
+            entry = pwd.getpwnam(self._account)
+            self.owner = (entry.pw_uid, entry.pw_gid)
+        if self.opened:
+            self._reopen()
+            return
+        container.begin(self.container, self.home, passable=self.owner is not None)
+        self._container = directories.enter(self.container, owners=[os.geteuid()])
+        self._run = directories.make(RUN, self._container)
+        self._give(self._run)
+
+    def _reopen(self) -> None:
+        """Hold kept data for the server that is about to run on them."""
+        from servicectx.keeper import kept_data
+
+        self.locks = (kept_data.reopen(self.container),)
+        self._container = directories.enter(self.container, owners=[os.geteuid()])
+        try:
+            self._run = directories.enter(RUN, self._container, self.owners)
+            os.close(self.open())
+        except OSError as error:
+            raise kept_data.gone(self.container, error) from None
+        kept_data.remove_runtime_files(self._run)
+
+    def hand_over(self) -> None:
+        """Let the server's account through, before the first process of it begins."""
+        if self.owner:
+            os.fchmod(self._container, PASSABLE)
+
+    def is_here(self, wait: float) -> bool:
+        """Whether the copy is complete within `wait` seconds, or there is none to wait for."""
+        return self._child is None or polling.is_readable(self._answer, wait)
+
+    def arrived(self) -> Source | None:
+        """What the copy is of, or None when nothing was complete. Raises what `begin` met."""
+        if self._trouble is not None:
+            raise self._trouble
+        if self.opened:
+            return Source(self.path, self._secret)
+        if self._child is None:
+            return None
+        with open(self._answer, encoding="utf-8") as file:
+            said = file.read()
+        os.waitpid(self._child, 0)
+        self._child = None
+        if not said:
+            remove_entry(self._container, ARRIVING)  # what there may be of it, had somebody killed the child
+            return None
+        os.rename(ARRIVING, DATA, src_dir_fd=self._container, dst_dir_fd=self._run)
+        number, secret = json.loads(said)
+        return Source(self.sources[number], secret)
+
+    def forget(self, source: Source) -> None:
+        """Remove a copy that no server can use, and what it is of."""
+        self.sources.remove(source.place)
+        for useless in (source.place, spare.place(self.cache, source.place, self.owner)):
+            prepared.drop(useless)
+        remove_entry(self._run, DATA)
+
+    def make_empty(self) -> None:
+        """For a service that fills it by itself. The second time it is emptied."""
+        if self._wanted:
+            remove_entry(self._run, DATA)
+            self._make_in(self._run, DATA)
+
+    def open(self) -> int:
+        """A descriptor of `{data}`, which belongs to the server's account. Raises OSError."""
+        return directories.enter(DATA, self._run, self.owners)
+
+    @property
+    def owners(self) -> list[int]:
+        """Whom all that is in `run` belongs to."""
+        return [self.owner[0] if self.owner else os.geteuid()]
+
+    def keep(self, place: Path, secret: str) -> None:
+        """Keep a copy of the data in the cache, where that is possible."""
+        with contextlib.suppress(OSError):
+            data = self.open()
+            try:
+                self.cache.keep(data, place, secret, self.owners)
+            finally:
+                os.close(data)
+
+    def leave_out(self, pattern: str) -> None:
+        """Remove the files with such names. Raises OSError."""
+        data = self.open()
+        try:
+            _remove_files(data, re.compile(pattern), self.owners)
+        finally:
+            os.close(data)
+
+    def write(self, files: dict[str, Any], facts: dict[str, Any]) -> None:
+        """Write files, with their placeholders filled in, beside the data; whatever had their names is replaced.
+
+        Raises StartFailed where one of them cannot be written there; none is, if its name is the reason.
+        """
+        rendered = plan.render(files, facts)
+        for name in rendered:
+            if problem := plan.problem_with(name):
+                raise self._refused(name, problem)
+        for name, text in rendered.items():
+            try:
+                self._write(name, text)
+            except (directories.Unsafe, NotADirectoryError, IsADirectoryError) as error:
+                raise self._refused(name, str(error)) from None
+
+    def unlink(self, files: Iterable[str]) -> None:
+        """Remove files that were written."""
+        for name in files:
+            *folders, last = name.split("/")
+            with contextlib.suppress(OSError), self._folder(folders) as folder:
+                os.unlink(last, dir_fd=folder)
+
+    def keep_log(self, log: Path) -> None:
+        """Leave the server's log beside its data, and the container closed. Raises OSError."""
+        if self._container < 0:
+            return
+        with open(directories.open_file(log), "rb") as reading:
+            remove_entry(self._container, LOG)
+            with open(directories.create_file(LOG, self._container), "wb") as writing:
+                while chunk := reading.read(1 << 20):
+                    writing.write(chunk)
+        log.unlink()
+        os.fchmod(self._container, 0o700)
+
+    # -- small parts -----------------------------------------------------------------------------------------------
+
+    def _write(self, name: str, text: Any) -> None:
+        *folders, last = name.split("/")
+        with self._folder(folders) as folder:
+            remove_entry(self._container, NEW)
+            descriptor = directories.create_file(NEW, self._container)
+            with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                file.write(text if isinstance(text, str) else json.dumps(text, indent=1) + "\n")
+                self._give(file.fileno())
+            os.rename(NEW, last, src_dir_fd=self._container, dst_dir_fd=folder)
+
+    @contextlib.contextmanager
+    def _folder(self, names: list[str]) -> Any:
+        """A descriptor of a directory below `run`, made if need be. It belongs to the server's account."""
+        folder = os.dup(self._run)
+        try:
+            for name in names:
+                with contextlib.suppress(FileExistsError):
+                    self._make_in(folder, name)
+                below = directories.enter(name, folder, self.owners)
+                os.close(folder)
+                folder = below
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _make_in(self, folder: int, name: str) -> None:
+        """Make a directory of the account's. Raises FileExistsError."""
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+            raise FileExistsError(name)
+        remove_entry(self._container, NEW)
+        made = directories.make(NEW, self._container)
+        try:
+            self._give(made)
+        finally:
+            os.close(made)
+        os.rename(NEW, name, src_dir_fd=self._container, dst_dir_fd=folder)
+
+    def _give(self, descriptor: int) -> None:
+        if self.owner:
+            os.fchown(descriptor, *self.owner)
+
+    def _refused(self, name: str, problem: str) -> StartFailed:
+        return StartFailed(service=self._service, name=self._name, reason=plan.refusal(name, problem))
+
+    def _copy(self, answer: int) -> None:
+        """In the child. It says what the copy itself says of its password: the source may be gone by then."""
+        target = Entry(self._container, ARRIVING)
+        try:
+            remove_entry(*target)
+            for number, source in enumerate(self.sources):
+                said = spare.take(spare.place(self.cache, source, self.owner), target)
+                if (said := said or prepared.bring(source, target, self.owner, all_hands())) is not None:
+                    os.write(answer, json.dumps([number, said.get("secret", "")]).encode())
+                    break
+        finally:
+            os._exit(0)
+
+
+def _remove_files(directory: int, pattern: re.Pattern[str], owners: list[int]) -> None:
+    with os.scandir(directory) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in found:
+        if is_directory:
+            with directories.entered(name, directory, owners) as below:
+                _remove_files(below, pattern, owners)
+        elif pattern.fullmatch(name):
+            os.unlink(name, dir_fd=directory)

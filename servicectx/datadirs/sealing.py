@@ -1,0 +1,57 @@
+"""Cryptographic hashes: of the facts about a tree, and of everything that is in it."""
+
+import os
+import stat
+from pathlib import Path
+
+from servicectx.system.originals import open
+from servicectx.system import directories
+
+CHUNK = 1 << 18  # bytes
+
+
+def seal(lines: list[str]) -> str:
+    """The hash of these lines, in their order."""
+    try:
+        from _blake2 import blake2b  # hashlib loads OpenSSL first, which takes longer than all that is hashed here
+    except ImportError:
+        from hashlib import blake2b
+
+    return blake2b("\n".join(lines).encode(errors="surrogateescape"), digest_size=32).hexdigest()
+
+
+def digest(place: Path, but: str) -> str:
+    """The hash of all that is in a directory, `but` for the entry of that name: names, modes, link targets, contents.
+
+    It reads all of it: for the moment when a copy is made, and for one that was moved. Raises OSError.
+    """
+    lines: list[str] = []
+    with directories.entered(place) as directory:
+        _add(directory, "", lines, but)
+    return seal(sorted(lines))
+
+
+def _add(directory: int, path: str, lines: list[str], but: str = "") -> None:
+    for name in os.listdir(directory):
+        if name == but:
+            continue
+        within = f"{path}/{name}"
+        mode, fact = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode, ""
+        if stat.S_ISDIR(mode):
+            with directories.entered(name, directory) as below:
+                _add(below, within, lines)
+        elif stat.S_ISLNK(mode):
+            mode, fact = stat.S_IFLNK, os.readlink(name, dir_fd=directory)
+        else:
+            fact = _content(name, directory)
+        lines.append(f"{mode:o} {within!r} {fact!r}")
+
+
+def _content(name: str, directory: int) -> str:
+    from hashlib import sha256  # with OpenSSL it may use the processor's instructions for it
+
+    hashed = sha256()
+    with open(directories.open_file(name, directory), "rb") as file:
+        while chunk := file.read(CHUNK):
+            hashed.update(chunk)
+    return hashed.hexdigest()

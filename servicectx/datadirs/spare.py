@@ -1,0 +1,103 @@
+"""A spare: a data directory made ahead while a service runs, so that the next start need not copy one.
+
+It is part of the cache, with the data's owner and on their file system, so that whoever takes it only renames it. It
+is made where data are on disk: in memory a copy takes no longer than looking at it.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from servicectx.datadirs import prepared
+from servicectx.system import linux, processes
+from servicectx.datadirs.cache import SPARES, Cache
+from servicectx.datadirs.tree import Entry, Owner, entry_of
+from servicectx.system import directories
+from servicectx.system.removal import remove_tree
+from servicectx.state.record import Process
+from servicectx.system.checkpoints import step
+
+CALM = 0.3  # seconds: who needs a service for less shall not pay for the next one
+
+
+def place(cache: Cache, source: Path, owner: Owner | None) -> Path:
+    """Where the spare made of `source` is, if there is one."""
+    return cache.place(SPARES, f"{source.name}-{owner[0] if owner else os.geteuid()}")
+
+
+def take(spare: Path, target: Path | Entry) -> dict[str, str] | None:
+    """Make the spare the new directory `target`; gives its notes. Of several takers one gets it, the others None."""
+    said = None
+    with contextlib.suppress(OSError), entry_of(target) as (parent, name):
+        os.rename(spare, name, dst_dir_fd=parent)
+        step("taken")
+        with contextlib.suppress(OSError), directories.entered(name, parent) as directory:
+            said = prepared.claim(directory)
+        if said is None:
+            prepared.remove_at(target)
+    return said
+
+
+class Maker:
+    """Makes one in a child, which gives way to everything else that runs and ends with its keeper."""
+
+    def __init__(self, cache: Cache, sources: list[Path], data: Path, owner: Owner | None) -> None:
+        self._process: Process | None = None
+        source = next((source for source in sources if source.exists()), None)
+        if source is None or not _is_of_use(cache, data):
+            return
+        keeper = os.getpid()
+        child = os.fork()
+        if child == 0:
+            try:
+                linux.die_with(keeper, signal.SIGKILL)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                linux.give_way()
+                time.sleep(CALM)
+                _make(cache, source, place(cache, source, owner), owner)
+            finally:
+                os._exit(0)
+        self._process = processes.identity(child)
+        self._reaper = threading.Thread(target=_reap, args=[child], daemon=True)
+        self._reaper.start()
+
+    def end(self) -> None:
+        """Stop at once; what it has made so far is nothing, and the next maker removes it."""
+        if self._process is not None:
+            processes.send(self._process, signal.SIGKILL)
+            self._reaper.join()
+            self._process = None
+
+
+def _reap(child: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(child, 0)
+
+
+def _is_of_use(cache: Cache, data: Path) -> bool:
+    from servicectx.state import storage  # not while somebody waits for a start
+
+    try:
+        return os.stat(cache.path).st_dev == os.stat(data).st_dev and not storage.is_memory(data)
+    except OSError:
+        return False
+
+
+def _make(cache: Cache, source: Path, spare: Path, owner: Owner | None) -> None:
+    from servicectx.state import storage
+
+    size = prepared.size(source)
+    if spare.exists() or size is None or not cache.has_room(size) or not storage.is_roomy(cache.path, 4 * size):
+        return
+    temporary = prepared.half_made(spare)
+    try:
+        said = prepared.bring(source, temporary, owner)
+        if said is not None:
+            prepared.note_down(temporary, secret=said.get("secret", ""))
+            step("spare")
+            os.rename(temporary, spare)
+    finally:
+        remove_tree(temporary)

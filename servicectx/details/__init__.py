@@ -1,1 +1,0 @@
-"""What a user gets: one model for each service, frozen, that says how to connect."""

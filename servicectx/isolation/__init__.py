@@ -1,0 +1,1 @@
+"""Namespaces of a running service, one for each test."""

@@ -1,0 +1,214 @@
+"""A user's namespace: handed out by the pool of a local instance where there is one, else made and removed directly."""
+
+import os
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+from servicectx.state import names, paths
+from servicectx.system.directories import RUN
+from servicectx.state.instance import Instance
+from servicectx.isolation.pool import BACK, HIT, MISS, Pool, Taken
+from servicectx.state.record import READY, StateError
+from servicectx.system.checkpoints import step
+from servicectx.errors import HomeError
+from servicectx.isolation.protocol import Copies
+from servicectx.isolation.setup_step import Layers
+from servicectx.services.base import Service
+
+if TYPE_CHECKING:
+    from servicectx.services.details import ServiceDetails
+
+D = TypeVar("D", bound="ServiceDetails")
+C = TypeVar("C", bound="ServiceDetails", covariant=True)
+
+PATIENCE = 0.04  # seconds for one that is on its way; where that takes longer, two are better made side by side
+KEPT_FOR = 3600.0  # seconds that an instance stays up for a namespace that was kept
+
+
+class Namespace(Protocol[C]):
+    """One user's, until `close` or `keep`."""
+
+    @property
+    def details(self) -> C: ...
+
+    def close(self) -> None: ...
+
+    def keep(self) -> None:
+        """Leave it in place."""
+
+    @property
+    def stays(self) -> str:
+        """How long it stays when it is kept, in words."""
+
+
+class Place(NamedTuple):
+    """A running instance of this home."""
+
+    instance: Instance
+    id: str
+    pool: Pool
+    data: str
+
+    def stay(self) -> None:
+        self.instance.wish(self.id, KEPT_FOR, keep_data=False)
+
+
+STAYS_UP = f"its server stays up for {KEPT_FOR / 60:g} minutes after the last user has left"
+
+
+class Direct(Generic[D]):
+    """Made and removed by the service's own means. Its name says whose it is."""
+
+    def __init__(self, service: Service[D], details: D, layers: Layers, place: Place | None) -> None:
+        self._service = service
+        self._place = place
+        self.details: D = service.open_layered(details, layers)
+
+    def close(self) -> None:
+        self._service.close_namespace(self.details)
+
+    def keep(self) -> None:
+        self._service.keep_namespace(self.details)
+        if self._place is not None:
+            self._place.stay()
+
+    @property
+    def stays(self) -> str:
+        if type(self._service).keep_namespace is Service.keep_namespace:
+            return "it stays until somebody asks for another one after the end of this process"
+        return STAYS_UP if self._place is not None else "it stays until you remove it, or its server ends"
+
+
+class Pooled(Generic[D]):
+    """Handed out, or made under a lock that the keeper's helper looks at. That removes what is given back, and where it
+    gets behind, users do."""
+
+    def __init__(self, place: Place, copies: Copies[D], taken: Taken) -> None:
+        self._place = place
+        self._copies = copies
+        self._taken = taken
+        self.details: D = copies.at(taken.name)
+
+    def close(self) -> None:
+        if self._place.pool.is_piling_up():
+            self._remove()
+            return
+        self._taken.release()
+        if not self._place.pool.tell(BACK):
+            self._copies.close(self._taken.name)
+            self._taken.path.unlink(missing_ok=True)
+
+    def _remove(self) -> None:
+        """Remove it here and now. What cannot be removed is the helper's to try again."""
+        try:
+            self._copies.close(self._taken.name)
+        except BaseException:
+            self._taken.release()
+            self._place.pool.tell(BACK)
+            raise
+        self._taken.forget()
+
+    def keep(self) -> None:
+        self._place.pool.keep(self._taken)
+        self._place.stay()
+
+    @property
+    def stays(self) -> str:
+        return STAYS_UP
+
+
+def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:
+    """A namespace of one's own. Raises NotIsolable, SetupFailed."""
+    place = _find(details)
+    copies = service.copies(details, place.data if place is not None else "")
+    if copies is None or place is None or not place.pool.asked.exists():
+        return Direct(service, details, layers, place)
+    source = copies.source(layers)
+    if taken := place.pool.claim(source):
+        place.pool.tell(HIT + source)
+        copies.rest()
+        return Pooled(place, copies, taken)
+    if taken := _remade(place, copies, source) or place.pool.wait(source, PATIENCE):
+        place.pool.tell(HIT + source)
+        return Pooled(place, copies, taken)
+    taken = place.pool.begin(copies.fresh_name(), source)
+    if taken is None:  # the instance has gone, and what there is to say the server's address says
+        _places.clear()
+        return Direct(service, details, layers, None)
+    place.pool.tell(BACK)  # a knock: should this process die now, somebody is to see it
+    try:
+        step("pool-opening")
+        copies.open(taken.name, layers)
+        step("pool-opened")
+    except BaseException:
+        taken.release()
+        place.pool.tell(BACK)
+        raise
+    place.pool.tell(MISS + source)
+    return Pooled(place, copies, taken)
+
+
+def _remade(place: Place, copies: Copies[D], source: str) -> Taken | None:
+    """One made out of what somebody gave back, when nobody has done that ahead. None: there was nothing, or no luck."""
+    old = place.pool.reclaim(source)
+    new = place.pool.begin(copies.fresh_name(), source) if old is not None else None
+    if old is None or new is None:
+        return None
+    try:
+        step("pool-remaking")
+        made = copies.remake(old.name, new.name, source)
+    except BaseException as error:
+        old.release()
+        new.release()
+        place.pool.tell(BACK)
+        if isinstance(error, Exception):  # refused, or the server is gone: making one from nothing tells
+            return None
+        raise
+    if made:
+        old.forget()
+        return new
+    new.forget()
+    old.release()
+    place.pool.tell(BACK)
+    return None
+
+
+_places: dict[tuple[Any, ...], Place] = {}
+
+
+def _find(details: Any) -> Place | None:
+    """The instance that details speak of, by its state file: no other server has its port *and* its secrets."""
+    secret = _secret({name: getattr(details, name, None) for name in SECRETS})
+    asked = (os.environ.get("SERVICECTX_HOME"), details.service, details.host, details.port, secret)
+    if asked not in _places:
+        for instance in _instances():
+            try:
+                state = instance.look()
+            except (StateError, HomeError):
+                continue
+            if state is None or state.phase != READY:
+                continue
+            if asked[1:] == (state.service, state.host, state.port, _secret(state.details or {})):
+                _places[asked] = Place(
+                    instance, state.id, Pool(instance.directory(state.id)), _server_directory(state.data_directory)
+                )
+                break
+    return _places.get(asked)
+
+
+def _server_directory(data_directory: str | None) -> str:
+    return os.path.join(data_directory, RUN) if data_directory else ""
+
+
+SECRETS = ("user", "password", "token")
+
+
+def _secret(said: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(said.get(name) or "" for name in SECRETS)
+
+
+def _instances() -> list[Instance]:
+    try:
+        home = paths.home()
+        return [Instance(home, key) for key in names.keys(os.listdir(home), names.STATE)]
+    except (HomeError, OSError):
+        return []

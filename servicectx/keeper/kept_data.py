@@ -1,0 +1,113 @@
+"""Keeping the data of one instance: when they stay, a clean end of the server, and the record that opens them again."""
+
+import contextlib
+import os
+import signal
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from servicectx.keeper import snapshot
+from servicectx.state import container, keep_record, presence
+from servicectx.state.instance import Instance
+from servicectx.state.keep_record import KeepRecord
+from servicectx.system.removal import remove_entry
+from servicectx.errors import HomeError, KeptDataError
+
+if TYPE_CHECKING:
+    from servicectx.keeper.startup import Start
+
+CLEAN_STOP = 60.0  # seconds for a server to write everything and end
+COMPANION_STOP = 10.0
+
+
+class Keeping:
+    """`asked`: data are kept from the start on. `opened`: the instance runs on data that an earlier one kept."""
+
+    def __init__(self, instance: Instance, id: str, order: dict[str, Any]) -> None:
+        self._instance = instance
+        self._id = id
+        self._container = Path(order["data_directory"])
+        self._record = KeepRecord(**order["record"]) if order.get("record") else None
+        self.opened: bool = order.get("opened", False)
+        self._asked: bool = order.get("keep_data", False)
+        self._usable = False
+        self._lock = -1
+
+    def applies(self) -> bool:
+        """Whether the data stay. Those of a start that never became usable are nobody's."""
+        return self.opened or (self._usable and (self._asked or self._instance.keeps_data(self._id)))
+
+    def note(self, facts: dict[str, Any]) -> None:
+        """The server is usable: leave the record for the process that ends it, and beside data that stay anyway.
+
+        Raises OSError where data that must stay could not be opened again.
+        """
+        if self._record is None or self.opened:
+            self._usable = True
+            return
+        record = self._record._replace(server_version=facts.get("valkey") or facts.get("version"))
+        directory = self._instance.directory(self._id)
+        if not self._asked:
+            with contextlib.suppress(OSError):  # a full home: then what is kept later has no record
+                keep_record.write_draft(directory, record)
+        else:
+            keep_record.write_draft(directory, record)
+            keep_record.publish(directory, self._container)
+            self._lock = keep_record.lock(self._container)
+        self._usable = True
+
+    def finish(self) -> None:
+        """The server is gone: leave the record beside the data."""
+        keep_record.publish(self._instance.directory(self._id), self._container)
+
+
+def end_cleanly(start: "Start") -> None:
+    """End the server by its clean signal, after it has written what the signal alone would lose.
+
+    A server that does not end in time is killed, as one that died: durable settings are what protects its data then.
+    """
+    server, plan = start.server, start.plan
+    if server is None:
+        return
+    if server.exit_status is None:
+        snapshot.is_settled(start, server)
+        server.end(CLEAN_STOP, plan.clean_signal or signal.SIGTERM)
+        start.server = None
+    while start.companions:
+        start.companions.pop().end(COMPANION_STOP, signal.SIGTERM)
+
+
+def reopen(directory: Path) -> int:
+    """Lock kept data for this process's life; a descriptor that holds them for its children, too.
+
+    The lock of the record is taken first, since it tells which process holds it. A keeper that has just kept the data
+    holds the container's lock until it ends. Raises KeptDataError: another instance runs on them; HomeError.
+    """
+    descriptor = keep_record.lock(directory)
+    lock = directory / container.LOCK
+    try:
+        presence.hold(lock, in_children=True)  # `prune` leaves locked data alone
+    except FileNotFoundError as error:
+        raise gone(directory, error) from None
+    except HomeError:
+        if not presence.is_held(lock):
+            raise
+        cure = "wait until the instance that wrote them has ended (`servicectx status` lists it)"
+        raise KeptDataError(path=str(directory), problem="the data are in use", cure=cure) from None
+    return descriptor
+
+
+def gone(directory: Path, error: OSError) -> KeptDataError:
+    """Why there is nothing to open."""
+    problem = f"the data in it are gone, or are not what was kept: {error.strerror or error}"
+    cure = "if files were moved, move all of the directory"
+    return KeptDataError(path=str(directory), problem=problem, cure=cure)
+
+
+def remove_runtime_files(run: int) -> None:
+    """Remove what a server that was killed left in the open directory `run`: sockets, and copies of programs."""
+    with os.scandir(run) as entries:
+        names = [entry.name for entry in entries if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)]
+    for name in [*names, "programs"]:
+        remove_entry(run, name)

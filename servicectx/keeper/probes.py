@@ -1,0 +1,96 @@
+"""Probes: does a service answer its own protocol? Standard library only; plain data says which and with what.
+
+`{"kind": "tcp"}`, `{"kind": "http", "url": ...}`, `{"kind": "log", "pattern": ...}`, `{"kind": "exchange", "send":
+..., "expect": ...}`, `{"kind": "call", "target": "package.module:function", ...}`, `{"kind": "running"}`.
+With `"port"` it asks at another port than the server's.
+A probe gives a dict of what it learnt (a version, say), or None for "not yet".
+"""
+
+import errno
+import re
+from typing import Any
+
+from servicectx.system.originals import open, socket
+from servicectx.keeper import search_path
+from servicectx.system import faults
+
+
+def ask(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float = 1.0) -> dict[str, Any] | None:
+    """Ask once, for at most about `wait` seconds. Any failure to connect or to understand is "not yet".
+
+    Raises HomeError where this process has no descriptor left to ask with: that says nothing of the service.
+    """
+    arguments = {name: value for name, value in probe.items() if name not in ("kind", "target", "port")}
+    port = int(probe.get("port", port))
+    try:
+        match probe["kind"]:
+            case "running":
+                return {}
+            case "tcp":
+                socket.create_connection((host, port), wait).close()
+                return {}
+            case "exchange":
+                return _exchange(host, port, wait, **arguments)
+            case "http":
+                return _http(wait, **arguments)
+            case "log":
+                return _log(log, **arguments)
+            case "call":
+                learnt = call(probe["target"], host, port, wait, **arguments)
+                assert learnt is None or isinstance(learnt, dict)
+                return learnt
+            case unknown:
+                raise ValueError(f"no probe is of the kind {unknown!r}")
+    except EOFError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise faults.home_error(error, "it was not asked whether it answers", f"{host}:{port}") or error from None
+        return None
+
+
+def call(target: str, *arguments: Any, **more: Any) -> Any:
+    """Call "package.module:function"."""
+    module, _, function = target.partition(":")
+    return getattr(search_path.load(module), function)(*arguments, **more)
+
+
+def _exchange(host: str, port: int, wait: float, send: str, expect: str) -> dict[str, Any] | None:
+    """Send a text (as latin-1) and read until `expect` matches. Named groups are what was learnt."""
+    with socket.create_connection((host, port), wait) as connection:
+        connection.sendall(send.encode("latin-1"))
+        heard = b""
+        while chunk := connection.recv(65536):
+            heard += chunk
+            if found := re.search(expect, heard.decode("latin-1"), re.DOTALL):
+                return found.groupdict()
+    return None
+
+
+def _http(wait: float, url: str) -> dict[str, Any] | None:
+    """A status below 400 is an answer. The environment's proxies are not for loopback."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    class Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+        def do_open(self, http_class: Any, req: Any, **http_conn_args: Any) -> Any:
+            def connection(*arguments: Any, **options: Any) -> Any:
+                made = http_class(*arguments, **options)
+                made._create_connection = socket.create_connection  # not one that a test forbids
+                return made
+
+            return super().do_open(connection, req, **http_conn_args)
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Handler())
+    try:
+        with opener.open(url, timeout=wait) as answer:
+            return {} if answer.status < 400 else None
+    except (urllib.error.HTTPError, http.client.HTTPException, ValueError):
+        return None
+
+
+def _log(path: str, pattern: str) -> dict[str, Any] | None:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        found = re.search(pattern, file.read(), re.MULTILINE)
+    return found.groupdict() if found else None

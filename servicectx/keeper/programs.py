@@ -1,0 +1,62 @@
+"""A server's programs, brought to where its own account can reach them."""
+
+import os
+from pathlib import Path
+
+from servicectx.datadirs import prepared
+from servicectx.datadirs.tree import Owner, copy_tree
+from servicectx.services.plan import Plan
+from servicectx.state import paths
+from servicectx.state.paths import PASSABLE
+
+
+def within_reach(plan: Plan, container: Path, owner: Owner | None) -> Plan:
+    """The plan, with programs that `owner` can run: as it is, with a kept copy, or with one in `container`.
+
+    A virtual environment often lies below a home directory that is closed to everybody else. The container is one
+    that no process of `owner` has been let into yet.
+    """
+    if owner is None or plan.programs is None or paths.reachable(Path(plan.command[0])):
+        return plan
+    tree = Path(plan.programs)
+    package = tree.parent
+    libraries = package.with_name(f"{package.name}.libs")  # where wheels keep them, found by their relative path
+    trees = [each for each in (tree, libraries) if each.is_dir()]
+    place = _keep(trees, package, plan.command[0]) or _copy(trees, package, container, owner)
+    return _moved(plan, str(tree), str(place / package.name / tree.name))
+
+
+def _keep(trees: list[Path], package: Path, program: str) -> Path | None:
+    """Copies that all starts share, hard links where possible; None where they cannot be kept."""
+    status = os.stat(program)
+    cache = paths.passable_cache()
+    if cache is None:
+        return None
+    place = cache / f"{package.name}-{status.st_mtime_ns:x}-{status.st_size:x}"
+    for folder in (place, place / package.name):
+        paths.private(folder, PASSABLE)
+        folder.chmod(PASSABLE)  # what the umask took away; no other account can put anything in its place
+    copies = [place / tree.relative_to(package.parent) for tree in trees]
+    for tree, copy in zip(trees, copies, strict=True):
+        if not prepared.is_kept(copy):
+            prepared.keep(tree, copy, link=True)
+    return place if all(map(prepared.is_kept, copies)) else None
+
+
+def _copy(trees: list[Path], package: Path, container: Path, owner: Owner) -> Path:
+    place = container / "programs"
+    for made in (place, place / package.name):
+        made.mkdir(mode=PASSABLE)  # this user's, as the container: the account can put nothing beside the programs
+        made.chmod(PASSABLE)
+    for tree in trees:
+        copy_tree(tree, place / tree.relative_to(package.parent), owner)
+    return place
+
+
+def _moved(plan: Plan, old: str, new: str) -> Plan:
+    def moved(words: list[str]) -> list[str]:
+        return [word.replace(old, new) for word in words]
+
+    template = plan.template and plan.template._replace(command=moved(plan.template.command))
+    environment = {name: value.replace(old, new) for name, value in plan.environment.items()}
+    return plan._replace(command=moved(plan.command), environment=environment, template=template)

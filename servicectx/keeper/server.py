@@ -1,0 +1,188 @@
+"""One server process: started through mirakuru, watched and ended by its keeper."""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import pwd
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from servicectx.system import linux, processes
+from servicectx.state.record import Process
+from servicectx.system import platform
+
+if TYPE_CHECKING:
+    from mirakuru import SimpleExecutor
+else:
+
+    def _executor_alone() -> Any:
+        """mirakuru's SimpleExecutor without the rest of the package, which imports an HTTP client, TLS and psutil.
+
+        A keeper uses none of these, and somebody waits for it: this halves the time until a server is started.
+        Without psutil mirakuru's search for left processes would ask ps; the executor below never searches.
+        """
+        package = types.ModuleType("mirakuru")
+        spec = importlib.util.find_spec("mirakuru")
+        package.__path__ = list(spec.submodule_search_locations)
+        spared = {"mirakuru": package, "psutil": None}
+        before = {name: sys.modules.pop(name) for name in spared if name in sys.modules}
+        sys.modules.update(spared)
+        try:
+            return importlib.import_module("mirakuru.base").SimpleExecutor
+        finally:
+            for name in spared:
+                del sys.modules[name]
+            sys.modules.update(before)
+
+    SimpleExecutor = _executor_alone()
+
+
+class _Executor(SimpleExecutor):
+    """mirakuru's executor, without the marker by which mirakuru's exit hook finds processes to kill.
+
+    That hook runs in every process that imported mirakuru, and takes one process's id for part of another's
+    (3.1.0: `env_value in ...`), so a shared server must not carry the marker. The server dies with its keeper.
+    """
+
+    parting_signal = signal.SIGKILL
+
+    def _kill_all_kids(self, sig: int) -> set[int]:
+        """Nothing carries the marker, so reading every process's environment would find nothing."""
+        return set()
+
+    @property
+    def envvars(self) -> dict[str, str]:
+        return dict(self._envvars)
+
+    @property
+    def _popen_kwargs(self) -> dict[str, Any]:
+        keeper = os.getpid()
+
+        def prepare() -> None:
+            os.setsid()
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):  # ignored by the keeper, not by servers
+                signal.signal(number, signal.SIG_DFL)
+            linux.die_with(keeper, self.parting_signal)
+
+        return {**super()._popen_kwargs, "preexec_fn": prepare}
+
+
+class Server:
+    """A started program with its own session, log file and account. Ends when told to, or with its keeper."""
+
+    def __init__(
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        log: Path,
+        directory: str,
+        account: str | None = None,
+        stop_signal: int = signal.SIGKILL,
+        inherited: socket.socket | None = None,
+        locks: tuple[int, ...] = (),
+    ) -> None:
+        self.command = command
+        self._stop_signal = stop_signal
+        switch: dict[str, Any] = {}
+        if account:
+            entry = pwd.getpwnam(account)
+            switch = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+        if inherited or locks:  # a lock on data lasts as long as the server, however its keeper ends
+            switch["pass_fds"] = (*locks, *([inherited.fileno()] if inherited else []))
+        with log.open("ab") as output:
+            self._executor = _Executor(
+                command,
+                cwd=directory,
+                envvars=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                popen_kwargs=switch,
+            )
+            self._executor.parting_signal = signal.Signals(stop_signal)
+            self._executor.start()
+        process = self._executor.process
+        assert process is not None
+        self._process: subprocess.Popen[str] = process
+        self._descriptor = platform.pidfd_open(process.pid)
+        self.identity: Process | None = processes.identity(process.pid)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        return self._process.poll()
+
+    def descriptor(self) -> int | None:
+        """Something to poll that becomes readable when the process ends (Linux), or None."""
+        return self._descriptor
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it ended within `seconds`."""
+        if self._descriptor is None:
+            deadline = time.monotonic() + seconds
+            while self.exit_status is None and time.monotonic() < deadline:
+                time.sleep(0.005)
+        elif self.exit_status is None:
+            poller = select.poll()
+            poller.register(self._descriptor, select.POLLIN)
+            poller.poll(max(0.0, seconds) * 1000)
+        return self.exit_status is not None
+
+    def end(self, grace: float, number: int | None = None) -> None:
+        """Send a signal (its stop signal), after `grace` seconds SIGKILL, then see to whatever it left running."""
+        if self.exit_status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number or self._stop_signal)
+                os.kill(self.pid, signal.SIGCONT)  # one that was stopped takes no other signal but SIGKILL
+            self.wait(grace)
+        # Found now, while they have a parent: workers of Postgres overwrite the mark in their environment.
+        stuck = [] if platform.SUBREAPER or self.exit_status is not None else processes.family(self.identity)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        linux.end_orphans()
+        for process in stuck:
+            processes.send(process, signal.SIGKILL)
+        for process in stuck:
+            processes.wait_gone(process, 2.0)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def status_text(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "it is gone"
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"ended by {signal.Signals(-status).name}"
+    return f"exit status {status}"
+
+
+def tail(log: Path, lines: int = 30, size: int = 65536) -> str:
+    """The last lines of a log file: enough for servers that say how they are used after what is wrong."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def shown(command: list[str]) -> str:
+    return shlex.join(command)

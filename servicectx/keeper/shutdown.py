@@ -1,0 +1,54 @@
+"""How an instance ends in its files: its death is recorded for those who use it, and then it is removed."""
+
+import signal
+
+from servicectx.state.instance import Instance
+from servicectx.state.record import DIED, READY, STOPPING, State, StateError
+from servicectx.errors import HomeError, ServiceDied
+
+PATIENCE = 3600.0  # seconds for a lock that others hold for moments
+
+
+def record_death(
+    instance: Instance, id: str, reason: str, exit_status: int | None = None, log_tail: str = ""
+) -> State | None:
+    """Tell those who still hold the instance, and those who come, how it ended."""
+    with instance.locked(PATIENCE):
+        state = current(instance, id)
+        if state is not None:
+            death = ServiceDied(
+                service=state.service, name=state.name, reason=reason, exit_status=exit_status, log_tail=log_tail
+            )
+            if state.phase in (READY, STOPPING):
+                instance.write_failure(state._replace(phase=DIED, failure=death.record()))
+        return state
+
+
+def remove_when_unused(instance: Instance, id: str) -> None:
+    """Wait until nobody holds it any more, then remove it."""
+    while instance.directory(id).exists():
+        instance.wait_until_unused(id)
+        with instance.locked(PATIENCE):
+            state = current(instance, id)
+            if state is None:
+                state = instance.own_copy(id)
+            if state is None:  # another process removed it, all but the directory
+                instance.remove_directory(id)
+            elif not instance.is_used(id):
+                instance.remove(state)
+
+
+def current(instance: Instance, id: str) -> State | None:
+    """The state of this instance, if no other one has its place."""
+    try:
+        state = instance.look()
+    except (StateError, HomeError):
+        state = None
+    if state is None:
+        return instance.own_copy(id)
+    return state if state.id == id else None
+
+
+def how(status: int) -> str:
+    """An exit status in words."""
+    return f"ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

@@ -1,0 +1,261 @@
+"""A start, as its keeper carries it out: prepare the data, pick ports, run the program, probe until usable."""
+
+import os
+import re
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from servicectx.keeper import after_kill, ports, probes, server as process, process_marks, programs
+from servicectx.services import plan
+from servicectx.datadirs.datadir import Data, Source
+from servicectx.state import owned_files
+from servicectx.system.checkpoints import step
+from servicectx.errors import StartFailed, StartTimeout
+from servicectx.system import platform
+
+if TYPE_CHECKING:
+    from servicectx.keeper.keeper import Keeper
+
+PORT_TRIES = 8
+IN_USE = re.compile(r"address already in use|could not bind|could not create any TCP/IP sockets|EADDRINUSE", re.I)
+
+NO_SHARED_MEMORY = re.compile(r"shared memory segment .*No space left on device")
+SHARED_MEMORY_CURE = (
+    "\n/dev/shm is too small for its shared memory; "
+    "enlarge it: docker run --shm-size=256m, or mount -o remount,size=256m /dev/shm"
+)
+
+
+class PortLost(Exception):
+    """Somebody else has the port that was picked."""
+
+
+class Start:
+    """One start for one keeper. `run()` gives the facts that the details are made of."""
+
+    def __init__(self, keeper: "Keeper", what: plan.Plan, order: dict[str, Any], data: Data) -> None:
+        self.keeper = keeper
+        self.plan = what
+        self.name: str = order["name"]
+        self.timeout: float = order["timeout"]
+        self.data = data
+        self.restored = False
+        self.ready: dict[str, Any] = {}
+        self.deadline = time.monotonic() + order["left"]
+        self.directory = data.directory
+        self._instance_directory = keeper.instance.directory(keeper.id)
+        self.log = self._instance_directory / "service.log"
+        self.facts: dict[str, Any] = {"host": plan.HOST, "dir": str(self.directory), "data": str(data.path)}
+        self.facts["template_secret"] = ""
+        self.server: process.Server | None = None
+        self.companions: list[process.Server] = []
+        self.command: list[str] = what.command
+
+    def run(self) -> dict[str, Any]:
+        source = self._arrived()
+        self.owner = self.data.owner
+        self.plan = programs.within_reach(self.plan, self.data.container, self.owner)
+        try:
+            return self._run(source)
+        except (StartFailed, StartTimeout) as error:
+            if source is None or not self.restored or self.data.opened:
+                raise
+            # A server that came up on these data before does not now: what a look at sizes does not tell.
+            self._end_server()
+            self.data.forget(source)
+            if isinstance(error, StartTimeout):
+                raise
+        self.data.begin_copy()
+        return self._run(self._arrived())
+
+    def _arrived(self) -> Source | None:
+        while not self.data.is_here(0.05):
+            self._check("it was still copying its data")
+        return self.data.arrived()
+
+    def _run(self, source: Source | None) -> dict[str, Any]:
+        self._prepare(source)
+        for _ in range(PORT_TRIES):
+            picked = ports.pick(plan.HOST, len(self.plan.ports), self.plan.neighbours)
+            self.facts |= zip(["port", *(f"port_{name}" for name in self.plan.ports)], picked, strict=True)
+            try:
+                return self.run_once()
+            except PortLost:
+                self._end_server()
+                if source is None and self.plan.template is None:
+                    self.data.make_empty()  # of what a server that was killed half-way had begun
+        raise self.failure(f"{PORT_TRIES} ports were picked, and each was taken by another program before it was bound")
+
+    def end(self) -> None:
+        """End the server, if there is one. The second time nothing happens."""
+        self._end_server()
+
+    def log_tail(self) -> str:
+        return process.tail(self.log)
+
+    def failure(self, reason: str, exit_status: int | None = None) -> StartFailed:
+        if NO_SHARED_MEMORY.search(self.log_tail()):
+            reason += SHARED_MEMORY_CURE
+        return StartFailed(
+            service=self.plan.service,
+            name=self.name,
+            reason=reason,
+            command=process.shown(self.command),
+            exit_status=exit_status,
+            log_tail=self.log_tail(),
+        )
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    def _prepare(self, source: Source | None) -> None:
+        """The data directory: a copy of a kept one, else made by the template's command and then kept, else empty."""
+        if source is not None:
+            self.restored = self.data.opened or source.place == self.data.snapshot
+            self.facts["template_secret"] = source.secret
+            return
+        self.restored = False
+        template = self.plan.template
+        if template is None:
+            self.data.make_empty()
+            return
+        self.facts["template_secret"] = template.secret
+        self.data.write(template.files, self.facts)
+        maker = self._launch(plan.render(template.command, self.facts))
+        step("preparing")
+        while not maker.wait(0.02):
+            self._check("it was still preparing its data")
+        status = maker.exit_status
+        self._end_server()
+        if status != 0:
+            raise self.failure(f"preparing its data failed ({process.status_text(status)})", status)
+        self.data.unlink(plan.render(template.files, self.facts))
+        if template.without:
+            self.data.leave_out(template.without)
+        assert self.data.template is not None
+        self.data.keep(self.data.template, template.secret)
+
+    def run_once(self) -> dict[str, Any]:
+        port = self.facts["port"]
+        self.data.write(self.plan.files, self.facts)
+        leavings = plan.render(self.plan.leavings, self.facts)
+        owned_files.leave(self._instance_directory, leavings, self.data.owners[0])
+        if self.plan.cleanup:
+            call = plan.render(self.plan.cleanup, self.facts)
+            if self.data.opened:  # the server before this one may have been killed
+                probes.call(**call)
+            after_kill.note(self._instance_directory, call)
+        for companion in self.plan.companions:
+            self._start_companion(companion)
+        step("starting")
+        server = self._launch_server(port)
+        self.keeper.tell(server.identity)
+        step("started")
+        ready = plan.render(self.plan.ready, self.facts)
+        pause, looked = 0.001, time.monotonic()
+        while True:
+            for one in (server, *self.companions):
+                if one.exit_status is not None:
+                    self._ended_early(one)
+            wait = max(0.05, min(2.0, self.deadline - time.monotonic()))
+            learnt = probes.ask(ready, plan.HOST, port, str(self.log), wait)
+            if learnt is not None and server.exit_status is None:
+                if not self._is_ours(server, port):
+                    raise PortLost
+                self._check("it answered its own protocol too late")
+                self.ready = {**self.facts, **learnt, "pid": server.pid, "restored": self.restored}
+                return self.ready
+            if self.plan.owns_port and time.monotonic() - looked > 0.5:
+                looked = time.monotonic()
+                if ports.is_lost(plan.HOST, server.pid, port):
+                    raise PortLost
+            self._check("it did not answer its own protocol")
+            server.wait(pause)
+            pause = min(pause * 1.05, 0.02)
+
+    def _start_companion(self, companion: plan.Companion) -> None:
+        one = self._launched(plan.render(companion.command, self.facts), signal.SIGKILL)
+        self.companions.append(one)
+        ready = plan.render(companion.ready, self.facts)
+        while probes.ask(ready, plan.HOST, self.facts["port"], str(self.log)) is None:
+            if one.exit_status is not None:
+                self._ended_early(one)
+            self._check(f"{os.path.basename(one.command[0])}, which it needs, did not answer")
+            one.wait(0.005)
+
+    def _launch_server(self, port: int) -> process.Server:
+        command = plan.render(self.plan.command, self.facts)
+        if not self.plan.inherits_socket:
+            return self._launch(command)
+        try:
+            listener = ports.listen(plan.HOST, port)
+        except OSError:
+            raise PortLost from None
+        with listener:
+            self.facts["socket"] = listener.fileno()
+            return self._launch(plan.render(self.plan.command, self.facts), listener)
+
+    def _is_ours(self, server: process.Server, port: int) -> bool:
+        """Whether it was our server that answered."""
+        looked_up = self.plan.owns_port and not self.plan.proves_itself
+        return not looked_up or ports.belongs_to(server.pid, port) is not False
+
+    def _ended_early(self, server: process.Server) -> None:
+        status = server.exit_status
+        self.end_companions()  # they have some of its ports
+        used = [number for name, number in self.facts.items() if name == "port" or name.startswith("port_")]
+        taken = not all(ports.is_free(plan.HOST, number) for number in used)
+        if self.plan.owns_port and (IN_USE.search(self.log_tail()) or taken):
+            raise PortLost
+        self.command = server.command
+        raise self.failure(f"the server ended before it was usable ({process.status_text(status)})", status)
+
+    # -- small parts -----------------------------------------------------------------------------------------------
+
+    def _launch(self, command: list[str], inherited: socket.socket | None = None) -> process.Server:
+        self.command = command
+        self.server = self._launched(command, self.plan.stop_signal, inherited)
+        return self.server
+
+    def _launched(self, command: list[str], stop_signal: int, inherited: socket.socket | None = None) -> process.Server:
+        self.keeper.starter.check()
+        self.data.hand_over()
+        return process.Server(
+            command,
+            plan.render(self.plan.environment, self.facts) | process_marks.environment(self._instance_directory),
+            self.log,
+            plan.render(self.plan.working_directory, self.facts),
+            self.plan.account,
+            stop_signal,
+            inherited,
+            self.data.locks,
+        )
+
+    def _end_server(self) -> None:
+        if self.server is not None:
+            server, self.server = self.server, None
+            ended = server.exit_status is not None
+            server.end(self.plan.grace)
+            killed = ended or server.exit_status == -signal.SIGKILL  # it may have been stopped, and deaf to its signal
+            if killed and self.plan.cleanup:
+                probes.call(**plan.render(self.plan.cleanup, self.facts))
+        self.end_companions()
+        if not platform.SUBREAPER:  # what they left in sessions of their own is nobody's child
+            process_marks.end(self._instance_directory, spared=(self.keeper.me, self.keeper.guard))
+
+    def end_companions(self) -> None:
+        while self.companions:
+            self.companions.pop().end(0.0)
+
+    def _check(self, doing: str) -> None:
+        self.keeper.starter.check()
+        if time.monotonic() > self.deadline:
+            raise StartTimeout(
+                service=self.plan.service,
+                name=self.name,
+                timeout=self.timeout,
+                waiting_for=doing,
+                command=process.shown(self.command),
+                log_tail=self.log_tail(),
+            )

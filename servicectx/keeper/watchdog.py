@@ -1,0 +1,97 @@
+"""Beside every keeper stands a guard that does nothing but wait for it.
+
+Should somebody kill the keeper, the guard ends what it left running and clears up. Both have left the caller's
+session, so no Ctrl-C and no hang-up reaches them.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+from servicectx.keeper import after_kill, process_marks
+from servicectx.system import linux, processes as pids
+from servicectx.keeper.shutdown import PATIENCE, current, how, record_death, remove_when_unused
+from servicectx.keeper.keeper import Keeper
+from servicectx.keeper.requester import StarterGone, write_report
+from servicectx.state.instance import WATCHDOG, Instance
+from servicectx.errors import HomeError
+from servicectx.system.persistence import persist
+from servicectx.system.reserve import Reserve
+
+
+def main(home: str, key: str, id: str) -> None:
+    """Leave the caller's family, split into guard and keeper, and live."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    linux.set_name(pids.KEEPER_NAME)
+    os.chdir("/")
+    os.umask(0o077)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    os.closerange(3, min(os.sysconf("SC_OPEN_MAX"), 65536))
+    guard = os.getpid()
+    instance = Instance(Path(home), key)
+    status = 1
+    try:
+        if keeper := os.fork():
+            _guard(instance, id, keeper)
+        else:
+            os.setsid()
+            living = Keeper(instance, id, guard)
+            living.live()
+            if not living.is_clean:
+                raise OSError("not all that ran or lay here could be ended and removed; the guard tries again")
+        status = 0
+    except BaseException as error:  # noqa: BLE001  # the last frame of this process: its guard learns from the status
+        _report_crash(error, key)
+    finally:
+        os._exit(status)  # no exit hook runs: mirakuru's would kill other people's processes
+
+
+def _report_crash(error: BaseException, key: str) -> None:
+    """Into keeper.log, and to the starter where that still waits for a report: it must not try the same again."""
+    import traceback
+
+    from servicectx.errors import StartFailed
+
+    text = "".join(traceback.format_exception(error))
+    reason = f"its keeper crashed: {type(error).__name__}: {error}"
+    failure = StartFailed(service=key.rpartition("-")[0], reason=reason, log_tail=text.rstrip())
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    with contextlib.suppress(OSError, StarterGone):
+        write_report({"failed": failure.record()})
+
+
+def _guard(instance: Instance, id: str, keeper: int) -> None:
+    with contextlib.suppress(HomeError):  # without it the keeper's own lock tells that it lives
+        instance.hold(id, WATCHDOG, pids.me())
+    reserve = Reserve()
+    silence = os.open(os.devnull, os.O_RDWR)
+    os.dup2(silence, 0)
+    os.dup2(silence, 1)
+    linux.adopt_orphans()
+    _, status = os.waitpid(keeper, 0)
+    if status == 0:
+        return
+    reserve.release()
+    persist(linux.end_orphans, 1.0)  # the kernel has sent them their parting signal already
+    if (processes := instance.processes(id)) is not None:
+        pids.send(processes.server, signal.SIGKILL)  # where no kernel does that, and nobody adopts
+    persist(process_marks.end, instance.directory(id))
+    after_kill.run(instance.directory(id))
+    reason = f"its keeper (process {keeper}) was {how(os.waitstatus_to_exitcode(status))}"
+    persist(record_death, instance, id, reason)
+    persist(_remove_data, instance, id)
+    persist(remove_when_unused, instance, id)
+
+
+def _remove_data(instance: Instance, id: str) -> None:
+    with instance.locked(PATIENCE):
+        state = current(instance, id)
+    if state is not None:
+        instance.remove_data(state)

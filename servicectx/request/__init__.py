@@ -1,0 +1,1 @@
+"""WHAT was asked for: resolved once, without locks and processes."""

@@ -1,0 +1,123 @@
+"""Details from the environment: a service that runs elsewhere, named by a variable. They win, loudly."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from servicectx.request import durations
+from servicectx.system.originals import json
+from servicectx.request import reachable
+from servicectx.errors import DetailsError
+from servicectx.services import registry
+from servicectx.services.aliases import words
+from servicectx.services.base import Service
+
+if TYPE_CHECKING:
+    from servicectx.services.details import ServiceDetails
+
+D = TypeVar("D", bound="ServiceDetails")
+
+WAIT = 1.5  # seconds for a server from outside to take a connection
+
+# The variables that users of managed-service-fixtures know, and what some of their fields are called here.
+LEGACY = {
+    "redis": "TEST_REDIS_DETAILS",
+    "cockroach": "TEST_CRDB_DETAILS",
+    "vault": "TEST_VAULT_DETAILS",
+    "moto": "TEST_MOTO_DETAILS",
+    "asgi": "TEST_APP_DETAILS",
+    "wsgi": "TEST_APP_DETAILS",
+}
+LEGACY_FIELDS = {"hostname": "host", "sql_port": "port", "username": "user"}
+
+
+def variable(name: str) -> str | None:
+    """The variable that is set for this name, or for another word for the service of this name, or None."""
+    ours = [*map(own_variable, words(name)), *([LEGACY[name]] if name in LEGACY else [])]
+    return next((each for each in ours if each in os.environ), None)
+
+
+def own_variable(name: str) -> str:
+    return "SERVICECTX_" + "".join(letter if letter.isalnum() else "_" for letter in name.upper()) + "_DETAILS"
+
+
+def read(source: str, service: Service[D], name: str) -> D:
+    """The details that the variable `source` gives: a JSON object, a URL, or the path of a JSON file.
+
+    Raises DetailsError, which names the variable, the path and the field, and shows no value.
+    """
+    from servicectx.services import urls  # with pydantic: only when there is something to read
+
+    value = os.environ[source].strip()
+    if not value:
+        raise DetailsError(source=source, problem="it is set but empty; unset it to have a service started")
+    model = service.details_model()
+    given = {"service": service.name, "name": name, "external": True}
+    if urls.is_url(value) and not os.path.exists(value):
+        return model.from_url(value, source=source, **given)
+    path = None
+    if not value.startswith("{"):
+        path, value = value, _text_of(value, source)
+    if source in LEGACY.values():
+        value = _renamed(value, model)
+    details = model.parse(value, source=source, path=path, **given)
+    if details.service != service.name:
+        theirs = repr(details.service) if details.service in registry.names() else "another service"
+        problem = f"it tells of {theirs}, and {service.name!r} is wanted"
+        raise DetailsError(source=source, path=path, field="service", problem=problem)
+    return details.model_copy(update={"name": name, "external": True})
+
+
+def _text_of(path: str, source: str) -> str:
+    """The text of the file at `path`. Raises DetailsError; it shows the path only if that looks like one."""
+    from servicectx.services.details import read_text
+
+    try:
+        return read_text(Path(path).expanduser(), source)
+    except (DetailsError, RuntimeError) as error:
+        if not re.fullmatch(r"[\w ~+.-]*[./][\w ~+./-]*", path):
+            problem = "it is neither the path of a details file, nor a JSON object, nor a URL"
+            raise DetailsError(source=source, problem=f"{problem}; its value is not shown") from None
+        problem = error.problem if isinstance(error, DetailsError) else "there is no such home directory"
+        raise DetailsError(source=source, path=path, problem=problem) from None
+
+
+def reach(details: "ServiceDetails", source: str, cancelled: Callable[[], bool] = lambda: False) -> None:
+    """Raise DetailsError where nothing takes connections at the address of `details`, within 2 s.
+
+    `SERVICECTX_EXTERNAL_WAIT` is the time to wait for a server that is about to start; with 0 nothing is looked at.
+    A name that takes long to resolve counts as no answer.
+    """
+    setting = os.environ.get("SERVICECTX_EXTERNAL_WAIT")
+    try:
+        wait = durations.seconds(setting or WAIT)
+    except ValueError as error:
+        raise DetailsError(source="SERVICECTX_EXTERNAL_WAIT", problem=str(error)) from None
+    if not wait or details.host.startswith("/"):  # the directory of a socket, as libpq has it
+        return
+    if problem := reachable.problem(details.host, details.port, wait, patient=bool(setting), cancelled=cancelled):
+        place = f"[{details.host}]" if ":" in details.host else details.host
+        raise DetailsError(
+            source=source,
+            problem=f"no server answers at {place}:{details.port} ({problem}); start it, correct the address, or unset "
+            f"{source} to have a service started. SERVICECTX_EXTERNAL_WAIT=30s waits for a server that is about to "
+            "start; SERVICECTX_EXTERNAL_WAIT=0 does not look",
+        )
+
+
+def _renamed(text: str, model: "type[ServiceDetails]") -> str:
+    """The JSON object with the names of fields that are used here. One that is wrong stays, for `parse` to refuse."""
+    from servicectx.services.checked import Problems, json_object
+
+    try:
+        raw, twice = json_object(text)
+    except Problems:
+        return text
+    if twice:
+        return text
+    for old, new in LEGACY_FIELDS.items():
+        if old in raw and new not in raw and new in model.model_fields:
+            raw[new] = raw.pop(old)
+    return json.dumps(raw)

@@ -1,0 +1,104 @@
+"""Running a set-up: the caller's code or files, on fresh data, with whatever goes wrong told as SetupFailed."""
+
+import inspect
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from servicectx.request import fingerprint, key
+from servicectx.system.checkpoints import step
+from servicectx.errors import BinaryNotFound, InvalidOption, SetupFailed
+from servicectx.isolation.setup_step import Layer
+from servicectx.services.base import Service
+
+
+def steps_of(service: Service[Any], setup: Any) -> Any:
+    """A set-up in its simplest form: one callable, files, or a tuple of steps where a callable is among several.
+
+    Raises InvalidOption for what is neither a callable nor a file, and for a file that is missing.
+    """
+    steps = list(setup) if isinstance(setup, list | tuple) and not callable(setup) else [setup]
+    for each in steps:
+        if setup is not None and not callable(each) and not isinstance(each, str | os.PathLike):
+            problem = f"{each!r} is neither a callable nor a file; give one of them, or a list of them"
+            raise InvalidOption(service=service.name, option="setup", problem=problem)
+    if not any(map(callable, steps)):
+        return setup if len(steps) == 1 and steps[0] is setup else steps
+    for each in steps:
+        files_of(service, each)
+    return steps[0] if len(steps) == 1 else tuple(steps)
+
+
+def files_of(service: Service[Any], setup: key.Setup | None) -> list[Path] | None:
+    """The files of a set-up, or None for a callable. Raises InvalidOption where the service takes no files."""
+    files = None if setup is None else key.setup_files(service.name, setup)
+    if files is not None and type(service).run_files is Service.run_files:
+        problem = f"{service.name} takes a callable, not files"
+        raise InvalidOption(service=service.name, option="setup", problem=problem)
+    return files
+
+
+def called(setup: Any, files: list[Path] | None) -> str:
+    """What people call it."""
+    if isinstance(setup, tuple) and files is None:
+        return ", ".join(called(*step) for step in key.setup_steps(setup))
+    return fingerprint.called(setup) if files is None else ", ".join(str(file) for file in files)
+
+
+def run(
+    service: Service[Any],
+    details: Any,
+    setup: Any,
+    files: list[Path] | None,
+    program: Callable[[], str],
+    then: Callable[[Any], bool | None] | None = None,
+) -> bool:
+    """Run it, and `then`; False when that gave False. Raises SetupFailed, whose cause is what the set-up raised."""
+    if isinstance(setup, tuple) and files is None:
+        *before, (setup, files) = key.setup_steps(setup)
+        for step_setup, step_files in before:
+            run(service, details, step_setup, step_files, program)
+    try:
+        if files is not None:
+            service.run_files(details, files, program())
+        elif callable(setup):
+            result = setup(details)
+            if inspect.iscoroutine(result):
+                import asyncio
+
+                asyncio.run(result)
+        step("set-up-done")
+        return then is None or then(details) is not False
+    except Exception as error:
+        raise SetupFailed(
+            service=service.name,
+            name=details.name,
+            setup=called(setup, files),
+            problem=f"{type(error).__name__}: {error}",
+            traceback="".join(traceback.format_tb(error.__traceback__)[1:]),
+        ) from error
+
+
+def layers(service: Service[Any], setup: Any) -> list[Layer]:
+    """The set-ups of `isolated()`: one, or a list or tuple of them that stack."""
+    stack = [] if setup is None else list(setup) if isinstance(setup, list | tuple) else [setup]
+    for each in stack:
+        steps_of(service, each)
+    return [_layer(service, each, files_of(service, each)) for each in stack]
+
+
+def _layer(service: Service[Any], setup: Any, files: list[Path] | None) -> Layer:
+    text = key.setup_data(setup, files)
+    return Layer(text, called(setup, files), lambda details: run(service, details, setup, files, _program(service)))
+
+
+def _program(service: Service[Any]) -> Callable[[], str]:
+    def find() -> str:
+        try:
+            return service.program(service.options({}))
+        except BinaryNotFound:  # the server may run elsewhere; what runs files says what it lacks
+            return ""
+
+    return find

@@ -1,1 +1,0 @@
-"""Servers that are Python: what runs in their own processes."""

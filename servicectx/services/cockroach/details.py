@@ -1,0 +1,45 @@
+"""How to connect to a CockroachDB database."""
+
+from typing import Any, ClassVar
+
+from servicectx.services import urls
+from servicectx.services.details import address
+from servicectx.services.postgres.details import PostgresDetails
+
+
+class CockroachDetails(PostgresDetails):
+    """A CockroachDB database, in the forms that clients of Postgres expect. `http_port` is the console's."""
+
+    url_form: ClassVar[urls.Form] = PostgresDetails.url_form._replace(
+        schemes={"cockroachdb": {}, "postgresql": {}, "postgres": {}}, port=26257
+    )
+
+    user: str = "root"
+    dbname: str = "defaultdb"
+    http_port: int | None = None
+
+    @classmethod
+    def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """As cockroach reads it: the database of a URL that names none is `defaultdb`."""
+        return super(PostgresDetails, cls).url_fields(fields)
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """For `sqlalchemy.create_engine`, with psycopg 3 and the dialect of sqlalchemy-cockroachdb."""
+        return self._sqlalchemy("cockroachdb+psycopg")
+
+    @property
+    def async_sqlalchemy_url(self) -> str:
+        """For `sqlalchemy.ext.asyncio.create_async_engine`, with asyncpg and that dialect."""
+        return self._async_sqlalchemy("cockroachdb+asyncpg")
+
+    @property
+    def http_url(self) -> str | None:
+        """The console, for people."""
+        return None if self.http_port is None else address("http", self.host, self.http_port)
+
+    def env(self) -> dict[str, str]:
+        """What libpq reads, `DATABASE_URL`, and `COCKROACH_URL` for `cockroach sql`, which trusts no certificate."""
+        mode = self.sslmode or ("require" if self.password else "disable")
+        plain = self.model_copy(update={"sslmode": None})
+        return super().env() | {"COCKROACH_URL": plain._address("postgresql", {"sslmode": mode})}

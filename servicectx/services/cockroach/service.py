@@ -1,0 +1,148 @@
+"""CockroachDB, one node in memory.
+
+Written from its documentation: https://www.cockroachlabs.com/docs/stable/cockroach-start-single-node,
+.../cockroach-cert, .../configure-logs and .../diagnostics-reporting. Tested against a stand-in only.
+"""
+
+import re
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx.services.plan import Plan, Template, literal
+from servicectx.errors import InvalidOption, NotIsolable
+from servicectx.isolation import owner_names
+from servicectx.services.postgres.wire import Connection, Refused, quoted
+from servicectx.services import binaries, scripts, templates
+from servicectx.services.base import Client, Service, environment, option_names
+
+if TYPE_CHECKING:
+    from servicectx.services.cockroach.details import CockroachDetails
+
+WAIT = 60.0  # seconds for one statement
+
+# A certificate for the server and one for root, signed by a key that nobody keeps.
+CERTIFICATES = """mkdir -m 700 "$1"
+for kind in create-ca "create-node $3 localhost" "create-client root"; do
+    "$0" cert $kind --certs-dir="$1" --ca-key="$2" || exit
+done
+rm "$2"
+"""
+
+# Its log, kept for those who ask why it ended; all else goes into files.
+LOG = 'file-defaults:\n  dir: "{dir|yaml}/logs"\nsinks:\n  stderr:\n    filter: WARNING\n'
+
+
+@dataclass(frozen=True, kw_only=True)
+class CockroachOptions:
+    """`dbname`: the database, made if need be. `memory`: the most that the data may take, at least 640 MiB.
+
+    `settings`: cluster settings, such as `{"sql.stats.automatic_collection.enabled": False}`.
+    """
+
+    dbname: str = "defaultdb"
+    memory: str = "1GiB"
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+class Cockroach(Service["CockroachDetails"]):
+    """Secure, with certificates and a random password for root; clients may do without TLS. Killed at the end."""
+
+    name: ClassVar[str] = "cockroach"
+    Options: ClassVar[type] = CockroachOptions
+    Details: ClassVar[Any] = "servicectx.services.cockroach.details:CockroachDetails"
+    namespace: ClassVar[str] = "a database, empty"
+    volatile: ClassVar[str] = "its store is in memory; take a dump before the end, or leave keep_data out"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "not on PyPI; https://www.cockroachlabs.com/docs/releases has it",
+        "apt": "not in Debian; https://www.cockroachlabs.com/docs/releases has it",
+        "brew": "brew install cockroachdb/tap/cockroach",
+    }
+    search = binaries.Search(
+        service="cockroach",
+        programs=("cockroach",),
+        trees=("/cockroach", "/opt/cockroach*"),
+        formulas=("cockroach",),
+        install=tuple(install.items()),
+    )
+
+    def program(self, options: CockroachOptions) -> str:
+        return binaries.find(self.search)
+
+    def plan(self, options: CockroachOptions, program: str, secret: str) -> Plan:
+        for name in options.settings:
+            if not re.fullmatch(r"[a-z0-9_.]+", name):
+                problem = f"{name!r} is not the name of a cluster setting"
+                known = option_names(CockroachOptions)
+                raise InvalidOption(service=self.name, option="settings", problem=problem, known=known)
+        certificates = ["/bin/sh", "-c", CERTIFICATES, program, "{data}", "{dir}/ca.key", "{host}"]
+        return Plan(
+            service=self.name,
+            command=[
+                *(program, "start-single-node", "--certs-dir={data}", "--accept-sql-without-tls"),
+                *("--sql-addr={host}:{port}", "--listen-addr={host}:{port_rpc}", "--http-addr={host}:{port_http}"),
+                *("--unencrypted-localhost-http", f"--store=type=mem,size={options.memory}"),
+                *("--listening-url-file={dir}/url", "--log-config-file={dir}/log.yaml"),
+            ],
+            environment=environment(COCKROACH_SKIP_ENABLING_DIAGNOSTIC_REPORTING="true"),
+            files={"log.yaml": LOG},
+            template=Template(templates.key(self.name, program, certificates), certificates, {}),
+            ready={
+                "kind": "call",
+                "target": "servicectx.services.cockroach.wire:take_over",
+                "url": "{dir}/url",
+                "certificates": "{data}",
+                "password": secret,
+                "dbname": literal(options.dbname),
+                "settings": dict(options.settings),
+            },
+            ping={"kind": "call", "target": "servicectx.services.postgres.wire:greets"},
+            ports=["rpc", "http"],
+            proves_itself=True,
+        )
+
+    def kept_plan(self, options: CockroachOptions, program: str, secret: str, data: Path | None) -> None:
+        """Its data directory holds certificates alone."""
+        return None
+
+    def details(self, options: CockroachOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {
+            "password": secret,
+            "dbname": options.dbname,
+            "http_port": facts["port_http"],
+            "version": facts.get("version"),
+        }
+
+    def open_namespace(self, details: "CockroachDetails") -> "CockroachDetails":
+        try:
+            with closing(_connect(details)) as connection:
+                for left in connection.run("SELECT datname FROM pg_database WHERE datname LIKE 'sc\\_%'"):
+                    if left is not None and owner_names.is_dead(left):
+                        _drop(connection, left)
+                name = owner_names.sign()
+                connection.run(f"CREATE DATABASE {quoted(name)}")
+                return details.model_copy(update={"dbname": name})
+        except Refused as refusal:
+            reason = f"user {details.user!r} cannot make a database: {refusal}"
+            raise NotIsolable(service=self.name, reason=reason) from None
+
+    def close_namespace(self, namespace: "CockroachDetails") -> None:
+        with closing(_connect(namespace.model_copy(update={"dbname": "system"}))) as connection:
+            _drop(connection, namespace.dbname)
+
+    def run_files(self, details: "CockroachDetails", files: list[Path], program: str) -> None:
+        for file in files:
+            scripts.run([program, "sql", "--set=errexit=true", f"--file={file}"], details.env())
+
+    def client(self, details: "CockroachDetails") -> Client:
+        return Client(self.search, ["sql"], details.env())
+
+
+def _connect(details: "CockroachDetails") -> Connection:
+    return Connection(details.host, details.port, details.user, details.password, details.dbname, WAIT)
+
+
+def _drop(connection: Connection, name: str) -> None:
+    connection.run(f"DROP DATABASE IF EXISTS {quoted(name)} CASCADE")

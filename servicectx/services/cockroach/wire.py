@@ -1,0 +1,53 @@
+"""The keeper's probe of CockroachDB, which speaks Postgres' protocol."""
+
+import re
+import ssl
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
+
+STATEMENT = 10.0  # seconds: a node that has just started may take some for its first ones
+
+
+def take_over(
+    host: str,
+    port: int,
+    wait: float,
+    *,
+    url: str,
+    certificates: str,
+    password: str,
+    dbname: str,
+    settings: Mapping[str, Any],
+) -> dict[str, Any] | None:
+    """Wait until *our* server listens, give its root a password through a certificate, log in with that password.
+
+    The file `url` is written once our server accepts clients, so whoever answers at the port in it is ours.
+    """
+    try:
+        said = Path(url).read_text(encoding="utf-8")
+    except OSError:
+        return None
+    if not re.search(rf":{port}\b", said):
+        return None
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.load_verify_locations(f"{certificates}/ca.crt")
+    tls.load_cert_chain(f"{certificates}/client.root.crt", f"{certificates}/client.root.key")
+    try:
+        with closing(Connection(host, port, "root", "", "system", max(wait, STATEMENT), tls=tls)) as first:
+            first.run(f"CREATE DATABASE IF NOT EXISTS {quoted(dbname)}")
+            for name, value in settings.items():
+                first.run(f"SET CLUSTER SETTING {name} = {_value(value)}")
+            first.run(f"ALTER USER root WITH PASSWORD {literal(password)}")
+        with closing(Connection(host, port, "root", password, dbname, wait)) as second:
+            version = re.search(r"\bv(\d[\w.-]*)", second.parameters.get("crdb_version", ""))
+            return {"version": version and version[1]}
+    except Refused as refusal:
+        raise ValueError(f"CockroachDB refused the keeper: {refusal}") from None
+
+
+def _value(value: str | float | bool) -> str:
+    return literal(value) if isinstance(value, str) else str(value).lower()

@@ -1,0 +1,31 @@
+"""How to reach any command."""
+
+from typing import Any, Self
+
+from servicectx.services import urls
+from servicectx.services.details import ServiceDetails, address, named
+from servicectx.services.proxies import without_proxy
+
+
+class CommandDetails(ServiceDetails):
+    """A command of the user's own: where it listens, and its directory."""
+
+    scheme: str = "tcp"
+    directory: str | None = None
+    pid: int | None = None
+
+    @classmethod
+    def from_url(cls, url: str, *, source: str | None = None, **given: Any) -> Self:
+        """As for every service; any scheme will do, and becomes `scheme`."""
+        scheme = url.strip().partition("://")[0].lower()
+        known = {"scheme": scheme} if urls.URL.match(url.strip()) else {}
+        return super().from_url(url, source=source, **(given | known))
+
+    @property
+    def url(self) -> str:
+        """`http://host:port` when it was made ready by an HTTP URL, else `tcp://host:port`."""
+        return address(self.scheme, self.host, self.port)
+
+    def env(self) -> dict[str, str]:
+        """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name it was given."""
+        return named(self) | without_proxy(self.host)

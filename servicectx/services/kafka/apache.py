@@ -1,0 +1,106 @@
+"""Apache Kafka: an unpacked archive, as a broker that is its own controller.
+
+Written from its documentation (https://kafka.apache.org/documentation/, "KRaft", "SASL/PLAIN", and the start scripts'
+variables). Tested against a stand-in only.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from servicectx.services.plan import Plan, Template, quoted
+from servicectx.services import templates
+from servicectx.services.base import environment
+from servicectx.services.settings import text
+
+PROGRAM = "kafka-server-start.sh"
+USER = "servicectx"
+CLUSTER = "c2VydmljZWN0eC1rYWZrYQ"  # 16 bytes in base64, as it must be
+
+DEFAULTS: dict[str, str | int | bool] = {
+    "num.partitions": 1,
+    "group.initial.rebalance.delay.ms": 0,
+    **dict.fromkeys(("offsets.topic.num.partitions", "transaction.state.log.num.partitions"), 1),
+    **dict.fromkeys(("offsets.topic.replication.factor", "transaction.state.log.replication.factor"), 1),
+    "transaction.state.log.min.isr": 1,
+    **dict.fromkeys(("share.coordinator.state.topic.replication.factor", "share.coordinator.state.topic.min.isr"), 1),
+}
+
+
+def lines(secret: str) -> dict[str, str]:
+    """What stands in server.properties whatever the user wants."""
+    login = f'username="{USER}" password="{secret}" user_{USER}="{secret}"'
+    module = f"org.apache.kafka.common.security.plain.PlainLoginModule required {login};"
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": "1@{host}:{port_controller}",
+        "listeners": "CLIENT://{host}:{port},CONTROLLER://{host}:{port_controller}",
+        "advertised.listeners": "CLIENT://{host}:{port}",
+        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "CLIENT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.client.plain.sasl.jaas.config": module,
+        "listener.name.controller.plain.sasl.jaas.config": module,
+        "log.dirs": "{data|relative}",  # a list, which a comma would part
+    }
+
+
+def plan(service: str, program: str, settings: Mapping[str, str | int | bool], secret: str) -> Plan:
+    java = {"JAVA_HOME": os.environ["JAVA_HOME"]} if "JAVA_HOME" in os.environ else {}
+    probe = {"kind": "call", "target": "servicectx.services.kafka.wire:answers", "user": USER, "password": secret}
+    return Plan(
+        service=service,
+        command=[program, "{dir}/server.properties"],
+        environment=environment(
+            **java,
+            LOG_DIR="logs",  # as below: its scripts have no quotes around them
+            KAFKA_HEAP_OPTS="-Xmx512m",
+            KAFKA_JVM_PERFORMANCE_OPTS="-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+            KAFKA_OPTS="-XX:-UsePerfData -XX:+DisableAttachMechanism -Djava.io.tmpdir=.",  # not /tmp
+        ),
+        files={"server.properties": _properties({**DEFAULTS, **settings, **lines(secret)})},
+        template=_template(program),
+        ready=probe,
+        ping=probe,
+        ports=["controller"],
+        secret=secret,
+        expected_size=128 * 2**20,
+    )
+
+
+def details(secret: str) -> dict[str, Any]:
+    return {
+        "user": USER,
+        "password": secret,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+    }
+
+
+def _template(program: str) -> Template:
+    """A formatted directory: the same for all instances of one installation, for it knows neither ports nor logins."""
+    formatted: dict[str, str | int | bool] = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": "1@{host}:9093",
+        "listeners": "CONTROLLER://{host}:9093",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": "{data|relative}",
+    }
+    return Template(
+        key=templates.key("kafka", program, [str(formatted)]),
+        command=[
+            *(str(Path(program).with_name("kafka-storage.sh")), "format"),
+            *("--cluster-id", CLUSTER, "--config", "{dir}/format.properties"),
+        ],
+        files={"format.properties": _properties(formatted)},
+    )
+
+
+def _properties(values: Mapping[str, str | int | bool]) -> str:
+    return "".join(f"{name}={quoted(text(value), 'properties')}\n" for name, value in values.items())

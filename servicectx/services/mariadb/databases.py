@@ -1,0 +1,90 @@
+"""Databases of one's own on a shared MariaDB. They begin empty: the server has no way to clone one."""
+
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from servicectx.system.originals import time
+from servicectx.errors import NotIsolable
+from servicectx.isolation import owner_names
+from servicectx.services.mariadb.wire import Connection, Refused, literal, quoted
+
+if TYPE_CHECKING:
+    from servicectx.services.mariadb.details import MariadbDetails
+
+WAIT = 60.0  # seconds for one statement
+PATIENCE = 5.0  # seconds for those who use its tables from other databases
+DAY = 86400
+DENIED, NO_COLUMN, NO_THREAD, LOCKED = 1044, 1054, 1094, 1205
+
+_KEPT = "servicectx: kept"
+
+
+def create(details: "MariadbDetails") -> str:
+    """A fresh database; its name. What dead makers left is dropped on the way."""
+    try:
+        with closing(_connect(details)) as connection:
+            (now,) = connection.run("SELECT unix_timestamp()")
+            _sweep(connection, int(now or 0), old=details.external)
+            name = owner_names.sign(int(now or 0))
+            connection.run(f"CREATE DATABASE {quoted(name)}")
+            return name
+    except Refused as refusal:
+        cure = rf"; let it: GRANT ALL ON `sc\_%`.* TO {details.user}" if refusal.code == DENIED else ""
+        reason = f"user {details.user!r} cannot make a database: {refusal}{cure}"
+        raise NotIsolable(service="mariadb", reason=reason) from None
+
+
+def drop(details: "MariadbDetails", name: str) -> None:
+    """Drop it, whoever is connected to it. Raises OSError when somebody else's transaction is in the way."""
+    with closing(_connect(details)) as connection:
+        try:
+            _drop(connection, name)
+        except Refused as refusal:
+            raise OSError(str(refusal)) from None
+
+
+def keep(details: "MariadbDetails", name: str) -> None:
+    """Let no sweep take it."""
+    with closing(_connect(details)) as connection:
+        connection.run(f"ALTER DATABASE {quoted(name)} COMMENT = {literal(_KEPT)}")
+
+
+def _connect(details: "MariadbDetails") -> Connection:
+    return Connection(details.host, details.port, details.user, details.password, "", WAIT)
+
+
+def _sweep(connection: Connection, now: int, old: bool) -> None:
+    """Drop what dead makers of this host left, and with `old` what anybody made more than a day ago.
+
+    What cannot be dropped is passed over, and all is where the server has no word for what was kept (MySQL).
+    """
+    mine = rf"schema_name LIKE '{owner_names.PREFIX}\_%' AND schema_comment <> {literal(_KEPT)}"
+    try:
+        names = connection.run(f"SELECT schema_name FROM information_schema.schemata WHERE {mine}")
+    except Refused as refusal:
+        if refusal.code != NO_COLUMN:
+            raise
+        return
+    for name in names:
+        if name is not None and (owner_names.is_dead(name) or (old and owner_names.age(name, now) > DAY)):
+            with suppress(Refused):
+                _drop(connection, name)
+
+
+def _drop(connection: Connection, name: str) -> None:
+    """End its clients first: an open transaction of theirs would hold its tables for as long as they like."""
+    connection.run("SET lock_wait_timeout = 1")
+    until = time.monotonic() + PATIENCE
+    while True:
+        for id in connection.run(f"SELECT id FROM information_schema.processlist WHERE db = {literal(name)}"):
+            try:
+                connection.run(f"KILL {id}")
+            except Refused as refusal:
+                if refusal.code != NO_THREAD:
+                    raise
+        try:
+            connection.run(f"DROP DATABASE IF EXISTS {quoted(name)}")
+            return
+        except Refused as refusal:
+            if refusal.code != LOCKED or time.monotonic() > until:
+                raise

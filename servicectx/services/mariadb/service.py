@@ -1,0 +1,214 @@
+"""MariaDB: a prepared data directory is copied, and the start itself makes the instance's user and database."""
+
+import os
+import shlex
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx.services.plan import Plan, Template, literal
+from servicectx.services.plan import quoted as quoted_for
+from servicectx.services.mariadb import databases as mariadb_databases
+from servicectx.services.mariadb.wire import hashed, quoted
+from servicectx.services import binaries, scripts, settings, templates
+from servicectx.services.base import Client, Service, Written, account_for_root, environment
+
+if TYPE_CHECKING:
+    from servicectx.services.mariadb.details import MariadbDetails
+
+BASH = "/bin/bash"
+WIRE = "servicectx.services.mariadb.wire"
+OURS = (
+    *("port", "bind-address", "socket", "datadir", "pid-file", "tmpdir", "init-file", "user", "basedir"),
+    *("skip-networking", "skip-name-resolve", "extra-port", "log-error", "skip-grant-tables"),
+)
+
+# Throwaway data: nothing here survives a crash, and nothing needs to. "loose" ones are not in every version.
+SETTINGS: dict[str, str | int | float | bool] = {
+    "innodb-flush-log-at-trx-commit": 0,
+    "loose-innodb-flush-method": "nosync",
+    "loose-innodb-doublewrite": False,
+    "loose-innodb-use-native-aio": False,  # a resource that all servers of a machine share
+    "innodb-buffer-pool-size": "64M",
+    "innodb-log-file-size": "16M",
+    "innodb-buffer-pool-dump-at-shutdown": False,
+    "performance-schema": False,
+    "loose-feedback": False,  # it would report to the makers
+    "log-warnings": 1,  # nothing of clients that went without a word
+    "max-connections": 200,
+    "character-set-server": "utf8mb4",
+    "default-time-zone": "+00:00",
+}
+
+DURABLE: dict[str, str | int | float | bool] = {
+    "innodb-flush-log-at-trx-commit": 1,
+    "loose-innodb-flush-method": "fsync",
+    "loose-innodb-doublewrite": True,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MariadbOptions:
+    """`dbname` and `user` are made, the user with all rights. `settings`: lines of my.cnf for the server."""
+
+    dbname: str = "test"
+    user: str = "root"
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+class Mariadb(Service["MariadbDetails"]):
+    """Durability is off, the password is random, no account that the installation brings can be used."""
+
+    name: ClassVar[str] = "mariadb"
+    namespace: ClassVar[str | None] = "a database, empty"
+    Options: ClassVar[type] = MariadbOptions
+    Details: ClassVar[Any] = "servicectx.services.mariadb.details:MariadbDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "not on PyPI; a package of the system brings it",
+        "apt": "apt-get install mariadb-server",
+        "brew": "brew install mariadb",
+    }
+    search = binaries.Search(
+        service="mariadb",
+        programs=("mariadbd", "mysqld"),
+        trees=("/opt/homebrew/opt/mariadb@*/bin", "/usr/local/opt/mariadb@*/bin", "/usr/libexec"),
+        formulas=("mariadb",),
+        install=tuple(install.items()),
+    )
+
+    shell = search._replace(
+        service="mariadb_cli",
+        programs=("mariadb", "mysql"),
+        install=(("apt", "apt-get install mariadb-client"), ("brew", "brew install mariadb")),
+    )
+
+    def program(self, options: MariadbOptions) -> str:
+        looked: list[str] = []
+        others = []
+        for path in binaries.candidates(self.search, looked):
+            if _installer(path):
+                return path
+            others.append(path)
+        problem = f"no mariadb-install-db belongs to {', '.join(others)}: MySQL's own server will not do"
+        raise self.search.not_found(looked, problem if others else None)
+
+    def plan(self, options: MariadbOptions, program: str, secret: str) -> Plan:
+        tree = Path(program).parents[1]
+        settings.check(self, [name.replace("_", "-") for name in options.settings], OURS)
+        settings.check_names(self, options.settings)
+        places: dict[str, str | bool] = {
+            "datadir": "{data}",
+            "tmpdir": "..",  # from the data directory, where it works: a path is parted at colons
+            "bind-address": "{host}",
+            "port": "{port}",
+            "socket": "mariadb.sock",  # in the data directory; a whole path may be too long for a socket
+            "pid-file": "mariadb.pid",
+            "skip-name-resolve": True,
+            "init-file": "{dir}/init.sql",
+            "loose-unix-socket": False,  # its plugin lets in whoever has the right name
+        }
+        said = [*places.items(), *SETTINGS.items(), *options.settings.items()]  # the last word counts
+        lines = ["[mariadbd]", *(f"{name} = {_value(value)}" for name, value in said)]
+        login = {"user": literal(options.user), "password": secret}
+        database = {"data": "{data}", "dbname": literal(options.dbname)}
+        return Plan(
+            service=self.name,
+            command=[program, "--defaults-file={dir}/my.cnf", f"--basedir={tree}"],
+            environment=environment(),
+            files={"my.cnf": "\n".join(lines) + "\n", "init.sql": literal(_accounts(options, secret))},
+            template=_template(program),
+            ready={"kind": "call", "target": f"{WIRE}:logs_in", **database, **login},
+            ping={"kind": "call", "target": f"{WIRE}:answers", **login},
+            account=account_for_root("mysql") if os.geteuid() == 0 else None,  # a user without a name will do
+            programs=str(tree),
+            clean_signal=int(signal.SIGTERM),
+            proves_itself=True,
+            expected_size=64 * 2**20,
+            longest_path=400,  # its FN_REFLEN is 512
+        )
+
+    def kept_plan(self, options: MariadbOptions, program: str, secret: str, data: Path | None) -> Plan:
+        return self.plan(replace(options, settings={**DURABLE, **options.settings}), program, secret)
+
+    def reads(self, written: Written, mine: Written) -> bool:
+        """One program has two names."""
+        return super().reads(written._replace(program=mine.program), mine)
+
+    def details(self, options: MariadbOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        login = {"user": options.user, "password": secret, "dbname": options.dbname}
+        return login | {"version": facts.get("version")}
+
+    def open_namespace(self, details: "MariadbDetails") -> "MariadbDetails":
+        return details.model_copy(update={"dbname": mariadb_databases.create(details)})
+
+    def close_namespace(self, namespace: "MariadbDetails") -> None:
+        mariadb_databases.drop(namespace, namespace.dbname)
+
+    def keep_namespace(self, namespace: "MariadbDetails") -> None:
+        mariadb_databases.keep(namespace, namespace.dbname)
+
+    def client(self, details: "MariadbDetails") -> Client:
+        return Client(self.shell, _place(details), details.env())
+
+    def shell_command(self, details: "MariadbDetails") -> str:
+        return f"MYSQL_PWD={shlex.quote(details.password)} {shlex.join(['mariadb', *_place(details)])}"
+
+    def run_files(self, details: "MariadbDetails", files: list[Path], program: str) -> None:
+        """Each file through the client, which stops at the first error."""
+        for file in files:
+            try:
+                scripts.run([binaries.find(self.shell), *_place(details)], details.env(), file)
+            except RuntimeError as error:
+                raise RuntimeError(f"{file}: {error}") from None
+
+
+def _place(details: "MariadbDetails") -> list[str]:
+    """The client's arguments. The password stands in its environment; one in the user's own files would go before."""
+    place = [f"--host={details.host}", f"--port={details.port}", f"--user={details.user}"]
+    return ["--no-defaults", "--protocol=tcp", "--default-character-set=utf8mb4", *place, details.dbname]
+
+
+def _accounts(options: MariadbOptions, secret: str) -> str:
+    """What the server runs before it takes connections: each statement on a line of its own, or it is passed over."""
+    account = f"{quoted(options.user)}@'%'"
+    statements = (
+        f"CREATE USER IF NOT EXISTS {account}",
+        f"ALTER USER {account} IDENTIFIED VIA mysql_native_password USING '{hashed(secret)}'",
+        f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION",
+        f"CREATE DATABASE IF NOT EXISTS {quoted(options.dbname)}",
+    )
+    return "".join(f"{statement};\n" for statement in statements)
+
+
+def _template(program: str) -> Template:
+    options = {
+        "loose-innodb-flush-method": "nosync",
+        "innodb-log-file-size": "4M",
+        "loose-innodb-undo-tablespaces": "0",
+    }
+    # A script: other shells than bash take backslashes in its words for more than they are.
+    shell = [BASH] if os.access(BASH, os.X_OK) else []
+    command = [
+        *(*shell, str(_installer(program)), "--no-defaults", f"--basedir={Path(program).parents[1]}"),
+        *("--datadir={data}", "--tmpdir=.."),
+        *("--auth-root-authentication-method=socket", "--skip-test-db", "--skip-name-resolve"),
+        *(f"--{name}={value}" for name, value in options.items()),
+    ]
+    return Template(key=templates.key("mariadb", program, command), command=command, files={})
+
+
+def _installer(program: str) -> str | None:
+    """The program that prepares a data directory, in the tree of the server."""
+    for folder in ("bin", "sbin", "scripts"):
+        path = Path(program).parents[1] / folder / "mariadb-install-db"
+        if os.access(path, os.X_OK):
+            return str(path)
+    return None
+
+
+def _value(value: str | float | bool) -> str:
+    if isinstance(value, bool):
+        return "ON" if value else "OFF"
+    return f'"{quoted_for(str(value), "mycnf")}"'

@@ -1,0 +1,33 @@
+"""How to connect to memcached."""
+
+from typing import ClassVar
+
+from servicectx.services import urls
+from servicectx.services.details import ServiceDetails, address, filled, place
+
+
+class MemcachedDetails(ServiceDetails):
+    """A memcached server. In a namespace, `prefix` goes before every key."""
+
+    foreign: ClassVar[tuple[str, ...]] = ("MEMCACHED_PREFIX",)
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"memcached": {}, "memcache": {}}, port=11211, query={"prefix": "prefix"}
+    )
+
+    prefix: str = ""
+    version: str | None = None
+
+    @property
+    def url(self) -> str:
+        """`memcached://host:port`."""
+        return address("memcached", self.host, self.port)
+
+    @property
+    def server(self) -> str:
+        """`host:port`, as most clients take it."""
+        return place(self.host, self.port)
+
+    def env(self) -> dict[str, str]:
+        """`MEMCACHED_SERVERS`, which libmemcached reads, `MEMCACHE_SERVERS`, `MEMCACHED_URL`; `MEMCACHED_PREFIX`."""
+        servers = {"MEMCACHED_SERVERS": self.server, "MEMCACHE_SERVERS": self.server}
+        return filled(servers | {"MEMCACHED_URL": self.url, "MEMCACHED_PREFIX": self.prefix})

@@ -1,0 +1,38 @@
+"""Keys of a memcached that begin with a maker's signature: which there are, and away with them."""
+
+from urllib.parse import unquote
+
+from servicectx.system.originals import socket, time
+from servicectx.isolation import owner_names
+
+LAST = (b"END", b"MN", b"BUSY", b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")
+WAIT = 10.0  # seconds for an answer
+PATIENCE = 2.0  # seconds for others who list keys: one at a time may
+
+
+def signed(host: str, port: int) -> list[str]:
+    """The keys, or none where the server does not tell. Format: "Metadump" in memcached's doc/protocol.txt."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        lines = _ask(host, port, b"lru_crawler metadump all\r\n")
+        if not lines[-1].startswith(b"BUSY") or time.monotonic() > until:
+            break
+        time.sleep(0.005)
+    keys = (unquote(line[4:].partition(b" ")[0].decode()) for line in lines if line.startswith(b"key="))
+    return [key for key in keys if owner_names.signature(key)]
+
+
+def remove(host: str, port: int, keys: list[str]) -> None:
+    _ask(host, port, b"".join(b"delete %s noreply\r\n" % key.encode() for key in keys) + b"mn\r\n")
+
+
+def _ask(host: str, port: int, commands: bytes) -> list[bytes]:
+    """The lines of the answer, up to one that ends it."""
+    with socket.create_connection((host, port), WAIT) as connection, connection.makefile("rb") as reader:
+        connection.sendall(commands)
+        lines: list[bytes] = []
+        while not lines or not lines[-1].startswith(LAST):
+            lines.append(reader.readline())
+            if not lines[-1].endswith(b"\n"):
+                raise EOFError("the server closed the connection")
+    return lines

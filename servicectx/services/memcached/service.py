@@ -1,0 +1,79 @@
+"""memcached: in memory, for whoever can connect; namespaces are prefixes of keys."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx.services.plan import Plan
+from servicectx.services.memcached import namespace as memcached_keys
+from servicectx.services import binaries, settings
+from servicectx.services.base import account_for_root, environment
+from servicectx.services.prefixes import Prefixed
+
+if TYPE_CHECKING:
+    from servicectx.services.memcached.details import MemcachedDetails
+
+OURS = (
+    *("port", "udp-port", "listen", "unix-socket", "unix-mask", "user", "daemon", "pidfile"),
+    *("auth-file", "enable-sasl", "enable-ssl", "help", "license", "version"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemcachedOptions:
+    """`settings`: the server's long options, such as `{"memory-limit": 64}`; True for one without a value."""
+
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+class Memcached(Prefixed["MemcachedDetails"]):
+    """No password: the usual clients know none. Killed at the end, since nothing of it is worth saving."""
+
+    name: ClassVar[str] = "memcached"
+    volatile: ClassVar[str] = "it is a cache in memory; leave keep_data out"
+    namespace: ClassVar[str | None] = "a prefix for keys"
+    separator: ClassVar[str] = ":"
+    Options: ClassVar[type] = MemcachedOptions
+    Details: ClassVar[Any] = "servicectx.services.memcached.details:MemcachedDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "not on PyPI; a package of the system brings it",
+        "apt": "apt-get install memcached",
+        "brew": "brew install memcached",
+    }
+    search = binaries.Search(
+        service="memcached", programs=("memcached",), formulas=("memcached",), install=tuple(install.items())
+    )
+
+    def program(self, options: MemcachedOptions) -> str:
+        return binaries.find(self.search)
+
+    def plan(self, options: MemcachedOptions, program: str, secret: str) -> Plan:
+        given = {name.replace("_", "-"): value for name, value in options.settings.items()}
+        # The server takes the beginning of a name for the whole.
+        settings.check(self, [ours for name in given for ours in OURS if ours.startswith(name.lower())], OURS)
+        hello = {"kind": "exchange", "send": "version\r\n", "expect": r"^VERSION (?P<version>\S+)\r\n"}
+        return Plan(
+            service=self.name,
+            command=[
+                *(program, "--listen={host}", "--port={port}", "--udp-port=0"),
+                *(
+                    f"--{name}" if value is True else f"--{name}={value}"
+                    for name, value in given.items()
+                    if value is not False
+                ),
+            ],
+            environment=environment(),
+            ready=hello,
+            ping=hello,
+            account=account_for_root("memcache"),
+        )
+
+    def details(self, options: MemcachedOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"version": facts.get("version")}
+
+    def stored(self, details: "MemcachedDetails") -> Collection[str]:
+        """On a server from outside nobody knows how many keys there are: what is left there gives way by itself."""
+        return () if details.external else memcached_keys.signed(details.host, details.port)
+
+    def remove(self, details: "MemcachedDetails", names: list[str]) -> None:
+        memcached_keys.remove(details.host, details.port, names)

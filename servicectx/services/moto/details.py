@@ -1,0 +1,16 @@
+"""How to connect to moto."""
+
+from typing import ClassVar
+
+from servicectx.services import urls
+from servicectx.services.aws_details import AwsDetails
+
+
+class MotoDetails(AwsDetails):
+    """A moto server: `access_key` decides in which `account` a client works; the secret key is not looked at."""
+
+    url_form: ClassVar[urls.Form] = AwsDetails.url_form._replace(
+        query={**AwsDetails.url_form.query, "account": "account"}
+    )
+
+    account: str = "123456789012"

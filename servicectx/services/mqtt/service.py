@@ -1,0 +1,179 @@
+"""MQTT: mosquitto, or amqtt, which is a Python package."""
+
+import base64
+import hashlib
+import os
+import signal
+from collections.abc import Collection, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from servicectx.services.plan import Plan
+from servicectx.errors import BinaryNotFound
+from servicectx.services.mqtt import wire as mqtt_wire
+from servicectx.services import binaries, python_servers, settings
+from servicectx.services.base import environment
+from servicectx.services.prefixes import Prefixed
+
+if TYPE_CHECKING:
+    from servicectx.services.mqtt.details import MqttDetails  # the type parameter below
+
+USER = "servicectx"
+OURS = {
+    "mosquitto": (
+        *("listener", "port", "bind_address", "allow_anonymous", "password_file", "user", "pid_file"),
+        *("log_dest", "persistence", "persistence_location", "autosave_interval"),
+    ),
+    "amqtt": ("listeners", "plugins"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MqttOptions:
+    """`server`: the one that is to be run; the first that is found by default. `settings`: lines of mosquitto.conf, or
+    of amqtt's configuration.
+    """
+
+    server: Literal["mosquitto", "amqtt"] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Mqtt(Prefixed["MqttDetails"]):
+    """One user with a random password; killed at the end. A snapshot holds what mosquitto retains."""
+
+    name: ClassVar[str] = "mqtt"
+    Options: ClassVar[type] = MqttOptions
+    Details: ClassVar[Any] = "servicectx.services.mqtt.details:MqttDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[mqtt]'",
+        "apt": "apt-get install mosquitto",
+        "brew": "brew install mosquitto",
+    }
+    namespace: ClassVar[str] = "a prefix for topics, whose retained messages are removed"
+    volatile: ClassVar[str] = 'amqtt keeps all in memory; use server="mosquitto", or leave keep_data out'
+    separator: ClassVar[str] = "/"
+    search = binaries.Search(
+        service="mqtt", programs=("mosquitto",), formulas=("mosquitto",), install=tuple(install.items())
+    )
+    package = search._replace(programs=("amqtt",), formulas=())
+
+    def program(self, options: MqttOptions) -> str:
+        if options.server == "amqtt":
+            return python_servers.find(self.package, ("amqtt",))
+        try:
+            return binaries.find(self.search)
+        except BinaryNotFound as missing:
+            if options.server:
+                raise
+            try:
+                return python_servers.find(self.package, ("amqtt",))
+            except BinaryNotFound as too:
+                raise self.search.not_found([*missing.looked, *too.looked], missing.problem) from None
+
+    def version(self, program: str) -> str | None:
+        if os.path.basename(program).startswith("python"):
+            return python_servers.version(program, ("amqtt",))
+        return binaries.ask_version(program, ("-h",))
+
+    def plan(self, options: MqttOptions, program: str, secret: str) -> Plan:
+        if os.path.basename(program).startswith("python"):
+            return self._amqtt(options, program, secret)
+        return self._mosquitto(options, program, secret)
+
+    def kept_plan(self, options: MqttOptions, program: str, secret: str, data: Path | None) -> Plan | None:
+        """mosquitto alone has a file, which it then writes after each change."""
+        plan = self.plan(options, program, secret)
+        if "mosquitto.conf" not in plan.files:
+            return None
+        often = "autosave_interval 1\nautosave_on_changes true\n"
+        text = plan.files["mosquitto.conf"].replace("autosave_interval 0\n", often)
+        return plan._replace(files={**plan.files, "mosquitto.conf": text})
+
+    def details(self, options: MqttOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"user": USER, "password": secret, "version": facts.get("version")}
+
+    def stored(self, details: "MqttDetails") -> Collection[str]:
+        with closing(_connect(details)) as connection:
+            return connection.retained(f"{details.prefix}#")
+
+    def remove(self, details: "MqttDetails", names: list[str]) -> None:
+        with closing(_connect(details)) as connection:
+            for name in names:
+                connection.retain(name)
+
+    def store(self, details: "MqttDetails", name: str) -> None:
+        with closing(_connect(details)) as connection:
+            connection.retain(name, "kept")
+
+    def _mosquitto(self, options: MqttOptions, program: str, secret: str) -> Plan:
+        settings.check(self, options.settings, OURS["mosquitto"])
+        settings.check_lines(self, options.settings)
+        lines = {
+            "log_type": "error",
+            **options.settings,
+            "listener": "{port} {host}",
+            "allow_anonymous": False,
+            "password_file": "users",
+            "log_dest": "stderr",
+            "persistence": True,
+            "persistence_location": "{data|relative}/",
+            "autosave_interval": 0,  # at its end alone: for snapshots
+        }
+        if os.geteuid() == 0:
+            lines["user"] = "root"  # the account that it would take else cannot read the users
+        text = "".join(f"{name} {settings.text(value)}\n" for name, value in lines.items())
+        version = mqtt_wire.subscribe(1, "$SYS/broker/version").decode("latin-1")
+        return Plan(
+            service=self.name,
+            command=[program, "-c", "{dir}/mosquitto.conf"],
+            environment=environment(),
+            files={"mosquitto.conf": text, "users": f"{USER}:{_hashed(secret)}\n"},
+            ready={
+                "kind": "exchange",
+                "send": _hello(secret) + version,
+                "expect": mqtt_wire.ACCEPTED + r".*mosquitto version (?P<version>[\d.]+)",
+            },
+            ping=_login(secret),
+            clean_signal=int(signal.SIGTERM),
+        )
+
+    def _amqtt(self, options: MqttOptions, program: str, secret: str) -> Plan:
+        settings.check(self, options.settings, OURS["amqtt"])
+        return Plan(
+            service=self.name,
+            command=python_servers.command(program),
+            environment=environment(),
+            files=python_servers.files(
+                program,
+                "servicectx.services.mqtt.server:serve",
+                user=USER,
+                secret=secret,
+                file="{dir}/users",
+                settings=dict(options.settings),
+            ),
+            ready=_login(secret),
+            ping=_login(secret),
+            inherits_socket=True,
+            owns_port=False,  # nobody else can have it: the keeper has
+        )
+
+
+def _connect(details: "MqttDetails") -> mqtt_wire.Connection:
+    return mqtt_wire.Connection(details.host, details.port, details.user, details.password)
+
+
+def _login(secret: str) -> dict[str, Any]:
+    return {"kind": "exchange", "send": _hello(secret), "expect": mqtt_wire.ACCEPTED}
+
+
+def _hello(secret: str) -> str:
+    return mqtt_wire.hello(USER, secret).decode("latin-1")
+
+
+def _hashed(secret: str) -> str:
+    """As mosquitto_passwd writes it, which is not always there."""
+    salt = os.urandom(12)
+    key = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, 101)
+    return f"$7$101${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"

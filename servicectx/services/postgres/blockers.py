@@ -1,0 +1,30 @@
+"""What a database may hold that outlives all its clients, and keeps it from being dropped."""
+
+from servicectx.system.originals import time
+from servicectx.services.postgres.wire import Connection, literal, quoted
+
+PARTING = 1.0  # seconds for one who was ended to be gone
+
+
+def give_up(inside: Connection) -> None:
+    """Undo prepared transactions, replication slots and subscriptions of the database that `inside` is connected to.
+
+    Only from inside can all this be undone.
+    """
+    for transaction in inside.run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"):
+        inside.run(f"ROLLBACK PREPARED {literal(str(transaction))}")
+    for name in inside.run(f"SELECT subname FROM pg_subscription WHERE subdbid = ({_HERE})"):
+        subscription = f"SUBSCRIPTION {quoted(str(name))}"
+        inside.run(f"ALTER {subscription} DISABLE")
+        inside.run(f"ALTER {subscription} SET (slot_name = NONE)")  # that is the other server's
+        inside.run(f"DROP {subscription}")
+    until = time.monotonic() + PARTING
+    while inside.run(f"SELECT pg_terminate_backend(active_pid) FROM ({_SLOTS}) AS slot WHERE active_pid IS NOT NULL"):
+        if time.monotonic() > until:
+            break
+        time.sleep(0.01)
+    inside.run(f"SELECT pg_drop_replication_slot(slot_name) FROM ({_SLOTS}) AS slot WHERE active_pid IS NULL")
+
+
+_HERE = "SELECT oid FROM pg_database WHERE datname = current_database()"
+_SLOTS = "SELECT slot_name, active_pid FROM pg_replication_slots WHERE database = current_database()"

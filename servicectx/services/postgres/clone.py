@@ -1,0 +1,76 @@
+"""The namespaces of one Postgres: databases, with or without set-ups on top of the frozen state."""
+
+from typing import TYPE_CHECKING
+
+from servicectx.services.postgres import templates
+from servicectx.isolation.setup_step import Layers
+from servicectx.services.postgres.databases import BASE, WAIT, Databases, base, fresh_name
+from servicectx.services.postgres.connection_cache import hang_up
+from servicectx.services.postgres.recycle import remaking
+from servicectx.services.postgres.wire import Connection, Refused
+
+if TYPE_CHECKING:
+    from servicectx.services.postgres.details import PostgresDetails
+
+
+GONE = ("28", "57P")  # SQLSTATE: another server is there by now, which knows no such login, or ours is about to end
+
+
+class PostgresCopies:
+    """See `Copies`. `data` is the server's data directory, where this user may see it."""
+
+    def __init__(self, details: "PostgresDetails", data: str = "") -> None:
+        self.details = details
+        self.data = data
+        self.server = Databases.of(details)
+
+    def fresh_name(self) -> str:
+        return fresh_name()
+
+    def at(self, name: str) -> "PostgresDetails":
+        return self.details.model_copy(update={"dbname": name})
+
+    def source(self, layers: Layers) -> str:
+        return templates.names(layers)[-1] if layers else BASE
+
+    def open(self, name: str | None, layers: Layers) -> str:
+        """Without a name it gets one with the signature of this process, for others to sweep when that is dead."""
+        wait = templates.PATIENCE + WAIT if layers else WAIT
+        sources = []
+
+        def source(connection: Connection) -> str:
+            sources.append(self._template(connection, layers))
+            return sources[-1]
+
+        name = self.server.open(name, source, wait)
+        if self.data:
+            with self.server.line(name) as connection:
+                remaking(self.data).mark(connection, name, sources[-1])
+        return name
+
+    def remake(self, name: str, new: str, source: str) -> bool:
+        with self.server.line(new) as connection:
+            return remaking(self.data).remake(connection, name, new, source)
+
+    def rest(self) -> None:
+        hang_up()
+
+    def close(self, name: str) -> None:
+        try:
+            self.server.close(name)
+        except Refused as refusal:
+            gone = refusal.code.startswith(GONE)
+            raise (ConnectionError if gone else OSError)(f"the server refused: {refusal}") from None
+
+    def keep(self, name: str) -> None:
+        self.server.keep(name)
+
+    def _template(self, connection: Connection, layers: Layers) -> str:
+        if self.server.external:
+            from servicectx.services.postgres.references import held_source, hold_of
+
+            hold_of(self.server)
+            return held_source(self.server, layers, self.at) if layers else base(connection)
+        if not layers:
+            return base(connection)
+        return templates.source(self.server, connection, layers, self.at)

@@ -1,0 +1,219 @@
+"""Databases of one's own on a shared Postgres: cloned from a template that is kept right after the set-up."""
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Self
+
+from servicectx.errors import NotIsolable
+from servicectx.isolation import owner_names
+from servicectx.services.postgres.drop import drop, is_left_alone
+from servicectx.services.postgres.blockers import give_up
+from servicectx.services.postgres.connection_cache import line
+from servicectx.services.postgres.locks import try_lock, unlock
+from servicectx.services.postgres.attributes import DENIED, carry
+from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
+
+if TYPE_CHECKING:
+    from servicectx.services.postgres.details import PostgresDetails
+
+TEMPLATE = "servicectx_template"
+LAYER = "servicectx_"  # begins the name of a template with set-ups on top
+HALF = "_half"  # ends the name of one that is being made
+BASE = "base"  # stands for it, or for template1 where there was no set-up
+WAIT = 60.0  # seconds for one statement
+DAY = 86400
+IN_USE = "55006"  # SQLSTATE
+
+_REMARK = "servicectx: "
+_KEPT = "servicectx: kept"
+
+
+class Databases:
+    """What one login can do on one server. An `external` one is durable, shared with strangers, and outlives us."""
+
+    def __init__(
+        self, host: str, port: int | str, user: str, password: str, dbname: str = "postgres", external: bool = False
+    ) -> None:
+        self.host, self.port, self.user, self.password = host, int(port), user, password
+        self.dbname = dbname
+        self.external = external
+
+    @classmethod
+    def of(cls, details: "PostgresDetails") -> Self:
+        entry = details.dbname if details.external else "postgres"
+        return cls(details.host, details.port, details.user, details.password, entry, details.external)
+
+    def connect(self, application: str = "servicectx", dbname: str | None = None, wait: float = WAIT) -> Connection:
+        """Who is in the middle of making a database connects under its name, so that `drop` can end that, too."""
+        return Connection(self.host, self.port, self.user, self.password, dbname or self.dbname, wait, application)
+
+    @contextlib.contextmanager
+    def session(self, application: str = "servicectx", wait: float = WAIT) -> Iterator[Connection]:
+        """A connection for the block, and `refusals`."""
+        with self.refusals(), contextlib.closing(self.connect(application, wait=wait)) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def refusals(self) -> Iterator[None]:
+        """For the block: a refusal of the server becomes NotIsolable, with the cure."""
+        try:
+            yield
+        except Refused as refusal:
+            cure = f"; let it: ALTER ROLE {quoted(self.user)} CREATEDB" if refusal.code == DENIED else ""
+            reason = f"user {self.user!r} cannot make a database: {refusal}{cure}"
+            raise NotIsolable(service="postgres", reason=reason) from None
+
+    # -- one at a time -----------------------------------------------------------------------------------------------
+
+    def open(self, name: str | None, source: Callable[[Connection], str], wait: float = WAIT) -> str:
+        """Make a database; its name: `name`, or one with this process's signature.
+
+        `source` says what it is a copy of. What dead makers left is dropped on the way, unless a helper does that.
+        """
+        if name is not None:
+            with self.refusals(), self.line(name, wait) as connection:
+                self.clone(connection, name, source(connection))
+            return name
+        with self.session(wait=wait) as connection:
+            sweep(connection, self.drop, old=self.external)
+            if not self.external:
+                drop_halves(connection)
+            name = sign(connection)
+            self.clone(connection, name, source(connection))
+        return name
+
+    def clone(self, connection: Connection, name: str, source: str) -> None:
+        """With what is kept beside the database: its owner, grants and settings."""
+        copy(connection, name, source, durable=self.external)
+        carry(connection, source, name)
+
+    def close(self, name: str) -> None:
+        """Drop it, whoever is connected."""
+        with contextlib.closing(self._entry(name)) if self.external else self.line("servicectx", WAIT) as connection:
+            self.drop(connection, name)
+
+    def keep(self, name: str) -> None:
+        """Let no sweep take it."""
+        with contextlib.closing(self._entry(name)) as connection:
+            connection.run(f"COMMENT ON DATABASE {quoted(name)} IS {literal(_KEPT)}")
+
+    def line(self, name: str, wait: float = WAIT) -> contextlib.AbstractContextManager[Connection]:
+        login = (self.host, self.port, self.user, self.password, self.dbname, wait)
+        return line(login, name, functools.partial(self.connect, name, wait=wait))
+
+    def _entry(self, name: str) -> Connection:
+        """A connection to some other database than `name`."""
+        for dbname in (self.dbname, "postgres"):
+            if dbname != name:
+                with contextlib.suppress(Refused):
+                    return self.connect(dbname=dbname)
+        return self.connect(dbname="template1")
+
+    def inside(self, connection: Connection, name: str) -> Connection:
+        """A connection to a database of ours, without what it does when somebody logs in (Postgres 17 and later)."""
+        options = "-c event_triggers=off" if major(connection) >= 17 and not self.external else ""
+        return Connection(self.host, self.port, self.user, self.password, name, WAIT, "servicectx", options=options)
+
+    def drop(self, connection: Connection, name: str) -> None:
+        """Also when something that is no client's any more keeps it."""
+        try:
+            drop(connection, name)
+        except Refused as refusal:
+            if refusal.code != IN_USE:
+                raise
+            connection.run(f"ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS true")  # also if somebody forbade them
+            with contextlib.closing(self.inside(connection, name)) as inside:
+                give_up(inside)
+            drop(connection, name)
+
+
+def copy(connection: Connection, name: str, source: str, durable: bool = False) -> None:
+    """A file copy is the cheapest, and the cheapest to drop, where durability is off (Postgres 15 and later)."""
+    strategy = " STRATEGY file_copy" if major(connection) >= 15 and not durable else ""
+    connection.run(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(source)}{strategy}")
+
+
+def major(connection: Connection) -> int:
+    """The server's version."""
+    found = re.match(r"\d+", connection.parameters.get("server_version", ""))
+    return int(found[0]) if found else 0
+
+
+def fresh_name() -> str:
+    """A name for a database whose user is known by a lock, and not by a signature."""
+    return f"{owner_names.PREFIX}_{os.urandom(6).hex()}"
+
+
+def sign(connection: Connection) -> str:
+    return owner_names.sign(_now(connection))
+
+
+def base(connection: Connection) -> str:
+    """What databases are copies of when there is no set-up on top: the frozen state. Raises NotIsolable."""
+    where = f"datname IN ({literal(TEMPLATE)}, 'template1')"
+    found = connection.run(
+        f"SELECT datname || ' ' || coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE {where}"
+    )
+    said = dict((each or "").partition(" ")[::2] for each in found)
+    if (remark := said.get("template1", "")).startswith(_REMARK):
+        raise NotIsolable(service="postgres", reason=remark.removeprefix(_REMARK))
+    return TEMPLATE if TEMPLATE in said else "template1"
+
+
+def sweep(connection: Connection, drop: Callable[[Connection, str], None], old: bool) -> None:
+    """Drop what dead makers left and, on a server that many machines use, what is `old`er than a day.
+
+    What somebody else owns, or drops at the same moment, is passed over.
+    """
+    kept = f"coalesce(shobj_description(oid, 'pg_database'), '') = {literal(_KEPT)}"
+    mine = f"starts_with(datname, '{owner_names.PREFIX}_')"
+    for name in connection.run(f"SELECT datname FROM pg_database WHERE {mine} AND NOT {kept}"):
+        if name is not None and (owner_names.is_dead(name) or (old and owner_names.age(name, _now(connection)) > DAY)):
+            with contextlib.suppress(Refused):
+                drop(connection, name)
+
+
+def drop_halves(connection: Connection, prefix: str = LAYER) -> None:
+    """Drop the templates that dead makers left half made: the lock on each is free."""
+    where = f"starts_with(datname, {literal(prefix)}) AND right(datname, {len(HALF)}) = {literal(HALF)}"
+    for name in connection.run(f"SELECT datname FROM pg_database WHERE {where}"):
+        if name is not None and try_lock(connection, name):
+            try:
+                with contextlib.suppress(Refused):
+                    drop(connection, name)
+            finally:
+                unlock(connection, name)
+
+
+def _now(connection: Connection) -> int:
+    """One clock for all who use this server."""
+    (seconds,) = connection.run("SELECT extract(epoch FROM now())::bigint")
+    return int(seconds or 0)
+
+
+# -- the frozen state --------------------------------------------------------------------------------------------------
+
+
+def freeze(details: "PostgresDetails") -> bool:
+    """Keep the database as it is now as the template. False: somebody is connected to it, and it cannot be done."""
+    server = Databases.of(details)
+    connection = server.connect()
+    try:
+        if not is_left_alone(connection, details.dbname, but=int(details.dbname == "postgres")):
+            text = f"{_REMARK}its set-up left connections open, so no template could be kept; {CURE}"
+            connection.run(f"COMMENT ON DATABASE template1 IS {literal(text)}")  # for `base`, which must not guess
+            return False
+        if details.dbname == "postgres":  # a connection to the source of a copy would be in its own way
+            connection.close()
+            connection = server.connect(dbname="template1")
+        server.clone(connection, TEMPLATE, details.dbname)
+        connection.run(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true ALLOW_CONNECTIONS false")
+        return True
+    finally:
+        connection.close()
+
+
+CURE = "close them in the set-up (engine.dispose(), say)"

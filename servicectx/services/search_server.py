@@ -1,0 +1,249 @@
+"""Elasticsearch and OpenSearch: unpacked archives, run with a configuration directory of the instance's own.
+
+Written from their documentation and their start scripts: https://www.elastic.co/docs/deploy-manage/deploy/self-managed,
+.../users-roles/cluster-or-deployment-auth/file-based (users in files), and
+https://docs.opensearch.org/latest/install-and-configure/. Tested against a stand-in only.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import signal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from servicectx.system.originals import json
+from servicectx.services.plan import Plan
+from servicectx.errors import NotIsolable
+from servicectx.isolation import owner_names
+from servicectx.wire import http
+from servicectx.services import binaries, settings
+from servicectx.services.base import account_for_root, environment
+from servicectx.services.prefixes import Prefixed
+
+if TYPE_CHECKING:
+    from servicectx.services.search_details import ElasticsearchDetails, OpensearchDetails  # noqa: F401  # type parameters
+
+D = TypeVar("D", bound=Any)
+
+USER = "servicectx"
+
+OURS = (
+    *("discovery.type", "http.host", "http.port", "network.host", "path.data", "path.logs", "transport.host"),
+    *("transport.port", "xpack.security.enabled", "plugins.security.disabled"),
+)
+
+LOG = """status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d{ISO8601}][%-5p][%c{1.}] %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+"""
+
+# Of the tree's own options for Java: sizes, and whatever writes files into the tree.
+REPLACED = re.compile(r"-Xm[sx]|-Xlog|loggc|GCLog|PrintGC|HeapDump|ErrorFile|java\.io\.tmpdir|UsePerfData|\$\{")
+
+
+class _Refused(OSError):
+    """The server answered with an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """`heap`: Java's memory. `settings`: lines of the server's own .yml file, by their dotted names."""
+
+    heap: str = "512m"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _SearchServer(Prefixed[D]):
+    """One node in a configuration directory of its own. It refuses root, and is killed at the end."""
+
+    Options: ClassVar[type] = SearchOptions
+    namespace: ClassVar[str | None] = "a prefix for indices, which are removed"
+    separator: ClassVar[str] = "-"
+    variables: ClassVar[str]
+    search: ClassVar[binaries.Search]
+
+    def lines(self, home: Path) -> dict[str, Any]:
+        """What is particular about its configuration."""
+        raise NotImplementedError
+
+    def users(self, secret: str) -> dict[str, str]:
+        """The files that say who may log in."""
+        return {}
+
+    def program(self, options: SearchOptions) -> str:
+        looked: list[str] = []
+        fixed = []
+        for path in binaries.candidates(self.search, looked):
+            if not re.search("/etc/(default|sysconfig)/", _text(Path(f"{path}-env"))):
+                return path
+            fixed.append(path)
+        problem = f"{', '.join(fixed)} insists on the configuration of its system package; unpack an archive"
+        raise self.search.not_found(looked, problem if fixed else None)
+
+    def plan(self, options: SearchOptions, program: str, secret: str) -> Plan:
+        settings.check(self, options.settings, OURS)
+        home = Path(program).parents[1]
+        lines = {
+            "cluster.name": "servicectx",
+            "network.host": "{host}",
+            "http.port": "{port}",
+            "transport.port": "{port_transport}",
+            "discovery.type": "single-node",
+            "path.data": "{data}",
+            "path.logs": "{dir}/logs",
+            "cluster.routing.allocation.disk.threshold_enabled": False,
+            **self.lines(home),
+            **options.settings,
+        }
+        java = [line for line in _text(home / "config/jvm.options").splitlines() if line[:1] not in ("", "#")]
+        java = [line for line in java if not REPLACED.search(line)]
+        java += [f"-Xms{options.heap}", f"-Xmx{options.heap}", "-Djava.io.tmpdir={dir}", "-XX:-UsePerfData"]
+        java += ["-XX:ErrorFile={dir}/hs_err_pid%p.log"]
+        login = "".join(f"{name}: {value}\r\n" for name, value in self.login(USER, secret).items())
+        hello = f"GET / HTTP/1.1\r\nHost: {{host}}\r\n{login}"
+        health = f"GET /_cluster/health?wait_for_status=yellow&timeout=1s HTTP/1.1\r\nHost: {{host}}\r\n{login}"
+        close = "Connection: close\r\n\r\n"
+        return Plan(
+            service=self.name,
+            command=[program],
+            environment=environment(
+                **{f"{self.variables}_PATH_CONF": "{dir}", f"{self.variables}_TMPDIR": "{dir}"},
+                **{
+                    name: os.environ[name]
+                    for name in (f"{self.variables}_JAVA_HOME", "JAVA_HOME")
+                    if name in os.environ
+                },
+            ),
+            files={
+                f"{self.name}.yml": "".join(f"{name}: {json.dumps(value)}\n" for name, value in lines.items()),
+                "jvm.options": "\n".join(java) + "\n",
+                "log4j2.properties": LOG,
+                **self.users(secret),
+            },
+            ready={
+                "kind": "exchange",
+                "send": f"{hello}\r\n{health}{close}",
+                "expect": r'^HTTP/1.1 200 .*?"number"\s*:\s*"(?P<version>[^"]+)".*HTTP/1.1 200 .*"(?:green|yellow)"',
+            },
+            ping={"kind": "exchange", "send": hello + close, "expect": "^HTTP/1.1 200 "},
+            account=account_for_root(self.name),
+            programs=str(home),
+            clean_signal=int(signal.SIGTERM),
+            clean_statuses=[0, 143],
+            ports=["transport"],
+            expected_size=128 * 2**20,
+            # Its start scripts have no quotes around Java's options, and its settings are lists parted at commas.
+            refused_in_paths=r"[^\w/.+%=@:~-]",
+        )
+
+    def login(self, user: str, password: str) -> dict[str, str]:
+        """The header that logs in."""
+        token = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return {"Authorization": f"Basic {token}"}
+
+    def open_namespace(self, details: D) -> D:
+        try:
+            return super().open_namespace(details)
+        except _Refused as refusal:
+            raise NotIsolable(service=self.name, reason=f"the server refuses: {refusal}") from None
+
+    def stored(self, details: D) -> Collection[str]:
+        wanted = f"/_cat/indices/{owner_names.PREFIX}_*?format=json&h=index&expand_wildcards=all"
+        return [each["index"] for each in self._ask(details, "GET", wanted).data]
+
+    def remove(self, details: D, names: list[str]) -> None:
+        for name in names:
+            self._ask(details, "DELETE", f"/{name}?ignore_unavailable=true")
+
+    def _ask(self, details: D, method: str, path: str) -> http.Answer:
+        login = self.login(details.user, details.password) if details.user else {}
+        answer = http.ask(details.host, details.port, method, path, headers=login, tls=details.scheme == "https")
+        if answer.status >= 400:
+            raise _Refused(f"it answers {answer.status} to {method} {path}: {answer.text[:200]}")
+        return answer
+
+
+class Elasticsearch(_SearchServer["ElasticsearchDetails"]):
+    """With access control: one user, in a file, with a random password."""
+
+    name: ClassVar[str] = "elasticsearch"
+    variables: ClassVar[str] = "ES"
+    Details: ClassVar[Any] = "servicectx.services.search_details:ElasticsearchDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "not on PyPI; unpack https://www.elastic.co/downloads/elasticsearch, and set ES_HOME",
+        "apt": "not as a package, which would insist on /etc/elasticsearch; unpack the archive, and set ES_HOME",
+        "brew": "not in Homebrew, but for an old 7.17; unpack the archive, and set ES_HOME",
+    }
+    search: ClassVar[binaries.Search] = binaries.Search(
+        service="elasticsearch",
+        programs=("elasticsearch",),
+        homes=("ES_HOME",),
+        trees=("/usr/share/elasticsearch/bin", "/opt/elasticsearch*/bin", "/usr/local/elasticsearch*/bin"),
+        formulas=("elasticsearch-full", "elasticsearch"),
+        install=tuple(install.items()),
+    )
+
+    def lines(self, home: Path) -> dict[str, Any]:
+        return {
+            "xpack.security.enabled": True,
+            "xpack.security.autoconfiguration.enabled": False,  # it would make certificates of its own
+            "xpack.security.http.ssl.enabled": False,
+            "xpack.security.transport.ssl.enabled": False,
+            "xpack.ml.enabled": False,
+            "ingest.geoip.downloader.enabled": False,  # it would fetch a database from the network
+        }
+
+    def users(self, secret: str) -> dict[str, str]:
+        salt = os.urandom(32)
+        kept = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, 1000, 32)
+        words = [base64.b64encode(part).decode() for part in (salt, kept)]
+        return {"users": f"{USER}:{{PBKDF2}}1000${words[0]}${words[1]}\n", "users_roles": f"superuser:{USER}\n"}
+
+    def details(self, options: SearchOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"user": USER, "password": secret, "version": facts.get("version")}
+
+
+class Opensearch(_SearchServer["OpensearchDetails"]):
+    """Without access control, which would need certificates: on loopback, whoever is on this machine may use it."""
+
+    name: ClassVar[str] = "opensearch"
+    variables: ClassVar[str] = "OPENSEARCH"
+    Details: ClassVar[Any] = "servicectx.services.search_details:OpensearchDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "not on PyPI; unpack https://opensearch.org/downloads.html, and set OPENSEARCH_HOME",
+        "apt": "not as a package, which would insist on /etc/opensearch; unpack the archive, and set OPENSEARCH_HOME",
+        "brew": "brew install opensearch",
+    }
+    search: ClassVar[binaries.Search] = binaries.Search(
+        service="opensearch",
+        programs=("opensearch",),
+        homes=("OPENSEARCH_HOME",),
+        trees=("/usr/share/opensearch/bin", "/opt/opensearch*/bin", "/usr/local/opensearch*/bin"),
+        formulas=("opensearch",),
+        install=tuple(install.items()),
+    )
+
+    def lines(self, home: Path) -> dict[str, Any]:
+        """A server without the plug-in for access control refuses the setting for it."""
+        return {"plugins.security.disabled": True} if (home / "plugins/opensearch-security").exists() else {}
+
+    def login(self, user: str, password: str) -> dict[str, str]:
+        return super().login(user, password) if user != USER else {}
+
+    def details(self, options: SearchOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"version": facts.get("version")}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

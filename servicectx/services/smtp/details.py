@@ -1,0 +1,69 @@
+"""How to send mail, and where it is then."""
+
+import re
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import ClassVar
+
+from servicectx.services import urls
+from servicectx.services.details import ServiceDetails, address, filled
+
+
+class SmtpDetails(ServiceDetails):
+    """A mail server: `user`, `password`, and `maildir`, the directory in which the messages lie."""
+
+    foreign: ClassVar[tuple[str, ...]] = (
+        "SMTP_USERNAME",
+        "SMTP_PASSWORD",
+        "EMAIL_HOST_USER",
+        "EMAIL_HOST_PASSWORD",
+        "EMAIL_USE_TLS",
+        "EMAIL_USE_SSL",
+        "MAILDIR",
+    )
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"smtp": {}},
+        port=25,
+        user="user",
+        password="password",  # noqa: S106  # the name of a field
+        query={"maildir": "maildir"},
+    )
+
+    user: str = ""
+    password: str = ""
+    maildir: str | None = None
+
+    @property
+    def url(self) -> str:
+        """`smtp://user:password@host:port`."""
+        return address("smtp", self.host, self.port, user=self.user or None, password=self.password or None)
+
+    @property
+    def messages(self) -> list[EmailMessage]:
+        """What was sent, the oldest first, as it lies in the maildir now.
+
+        The headers `X-MailFrom` and `X-RcptTo` say what the envelope said, blind copies included. Raises ValueError
+        where the details name no maildir.
+        """
+        if self.maildir is None:
+            raise ValueError("these details name no maildir")
+        found = [path for part in ("new", "cur") for path in (Path(self.maildir) / part).glob("[!.]*")]
+        return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in sorted(found, key=_order)]
+
+    def env(self) -> dict[str, str]:
+        """`SMTP_...`, and `EMAIL_...` by the names of Django's settings; `EMAIL_URL` as django-environ reads it;
+        `MAILDIR`, as programs that read mail do.
+        """
+        place = {"HOST": self.host, "PORT": str(self.port)}
+        told = {f"{prefix}_{name}": value for prefix in ("SMTP", "EMAIL") for name, value in place.items()}
+        told |= {"SMTP_URL": self.url, "EMAIL_URL": self.url}
+        login = {"SMTP_USERNAME": self.user, "SMTP_PASSWORD": self.password}
+        login |= {"EMAIL_HOST_USER": self.user, "EMAIL_HOST_PASSWORD": self.password}
+        return told | (login if self.user else {}) | filled({"MAILDIR": self.maildir or ""})
+
+
+def _order(path: Path) -> tuple[int, ...]:
+    """When it came: maildirs have that in the names of files, microseconds without leading zeros."""
+    found = re.match(r"(\d+)\.M(\d+)P\d+Q(\d+)", path.name)
+    return tuple(map(int, found.groups())) if found else ()

@@ -1,0 +1,103 @@
+"""A mail server that delivers nothing: what is sent lies in a maildir, to be looked at."""
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx.services.plan import Plan
+from servicectx.system.removal import remove_tree
+from servicectx.errors import NotIsolable
+from servicectx.isolation import owner_names
+from servicectx.services.smtp.server import USER, password
+from servicectx.services import binaries, python_servers, settings
+from servicectx.services.base import Service, environment
+
+if TYPE_CHECKING:
+    from servicectx.services.smtp.details import SmtpDetails  # the type parameter below
+
+OURS = ("handler", "loop", "authenticator", "auth_required", "auth_require_tls", "tls_context", "require_starttls")
+KEPT = "kept"  # a file in a maildir that outlives its maker
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmtpOptions:
+    """`login`: whether it takes mail only from those who log in. `settings`: arguments of `aiosmtpd.smtp.SMTP`, such
+    as `{"data_size_limit": 10_000}`.
+    """
+
+    login: bool = True
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict)
+
+
+class Smtp(Service["SmtpDetails"]):
+    """One user, whose password is random; a namespace is another one, with a maildir and a password of its own."""
+
+    name: ClassVar[str] = "smtp"
+    Options: ClassVar[type] = SmtpOptions
+    Details: ClassVar[Any] = "servicectx.services.smtp.details:SmtpDetails"
+    volatile: ClassVar[str] = "mail goes with its server; read details.messages before the end, or leave keep_data out"
+    namespace: ClassVar[str] = "a user with a maildir"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[smtp]'",
+        "apt": "apt-get install python3-aiosmtpd  # SERVICECTX_SMTP_BIN: /usr/bin",
+        "brew": "brew install pipx && pipx install aiosmtpd  # SERVICECTX_SMTP_BIN: bin in its environment",
+    }
+    search = binaries.Search(service="smtp", programs=("aiosmtpd",), install=tuple(install.items()))
+
+    def program(self, options: SmtpOptions) -> str:
+        return python_servers.find(self.search, ("aiosmtpd",))
+
+    def version(self, program: str) -> str | None:
+        return python_servers.version(program, ("aiosmtpd",))
+
+    def plan(self, options: SmtpOptions, program: str, secret: str) -> Plan:
+        settings.check(self, options.settings, OURS)
+        order = python_servers.files(
+            program,
+            "servicectx.services.smtp.server:serve",
+            secret=secret,
+            login=options.login,
+            directory="{dir}/mail",
+            settings=dict(options.settings),
+        )
+        plain = base64.b64encode(f"\0{USER}\0{secret}".encode()).decode()
+        hello = {"kind": "exchange", "send": f"EHLO localhost\r\nAUTH PLAIN {plain}\r\nQUIT\r\n", "expect": r"\n235 "}
+        return Plan(
+            service=self.name,
+            command=python_servers.command(program),
+            environment=environment(),
+            files=order,
+            ready=hello,
+            ping=hello,
+            inherits_socket=True,
+            owns_port=False,  # nobody else can have it: the keeper has
+        )
+
+    def details(self, options: SmtpOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"user": USER, "password": secret, "maildir": f"{facts['dir']}/mail/{USER}"}
+
+    def open_namespace(self, details: "SmtpDetails") -> "SmtpDetails":
+        """Another user. The maildirs of dead makers are removed on the way."""
+        if details.user != USER or not details.maildir or not os.path.isdir(details.maildir):
+            reason = "only a server that servicectx started, on this machine, makes users; namespaces have no own ones"
+            raise NotIsolable(service=self.name, reason=reason)
+        place = Path(details.maildir).parent
+        for left in place.iterdir():
+            if owner_names.is_dead(left.name) and not (left / KEPT).exists():
+                remove_tree(left)
+        me = owner_names.sign()
+        for part in ("", "new", "cur", "tmp"):
+            (place / me / part).mkdir(mode=0o700)
+        mine = {"user": me, "password": password(details.password, me), "maildir": str(place / me)}
+        return details.model_copy(update=mine)
+
+    def keep_namespace(self, namespace: "SmtpDetails") -> None:
+        Path(namespace.maildir or "", KEPT).touch()
+
+    def close_namespace(self, namespace: "SmtpDetails") -> None:
+        place = Path(namespace.maildir or "")
+        if owner_names.signature(place.name) == place.name == namespace.user:  # one that `open_namespace` made
+            remove_tree(place)

@@ -1,0 +1,75 @@
+"""How to connect to OpenBao or Vault."""
+
+from typing import Any, ClassVar
+
+from servicectx.services import urls
+from servicectx.services.details import ServiceDetails, address
+from servicectx.services.proxies import without_proxy
+
+
+class VaultDetails(ServiceDetails):
+    """An OpenBao or Vault server: a `token`, and `mount`, where its key-value secrets (version 2) are."""
+
+    foreign: ClassVar[tuple[str, ...]] = (
+        "VAULT_NAMESPACE",
+        "VAULT_AGENT_ADDR",
+        "VAULT_PROXY_ADDR",
+        "VAULT_HTTP_PROXY",
+        "VAULT_CACERT",
+        "VAULT_CACERT_BYTES",
+        "VAULT_CAPATH",
+        "VAULT_CLIENT_CERT",
+        "VAULT_CLIENT_KEY",
+        "VAULT_SKIP_VERIFY",
+        "VAULT_TLS_SERVER_NAME",
+        "VAULT_SRV_LOOKUP",
+        "VAULT_WRAP_TTL",
+        "VAULT_MFA",
+        "VAULT_CONFIG_PATH",
+        "BAO_NAMESPACE",
+        "BAO_AGENT_ADDR",
+        "BAO_PROXY_ADDR",
+        "BAO_HTTP_PROXY",
+        "BAO_CACERT",
+        "BAO_CACERT_BYTES",
+        "BAO_CAPATH",
+        "BAO_CLIENT_CERT",
+        "BAO_CLIENT_KEY",
+        "BAO_SKIP_VERIFY",
+        "BAO_TLS_SERVER_NAME",
+        "BAO_SRV_LOOKUP",
+        "BAO_WRAP_TTL",
+        "BAO_MFA",
+        "BAO_CONFIG_PATH",
+    )
+    url_form: ClassVar[urls.Form] = urls.Form(
+        schemes={"http": {"scheme": "http"}, "https": {"scheme": "https"}},
+        user="user",
+        password="token",  # noqa: S106  # the name of a field
+        query={"token": "token", "mount": "mount"},
+    )
+
+    scheme: str = "http"
+    token: str = ""
+    mount: str = "secret"
+    version: str | None = None
+
+    @classmethod
+    def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """The token stands alone before the `@`, or behind a colon."""
+        user = fields.pop("user", None)
+        if user is not None and "token" in fields:
+            raise urls.BadUrl(("", "the URL has a user and a password or token; these details hold a token alone"))
+        return super().url_fields({"token": user} | fields if user else fields)
+
+    @property
+    def url(self) -> str:
+        """`http://host:port`: hvac, bao, vault."""
+        return address(self.scheme, self.host, self.port)
+
+    def env(self) -> dict[str, str]:
+        """What hvac, vault and bao read; and `VAULT_MOUNT` and `BAO_MOUNT`, for you."""
+        told = {"ADDR": self.url, "TOKEN": self.token, "MOUNT": self.mount}
+        return {f"{tool}_{name}": value for tool in ("VAULT", "BAO") for name, value in told.items()} | without_proxy(
+            self.host
+        )

@@ -1,0 +1,38 @@
+"""A WSGI app, served by gunicorn or waitress: `managed("wsgi", app="package.module:app")`."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from servicectx.services.wsgi.server import SERVERS
+from servicectx.services import binaries, python_servers
+from servicectx.services.web_app import App, AppOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class WsgiOptions(AppOptions):
+    """`server`: "gunicorn" or "waitress"; whichever is there unless given, gunicorn first."""
+
+    server: Literal["gunicorn", "waitress"] | None = None
+
+
+class Wsgi(App):
+    """In the caller's working directory, with the caller's environment and search path; one process, 8 threads."""
+
+    name: ClassVar[str] = "wsgi"
+    Options: ClassVar[type] = WsgiOptions
+    install: ClassVar[dict[str, str]] = {
+        "pip": "pip install 'servicectx[wsgi]'",
+        "apt": "apt-get install gunicorn  # SERVICECTX_WSGI_BIN: /usr/bin",
+        "brew": "not in Homebrew; pip brings it, beside your app",
+    }
+    search = binaries.Search(service="wsgi", programs=("gunicorn", "waitress-serve"), install=tuple(install.items()))
+    packages = SERVERS
+    ours = ("bind", "listen", "host", "port", "sockets", "unix_socket", "post_worker_init", "reload", "daemon")
+
+    def program(self, options: WsgiOptions) -> str:  # type: ignore[override]
+        return python_servers.find(self.search, (options.server,) if options.server else SERVERS)
+
+    def serving(self, options: WsgiOptions) -> tuple[str, dict[str, Any]]:
+        told = {"app": options.app, "factory": options.factory, "server": options.server}
+        more = {"settings": dict(options.settings), "directory": "{dir}"}
+        return "servicectx.services.wsgi.server:serve", told | more

@@ -1,0 +1,181 @@
+"""ZooKeeper, one server alone; namespaces are paths."""
+
+import contextlib
+import glob
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx.services.plan import Plan, quoted, refused_without_cwd
+from servicectx.errors import NotIsolable
+from servicectx.isolation import owner_names
+from servicectx.services.zookeeper.wire import Connection, Refused
+from servicectx.services import binaries, settings
+from servicectx.services.base import Client, Service, environment
+
+if TYPE_CHECKING:
+    from servicectx.services.zookeeper.details import ZookeeperDetails
+
+OURS = (
+    *("datadir", "datalogdir", "clientport", "clientportaddress", "secureclientport", "secureclientportaddress"),
+    *("server", "admin", "metricsprovider", "dynamicconfigfile", "quorumlistenonallips"),
+)
+WORDS = "4lw.commands.whitelist"
+
+SETTINGS: dict[str, str | int | bool] = {
+    "tickTime": 2000,
+    "maxClientCnxns": 0,  # all clients have one address here, and 60 for each is not much
+    WORDS: "ruok,stat,mntr,conf,envi,cons,isro",  # kazoo asks for some
+    "admin.enableServer": False,  # a port of its own, on every interface
+}
+UNSYNCED = "-Dzookeeper.forceSync=no"
+JAVA_OPTIONS = (
+    *("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+    *("-XX:-UsePerfData", "-XX:+DisableAttachMechanism", "-Djava.io.tmpdir={dir|cwd}"),  # nothing below /tmp
+    "-Djava.net.preferIPv4Stack=true",
+    *(UNSYNCED, "-Dzookeeper.preAllocSize=64"),  # throwaway data; in KB
+    "-Dlogback.configurationFile={dir|cwd}/logback.xml",
+    *("-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-Dorg.slf4j.simpleLogger.showThreadName=false"),
+)
+LOGGING = """<configuration>
+  <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%date{ISO8601} %-5level %logger{0}: %message%n</pattern></encoder>
+  </appender>
+  <root level="INFO"><appender-ref ref="out"/></root>
+</configuration>
+"""
+ENDED_BY_SIGTERM = 143  # as Java says it
+KEPT = b"servicectx: kept"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZookeeperOptions:
+    """`settings`: lines of zoo.cfg, such as `{"tickTime": 200}`."""
+
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+class Zookeeper(Service["ZookeeperDetails"]):
+    """No login, as clients expect; nothing is synced to disk; killed at the end."""
+
+    name: ClassVar[str] = "zookeeper"
+    namespace: ClassVar[str | None] = "a path"
+    Options: ClassVar[type] = ZookeeperOptions
+    Details: ClassVar[Any] = "servicectx.services.zookeeper.details:ZookeeperDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "not on PyPI; a package of the system brings it",
+        "apt": "apt-get install zookeeper",
+        "brew": "brew install zookeeper",
+    }
+    search = binaries.Search(
+        service="zookeeper",
+        programs=("zkServer.sh", "zkServer"),
+        trees=("/usr/share/zookeeper/bin", "/opt/zookeeper*/bin", "/opt/apache-zookeeper*/bin"),
+        formulas=("zookeeper",),
+        install=tuple(install.items()),
+    )
+    shell = search._replace(service="zookeeper_cli", programs=("zkCli.sh", "zkCli"))
+    java = binaries.Search(
+        service="java",
+        programs=("java",),
+        trees=("/usr/lib/jvm/*/bin",),
+        formulas=("openjdk",),
+        install=(("apt", "apt-get install default-jre-headless"), ("brew", "brew install openjdk")),
+    )
+
+    def program(self, options: ZookeeperOptions) -> str:
+        looked: list[str] = []
+        for path in binaries.candidates(self.search, looked):
+            jars = _jars(path)
+            if any(":" in jar for jar in jars):
+                raise self.search.not_found(looked, f"Java parts the list of its jars at colons: {', '.join(jars)}")
+            if jars:
+                self._java()
+                return path
+        raise self.search.not_found(looked)
+
+    def version(self, program: str) -> str | None:
+        """Its script would start a JVM to tell."""
+        return None
+
+    def plan(self, options: ZookeeperOptions, program: str, secret: str) -> Plan:
+        settings.check(self, [name.partition(".")[0] for name in options.settings], OURS)
+        settings.check_names(self, options.settings)
+        places = {"dataDir": "{data|cwd}", "clientPort": "{port}", "clientPortAddress": "{host}"}
+        said = {**SETTINGS, **options.settings, **places}
+        said[WORDS] = f"srvr,{said[WORDS]}"  # what the probe asks
+        serves = {"kind": "exchange", "send": "srvr", "expect": r"^Zookeeper version: (?P<version>[\d.]+).*\nMode: "}
+        return Plan(
+            service=self.name,
+            command=[
+                *(self._java(), "-cp", ":".join(_jars(program)), *JAVA_OPTIONS),
+                *("org.apache.zookeeper.server.ZooKeeperServerMain", "{dir|cwd}/zoo.cfg"),
+            ],
+            environment=environment(),
+            files={
+                "zoo.cfg": "".join(
+                    f"{name}={quoted(settings.text(value), 'properties')}\n" for name, value in said.items()
+                ),
+                "logback.xml": LOGGING,
+            },
+            ready=serves,
+            ping=serves,
+            clean_signal=int(signal.SIGTERM),
+            clean_statuses=[ENDED_BY_SIGTERM],
+            refused_in_paths=refused_without_cwd(),  # Java has its own ideas of what the bytes of a path are
+        )
+
+    def kept_plan(self, options: ZookeeperOptions, program: str, secret: str, data: Path | None) -> Plan:
+        plan = self.plan(options, program, secret)
+        return plan._replace(command=[word for word in plan.command if word != UNSYNCED])
+
+    def details(self, options: ZookeeperOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"version": facts.get("version")}
+
+    def open_namespace(self, details: "ZookeeperDetails") -> "ZookeeperDetails":
+        path = f"{details.prefix}/{owner_names.sign()}"
+        try:
+            with Connection(details.host, details.port) as connection:
+                for name in connection.children(details.prefix or "/"):
+                    left = f"{details.prefix}/{name}"
+                    with contextlib.suppress(Refused):  # others remove it just now, or it is not ours to remove
+                        if owner_names.is_dead(name) and connection.get(left) != KEPT:
+                            connection.remove(left)
+                connection.create(path)
+        except Refused as refusal:
+            raise NotIsolable(service=self.name, reason=f"no path can be made: {refusal}") from None
+        return details.model_copy(update={"prefix": path})
+
+    def close_namespace(self, namespace: "ZookeeperDetails") -> None:
+        with Connection(namespace.host, namespace.port) as connection:
+            try:
+                connection.remove(namespace.prefix)
+            except Refused as refusal:
+                raise OSError(str(refusal)) from None
+
+    def keep_namespace(self, namespace: "ZookeeperDetails") -> None:
+        with Connection(namespace.host, namespace.port) as connection:
+            connection.set(namespace.prefix, KEPT)
+
+    def shell_command(self, details: "ZookeeperDetails") -> str:
+        return f"zkCli.sh -server {details.hosts}"
+
+    def client(self, details: "ZookeeperDetails") -> Client:
+        return Client(self.shell, ["-server", details.hosts], details.env())
+
+    def _java(self) -> str:
+        home = os.environ.get("JAVA_HOME")
+        return f"{home}/bin/java" if home and os.access(f"{home}/bin/java", os.X_OK) else binaries.find(self.java)
+
+
+def _jars(program: str) -> list[str]:
+    """What Java needs: those of a tree as the project ships it, else as Debian does, where one jar names the others."""
+    tree = Path(program).parents[1]
+    for place in (tree, tree / "libexec"):
+        if glob.glob(f"{glob.escape(str(place))}/lib/zookeeper-*.jar"):
+            return [f"{place}/lib/*"]
+    shipped = Path("/usr/share/java")
+    return [f"{shipped}/{jar}.jar" for jar in ("zookeeper", "slf4j-simple") if (shipped / f"{jar}.jar").exists()]

@@ -1,0 +1,1 @@
+"""What lies on disk about instances: locks, leases, records and marks."""

@@ -1,0 +1,171 @@
+"""The container of one instance's data: a directory `KEY.ID` in a marked data root, with a record and a lock.
+
+    KEY.ID/record.json     the home, key and id that the data belong to, where they were made, and whether they are kept
+    KEY.ID/lock            held by the keeper while it lives: data that are locked are in use, whichever process looks
+
+Both are there before anything else is, so that any later process can judge the data without their home.
+"""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from servicectx.system.originals import json, open
+from servicectx.state import marked, names, origin, paths, presence
+from servicectx.system import reading
+from servicectx.state.origin import Origin
+from servicectx.system.checkpoints import step
+from servicectx.errors import HomeError
+
+RECORD, LOCK = "record.json", "lock"
+LOCK_TIME = 5.0  # seconds for another process that removes the same data
+TRIES = 20
+
+
+class Record(NamedTuple):
+    """What the data say about themselves. `home_inode` tells homes apart that have one path in two containers."""
+
+    home: str
+    home_inode: str
+    key: str
+    id: str
+    origin: Origin
+    kept: bool = False
+
+
+class Found(NamedTuple):
+    """A container in a data root. `record`: None where its maker was killed before it wrote one."""
+
+    path: Path
+    record: Record | None
+    in_use: bool
+
+
+def begin(path: Path, home: Path, passable: bool) -> None:
+    """In a keeper: make the container, lock it for as long as this process and its children live, write its record.
+
+    Raises OSError, HomeError.
+    """
+    mode = marked.PASSABLE if passable else marked.PRIVATE
+    key, _, id = path.name.partition(".")
+    for _ in range(TRIES):
+        with marked.claim(path.parent, marked.DATA, mode) as root:
+            fcntl.flock(root.descriptor, fcntl.LOCK_SH)  # `_retire` holds it alone
+            if not os.fstat(root.descriptor).st_nlink:
+                continue
+            try:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(path.name, 0o700, dir_fd=root.descriptor)
+                presence.hold(path / LOCK, in_children=True)
+            except FileNotFoundError:
+                continue  # a process that prunes took it for one that a killed keeper left
+            _write(path, Record(str(home), inode(home), key, id, origin.here()))
+            return
+    raise HomeError(path=str(path), problem="it was removed again and again", cure="see which program removes it")
+
+
+def read(path: Path) -> Record | None:
+    """The record of a container, or None where there is none that can be read."""
+    try:
+        raw = json.loads(reading.read_text(path / RECORD, 65536) or "")
+        home, home_inode, key, id = (str(raw[name]) for name in ("home", "home_inode", "key", "id"))
+        if f"{key}.{id}" == path.name:
+            return Record(home, home_inode, key, id, origin.decode(raw["origin"]), raw["kept"] is True)
+    except (reading.Unreadable, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return None
+
+
+def keep(path: Path) -> None:
+    """Mark the data as kept: no process removes them but for `servicectx prune --kept-data`."""
+    record = read(path)
+    if record is not None and not record.kept:
+        with contextlib.suppress(OSError):
+            _write(path, record._replace(kept=True))
+
+
+def is_kept(path: Path) -> bool:
+    record = read(path)
+    return record is not None and record.kept
+
+
+def remove(path: Path, own: bool = False, wait: float = LOCK_TIME) -> bool:
+    """Remove the container; whether it is gone. What is locked stays, unless `own`: this process's keeper locked it.
+
+    Only a container in a marked data root is removed: a path in a record is otherwise no proof that it is ours.
+    """
+    if not names.is_instance(path.name):
+        return False
+    try:
+        root = marked.existing(path.parent, marked.DATA)
+    except HomeError:
+        return False
+    if root is None:
+        return not os.path.lexists(path)
+    lock = None
+    with root:
+        try:
+            if not own and os.path.lexists(path / LOCK):
+                lock = presence.take(path / LOCK, wait)
+                if lock is None and os.path.lexists(path / LOCK):
+                    return False
+            step("removing-data")
+            if lock is None and not own:
+                with contextlib.suppress(OSError):
+                    os.rmdir(path.name, dir_fd=root.descriptor)  # one that its keeper is just making stays
+            else:
+                root.remove(path.name)
+            step("removed-data")
+        finally:
+            if lock is not None:
+                os.close(lock)
+        _retire(root)
+    return not os.path.lexists(path)
+
+
+def scan(root: Path) -> list[Found]:
+    """All containers in a data root, by name; none where the root is missing or not ours."""
+    try:
+        directory = marked.existing(root, marked.DATA)
+    except HomeError:
+        return []
+    if directory is None:
+        return []
+    with directory:
+        found = [root / name for name in sorted(directory.names()) if names.is_instance(name)]
+    return [Found(path, read(path), presence.is_held(path / LOCK)) for path in found if not path.is_symlink()]
+
+
+def inode(home: Path) -> str:
+    """Which directory a home is, whatever its path."""
+    try:
+        status = os.stat(home)
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _retire(root: marked.MarkedDirectory) -> None:
+    """Remove the marked directory in one of the caller's once nothing is in it, so that theirs is as it was."""
+    if root.path.name != paths.IN_STORAGE and not root.path.name.endswith("-data"):
+        return
+    from servicectx.state import storage  # for these alone
+
+    if not storage.is_given(root.path):
+        return
+    with contextlib.suppress(OSError):
+        fcntl.flock(root.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if root.names() == [marked.MARKER]:
+            os.unlink(marked.MARKER, dir_fd=root.descriptor)
+            os.rmdir(root.path)
+
+
+def _write(path: Path, record: Record) -> None:
+    temporary = path / f"{RECORD}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(record._asdict()))
+    os.replace(temporary, path / RECORD)

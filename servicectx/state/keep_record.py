@@ -1,0 +1,223 @@
+"""The record of kept data: `kept.json` beside the data names what wrote them, and a lock on it says they are in use.
+
+It lies in the container of the data, written and read relative to that directory, never through a link.
+"""
+
+import contextlib
+import fcntl
+import os
+import shlex
+import stat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from servicectx.system.originals import json, open, time
+from servicectx.errors import KeptDataError
+
+FILE = "kept.json"
+VERSION = 1
+MAX_SIZE = 1 << 20  # bytes; options and a password are a few hundred
+
+_FIND = "give the path that the end of a run named; `servicectx prune` lists what was kept"
+
+
+class KeepRecord(NamedTuple):
+    """What wrote the data. `options` is None where they are not plain data, so that a user must give them again."""
+
+    service: str
+    name: str
+    options: dict[str, Any] | None
+    program: str
+    program_state: str
+    secret: str
+    server_version: str | None = None
+    since: float = 0.0
+
+
+def encode(record: KeepRecord) -> str:
+    return json.dumps({"version": VERSION, **record._asdict()}, indent=1) + "\n"
+
+
+def decode(text: str) -> KeepRecord:
+    """Raises ValueError for anything that `encode` of this version did not write."""
+    raw = json.loads(text)
+    if not isinstance(raw, dict) or raw.pop("version", None) != VERSION:
+        raise ValueError("another version of servicectx wrote it, or something else did")
+    try:
+        record = KeepRecord(**raw)
+    except TypeError:
+        raise ValueError("its fields are not those of a record") from None
+    texts = (record.service, record.name, record.program, record.program_state, record.secret)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(record.options, dict | None):
+        raise ValueError("a field has the wrong type")
+    return record
+
+
+def write_draft(directory: Path, record: KeepRecord) -> None:
+    """Leave the record in the directory of a running instance, for whichever process ends the instance."""
+    with _opened(directory) as parent:
+        _write(parent, encode(record))
+
+
+def publish(directory: Path, container: Path) -> None:
+    """Copy the draft in `directory` beside the data. Where there is no draft, or a record already, nothing happens."""
+    with contextlib.suppress(OSError, ValueError), _opened(directory) as source, _opened(container) as target:
+        text = _read(source)
+        if not is_record(target):
+            _write(target, text)
+
+
+def has_record(container: Path) -> bool:
+    with contextlib.suppress(OSError), _opened(container) as parent:
+        return is_record(parent)
+    return False
+
+
+def is_record(parent: int) -> bool:
+    """Whether the directory that the descriptor `parent` stands for holds a record of this user's."""
+    try:
+        status = os.stat(FILE, dir_fd=parent, follow_symlinks=False)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+
+
+def read(container: Path) -> KeepRecord:
+    """The record of the data in `container`. Raises KeptDataError, with the cure."""
+    if not container.exists():
+        raise KeptDataError(path=str(container), problem="there is no such directory", cure=_FIND)
+    try:
+        with _opened(container) as parent:
+            return decode(_read(parent, container))
+    except FileNotFoundError:
+        inside = next((each for each in container.absolute().parents[:2] if has_record(each)), None)
+        problem = f"it holds no {FILE}, so keep_data did not leave it"
+        cure = f"the data are those of {inside}: servicectx open {shlex.quote(str(inside))}" if inside else _FIND
+        raise KeptDataError(path=str(container), problem=problem, cure=cure) from None
+    except OSError as error:
+        cure = "open it as the user that kept the data"
+        raise KeptDataError(
+            path=str(container), problem=f"{FILE} cannot be read: {error.strerror}", cure=cure
+        ) from None
+    except ValueError as error:
+        problem = f"{FILE} is not a record that this version can read: {error}"
+        cure = "use the version of servicectx that kept the data"
+        raise KeptDataError(path=str(container), problem=problem, cure=cure) from None
+
+
+def lock(container: Path) -> int:
+    """A descriptor that holds the data for as long as any process has it open. Raises KeptDataError: in use."""
+    with _opened(container) as parent:
+        descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = _holder(os.fstat(descriptor))
+        os.close(descriptor)
+        cure = "leave that instance first (`servicectx status` lists it), or ask with the same options to share it"
+        raise KeptDataError(path=str(container), problem=f"the data are in use{holder}", cure=cure) from None
+    return descriptor
+
+
+def is_locked(container: Path) -> bool:
+    """Whether an instance runs on the data. Nothing is waited for."""
+    try:
+        with _opened(container) as parent:
+            descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def data_path(container: Path) -> Path:
+    """Where the server's own files are."""
+    return next((path for path in (container / "run" / "data", container / "data") if path.is_dir()), container)
+
+
+def advice(name: str, container: str) -> str:
+    """The end of a run, in words: one command opens the data again."""
+    return f"the data of {name} are kept; open them with: servicectx open {shlex.quote(container)}"
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Any:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read(parent: int, container: Path | None = None) -> str:
+    """The text of the record. With `container` its owner is checked, too: on the descriptor that is then read."""
+    descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is not a regular file")
+        if container is not None:
+            _check_owner(container, os.fstat(descriptor))
+        return file.read(MAX_SIZE).decode()
+
+
+def _write(parent: int, text: str) -> None:
+    """Whole or not at all, and on disk: without it nobody can log in to the data."""
+    temporary = f"{FILE}.tmp"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=parent)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600, dir_fd=parent)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    os.rename(temporary, FILE, src_dir_fd=parent, dst_dir_fd=parent)
+
+
+def _check_owner(container: Path, status: os.stat_result) -> None:
+    """A record of another user could make this user run any program with any arguments."""
+    path = container / FILE
+    if status.st_uid != os.geteuid():
+        user = _user_name(status.st_uid)
+        cure = f"open it as {user}: sudo -u {user} servicectx open {shlex.quote(str(container))}"
+        raise KeptDataError(path=str(path), problem=f"it belongs to {user}, not to you", cure=cure)
+    if status.st_mode & 0o022:
+        problem = f"others can write to it (mode {stat.S_IMODE(status.st_mode):04o})"
+        raise KeptDataError(path=str(path), problem=problem, cure=f"chmod go-w {shlex.quote(str(path))}")
+
+
+def _user_name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def _holder(status: os.stat_result) -> str:
+    """The process that holds the lock, where the kernel lists it (Linux)."""
+    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return ""
+    for fields in map(str.split, lines):
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == wanted and fields[4] not in ("0", "-1"):
+            return f" by an instance of process {fields[4]}"
+    return ""
+
+
+def new(service: str, name: str, options: dict[str, Any], program: str, program_state: str, secret: str) -> KeepRecord:
+    """The record of an instance that is about to start. The version follows once the server has answered."""
+    plain: dict[str, Any] | None
+    try:
+        plain = json.loads(json.dumps(options, default=dict))
+    except (TypeError, ValueError):
+        plain = None
+    return KeepRecord(service, name, plain, program, program_state, secret, since=time.time())

@@ -1,0 +1,204 @@
+"""Marked directories: made by this library, with a marker file in them that is written first.
+
+Only what lies in a marked directory is ever listed for removal, renamed or locked. A directory of the user's that is
+named as the home, the cache or the storage gets one marked subdirectory; everything else in it is left alone.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+
+from servicectx.system import reading
+from servicectx.errors import HomeError
+
+MARKER = "SERVICECTX.TAG"
+FORMAT = 1  # of what lies beside the marker; a reader refuses another one
+HOME, CACHE, DATA, PROGRAMS = "home", "cache", "data", "programs"
+PRIVATE = 0o700
+PASSABLE = 0o711  # for root's data: a server's own account must get through to its directory, and see nothing else
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SIGNATURE = "Signature: servicectx directory\n"
+_CURES = {
+    HOME: "set SERVICECTX_HOME to a directory of your own that only you can write",
+    CACHE: "set SERVICECTX_CACHE to a directory of your own that only you can write",
+    DATA: "set SERVICECTX_HOME, or storage=, to another directory that only you can write",
+    PROGRAMS: "set SERVICECTX_CACHE to a directory of your own that only you can write",
+}
+
+
+class MarkedDirectory:
+    """An open marked directory: the descriptor is of the directory whose owner, mode and marker were verified."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+
+    def __enter__(self) -> "MarkedDirectory":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        os.close(self.descriptor)
+
+    def names(self) -> list[str]:
+        return os.listdir(self.descriptor)
+
+    def remove(self, name: str) -> None:
+        """Remove the entry `name`, whatever it is and whatever is in it. A missing one is no error."""
+        from servicectx.system.removal import remove_entry  # not before there is something to remove
+
+        remove_entry(self.descriptor, name)
+
+
+def make(path: Path, kind: str, mode: int = PRIVATE) -> Path:
+    """Make the marked directory `path`, or verify the one that is there; gives `path`. Its parent must exist.
+
+    An empty directory of this user's is taken over: a maker that was killed before it wrote the marker left it.
+    With the mode PASSABLE, other accounts can get through it afterwards. Raises HomeError.
+    """
+    with claim(path, kind, mode):
+        return path
+
+
+def claim(path: Path, kind: str, mode: int = PRIVATE) -> MarkedDirectory:
+    """As `make`, but gives the open directory."""
+    try:
+        descriptor = _opened(path, kind)  # first, because it is there nearly always
+    except FileNotFoundError:
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, mode)
+            descriptor = _opened(path, kind)
+        except OSError as error:
+            problem = f"it cannot be made: {error.strerror or error}"
+            cure = f"free some space, or {_CURES[kind]}" if error.errno in _FULL else _CURES[kind]
+            raise HomeError(path=str(path), problem=problem, cure=cure) from None
+    try:
+        if not _is_marked(path, kind, descriptor):
+            _mark(path, kind, descriptor)
+        if mode == PASSABLE and not os.fstat(descriptor).st_mode & stat.S_IXOTH:
+            os.fchmod(descriptor, PASSABLE)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return MarkedDirectory(path, descriptor)
+
+
+def existing(path: Path, kind: str) -> MarkedDirectory | None:
+    """The marked directory at `path`, open; None where there is none, or one without a marker yet.
+
+    Raises HomeError for what is not this user's own marked directory.
+    """
+    try:
+        descriptor = _opened(path, kind)
+    except FileNotFoundError:
+        return None
+    try:
+        if _is_marked(path, kind, descriptor):
+            return MarkedDirectory(path, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def is_marked(path: Path, kind: str) -> bool:
+    """Whether `path` is a marked directory of that kind, and this user's own."""
+    try:
+        found = existing(path, kind)
+    except HomeError:
+        return False
+    if found is None:
+        return False
+    with found:
+        return True
+
+
+def check_owner(path: Path, status: os.stat_result, cure: str) -> None:
+    """Raise HomeError unless `status` is of a directory of this user's that no other account can write."""
+    if not stat.S_ISDIR(status.st_mode):
+        kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a directory"
+        raise HomeError(path=str(path), problem=f"it is {kind}, and secrets would go through it", cure=cure)
+    if status.st_uid != os.geteuid():
+        raise HomeError(path=str(path), problem=f"it belongs to user id {status.st_uid}, not to you", cure=cure)
+    if status.st_mode & 0o022:
+        problem = f"others can write to it (mode {stat.S_IMODE(status.st_mode):04o})"
+        raise HomeError(path=str(path), problem=problem, cure=f"chmod go-w {path}, or: {cure}")
+
+
+def _opened(path: Path, kind: str) -> int:
+    """A descriptor of the directory itself, never of one that a link leads to. Raises FileNotFoundError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        try:
+            status = os.lstat(path)
+        except OSError:
+            raise FileNotFoundError(path) from None  # below a file, say
+        check_owner(path, status, _CURES[kind])  # the reason, where it is one of these
+        raise HomeError(path=str(path), problem=f"it cannot be read: {error.strerror}", cure=_CURES[kind]) from None
+    try:
+        check_owner(path, os.fstat(descriptor), _CURES[kind])
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _is_marked(path: Path, kind: str, descriptor: int) -> bool:
+    """False: it is empty, or its maker has not finished the marker. Raises HomeError for a foreign directory."""
+    text = _marker(path, kind, descriptor)
+    if text is None:
+        listing = os.listdir(descriptor)
+        text = _marker(path, kind, descriptor)  # another maker may have finished between the two looks
+        if text is None:
+            if not listing:
+                return False
+            problem = f"it has files in it and no {MARKER}, so servicectx did not make it and leaves it alone"
+            raise HomeError(path=str(path), problem=problem, cure=f"move it away, or: {_CURES[kind]}")
+    wanted = _text(kind)
+    if text == wanted:
+        return True
+    if wanted.startswith(text):
+        return False
+    problem = f"its {MARKER} is not one of servicectx"
+    if text.startswith(_SIGNATURE):
+        problem = f"another version of servicectx made it, or made it for another purpose ({_shown(text)})"
+    raise HomeError(path=str(path), problem=problem, cure=f"move it away, or: {_CURES[kind]}")
+
+
+def _marker(path: Path, kind: str, descriptor: int) -> str | None:
+    try:
+        return reading.read_text(MARKER, 4096, descriptor)
+    except reading.Unreadable as error:
+        raise HomeError(path=str(path / MARKER), problem=str(error), cure=_CURES[kind]) from None
+
+
+def _mark(path: Path, kind: str, descriptor: int) -> None:
+    """Write the marker. Every maker writes the same bytes at the same place, so makers need no lock."""
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        marker = os.open(MARKER, flags, 0o600, dir_fd=descriptor)
+        try:
+            os.pwrite(marker, _text(kind).encode(), 0)
+        finally:
+            os.close(marker)
+    except OSError as error:
+        cure = f"free some space, or {_CURES[kind]}"
+        raise HomeError(path=str(path), problem=f"no marker was written: {error.strerror}", cure=cure) from None
+
+
+def _text(kind: str) -> str:
+    return f"{_SIGNATURE}Kind: {kind}\nFormat: {FORMAT}\n"
+
+
+def _shown(text: str) -> str:
+    return ", ".join(line.strip().lower() for line in text.splitlines()[1:3])[:80]

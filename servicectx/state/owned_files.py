@@ -1,0 +1,142 @@
+"""Files outside an instance's directory that must go when it goes: details files, and what servers strew about.
+
+Other accounts may be able to write to their directories. So a file is removed only where it belongs to this user or
+to the server's account, from a directory that is held open, and that was reached without a link.
+"""
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from servicectx.system.originals import json, open
+from servicectx.system import directories, reading
+
+_LIST = "handouts"
+LEAVINGS = "leavings"
+LARGEST = 1_000_000  # bytes of a details file
+LONGEST = 4096  # characters of a path or pattern
+
+Look = Callable[[int, str], bool]  # whether that name in that open directory is what it should be
+
+
+def note(directory: Path, file: Path) -> None:
+    """Let `file` be removed together with the instance in `directory`, unless somebody changes it before."""
+    place = Path(os.path.realpath(file.parent), file.name)
+    with directories.parent_of(place) as folder:
+        _append(directory / _LIST, _digest(folder, place.name), str(place))
+
+
+def noted(directory: Path) -> list[Path]:
+    """The files that were handed out and are still as they were."""
+    return [path for path, look in _noted(directory) if _at(path, look)]
+
+
+def leave(directory: Path, patterns: Iterable[str], owner: int | None = None) -> None:
+    """Let whatever matches these glob patterns be removed together with the instance in `directory`.
+
+    Only regular files, sockets and FIFOs of the user `owner` (an id), or of this one, count as matches.
+    """
+    for pattern in patterns:
+        _append(directory / LEAVINGS, str(os.geteuid() if owner is None else owner), pattern)
+
+
+def take_back(directory: Path) -> None:
+    """Remove what was handed out and what was left. The second time nothing happens."""
+    for path, look in [*_noted(directory), *_left(directory)]:
+        _remove(path, look)
+
+
+def left(directory: Path) -> list[Path]:
+    """What matches the patterns that `leave` was told."""
+    return [path for path, look in _left(directory) if _at(path, look)]
+
+
+def _append(listing: Path, first: str, path: str) -> None:
+    descriptor = os.open(listing, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(f"{first} {json.dumps(path)}\n")  # it may hold a line break
+
+
+def _lines(listing: Path) -> list[tuple[str, str]]:
+    try:
+        text = reading.read_text(listing) or ""
+    except reading.Unreadable:
+        return []
+    pairs = [line.partition(" ") for line in text.split("\n") if line]
+    return [(first, path) for first, _, rest in pairs if (path := _path(rest)) is not None]
+
+
+def _path(text: str) -> str | None:
+    """A path as it was listed, or None where a killed process left half a line."""
+    try:
+        path = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return path if isinstance(path, str) and "\0" not in path and len(path) < LONGEST else None
+
+
+def _noted(directory: Path) -> list[tuple[Path, Look]]:
+    def looks_as(digest: str) -> Look:
+        return lambda parent, name: _digest(parent, name) == digest
+
+    return [(Path(path), looks_as(digest)) for digest, path in _lines(directory / _LIST) if digest]
+
+
+def _left(directory: Path) -> list[tuple[Path, Look]]:
+    found: list[tuple[Path, Look]] = []
+    for owner, pattern in _lines(directory / LEAVINGS):
+        import glob  # for the few servers that leave something
+
+        owners = {os.geteuid(), int(owner)} if owner.isdigit() else {os.geteuid()}
+
+        def is_theirs(parent: int, name: str, owners: set[int] = owners) -> bool:
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            kinds = (stat.S_ISREG, stat.S_ISSOCK, stat.S_ISFIFO)
+            return status.st_uid in owners and any(is_kind(status.st_mode) for is_kind in kinds)
+
+        with contextlib.suppress(OSError, ValueError, re.error):  # a damaged list may hold anything
+            found += [(Path(path), is_theirs) for path in glob.glob(_fixed(pattern))]
+    return found
+
+
+def _fixed(pattern: str) -> str:
+    """The pattern without the links in the part that names one directory, such as /tmp on macOS."""
+    import glob
+
+    folders = pattern.split("/")[:-1]
+    plain = 0
+    while plain < len(folders) and not glob.has_magic(folders[plain]):
+        plain += 1
+    start = os.path.realpath("/".join(folders[:plain]) or "/")
+    return os.path.join(start, *pattern.split("/")[plain:])
+
+
+def _at(path: Path, look: Look) -> bool:
+    """What `look` gives for the file at `path`; False where it is not there, or its directory is reached by a link."""
+    try:
+        with directories.walked(*path.parent.parts) as folder:
+            return look(folder, path.name)
+    except (OSError, ValueError):  # a damaged list may name anything
+        return False
+
+
+def _remove(path: Path, look: Look) -> None:
+    def remove(parent: int, name: str) -> bool:
+        if found := look(parent, name):
+            os.unlink(name, dir_fd=parent)
+        return found
+
+    _at(path, remove)
+
+
+def _digest(parent: int, name: str) -> str:
+    import hashlib  # slow to import, and a keeper needs it only where something was handed out
+
+    try:
+        with open(directories.open_file(name, parent, [os.geteuid()]), "rb") as file:
+            return hashlib.sha256(file.read(LARGEST)).hexdigest()
+    except (OSError, ValueError):  # a damaged list may name anything
+        return ""

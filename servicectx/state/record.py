@@ -1,0 +1,106 @@
+"""The state file's record: plain data, encoded and decoded; no I/O, and the details inside stay opaque."""
+
+from typing import Any, NamedTuple
+
+from servicectx.system.originals import json
+from servicectx.state import names, origin
+from servicectx.state.origin import Origin
+
+VERSION = 1
+
+STARTING = "starting"  # a starter holds the key's lock and a keeper is at work
+READY = "ready"  # usable: join it
+STOPPING = "stopping"  # its keeper saw no lease and counts once more
+FAILED = "failed"  # the start failed; the record stays for those who waited for it
+DIED = "died"  # the server ended under its users; the record tells them why
+
+PHASES = (STARTING, READY, STOPPING, FAILED, DIED)
+
+
+class StateError(Exception):
+    """This is no state file that this version wrote."""
+
+
+class Process(NamedTuple):
+    """A process by id *and* start, so that a reused id is never taken for it."""
+
+    pid: int
+    start: str
+
+
+class State(NamedTuple):
+    """One instance. `id` is its own for ever; the key's state file names the current one."""
+
+    id: str
+    phase: str
+    service: str
+    name: str
+    since: float
+    starter: Process
+    data_directory: str | None = None
+    host: str = ""
+    port: int = 0
+    details: dict[str, Any] | None = None
+    ping: dict[str, Any] | None = None
+    failure: dict[str, Any] | None = None
+    scope: str = ""
+
+
+class Processes(NamedTuple):
+    """The processes that run an instance: written by its keeper alone, into the instance's directory."""
+
+    keeper: Process
+    guard: Process | None = None
+    server: Process | None = None
+    origin: Origin = Origin()
+
+
+def encode(state: State) -> str:
+    return json.dumps({"version": VERSION, **state._asdict()})
+
+
+def decode(text: str) -> State:
+    """The record in `text`. Raises StateError for anything that `encode` of this version did not write."""
+    try:
+        raw = json.loads(text)
+        if raw.pop("version") != VERSION:
+            raise StateError("another version of servicectx wrote it")
+        state = State(**raw | {"starter": _process(raw["starter"])})
+    except StateError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise StateError(f"it is not a state file: {error!r:.200}") from None
+    if state.phase not in PHASES or not names.is_id(state.id) or not _has_sense(state):
+        raise StateError("it is not a state file: a field has no sense")
+    return state
+
+
+def encode_processes(processes: Processes) -> str:
+    return json.dumps(processes._asdict())
+
+
+def decode_processes(text: str) -> Processes | None:
+    """None for anything that `encode_processes` did not write."""
+    try:
+        raw = json.loads(text)
+        guard, server = (raw[name] and _process(raw[name]) for name in ("guard", "server"))
+        return Processes(_process(raw["keeper"]), guard, server, origin.decode(raw["origin"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _has_sense(state: State) -> bool:
+    """Whether the fields that this library reads have the types that it wrote."""
+    fields: list[tuple[Any, Any]] = [
+        *((text, str) for text in (state.service, state.name, state.host, state.scope)),
+        *((record, dict | None) for record in (state.details, state.ping, state.failure)),
+        (state.data_directory, str | None),
+        (state.since, int | float),
+        (state.port, int),
+    ]
+    return all(isinstance(value, kind) for value, kind in fields)
+
+
+def _process(raw: Any) -> Process:
+    pid, start = raw
+    return Process(int(pid), str(start))

@@ -1,0 +1,195 @@
+"""Processes by identity: a process id counts only together with the moment when that process began."""
+
+import contextlib
+import os
+
+from servicectx.system.originals import open, time
+from servicectx.state.record import Process
+from servicectx.system import platform, polling
+from servicectx.system.descriptors import Descriptor
+
+KEEPER_NAME = "sctx-keeper"  # in the process table
+
+_BOOT = "/proc/sys/kernel/random/boot_id"
+
+
+def identity(pid: int) -> Process | None:
+    """The process that has `pid` now, or None when there is none. A zombie counts as gone."""
+    fields = _stat(pid)
+    return None if fields is None or fields[0] in "ZX" else Process(pid, fields[1])
+
+
+def me() -> Process:
+    found = identity(os.getpid())
+    assert found is not None
+    return found
+
+
+def alive(process: Process | None) -> bool:
+    """Whether that very process still runs."""
+    return process is not None and identity(process.pid) == process
+
+
+def send(process: Process | None, number: int) -> None:
+    """Signal that very process, and never another that got its id."""
+    if process is None or not alive(process):
+        return
+    descriptor = platform.pidfd_open(process.pid)
+    try:
+        if descriptor is None:
+            os.kill(process.pid, number)
+        elif alive(process):  # looked at once more: the descriptor now holds the process fast
+            platform.pidfd_signal(descriptor, number)
+    except ProcessLookupError:
+        pass
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def wait_gone(process: Process | None, seconds: float) -> bool:
+    """Whether that process is gone within `seconds`; learnt from the kernel where it tells (pidfd)."""
+    if process is None:
+        return True
+    deadline = time.monotonic() + seconds
+    number = platform.pidfd_open(process.pid)
+    if number is not None:
+        descriptor = Descriptor(number)
+        if alive(process):
+            polling.is_readable(descriptor.number, deadline - time.monotonic())
+        descriptor.close()
+    while alive(process):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def all_pids() -> list[int]:
+    """The ids of all processes that this system shows."""
+    if not platform.PROC:
+        import psutil
+
+        return list(psutil.pids())
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def environment(pid: int) -> list[bytes]:
+    """The variables that a process was started with, each as NAME=VALUE; none where this user may not know."""
+    if not platform.PROC:
+        return _environment_by_psutil(pid)
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []
+
+
+def parent(pid: int) -> int:
+    """The id of the parent, 0 where there is none or none is known."""
+    fields = _stat(pid)
+    return 0 if fields is None else int(fields[2])
+
+
+def reap(process: Process | None) -> None:
+    """Take the exit status of that very process if it is dead and a child of this one: else it stays a zombie.
+
+    Orphans become children of process 1, which in a container may be a program that reaps nothing. A child that
+    somebody else waits for is never taken: it has another start time.
+    """
+    if process is None:
+        return
+    fields = _stat(process.pid)
+    if fields is not None and fields[0] == "Z" and fields[1:] == (process.start, str(os.getpid())):
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
+
+
+def reap_keepers() -> None:
+    """Where this is process 1: take the exit status of keepers and guards that outlived the process which started them.
+
+    A container without an init has no other process that does. Elsewhere nothing happens.
+    """
+    if os.getpid() != 1 or not platform.PROC:
+        return
+    for pid in all_pids():
+        fields = _stat(pid)
+        if fields is not None and fields[0] == "Z" and fields[2] == "1" and _name(pid) == KEEPER_NAME:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def descendants(root: int) -> set[int]:
+    """The processes below `root`."""
+    parents: dict[int, int] = {}
+    for pid in all_pids():
+        if (fields := _stat(pid)) is not None:
+            parents[pid] = int(fields[2])
+    found = {root}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {root}
+
+
+def family(process: Process | None) -> list[Process]:
+    """The processes below that very one."""
+    if process is None or not alive(process):
+        return []
+    found = [identity(pid) for pid in descendants(process.pid)]
+    return [each for each in found if each is not None]
+
+
+def _stat(pid: int) -> tuple[str, str, str] | None:
+    """(state, start, parent) of a process."""
+    if not platform.PROC:
+        return _ask_psutil(pid)
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # hidepid=1 denies those of other users
+        return None
+    return fields[0].decode(), f"{_boot()}:{fields[19].decode()}", fields[1].decode()
+
+
+def _ask_psutil(pid: int) -> tuple[str, str, str] | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        state = "Z" if process.status() == psutil.STATUS_ZOMBIE else "S"
+        return state, repr(process.create_time()), str(process.ppid())
+    except (psutil.Error, OSError):
+        return None
+
+
+def _environment_by_psutil(pid: int) -> list[bytes]:
+    import psutil
+
+    try:
+        return [
+            f"{name}={value}".encode(errors="surrogateescape") for name, value in psutil.Process(pid).environ().items()
+        ]
+    except (psutil.Error, OSError):
+        return []
+
+
+_boot_id = ""
+
+
+def _boot() -> str:
+    global _boot_id
+    if not _boot_id:
+        try:
+            with open(_BOOT) as file:
+                _boot_id = file.read(8)
+        except OSError:
+            _boot_id = "boot"
+    return _boot_id
