@@ -6,31 +6,8 @@ import servicectx.system.originals  # noqa: F401  # now, before a test replaces 
 
 if TYPE_CHECKING:
     from servicectx._api import hold, isolated, managed, managed_all, service_names
-    from servicectx.datadirs.listing import cache_entries, clear_cache
-    from servicectx.request.durations import seconds
-    from servicectx.system.exit_hooks import leave_at_exit
     from servicectx._managed import Managed
-    from servicectx.services.web_app_details import AppDetails
-    from servicectx.services.details import ServiceDetails
-    from servicectx.services.cockroach.details import CockroachDetails
-    from servicectx.services.command.details import CommandDetails
-    from servicectx.services.etcd.details import EtcdDetails
-    from servicectx.services.kafka.details import KafkaDetails
-    from servicectx.services.mariadb.details import MariadbDetails
-    from servicectx.services.memcached.details import MemcachedDetails
-    from servicectx.services.mongodb.details import MongodbDetails
-    from servicectx.services.moto.details import MotoDetails
-    from servicectx.services.mqtt.details import MqttDetails
-    from servicectx.services.nats.details import NatsDetails
-    from servicectx.services.postgres.details import PostgresDetails
-    from servicectx.services.rabbitmq.details import RabbitmqDetails
-    from servicectx.services.redis.details import RedisDetails
-    from servicectx.services.s3.details import S3Details
-    from servicectx.services.search_details import ElasticsearchDetails, OpensearchDetails
-    from servicectx.services.smtp.details import SmtpDetails
-    from servicectx.services.temporal.details import TemporalDetails
-    from servicectx.services.vault.details import VaultDetails
-    from servicectx.services.zookeeper.details import ZookeeperDetails
+    from servicectx.datadirs.listing import cache_entries, clear_cache
     from servicectx.errors import (
         BinaryNotFound,
         ConfigError,
@@ -46,40 +23,41 @@ if TYPE_CHECKING:
         StartTimeout,
         UnknownService,
     )
+    from servicectx.request.durations import seconds
     from servicectx.services.base import Plan, Service, Template
+    from servicectx.services.cockroach.details import CockroachDetails
+    from servicectx.services.command.details import CommandDetails
+    from servicectx.services.details import ServiceDetails
+    from servicectx.services.elasticsearch.details import ElasticsearchDetails
+    from servicectx.services.etcd.details import EtcdDetails
+    from servicectx.services.kafka.details import KafkaDetails
+    from servicectx.services.mariadb.details import MariadbDetails
+    from servicectx.services.memcached.details import MemcachedDetails
+    from servicectx.services.mongodb.details import MongodbDetails
+    from servicectx.services.moto.details import MotoDetails
+    from servicectx.services.mqtt.details import MqttDetails
+    from servicectx.services.nats.details import NatsDetails
+    from servicectx.services.opensearch.details import OpensearchDetails
+    from servicectx.services.postgres.details import PostgresDetails
+    from servicectx.services.rabbitmq.details import RabbitmqDetails
+    from servicectx.services.redis.details import RedisDetails
     from servicectx.services.registry import register
+    from servicectx.services.s3.details import S3Details
+    from servicectx.services.smtp.details import SmtpDetails
+    from servicectx.services.temporal.details import TemporalDetails
+    from servicectx.services.vault.details import VaultDetails
+    from servicectx.services.web_app_details import AppDetails
+    from servicectx.services.zookeeper.details import ZookeeperDetails
+    from servicectx.system.exit_hooks import leave_at_exit
 
 __version__ = "0.1.0"
 
-# Read when asked for: a keeper, which is a process of this package too, must not pay for what only callers need,
+# Imported at the first use: a keeper, which is a process of this package too, must not pay for what only callers need,
 # and callers import pydantic only while their service starts.
-_WHERE = {
+_MODULES = {
     "_api": ("hold", "isolated", "managed", "managed_all", "service_names"),
-    "_cache": ("cache_entries", "clear_cache"),
-    "_durations": ("seconds",),
-    "_exits": ("leave_at_exit",),
     "_managed": ("Managed",),
-    "details.app": ("AppDetails",),
-    "details.base": ("ServiceDetails",),
-    "details.cockroach": ("CockroachDetails",),
-    "details.command": ("CommandDetails",),
-    "details.etcd": ("EtcdDetails",),
-    "details.kafka": ("KafkaDetails",),
-    "details.mariadb": ("MariadbDetails",),
-    "details.memcached": ("MemcachedDetails",),
-    "details.mongodb": ("MongodbDetails",),
-    "details.moto": ("MotoDetails",),
-    "details.mqtt": ("MqttDetails",),
-    "details.nats": ("NatsDetails",),
-    "details.postgres": ("PostgresDetails",),
-    "details.rabbitmq": ("RabbitmqDetails",),
-    "details.redis": ("RedisDetails",),
-    "details.s3": ("S3Details",),
-    "details.search": ("ElasticsearchDetails", "OpensearchDetails"),
-    "details.smtp": ("SmtpDetails",),
-    "details.temporal": ("TemporalDetails",),
-    "details.vault": ("VaultDetails",),
-    "details.zookeeper": ("ZookeeperDetails",),
+    "datadirs.listing": ("cache_entries", "clear_cache"),
     "errors": (
         "BinaryNotFound",
         "ConfigError",
@@ -95,8 +73,32 @@ _WHERE = {
         "StartTimeout",
         "UnknownService",
     ),
+    "request.durations": ("seconds",),
     "services.base": ("Plan", "Service", "Template"),
+    "services.cockroach.details": ("CockroachDetails",),
+    "services.command.details": ("CommandDetails",),
+    "services.details": ("ServiceDetails",),
+    "services.elasticsearch.details": ("ElasticsearchDetails",),
+    "services.etcd.details": ("EtcdDetails",),
+    "services.kafka.details": ("KafkaDetails",),
+    "services.mariadb.details": ("MariadbDetails",),
+    "services.memcached.details": ("MemcachedDetails",),
+    "services.mongodb.details": ("MongodbDetails",),
+    "services.moto.details": ("MotoDetails",),
+    "services.mqtt.details": ("MqttDetails",),
+    "services.nats.details": ("NatsDetails",),
+    "services.opensearch.details": ("OpensearchDetails",),
+    "services.postgres.details": ("PostgresDetails",),
+    "services.rabbitmq.details": ("RabbitmqDetails",),
+    "services.redis.details": ("RedisDetails",),
     "services.registry": ("register",),
+    "services.s3.details": ("S3Details",),
+    "services.smtp.details": ("SmtpDetails",),
+    "services.temporal.details": ("TemporalDetails",),
+    "services.vault.details": ("VaultDetails",),
+    "services.web_app_details": ("AppDetails",),
+    "services.zookeeper.details": ("ZookeeperDetails",),
+    "system.exit_hooks": ("leave_at_exit",),
 }
 
 __all__ = [
@@ -154,7 +156,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _WHERE.items():
+    for module, names in _MODULES.items():
         if name in names:
             from importlib import import_module
 

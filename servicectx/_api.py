@@ -4,21 +4,22 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from servicectx.request import config, setup as _setups
-from servicectx._managed_all import ManagedAll
-from servicectx.request.request import Keep, ask
-from servicectx.client.claim import Hold
 from servicectx._isolated import Isolated
 from servicectx._managed import Managed
-from servicectx.system.real_files import RealFiles
+from servicectx._managed_all import ManagedAll
+from servicectx.client.claim import Hold
+from servicectx.request import config
+from servicectx.request import setup as _setups
+from servicectx.request.request import Keep, ask
 from servicectx.services import registry
 from servicectx.services.base import Service
+from servicectx.system.real_files import RealFiles
 
 if TYPE_CHECKING:
-    from servicectx.services.web_app_details import AppDetails
-    from servicectx.services.details import ServiceDetails
     from servicectx.services.cockroach.details import CockroachDetails
     from servicectx.services.command.details import CommandDetails
+    from servicectx.services.details import ServiceDetails
+    from servicectx.services.elasticsearch.details import ElasticsearchDetails
     from servicectx.services.etcd.details import EtcdDetails
     from servicectx.services.kafka.details import KafkaDetails
     from servicectx.services.mariadb.details import MariadbDetails
@@ -27,14 +28,15 @@ if TYPE_CHECKING:
     from servicectx.services.moto.details import MotoDetails
     from servicectx.services.mqtt.details import MqttDetails
     from servicectx.services.nats.details import NatsDetails
+    from servicectx.services.opensearch.details import OpensearchDetails
     from servicectx.services.postgres.details import PostgresDetails
     from servicectx.services.rabbitmq.details import RabbitmqDetails
     from servicectx.services.redis.details import RedisDetails
     from servicectx.services.s3.details import S3Details
-    from servicectx.services.search_details import ElasticsearchDetails, OpensearchDetails
     from servicectx.services.smtp.details import SmtpDetails
     from servicectx.services.temporal.details import TemporalDetails
     from servicectx.services.vault.details import VaultDetails
+    from servicectx.services.web_app_details import AppDetails
     from servicectx.services.zookeeper.details import ZookeeperDetails
 
 D = TypeVar("D", bound="ServiceDetails")

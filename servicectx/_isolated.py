@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from servicectx.isolation.namespace import Namespace, open_one
-from servicectx.system.real_files import RealFiles
 from servicectx.isolation.setup_step import Layers
 from servicectx.services.base import Service
+from servicectx.system.real_files import RealFiles
 
 if TYPE_CHECKING:
     from servicectx.services.details import ServiceDetails

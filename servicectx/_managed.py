@@ -8,13 +8,13 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from servicectx.request import external as _external
-from servicectx.request.request import Ask
-from servicectx.system.originals import time
-from servicectx.system.real_files import RealFiles
 from servicectx.client.join import Share
 from servicectx.errors import ServiceCtxError
+from servicectx.request import external as _external
+from servicectx.request.request import Ask
 from servicectx.system.interrupts import run_to_end
+from servicectx.system.originals import time
+from servicectx.system.real_files import RealFiles
 
 if TYPE_CHECKING:
     from servicectx.services.details import ServiceDetails

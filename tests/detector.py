@@ -103,11 +103,11 @@ class Home:
 
 
 def _pools(seen: list[Seen]) -> list[Seen]:
-    return [each for each in seen if "_running.ahead" in each.words]
+    return [each for each in seen if "isolation.prefetcher" in each.words]
 
 
 def _helpers(seen: list[Seen]) -> list[Seen]:
-    return [each for each in seen if "keeper" in each.words]
+    return [each for each in seen if "keeper.watchdog" in each.words]
 
 
 def wait_for(

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from servicectx.isolation import prefetcher, pool_sizer, user_watcher
-from servicectx.isolation.prefetcher import Ahead
-from servicectx.isolation.pool_sizer import Demand
+from servicectx.isolation import pool_sizer, prefetcher, user_watcher
 from servicectx.isolation.pool import BACK, BASE, HIT, MISS, Pool
+from servicectx.isolation.pool_sizer import Demand
+from servicectx.isolation.prefetcher import Ahead
 from tests.detector import wait_for
 
 

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from servicectx import Plan, Service, ServiceDetails, StartFailed, managed
-from servicectx.services.plan import Companion
 from servicectx.services.base import environment
+from servicectx.services.plan import Companion
 from tests import servers
 
 LISTEN = "import socket, sys, time; s = socket.create_server((sys.argv[1], int(sys.argv[2]))); time.sleep(600)"

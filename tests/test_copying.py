@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from servicectx.datadirs import tree as copying, prepared, file_copy
+from servicectx.datadirs import file_copy, prepared
+from servicectx.datadirs import tree as copying
 
 
 @pytest.fixture
@@ -301,11 +302,11 @@ def test_a_good_copy_is_not_replaced(tree: Path, tmp_path: Path) -> None:
 def test_many_may_keep_and_bring_at_once(tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "one"
     script = (
-        "import sys; from pathlib import Path; from servicectx._running import copying, kept\n"
+        "import sys; from pathlib import Path; from servicectx.datadirs import tree, prepared\n"
         "source, place, target = map(Path, sys.argv[1:])\n"
         "for round in range(10):\n"
-        "    kept.keep(source, place)\n"
-        "    assert kept.bring(place, target.with_name(f'{target.name}{round}')) is not None\n"
+        "    prepared.keep(source, place)\n"
+        "    assert prepared.bring(place, target.with_name(f'{target.name}{round}')) is not None\n"
     )
     several = [
         subprocess.Popen([sys.executable, "-c", script, str(tree), str(place), str(tmp_path / f"target{n}-")])
@@ -347,14 +348,14 @@ def test_a_copy_that_vanishes_meanwhile_is_not_brought(tree: Path, tmp_path: Pat
 
 def test_a_full_disk_is_an_error_and_no_half_copy(tree: Path, tmp_path: Path) -> None:
     script = (
-        "import resource, signal, sys; from pathlib import Path; from servicectx._running import copying, kept\n"
+        "import resource, signal, sys; from pathlib import Path; from servicectx.datadirs import tree, prepared\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
         "source, place, target = map(Path, sys.argv[1:])\n"
-        "kept.keep(source, place)\n"
-        "assert not kept.is_kept(place)\n"
+        "prepared.keep(source, place)\n"
+        "assert not prepared.is_kept(place)\n"
         "try:\n"
-        "    copying.copy_tree(source, target)\n"
+        "    tree.copy_tree(source, target)\n"
         "except OSError as error:\n"
         "    sys.exit(error.errno)\n"
     )

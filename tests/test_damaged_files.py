@@ -9,9 +9,9 @@ import pytest
 
 from servicectx import HomeError, managed
 from servicectx.state import container
-from servicectx.system import reading
 from servicectx.state.instance import Instance
 from servicectx.state.record import StateError, decode, decode_processes
+from servicectx.system import reading
 from servicectx.testing import FakeService
 
 FILES = ("state.json", "processes.json", "keeper.lock", "watchdog.lock", "handouts", "leavings", "linger-x", "keep")

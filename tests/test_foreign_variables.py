@@ -17,8 +17,7 @@ import pytest
 
 import servicectx
 from servicectx import MotoDetails, PostgresDetails, managed
-from servicectx.services import libpq
-from servicectx.services import binaries, registry
+from servicectx.services import binaries, libpq, registry
 from servicectx.services.postgres.service import Postgres
 from tests.cli.command import cli
 

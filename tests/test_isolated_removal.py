@@ -13,8 +13,8 @@ import pytest
 
 from servicectx import PostgresDetails, isolated, managed
 from servicectx.isolation import owner_names
-from servicectx.services.postgres.databases import Databases, base
 from servicectx.services.postgres.connection_cache import hang_up
+from servicectx.services.postgres.databases import Databases, base
 from tests.detector import wait_for
 
 SETTINGS = {"max_prepared_transactions": 10, "wal_level": "logical", "max_replication_slots": 4, "max_wal_senders": 4}

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, isolated, managed
-from servicectx.services.postgres.databases import Databases, base
 from servicectx.services.postgres.connection_cache import hang_up
+from servicectx.services.postgres.databases import Databases, base
 from servicectx.services.postgres.wire import Connection
 
 STATE = """

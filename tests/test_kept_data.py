@@ -18,10 +18,10 @@ import redis as redis_client
 
 from servicectx import InvalidOption, KeptDataError, SetupFailed, StartFailed, managed
 from servicectx.client.inventory import remains
-from servicectx.state import keep_record
 from servicectx.services.base import Written
 from servicectx.services.postgres.service import Postgres
 from servicectx.services.redis.service import Redis
+from servicectx.state import keep_record
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers
 from tests.detector import MARKER, OWN, wait_for

@@ -314,7 +314,9 @@ def test_what_cannot_be_told_is_shared_with_nobody_else() -> None:
     assert called(functools.partial(set_up, one)) != called(functools.partial(set_up, other))
     seen = {called(functools.partial(set_up, threading.Lock())) for _ in range(20)}
     assert len(seen) == 20, "not even where an address comes again"
-    code = "import threading; from servicectx.request.fingerprint import called; print(called(threading.Lock().acquire))"
+    code = (
+        "import threading; from servicectx.request.fingerprint import called; print(called(threading.Lock().acquire))"
+    )
     command = [sys.executable, "-c", code]
     assert len({subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2)}) == 2
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from servicectx.request import config
-from servicectx.state import owned_files
 from servicectx.services.rabbitmq import service as rabbitmq
+from servicectx.state import owned_files
 
 ROOT = Path(__file__).parents[1]
 NAMES = [
@@ -54,7 +54,7 @@ def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path: Path) -> None:
 def test_a_file_system_in_memory_is_known_below_any_name(name: str, tmp_path: Path) -> None:
     """Mounted in a namespace of its own, on something that is on no such file system."""
     script = (
-        "import subprocess, sys; from pathlib import Path; from servicectx._sharing import storage\n"
+        "import subprocess, sys; from pathlib import Path; from servicectx.state import storage\n"
         "place = Path(sys.argv[1]); place.mkdir()\n"
         "subprocess.run(['mount', '-t', 'proc', 'proc', place], check=True)\n"
         "before = storage.is_memory(place)\n"

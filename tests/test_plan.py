@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from servicectx.services import plan
-from servicectx.services import registry
+from servicectx.services import plan, registry
 from servicectx.testing import FakeService
 
 FACTS = {"host": "127.0.0.1", "port": 6000, "dir": "/d", "data": "/d/data", "template_secret": "t"}

@@ -10,8 +10,8 @@ import pytest
 from servicectx import NotIsolable, PostgresDetails, isolated, managed
 from servicectx.isolation import pool_sizer
 from servicectx.isolation.pool import BASE, Pool
-from servicectx.services.postgres.databases import Databases, base
 from servicectx.services.postgres.connection_cache import hang_up
+from servicectx.services.postgres.databases import Databases, base
 from tests.detector import wait_for
 
 

@@ -12,8 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from servicectx.services import plan, quoting
-from servicectx.services import registry
+from servicectx.services import plan, quoting, registry
 from tests.services import accounts, table
 
 PRINTABLE = "".join(map(chr, range(32, 127)))
@@ -111,7 +110,7 @@ def test_a_literal_text_stays_as_it_is(text: str) -> None:
     assert plan.render(plan.literal(text), {"dir": "/d", "port": 1, "port_x": 2, "data": "/d/data"}) == text
 
 
-@pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
+@pytest.mark.parametrize("name", sorted(registry.built_in()))
 def test_no_file_of_a_built_in_plan_holds_a_path_that_is_not_escaped(name: str) -> None:
     """Where odd characters are refused, there are none to be escaped. What is no text is written as JSON."""
     made = accounts.plan_of(registry.find(name))

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from servicectx import isolated, managed
-from servicectx.system import originals
 from servicectx.isolation import pool_sizer
 from servicectx.isolation.pool import BACK, BASE, PILE, Pool
+from servicectx.system import originals
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 

@@ -17,8 +17,8 @@ import pytest
 import redis as client
 
 from servicectx import NotIsolable, RedisDetails, isolated, managed
-from servicectx.services.redis import ownership
 from servicectx.services import registry
+from servicectx.services.redis import ownership
 from tests.detector import wait_for
 
 ROOT = Path(__file__).parents[1]

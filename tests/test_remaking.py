@@ -15,14 +15,14 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, managed
-from servicectx.services.postgres import templates, recycle
-from servicectx.services.postgres import stamps as marks
 from servicectx.isolation.setup_step import Layer
-from servicectx.services.postgres.databases import BASE, HALF, TEMPLATE, Databases
+from servicectx.services.postgres import recycle, templates
+from servicectx.services.postgres import stamps as marks
 from servicectx.services.postgres.clone import PostgresCopies
+from servicectx.services.postgres.databases import BASE, HALF, TEMPLATE, Databases
 from servicectx.services.postgres.drop import drop
-from servicectx.services.postgres.recycle import SHELL, Remaking
 from servicectx.services.postgres.prefetch import Stock
+from servicectx.services.postgres.recycle import SHELL, Remaking
 from servicectx.services.postgres.wire import Connection
 from tests.detector import wait_for
 

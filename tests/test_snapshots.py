@@ -15,9 +15,9 @@ import redis as redis_client
 
 from servicectx import InvalidOption, NotIsolable, PostgresDetails, RedisDetails, SetupFailed, isolated, managed
 from servicectx.keeper import snapshot
-from servicectx.state import paths
 from servicectx.services import binaries
 from servicectx.services.redis.service import Redis
+from servicectx.state import paths
 from servicectx.testing import FakeService
 
 runs: list[str] = []

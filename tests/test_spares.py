@@ -15,11 +15,10 @@ import pytest
 
 from servicectx import PostgresDetails, cache_entries, managed
 from servicectx.datadirs import prepared, spare
-from servicectx.system import processes
 from servicectx.datadirs.cache import SPARES, Cache
-from servicectx.state import marked, storage
 from servicectx.services import registry
-from servicectx.system import platform
+from servicectx.state import marked, storage
+from servicectx.system import platform, processes
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
@@ -264,7 +263,7 @@ def test_of_many_takers_of_one_spare_one_gets_it(tmp_path: Path) -> None:
     (tmp_path / "source" / "file").write_text("x" * 1000)
     prepared.keep(tmp_path / "source", tmp_path / "spare", secret="s")
     script = (
-        "import sys; from pathlib import Path; from servicectx._running import spare\n"
+        "import sys; from pathlib import Path; from servicectx.datadirs import spare\n"
         "print(spare.take(Path(sys.argv[1]), Path(sys.argv[2])))"
     )
     several = [

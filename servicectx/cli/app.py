@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 import servicectx
-from servicectx.request import key
 from servicectx.cli import evaluated
 from servicectx.cli.console import note
+from servicectx.request import key
 
 # Each is read only when it is called, or its help is.
 COMMANDS = {

@@ -4,10 +4,10 @@ import time
 
 import click
 
-from servicectx.datadirs.cache import SNAPSHOTS, SPARES, TEMPLATES, Cache, Entry
-from servicectx.state import paths
 from servicectx.cli import console
 from servicectx.cli.app import debug_option
+from servicectx.datadirs.cache import SNAPSHOTS, SPARES, TEMPLATES, Cache, Entry
+from servicectx.state import paths
 
 KINDS = {SNAPSHOTS: "after the set-up", TEMPLATES: "prepared, empty", SPARES: "ready for the next start"}
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from servicectx import ConfigError, ServiceCtxError, managed
-from servicectx.client import inventory
-from servicectx.request import config
-from servicectx.datadirs.cache import Cache
-from servicectx.state import marked, paths, storage
-from servicectx.state.record import READY
 from servicectx.cli import console
 from servicectx.cli.list import cures, known
+from servicectx.client import inventory
+from servicectx.datadirs.cache import Cache
+from servicectx.request import config
 from servicectx.services import registry
+from servicectx.state import marked, paths, storage
+from servicectx.state.record import READY
 
 FINE, WRONG, ABSENT = "ok", "wrong", "absent"
 LOW = 256 * 2**20  # bytes: less than a few throwaway databases take

@@ -9,9 +9,9 @@ import signal
 import sys
 from typing import NoReturn
 
-from servicectx.system import linux
 from servicectx.cli import family
 from servicectx.cli.guard import Guard
+from servicectx.system import linux
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 WATCHED = (*PASSED_ON, signal.SIGCHLD)

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from servicectx.client import inventory
-from servicectx.request import key
-from servicectx.client.inventory import Running
-from servicectx.state.record import READY
-from servicectx.system.typos import meant
 from servicectx.cli import console
 from servicectx.cli.app import Failed
 from servicectx.cli.asked import F
+from servicectx.client import inventory
+from servicectx.client.inventory import Running
+from servicectx.request import key
+from servicectx.state.record import READY
+from servicectx.system.typos import meant
 
 
 def complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

@@ -2,12 +2,12 @@
 
 import click
 
-from servicectx.client import inventory
-from servicectx.client.inventory import Busy, Elsewhere
-from servicectx.state import keep_record
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.chosen import choose, holders, names_argument, scope_option
 from servicectx.cli.console import note, say
+from servicectx.client import inventory
+from servicectx.client.inventory import Busy, Elsewhere
+from servicectx.state import keep_record
 
 
 @click.command(

@@ -4,12 +4,12 @@ import os
 
 import click
 
-from servicectx.request import external
-from servicectx.client.inventory import Running
 from servicectx.cli import evaluated, variables
 from servicectx.cli.app import debug_option
 from servicectx.cli.chosen import choose, names_argument, scope_option
 from servicectx.cli.console import note, say
+from servicectx.client.inventory import Running
+from servicectx.request import external
 
 
 @click.command(

@@ -3,10 +3,10 @@
 import time
 from typing import Any, NamedTuple
 
-from servicectx.client.inventory import Running
-from servicectx.state.record import FAILED, READY
 from servicectx.cli import console
 from servicectx.cli.chosen import scope_shown
+from servicectx.client.inventory import Running
+from servicectx.state.record import FAILED, READY
 
 
 class Facts(NamedTuple):

@@ -10,13 +10,13 @@ import signal
 import sys
 import time
 
-from servicectx.system import processes
 from servicectx.state.record import Process
+from servicectx.system import processes
 
 MARK = "SERVICECTX_RUN"  # the variable; `launch.Launch` keeps it from keepers
 GRACE = 0.7  # seconds for processes to end by themselves
 ROUNDS = 50  # looks for processes that were started while others were ended
-KEEPER = b"servicectx._running."  # in the command line of a keeper, its watchdog and its helpers
+KEEPER = b"servicectx.keeper"  # in the command line of a keeper, its watchdog and its helpers
 
 
 def end(root: int, mark: str, spared: set[int], also: Process | None = None) -> None:

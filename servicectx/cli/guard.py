@@ -7,9 +7,9 @@ import contextlib
 import os
 import signal
 
-from servicectx.system import processes
-from servicectx.state.record import Process
 from servicectx.cli import family
+from servicectx.state.record import Process
+from servicectx.system import processes
 
 DONE = b"done\n"
 

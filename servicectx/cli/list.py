@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from servicectx import BinaryNotFound, ServiceCtxError
-from servicectx.request import config
 from servicectx.cli import console
 from servicectx.cli.app import debug_option
+from servicectx.request import config
 from servicectx.services import registry
 
 

@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 import click
 
-from servicectx.client.inventory import Running
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.chosen import choose, name_argument, scope_option
+from servicectx.client.inventory import Running
 
 
 @click.command(

@@ -12,13 +12,13 @@ from typing import Any
 import click
 
 from servicectx import Managed, ServiceCtxError, UnknownService, managed
-from servicectx.request import opened_data
 from servicectx.cli import child, console
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.asked import Member, Seconds
 from servicectx.cli.guard import Guard
 from servicectx.cli.run import OURS, WORDS, WithCommand, _environment, _interruptible
 from servicectx.cli.starting import outcome, started
+from servicectx.request import opened_data
 from servicectx.services import registry
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -4,11 +4,11 @@ import sys
 
 import click
 
+from servicectx.cli import console
+from servicectx.cli.app import Failed, debug_option
 from servicectx.client import inventory
 from servicectx.client.inventory import Remains
 from servicectx.system import memory
-from servicectx.cli import console
-from servicectx.cli.app import Failed, debug_option
 
 
 @click.command(

@@ -9,13 +9,13 @@ from types import FrameType
 import click
 
 from servicectx import ServiceCtxError
-from servicectx.request import external
 from servicectx.cli import child, variables
 from servicectx.cli.app import debug_option
 from servicectx.cli.asked import Member, members, service_options
 from servicectx.cli.console import note
 from servicectx.cli.guard import Guard
 from servicectx.cli.starting import started
+from servicectx.request import external
 
 OURS = 125  # the exit status that says: it was servicectx that failed, not the command
 WORDS = "servicectx.words"

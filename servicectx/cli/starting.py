@@ -11,10 +11,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from servicectx.system import progress
 from servicectx._managed_all import ManagedAll
 from servicectx.cli import console
 from servicectx.cli.asked import Member
+from servicectx.system import progress
 
 
 @contextlib.contextmanager

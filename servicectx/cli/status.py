@@ -6,11 +6,11 @@ from typing import Any
 import click
 from rich.live import Live
 
-from servicectx.client.inventory import Running, running
 from servicectx.cli import console, facts, table
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.asked import Seconds
 from servicectx.cli.chosen import absent, complete_name, scope_option, scope_text, shown_place
+from servicectx.client.inventory import Running, running
 
 
 @click.command(

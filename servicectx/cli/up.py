@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from servicectx.client import inventory
-from servicectx.client.inventory import Running
 from servicectx.cli import variables
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.asked import Member, Seconds, members, service_options
 from servicectx.cli.console import age, say
 from servicectx.cli.env import written
 from servicectx.cli.starting import started
+from servicectx.client import inventory
+from servicectx.client.inventory import Running
 
 
 @click.command(

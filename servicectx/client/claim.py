@@ -5,16 +5,16 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from servicectx.system.originals import json
-from servicectx.system.real_files import RealFiles
 from servicectx.client import keeper_link
-from servicectx.system import processes as pids
+from servicectx.errors import HomeError, ServiceDied
 from servicectx.state import keep_record
 from servicectx.state.instance import Instance
 from servicectx.state.leases import Lease
 from servicectx.state.record import READY, Processes, State, StateError
+from servicectx.system import processes as pids
 from servicectx.system.checkpoints import step
-from servicectx.errors import HomeError, ServiceDied
+from servicectx.system.originals import json
+from servicectx.system.real_files import RealFiles
 
 log = logging.getLogger("servicectx")
 

@@ -4,16 +4,17 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from servicectx.request import key as _key
-from servicectx.client.claim import Claim, redeem
 from servicectx.client import keeper_link
-from servicectx.system import processes as pids, memory as usage
-from servicectx.state import container, owned_files, names, paths, storage
-from servicectx.state.instance import Instance
-from servicectx.state.record import READY, STOPPING, Process, State, StateError
+from servicectx.client.claim import Claim, redeem
 from servicectx.errors import HomeError, UnknownService
+from servicectx.request import key as _key
 from servicectx.services import registry
 from servicectx.services.base import Service
+from servicectx.state import container, names, owned_files, paths, storage
+from servicectx.state.instance import Instance
+from servicectx.state.record import READY, STOPPING, Process, State, StateError
+from servicectx.system import memory as usage
+from servicectx.system import processes as pids
 
 PATIENCE = 30.0  # seconds for whoever holds the key's lock
 

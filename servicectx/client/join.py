@@ -4,19 +4,19 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from servicectx.request.request import Ask
-from servicectx.client.claim import Claim
-from servicectx.system.originals import time
-from servicectx.client.prerequisites import check, explained
 from servicectx.client import keeper_link
-from servicectx.system import processes
+from servicectx.client.claim import Claim
+from servicectx.client.prerequisites import check, explained
+from servicectx.client.start import Abandoned, Starting
+from servicectx.errors import HomeError, ServiceCtxError, ServiceDied, StartFailed, StartTimeout, from_record
+from servicectx.request.request import Ask
 from servicectx.state import paths
 from servicectx.state.instance import Instance
 from servicectx.state.leases import Lease
 from servicectx.state.record import DIED, FAILED, READY, State
+from servicectx.system import processes
 from servicectx.system.checkpoints import step
-from servicectx.client.start import Abandoned, Starting
-from servicectx.errors import HomeError, ServiceCtxError, ServiceDied, StartFailed, StartTimeout, from_record
+from servicectx.system.originals import time
 
 if TYPE_CHECKING:
     from servicectx.services.details import ServiceDetails
@@ -100,7 +100,7 @@ class Share(Claim, Generic[D]):
         state = self._look()
         if state is None or state.phase in (FAILED, DIED):
             return False
-        lease = self.instance.lease(state.id, processes.me().start)  # first claim, then look: its keeper does the reverse
+        lease = self.instance.lease(state.id, processes.me().start)
         if lease is None:
             return False
         try:

@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from servicectx.system.originals import json, time
+from servicectx.errors import BinaryNotFound, HomeError, StartFailed, from_record
 from servicectx.keeper import after_kill, probes, process_marks, search_path
 from servicectx.services import plan
-from servicectx.system import processes as pids
 from servicectx.state import container, marked, names
-from servicectx.system import reading
 from servicectx.state.instance import Instance
 from servicectx.state.record import READY, Processes, State, StateError
+from servicectx.system import faults, interpreter, polling, reading
+from servicectx.system import processes as pids
 from servicectx.system.checkpoints import step
-from servicectx.errors import BinaryNotFound, HomeError, StartFailed, from_record
-from servicectx.system import faults, interpreter, polling
 from servicectx.system.descriptors import Descriptor
+from servicectx.system.originals import json, time
 
 OF_INSTANCES = (names.LOCK, names.STATE, names.TEMPORARY, names.INSTANCE)
 RECORD_TIME = 2.0  # seconds between a process's lock and what it writes about itself

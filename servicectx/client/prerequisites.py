@@ -5,12 +5,11 @@ import os
 import resource
 import sys
 
-from servicectx.request import key
-from servicectx.system.originals import open, socket
-from servicectx.system import processes
-from servicectx.services.plan import HOST
 from servicectx.errors import ConfigError, HomeError, ServiceCtxError, StartFailed
-from servicectx.system import faults
+from servicectx.request import key
+from servicectx.services.plan import HOST
+from servicectx.system import faults, processes
+from servicectx.system.originals import open, socket
 
 LOOPBACK_IS_DOWN = (
     f"nothing can connect to {HOST}, because the loopback interface is down ({{problem}})\n"

@@ -7,24 +7,24 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from servicectx.request import setup
-from servicectx.request.request import Ask
-from servicectx.request.key import scope_text
-from servicectx.system.originals import time
-from servicectx.client.prerequisites import check_account
-from servicectx.system.progress import Progress
 from servicectx.client import keeper_link
+from servicectx.client.prerequisites import check_account
 from servicectx.datadirs import prepared
-from servicectx.system import processes
 from servicectx.datadirs.cache import SNAPSHOTS, Cache
+from servicectx.errors import HomeError, ServiceCtxError, SetupFailed, StartFailed, StartTimeout
+from servicectx.request import setup
+from servicectx.request.key import scope_text
+from servicectx.request.request import Ask
 from servicectx.services.plan import Plan, path_problem, refused_file, render
 from servicectx.state import keep_record, paths, storage
 from servicectx.state.instance import Instance
 from servicectx.state.leases import Lease
 from servicectx.state.record import FAILED, READY, STARTING, Processes, State
+from servicectx.system import processes
 from servicectx.system.checkpoints import step
-from servicectx.errors import HomeError, ServiceCtxError, SetupFailed, StartFailed, StartTimeout
 from servicectx.system.interrupts import run_to_end
+from servicectx.system.originals import time
+from servicectx.system.progress import Progress
 
 log = logging.getLogger("servicectx")
 

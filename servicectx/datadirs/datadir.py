@@ -18,17 +18,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx.datadirs import prepared, spare
-from servicectx.services import plan
 from servicectx.datadirs.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx.datadirs.tree import Entry, Owner, all_hands
+from servicectx.errors import HomeError, KeptDataError, StartFailed
 from servicectx.keeper.requester import hang_up
+from servicectx.services import plan
 from servicectx.state import container
-from servicectx.system import directories
+from servicectx.system import directories, polling
+from servicectx.system.checkpoints import step
 from servicectx.system.directories import RUN
 from servicectx.system.removal import remove_entry
-from servicectx.system.checkpoints import step
-from servicectx.errors import HomeError, KeptDataError, StartFailed
-from servicectx.system import polling
 
 DATA = "data"
 ARRIVING = "arriving"  # a copy that is on its way, in the container

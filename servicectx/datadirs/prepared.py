@@ -11,13 +11,12 @@ import os
 import time
 from pathlib import Path
 
-from servicectx.system import processes
-from servicectx.datadirs.tree import Copied, Entry, Owner, Size, copy_tree, measure, survey
 from servicectx.datadirs.sealing import digest, seal
-from servicectx.system import directories
+from servicectx.datadirs.tree import Copied, Entry, Owner, Size, copy_tree, measure, survey
+from servicectx.system import directories, processes
+from servicectx.system.checkpoints import step
 from servicectx.system.directories import Owners
 from servicectx.system.removal import remove_entry, remove_tree
-from servicectx.system.checkpoints import step
 
 UNUSED = 30 * 24 * 3600.0  # seconds after which a copy that nobody used is dropped
 

@@ -4,8 +4,8 @@ import os
 import stat
 from pathlib import Path
 
-from servicectx.system.originals import open
 from servicectx.system import directories
+from servicectx.system.originals import open
 
 CHUNK = 1 << 18  # bytes
 

@@ -3,16 +3,16 @@
 import os
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from servicectx.state import names, paths
-from servicectx.system.directories import RUN
-from servicectx.state.instance import Instance
-from servicectx.isolation.pool import BACK, HIT, MISS, Pool, Taken
-from servicectx.state.record import READY, StateError
-from servicectx.system.checkpoints import step
 from servicectx.errors import HomeError
+from servicectx.isolation.pool import BACK, HIT, MISS, Pool, Taken
 from servicectx.isolation.protocol import Copies
 from servicectx.isolation.setup_step import Layers
 from servicectx.services.base import Service
+from servicectx.state import names, paths
+from servicectx.state.instance import Instance
+from servicectx.state.record import READY, StateError
+from servicectx.system.checkpoints import step
+from servicectx.system.directories import RUN
 
 if TYPE_CHECKING:
     from servicectx.services.details import ServiceDetails

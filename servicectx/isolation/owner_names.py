@@ -7,9 +7,8 @@ import os
 import re
 from pathlib import Path
 
+from servicectx.system import platform, processes
 from servicectx.system.originals import socket
-from servicectx.system import processes
-from servicectx.system import platform
 
 PREFIX = "sc"
 

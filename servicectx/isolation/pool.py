@@ -17,10 +17,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from servicectx.system.originals import time
+from servicectx.errors import HomeError
 from servicectx.state import leases
 from servicectx.system.checkpoints import step
-from servicectx.errors import HomeError
+from servicectx.system.originals import time
 
 PILE = 16  # namespaces in use or given back; with more, whoever removes them is behind
 BASE = "base"  # the source of whoever names none

@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from servicectx.keeper import probes
-from servicectx.system import linux
+from servicectx.isolation.pool import BACK, MISS, Pool, Taken, source_of
 from servicectx.isolation.pool_sizer import IDLE, MOST_OF_ALL, Demand
 from servicectx.isolation.user_watcher import AGAIN, Watch
-from servicectx.isolation.pool import BACK, MISS, Pool, Taken, source_of
+from servicectx.keeper import probes
+from servicectx.system import faults, linux
 from servicectx.system.checkpoints import step
-from servicectx.system import faults
 
 REST = 1.0  # seconds without work after which the connection is closed
 ROOM = 256 * 2**20  # bytes of the file system that copies made ahead leave free

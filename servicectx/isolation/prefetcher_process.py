@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from servicectx.keeper import search_path
 from servicectx.isolation.pool import Pool
+from servicectx.keeper import search_path
 from servicectx.system import platform, polling
 
 QUICK = 1.0  # seconds; a helper that ends sooner did not get to work

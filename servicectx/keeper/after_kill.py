@@ -4,9 +4,9 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from servicectx.system.originals import json
 from servicectx.keeper import probes
 from servicectx.state.instance import write_private
+from servicectx.system.originals import json
 
 FILE = "cleanup.json"
 

@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servicectx.datadirs import spare
-from servicectx.keeper import kept_data, snapshot
-from servicectx.services import plan
-from servicectx.system import linux, processes
 from servicectx.datadirs.datadir import Data
-from servicectx.keeper.shutdown import PATIENCE, current, how, record_death, remove_when_unused
+from servicectx.errors import HomeError, ServiceCtxError, StartFailed
+from servicectx.keeper import kept_data, snapshot
 from servicectx.keeper.requester import Starter, StarterGone
+from servicectx.keeper.shutdown import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx.keeper.unused import UnusedWaiter
-from servicectx.state import container, owned_files, leases
+from servicectx.services import plan
+from servicectx.state import container, leases, owned_files
 from servicectx.state.instance import KEEPER, Instance
 from servicectx.state.record import FAILED, READY, STOPPING, Process, Processes, State
+from servicectx.system import faults, linux, processes
 from servicectx.system.checkpoints import step
-from servicectx.errors import HomeError, ServiceCtxError, StartFailed
-from servicectx.system import faults
 from servicectx.system.persistence import Pause, persist
 from servicectx.system.reserve import Reserve
 

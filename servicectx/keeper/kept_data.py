@@ -7,12 +7,12 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from servicectx.errors import HomeError, KeptDataError
 from servicectx.keeper import snapshot
 from servicectx.state import container, keep_record, presence
 from servicectx.state.instance import Instance
 from servicectx.state.keep_record import KeepRecord
 from servicectx.system.removal import remove_entry
-from servicectx.errors import HomeError, KeptDataError
 
 if TYPE_CHECKING:
     from servicectx.keeper.startup import Start

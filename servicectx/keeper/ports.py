@@ -5,8 +5,8 @@ import os
 import re
 import socket
 
-from servicectx.system import processes as pids
 from servicectx.system import platform
+from servicectx.system import processes as pids
 
 TRIES = 100
 

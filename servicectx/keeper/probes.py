@@ -10,9 +10,9 @@ import errno
 import re
 from typing import Any
 
-from servicectx.system.originals import open, socket
 from servicectx.keeper import search_path
 from servicectx.system import faults
+from servicectx.system.originals import open, socket
 
 
 def ask(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float = 1.0) -> dict[str, Any] | None:

@@ -16,9 +16,8 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx.system import linux, processes
 from servicectx.state.record import Process
-from servicectx.system import platform
+from servicectx.system import linux, platform, processes
 
 if TYPE_CHECKING:
     from mirakuru import SimpleExecutor

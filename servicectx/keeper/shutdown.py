@@ -2,9 +2,9 @@
 
 import signal
 
+from servicectx.errors import HomeError, ServiceDied
 from servicectx.state.instance import Instance
 from servicectx.state.record import DIED, READY, STOPPING, State, StateError
-from servicectx.errors import HomeError, ServiceDied
 
 PATIENCE = 3600.0  # seconds for a lock that others hold for moments
 

@@ -7,13 +7,14 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from servicectx.keeper import after_kill, ports, probes, server as process, process_marks, programs
-from servicectx.services import plan
 from servicectx.datadirs.datadir import Data, Source
-from servicectx.state import owned_files
-from servicectx.system.checkpoints import step
 from servicectx.errors import StartFailed, StartTimeout
+from servicectx.keeper import after_kill, ports, probes, process_marks, programs
+from servicectx.keeper import server as process
+from servicectx.services import plan
+from servicectx.state import owned_files
 from servicectx.system import platform
+from servicectx.system.checkpoints import step
 
 if TYPE_CHECKING:
     from servicectx.keeper.keeper import Keeper

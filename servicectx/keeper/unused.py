@@ -3,8 +3,8 @@
 import os
 import threading
 
-from servicectx.system.originals import select
 from servicectx.state.instance import Instance
+from servicectx.system.originals import select
 from servicectx.system.persistence import Pause
 from servicectx.system.reserve import Reserve
 

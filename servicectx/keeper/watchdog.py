@@ -10,13 +10,14 @@ import signal
 import sys
 from pathlib import Path
 
+from servicectx.errors import HomeError
 from servicectx.keeper import after_kill, process_marks
-from servicectx.system import linux, processes as pids
-from servicectx.keeper.shutdown import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx.keeper.keeper import Keeper
 from servicectx.keeper.requester import StarterGone, write_report
+from servicectx.keeper.shutdown import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx.state.instance import WATCHDOG, Instance
-from servicectx.errors import HomeError
+from servicectx.system import linux
+from servicectx.system import processes as pids
 from servicectx.system.persistence import persist
 from servicectx.system.reserve import Reserve
 

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from servicectx.request import durations, key as _key
+from servicectx.errors import ConfigError, InvalidOption, UnknownService
+from servicectx.request import durations
+from servicectx.request import key as _key
+from servicectx.state.storage import WORDS
 from servicectx.system import files, typos
 from servicectx.system.originals import json
-from servicectx.state.storage import WORDS
-from servicectx.errors import ConfigError, InvalidOption, UnknownService
 
 # The arguments of managed() that a file may give; everything else in an entry is an option of its service.
 ARGUMENTS = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout")

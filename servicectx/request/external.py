@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from servicectx.request import durations
-from servicectx.system.originals import json
-from servicectx.request import reachable
 from servicectx.errors import DetailsError
+from servicectx.request import durations, reachable
 from servicectx.services import registry
 from servicectx.services.aliases import words
 from servicectx.services.base import Service
+from servicectx.system.originals import json
 
 if TYPE_CHECKING:
     from servicectx.services.details import ServiceDetails

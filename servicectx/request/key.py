@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from servicectx.errors import ConfigError, InvalidOption
 from servicectx.request.fingerprint import called, coded, source
 from servicectx.request.includes import digest
+from servicectx.system import platform
 from servicectx.system.originals import json
 from servicectx.system.typos import meant
-from servicectx.errors import ConfigError, InvalidOption
-from servicectx.system import platform
 
 PROJECT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg")
 

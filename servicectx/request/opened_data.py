@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from servicectx.request.key import program_state
-from servicectx.state import keep_record, paths
-from servicectx.state.keep_record import KeepRecord
 from servicectx.errors import BinaryNotFound, InvalidOption, KeptDataError
+from servicectx.request.key import program_state
 from servicectx.services import binaries
 from servicectx.services.base import Plan, Service, Written
+from servicectx.state import keep_record, paths
+from servicectx.state.keep_record import KeepRecord
 
 
 class Opened(NamedTuple):

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from servicectx.request import config, durations, key as _key, opened_data
-from servicectx.request.setup import files_of, steps_of
-from servicectx.state import keep_record
-from servicectx.state.storage import WORDS
 from servicectx.errors import InvalidOption, UnknownService
+from servicectx.request import config, durations, opened_data
+from servicectx.request import key as _key
+from servicectx.request.setup import files_of, steps_of
 from servicectx.services import binaries, registry
 from servicectx.services.base import Plan, Service, option_values
+from servicectx.state import keep_record
+from servicectx.state.storage import WORDS
 
 D = TypeVar("D")
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from servicectx.request import fingerprint, key
-from servicectx.system.checkpoints import step
 from servicectx.errors import BinaryNotFound, InvalidOption, SetupFailed
 from servicectx.isolation.setup_step import Layer
+from servicectx.request import fingerprint, key
 from servicectx.services.base import Service
+from servicectx.system.checkpoints import step
 
 
 def steps_of(service: Service[Any], setup: Any) -> Any:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
-from servicectx.services.plan import Companion, Plan, Template, encode, mentions
 from servicectx.errors import InvalidOption, NotIsolable, StartFailed
 from servicectx.isolation.protocol import Copies
 from servicectx.isolation.setup_step import Layers
 from servicectx.services import binaries
 from servicectx.services.binaries import Search
+from servicectx.services.plan import Companion, Plan, Template, encode, mentions
 
 if TYPE_CHECKING:
     from servicectx.services.details import ServiceDetails

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import NamedTuple
 
-from servicectx.system.originals import open
 from servicectx.errors import BinaryNotFound
 from servicectx.services.aliases import words
+from servicectx.system.originals import open
 
 SYSTEM_DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 VERSION_TIME = 5.0  # seconds for a program to say its version

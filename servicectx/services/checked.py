@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from servicectx.system.originals import json
-from servicectx.services.urls import NAME
 from servicectx.errors import DetailsError
+from servicectx.services.urls import NAME
+from servicectx.system.originals import json
 
 M = TypeVar("M", bound=BaseModel)
 

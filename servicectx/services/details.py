@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from servicectx.system import files
-from servicectx.system.originals import open
+from servicectx.errors import DetailsError
 from servicectx.services import proxies, urls
 from servicectx.services.checked import Problems, checked, json_object
-from servicectx.errors import DetailsError
+from servicectx.system import files
+from servicectx.system.originals import open
 
 
 class ServiceDetails(BaseModel):

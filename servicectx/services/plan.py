@@ -15,8 +15,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from servicectx.system.originals import json
 from servicectx.services.quoting import FORMATS
+from servicectx.system.originals import json
 
 HOST = "127.0.0.1"
 CWD = "/proc/self/cwd"

@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from servicectx.system.originals import json
+from servicectx.services import binaries
 from servicectx.services.plan import literal
 from servicectx.services.serving import SERVING
-from servicectx.services import binaries
 from servicectx.system import interpreter
+from servicectx.system.originals import json
 
 READY = {"kind": "log", "pattern": f"^{SERVING}$"}
 ORDER = "order.json"

@@ -1,41 +1,25 @@
 """The register of services: names, aliases, and services of other packages."""
 
+import functools
 import importlib
+import os
 from typing import Any
 
 from servicectx.errors import UnknownService
 from servicectx.services.aliases import ALIASES
 from servicectx.services.base import Service
 
-# The built-in ones by name, read only when they are asked for.
-BUILT_IN = {
-    "asgi": "servicectx.services.asgi.service:Asgi",
-    "cockroach": "servicectx.services.cockroach.service:Cockroach",
-    "command": "servicectx.services.command.service:Command",
-    "elasticsearch": "servicectx.services.search_server:Elasticsearch",
-    "mariadb": "servicectx.services.mariadb.service:Mariadb",
-    "memcached": "servicectx.services.memcached.service:Memcached",
-    "mongodb": "servicectx.services.mongodb.service:Mongodb",
-    "moto": "servicectx.services.moto.service:Moto",
-    "nats": "servicectx.services.nats.service:Nats",
-    "opensearch": "servicectx.services.search_server:Opensearch",
-    "postgres": "servicectx.services.postgres.service:Postgres",
-    "rabbitmq": "servicectx.services.rabbitmq.service:Rabbitmq",
-    "redis": "servicectx.services.redis.service:Redis",
-    "s3": "servicectx.services.s3.service:S3",
-    "smtp": "servicectx.services.smtp.service:Smtp",
-    "vault": "servicectx.services.vault.service:Vault",
-    "wsgi": "servicectx.services.wsgi.service:Wsgi",
-    "zookeeper": "servicectx.services.zookeeper.service:Zookeeper",
-    "etcd": "servicectx.services.etcd.service:Etcd",
-    "temporal": "servicectx.services.temporal.service:Temporal",
-    "kafka": "servicectx.services.kafka.service:Kafka",
-    "mqtt": "servicectx.services.mqtt.service:Mqtt",
-}
 ENTRY_POINTS = "servicectx.services"
 
 _registered: dict[str, Service[Any]] = {}
 _passed: dict[str, Service[Any]] = {}
+
+
+@functools.cache
+def built_in() -> tuple[str, ...]:
+    """The services of this package: its folders. Folder NAME has the class Name in NAME/service.py."""
+    root = os.path.dirname(__file__)
+    return tuple(sorted(name for name in os.listdir(root) if os.path.exists(f"{root}/{name}/service.py")))
 
 
 def register(service: type[Service[Any]] | Service[Any]) -> None:
@@ -64,9 +48,9 @@ def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
         raise TypeError(f"a service is a name, a servicectx.Service class or an instance, not {service!r}")
     name = ALIASES.get(service, service)
     if name not in _registered:
-        if name in BUILT_IN:
-            module, _, kind = BUILT_IN[name].partition(":")
-            register(getattr(importlib.import_module(module), kind))
+        if name in built_in():
+            module = importlib.import_module(f"servicectx.services.{name}.service")
+            register(getattr(module, name.capitalize()))
         elif not _register_entry_point(name):
             raise UnknownService(service=service, known=names())
     return _registered[name]
@@ -79,7 +63,7 @@ def find_again(name: str) -> Service[Any]:
 
 def names() -> list[str]:
     """The names of all services that `managed()` knows here, aliases left out."""
-    return sorted({*BUILT_IN, *_registered, *(point.name for point in _entry_points())})
+    return sorted({*built_in(), *_registered, *(point.name for point in _entry_points())})
 
 
 def _register_entry_point(name: str) -> bool:

@@ -4,8 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from servicectx.system.originals import open
 from servicectx.services.base import environment
+from servicectx.system.originals import open
 
 
 def run(command: list[str], variables: dict[str, str], file: Path | None = None) -> None:

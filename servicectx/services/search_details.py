@@ -36,23 +36,3 @@ class SearchDetails(LoginDetails):
         login = {"USERNAME": self.user, "PASSWORD": self.password} if self.user else {}
         names = filled({f"{name}_{what}": value for what, value in (told | login).items()})
         return names | without_proxy(self.host)
-
-
-class ElasticsearchDetails(SearchDetails):
-    """An Elasticsearch server."""
-
-    foreign: ClassVar[tuple[str, ...]] = ("ELASTICSEARCH_USERNAME", "ELASTICSEARCH_PASSWORD", "ELASTICSEARCH_PREFIX")
-
-    def env(self) -> dict[str, str]:
-        """`ELASTICSEARCH_URL` for clients; the host, user and password for Kibana; and `ELASTICSEARCH_PREFIX`."""
-        return self._env("ELASTICSEARCH")
-
-
-class OpensearchDetails(SearchDetails):
-    """An OpenSearch server."""
-
-    foreign: ClassVar[tuple[str, ...]] = ("OPENSEARCH_USERNAME", "OPENSEARCH_PASSWORD", "OPENSEARCH_PREFIX")
-
-    def env(self) -> dict[str, str]:
-        """`OPENSEARCH_URL` for clients; the host, user and password for Dashboards; and `OPENSEARCH_PREFIX`."""
-        return self._env("OPENSEARCH")

@@ -6,26 +6,22 @@ https://docs.opensearch.org/latest/install-and-configure/. Tested against a stan
 """
 
 import base64
-import hashlib
 import os
 import re
 import signal
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from servicectx.system.originals import json
-from servicectx.services.plan import Plan
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.wire import http
 from servicectx.services import binaries, settings
 from servicectx.services.base import account_for_root, environment
+from servicectx.services.plan import Plan
 from servicectx.services.prefixes import Prefixed
-
-if TYPE_CHECKING:
-    from servicectx.services.search_details import ElasticsearchDetails, OpensearchDetails  # noqa: F401  # type parameters
+from servicectx.system.originals import json
+from servicectx.wire import http
 
 D = TypeVar("D", bound=Any)
 
@@ -61,7 +57,7 @@ class SearchOptions:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-class _SearchServer(Prefixed[D]):
+class SearchServer(Prefixed[D]):
     """One node in a configuration directory of its own. It refuses root, and is killed at the end."""
 
     Options: ClassVar[type] = SearchOptions
@@ -169,77 +165,6 @@ class _SearchServer(Prefixed[D]):
         if answer.status >= 400:
             raise _Refused(f"it answers {answer.status} to {method} {path}: {answer.text[:200]}")
         return answer
-
-
-class Elasticsearch(_SearchServer["ElasticsearchDetails"]):
-    """With access control: one user, in a file, with a random password."""
-
-    name: ClassVar[str] = "elasticsearch"
-    variables: ClassVar[str] = "ES"
-    Details: ClassVar[Any] = "servicectx.services.search_details:ElasticsearchDetails"
-    install: ClassVar[dict[str, str]] = {
-        "pip": "not on PyPI; unpack https://www.elastic.co/downloads/elasticsearch, and set ES_HOME",
-        "apt": "not as a package, which would insist on /etc/elasticsearch; unpack the archive, and set ES_HOME",
-        "brew": "not in Homebrew, but for an old 7.17; unpack the archive, and set ES_HOME",
-    }
-    search: ClassVar[binaries.Search] = binaries.Search(
-        service="elasticsearch",
-        programs=("elasticsearch",),
-        homes=("ES_HOME",),
-        trees=("/usr/share/elasticsearch/bin", "/opt/elasticsearch*/bin", "/usr/local/elasticsearch*/bin"),
-        formulas=("elasticsearch-full", "elasticsearch"),
-        install=tuple(install.items()),
-    )
-
-    def lines(self, home: Path) -> dict[str, Any]:
-        return {
-            "xpack.security.enabled": True,
-            "xpack.security.autoconfiguration.enabled": False,  # it would make certificates of its own
-            "xpack.security.http.ssl.enabled": False,
-            "xpack.security.transport.ssl.enabled": False,
-            "xpack.ml.enabled": False,
-            "ingest.geoip.downloader.enabled": False,  # it would fetch a database from the network
-        }
-
-    def users(self, secret: str) -> dict[str, str]:
-        salt = os.urandom(32)
-        kept = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, 1000, 32)
-        words = [base64.b64encode(part).decode() for part in (salt, kept)]
-        return {"users": f"{USER}:{{PBKDF2}}1000${words[0]}${words[1]}\n", "users_roles": f"superuser:{USER}\n"}
-
-    def details(self, options: SearchOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"user": USER, "password": secret, "version": facts.get("version")}
-
-
-class Opensearch(_SearchServer["OpensearchDetails"]):
-    """Without access control, which would need certificates: on loopback, whoever is on this machine may use it."""
-
-    name: ClassVar[str] = "opensearch"
-    variables: ClassVar[str] = "OPENSEARCH"
-    Details: ClassVar[Any] = "servicectx.services.search_details:OpensearchDetails"
-    install: ClassVar[dict[str, str]] = {
-        "pip": "not on PyPI; unpack https://opensearch.org/downloads.html, and set OPENSEARCH_HOME",
-        "apt": "not as a package, which would insist on /etc/opensearch; unpack the archive, and set OPENSEARCH_HOME",
-        "brew": "brew install opensearch",
-    }
-    search: ClassVar[binaries.Search] = binaries.Search(
-        service="opensearch",
-        programs=("opensearch",),
-        homes=("OPENSEARCH_HOME",),
-        trees=("/usr/share/opensearch/bin", "/opt/opensearch*/bin", "/usr/local/opensearch*/bin"),
-        formulas=("opensearch",),
-        install=tuple(install.items()),
-    )
-
-    def lines(self, home: Path) -> dict[str, Any]:
-        """A server without the plug-in for access control refuses the setting for it."""
-        return {"plugins.security.disabled": True} if (home / "plugins/opensearch-security").exists() else {}
-
-    def login(self, user: str, password: str) -> dict[str, str]:
-        return super().login(user, password) if user != USER else {}
-
-    def details(self, options: SearchOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"version": facts.get("version")}
 
 
 def _text(path: Path) -> str:

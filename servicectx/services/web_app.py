@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Plan, literal
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import Service, inherited, option_names
+from servicectx.services.plan import Plan, literal
 
 if TYPE_CHECKING:
     from servicectx.services.web_app_details import AppDetails  # noqa: F401  # the type parameter below

@@ -12,12 +12,12 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from servicectx.system.originals import json, open
-from servicectx.state import marked, names, origin, paths, presence
-from servicectx.system import reading
-from servicectx.state.origin import Origin
-from servicectx.system.checkpoints import step
 from servicectx.errors import HomeError
+from servicectx.state import marked, names, origin, paths, presence
+from servicectx.state.origin import Origin
+from servicectx.system import reading
+from servicectx.system.checkpoints import step
+from servicectx.system.originals import json, open
 
 RECORD, LOCK = "record.json", "lock"
 LOCK_TIME = 5.0  # seconds for another process that removes the same data

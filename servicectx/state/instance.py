@@ -14,14 +14,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx.system.originals import json, open, time
-from servicectx.state import container, owned_files, keep_record, leases, marked, names, origin, presence, storage
-from servicectx.system import reading
-from servicectx.state.record import Process, Processes, State, StateError, decode, decode_processes, encode, encode_processes
-from servicectx.system.checkpoints import step
 from servicectx.errors import HomeError
-from servicectx.system import faults
+from servicectx.state import container, keep_record, leases, marked, names, origin, owned_files, presence, storage
+from servicectx.state.record import (
+    Process,
+    Processes,
+    State,
+    StateError,
+    decode,
+    decode_processes,
+    encode,
+    encode_processes,
+)
+from servicectx.system import faults, reading
+from servicectx.system.checkpoints import step
 from servicectx.system.interrupts import run_to_end
+from servicectx.system.originals import json, open, time
 
 if TYPE_CHECKING:
     from filelock import FileLock

@@ -11,8 +11,8 @@ import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from servicectx.system.originals import json, open, time
 from servicectx.errors import KeptDataError
+from servicectx.system.originals import json, open, time
 
 FILE = "kept.json"
 VERSION = 1

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx.system.originals import json, time
 from servicectx.errors import HomeError
 from servicectx.system import faults
 from servicectx.system.descriptors import Descriptor, Identity, identity
+from servicectx.system.originals import json, time
 
 if TYPE_CHECKING:
     from filelock import FileLock

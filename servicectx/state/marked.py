@@ -11,8 +11,8 @@ import stat
 from pathlib import Path
 from types import TracebackType
 
-from servicectx.system import reading
 from servicectx.errors import HomeError
+from servicectx.system import reading
 
 MARKER = "SERVICECTX.TAG"
 FORMAT = 1  # of what lies beside the marker; a reader refuses another one

@@ -11,8 +11,8 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from servicectx.system.originals import json, open
 from servicectx.system import directories, reading
+from servicectx.system.originals import json, open
 
 _LIST = "handouts"
 LEAVINGS = "leavings"

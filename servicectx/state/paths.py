@@ -7,8 +7,8 @@ import threading
 import warnings
 from pathlib import Path
 
-from servicectx.state import marked, trust
 from servicectx.errors import ConfigError, HomeError
+from servicectx.state import marked, trust
 
 PRIVATE, PASSABLE = marked.PRIVATE, marked.PASSABLE
 IN_HOME = "servicectx-home"  # in the directory that SERVICECTX_HOME names

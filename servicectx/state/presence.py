@@ -6,9 +6,9 @@ import os
 import stat
 from pathlib import Path
 
-from servicectx.system.originals import time
 from servicectx.errors import HomeError
 from servicectx.system import faults
+from servicectx.system.originals import time
 
 LOCK_TIME = 5.0  # seconds; a process that looks holds the lock for an instant
 

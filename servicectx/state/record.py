@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from servicectx.system.originals import json
 from servicectx.state import names, origin
 from servicectx.state.origin import Origin
+from servicectx.system.originals import json
 
 VERSION = 1
 

@@ -5,10 +5,10 @@ import re
 import stat
 from pathlib import Path
 
-from servicectx.system.originals import open
-from servicectx.state import marked, paths
 from servicectx.errors import HomeError
+from servicectx.state import marked, paths
 from servicectx.system import platform
+from servicectx.system.originals import open
 
 MEMORY = platform.MEMORY
 WORDS = ("memory", "disk")

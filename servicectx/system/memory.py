@@ -2,9 +2,8 @@
 
 import os
 
-from servicectx.system import processes
 from servicectx.state.record import Process
-from servicectx.system import platform
+from servicectx.system import platform, processes
 
 
 def memory(process: Process | None) -> int | None:

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from servicectx.system.originals import time
 from servicectx.errors import HomeError
 from servicectx.system import faults
+from servicectx.system.originals import time
 
 FIRST, LONGEST = 0.005, 0.5  # seconds between two tries
 SHORTAGE_TIME = 60.0  # seconds for a shortage to pass

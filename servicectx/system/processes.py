@@ -3,10 +3,10 @@
 import contextlib
 import os
 
-from servicectx.system.originals import open, time
 from servicectx.state.record import Process
 from servicectx.system import platform, polling
 from servicectx.system.descriptors import Descriptor
+from servicectx.system.originals import open, time
 
 KEEPER_NAME = "sctx-keeper"  # in the process table
 

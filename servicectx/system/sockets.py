@@ -1,7 +1,7 @@
 """Connections that this process keeps for long, while user code may close any descriptor and reuse its number."""
 
-from servicectx.system.originals import socket
 from servicectx.system.descriptors import identity
+from servicectx.system.originals import socket
 
 
 class KeptSocket:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx import BinaryNotFound, InvalidOption, Service, isolated, managed
-from servicectx.state import paths
 from servicectx.services import registry
+from servicectx.state import paths
 from servicectx.testing import privacy
 from servicectx.testing.privacy import demand
 from servicectx.testing.surroundings import Surroundings

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from servicectx import Plan, Service
-from servicectx.services.details import ServiceDetails
 from servicectx.services import binaries
 from servicectx.services.base import environment
+from servicectx.services.details import ServiceDetails
 
 _SERVER = """
 import hashlib, json, os, signal, socketserver, subprocess, sys, time

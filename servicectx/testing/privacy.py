@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from servicectx.state import owned_files, marked, paths
 from servicectx.services.details import ServiceDetails
+from servicectx.state import marked, owned_files, paths
 
 LOG = "service.log"
 SMALL = 1 << 20  # bytes up to which a file is searched for secrets

@@ -17,7 +17,7 @@ from servicectx.testing.privacy import SMALL, demand
 
 PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 TELLING = 8  # characters from which on a secret is not met by chance
-KEEPER = b"servicectx._running"  # on command lines of keepers: who lists processes writes of directories too
+KEEPER = b"servicectx.keeper"  # on command lines of keepers: who lists processes writes of directories too
 
 
 class Surroundings:

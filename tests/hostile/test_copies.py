@@ -10,9 +10,9 @@ import pytest
 from servicectx.datadirs import prepared as kept
 from servicectx.datadirs.cache import TEMPLATES
 from servicectx.datadirs.datadir import Data
+from servicectx.errors import StartFailed
 from servicectx.services.plan import Plan, Template, encode
 from servicectx.system.removal import remove_tree
-from servicectx.errors import StartFailed
 from tests.hostile.intruder import SECONDS, SWAP, Intruder
 
 KEY = "prepared"

@@ -115,7 +115,9 @@ def test_a_service_below_a_server_has_a_mark_of_its_own(detected: Home) -> None:
     with Actor(detected) as user, Actor(detected) as other:
         entered(user, "command", command=[sys.executable, "-c", nested], ready="log:nested is up")
         assert entered(other, "redis")["joined"] is True
-        outer = [each.process for each in detected.seen() if "command-" in each.words and "keeper" in each.words]
+        outer = [
+            each.process for each in detected.seen() if "command-" in each.words and "keeper.watchdog" in each.words
+        ]
         for process in outer:
             process.kill()
         user.leave()

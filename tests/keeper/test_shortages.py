@@ -179,7 +179,8 @@ def test_a_user_without_descriptors_gets_an_error_with_its_cure_and_takes_nothin
         port = user.enter()["port"]
         environment = {**os.environ, "SERVICECTX_HOME": str(detected.path)}
         script = (
-            "import resource, os, servicectx, redis, filelock, servicectx.services.redis.details, servicectx.client.join\n"
+            "import resource, os, servicectx, redis, filelock\n"
+            "import servicectx.services.redis.details, servicectx.client.join\n"
             "managed = servicectx.managed('redis', timeout=3)\n"
             "for free in range(5):\n"
             "    held = os.open('/dev/null', os.O_RDONLY); os.close(held)\n"
@@ -233,7 +234,7 @@ def mine():
 def is_keeper(process):
     try:
         words = " ".join(process.cmdline())
-        return home in words and "keeper" in words
+        return home in words and "keeper.watchdog" in words
     except psutil.Error:
         return False
 

@@ -64,7 +64,7 @@ KILLED = (
 command = ["sh", "-c", "setsid sleep 99 & sleep 99"]
 for number in range(STARTS):
     with servicectx.managed("command", name=str(number), command=command, ready="log:"):
-        helpers = [p for p in psutil.process_iter() if "keeper" in " ".join(p.cmdline()) and p.pid != 1]
+        helpers = [p for p in psutil.process_iter() if "keeper.watchdog" in " ".join(p.cmdline()) and p.pid != 1]
         for process in helpers:
             process.kill()
 print(json.dumps([zombies(), others()]))

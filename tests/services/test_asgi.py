@@ -24,8 +24,7 @@ from servicectx import (
     isolated,
     managed,
 )
-from servicectx.services import python_launcher
-from servicectx.services import python_servers
+from servicectx.services import python_launcher, python_servers
 from tests import servers
 
 APP = "tests.services.sample_apps:asgi"

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from servicectx import EtcdDetails, InvalidOption, StartFailed, isolated, managed
-from servicectx.services.etcd import wire as etcd_gateway
 from servicectx.services import binaries, registry
+from servicectx.services.etcd import wire as etcd_gateway
 from servicectx.services.etcd.service import Etcd
 from tests import servers
 from tests.services import killed

@@ -13,9 +13,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from servicectx import InvalidOption, KafkaDetails, NotIsolable, StartFailed, isolated, managed
-from servicectx.services.kafka import wire as kafka_wire
 from servicectx.services import registry
 from servicectx.services.kafka import apache as apache_kafka
+from servicectx.services.kafka import wire as kafka_wire
 from tests import servers
 from tests.services import killed
 

@@ -11,8 +11,8 @@ import pika
 import pytest
 
 from servicectx import InvalidOption, RabbitmqDetails, S3Details, managed
-from servicectx.services.quoting import FORMATS
 from servicectx.services import registry
+from servicectx.services.quoting import FORMATS
 from servicectx.testing import Usage
 from tests import leftovers, ordinary
 from tests.services import table, test_s3

@@ -27,9 +27,9 @@ from servicectx import (
     isolated,
     managed,
 )
+from servicectx.services import registry
 from servicectx.services.mariadb import databases as mariadb_databases
 from servicectx.services.mariadb.wire import Connection, Refused
-from servicectx.services import registry
 from tests import servers
 from tests.services import killed
 

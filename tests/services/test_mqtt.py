@@ -13,8 +13,8 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from servicectx import BinaryNotFound, InvalidOption, MqttDetails, StartFailed, isolated, managed
-from servicectx.services.mqtt import wire as mqtt_wire
 from servicectx.services import registry
+from servicectx.services.mqtt import wire as mqtt_wire
 from tests import servers
 from tests.services import killed, table
 

@@ -29,9 +29,9 @@ from servicectx import (
     managed,
 )
 from servicectx.isolation import owner_names
-from servicectx.wire import http
 from servicectx.services.rabbitmq import plugins
 from servicectx.services.rabbitmq.service import Rabbitmq, _ask
+from servicectx.wire import http
 from tests import leftovers, servers
 from tests.services import killed
 from tests.test_probes import Mute, Thief, YesMan

@@ -18,9 +18,9 @@ from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from servicectx import InvalidOption, NotIsolable, S3Details, isolated, managed
-from servicectx.wire.aws import Endpoint
 from servicectx.services import registry
 from servicectx.testing import privacy
+from servicectx.wire.aws import Endpoint
 from tests import servers
 from tests.services import killed
 

@@ -18,8 +18,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from servicectx import NotIsolable, StartFailed, TemporalDetails, isolated, managed
-from servicectx.services.temporal import wire
 from servicectx.services import registry
+from servicectx.services.temporal import wire
 from servicectx.testing import privacy
 from tests import servers
 from tests.services import killed

@@ -14,8 +14,8 @@ from kazoo.exceptions import NoNodeError
 from kazoo.security import make_digest_acl
 
 from servicectx import BinaryNotFound, InvalidOption, NotIsolable, StartFailed, ZookeeperDetails, isolated, managed
-from servicectx.services.zookeeper.wire import Connection, Refused
 from servicectx.services import binaries, registry
+from servicectx.services.zookeeper.wire import Connection, Refused
 from tests import servers
 from tests.services import killed
 

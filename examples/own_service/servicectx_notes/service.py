@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 from servicectx import NotIsolable, Plan, Service, ServiceDetails
 from servicectx.isolation import owner_names
-from servicectx.wire import http
 from servicectx.services import binaries
 from servicectx.services.base import Search, environment
+from servicectx.wire import http
 
 
 class NotesDetails(ServiceDetails):

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Plan, Template, literal
 from servicectx.errors import InvalidOption, NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.services.postgres.wire import Connection, Refused, quoted
 from servicectx.services import binaries, scripts, templates
 from servicectx.services.base import Client, Service, environment, option_names
+from servicectx.services.plan import Plan, Template, literal
+from servicectx.services.postgres.wire import Connection, Refused, quoted
 
 if TYPE_CHECKING:
     from servicectx.services.cockroach.details import CockroachDetails

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from servicectx.services.plan import Plan, literal
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries
 from servicectx.services.base import Service, inherited, option_names
+from servicectx.services.plan import Plan, literal
 
 if TYPE_CHECKING:
     from servicectx.services.command.details import CommandDetails

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Plan
 from servicectx.isolation import owner_names
-from servicectx.services.etcd.wire import ROOT, Gateway, after
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, environment
+from servicectx.services.etcd.wire import ROOT, Gateway, after
+from servicectx.services.plan import Plan
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:

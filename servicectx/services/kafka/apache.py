@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from servicectx.services.plan import Plan, Template, quoted
 from servicectx.services import templates
 from servicectx.services.base import environment
+from servicectx.services.plan import Plan, Template, quoted
 from servicectx.services.settings import text
 
 PROGRAM = "kafka-server-start.sh"

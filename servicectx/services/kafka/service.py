@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Plan
 from servicectx.errors import NotIsolable
-from servicectx.services.kafka.wire import Connection
 from servicectx.services import binaries, settings
-from servicectx.services.kafka import apache
 from servicectx.services.base import Client, environment
+from servicectx.services.kafka import apache
+from servicectx.services.kafka.wire import Connection
+from servicectx.services.plan import Plan
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from servicectx.system.originals import time
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
 from servicectx.services.mariadb.wire import Connection, Refused, literal, quoted
+from servicectx.system.originals import time
 
 if TYPE_CHECKING:
     from servicectx.services.mariadb.details import MariadbDetails

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Plan, Template, literal
-from servicectx.services.plan import quoted as quoted_for
-from servicectx.services.mariadb import databases as mariadb_databases
-from servicectx.services.mariadb.wire import hashed, quoted
 from servicectx.services import binaries, scripts, settings, templates
 from servicectx.services.base import Client, Service, Written, account_for_root, environment
+from servicectx.services.mariadb import databases as mariadb_databases
+from servicectx.services.mariadb.wire import hashed, quoted
+from servicectx.services.plan import Plan, Template, literal
+from servicectx.services.plan import quoted as quoted_for
 
 if TYPE_CHECKING:
     from servicectx.services.mariadb.details import MariadbDetails

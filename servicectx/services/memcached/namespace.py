@@ -2,8 +2,8 @@
 
 from urllib.parse import unquote
 
-from servicectx.system.originals import socket, time
 from servicectx.isolation import owner_names
+from servicectx.system.originals import socket, time
 
 LAST = (b"END", b"MN", b"BUSY", b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")
 WAIT = 10.0  # seconds for an answer

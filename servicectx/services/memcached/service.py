@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Plan
-from servicectx.services.memcached import namespace as memcached_keys
 from servicectx.services import binaries, settings
 from servicectx.services.base import account_for_root, environment
+from servicectx.services.memcached import namespace as memcached_keys
+from servicectx.services.plan import Plan
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:

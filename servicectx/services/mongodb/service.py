@@ -10,12 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Plan
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.services.mongodb.wire import Connection, Refused
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
+from servicectx.services.mongodb.wire import Connection, Refused
+from servicectx.services.plan import Plan
 
 if TYPE_CHECKING:
     from servicectx.services.mongodb.details import MongodbDetails

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
-from servicectx.services.plan import Plan
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.wire import aws
-from servicectx.services.moto.server import ACCOUNTS
 from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import Service, environment
+from servicectx.services.moto.server import ACCOUNTS
+from servicectx.services.plan import Plan
+from servicectx.wire import aws
 
 if TYPE_CHECKING:
     from servicectx.services.moto.details import MotoDetails  # the type parameter below

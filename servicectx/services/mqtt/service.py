@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from servicectx.services.plan import Plan
 from servicectx.errors import BinaryNotFound
-from servicectx.services.mqtt import wire as mqtt_wire
 from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import environment
+from servicectx.services.mqtt import wire as mqtt_wire
+from servicectx.services.plan import Plan
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:

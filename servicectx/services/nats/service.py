@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.system.originals import json
-from servicectx.services.plan import Plan, quoted
-from servicectx.services.nats.wire import Connection
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, environment
+from servicectx.services.nats.wire import Connection
+from servicectx.services.plan import Plan, quoted
 from servicectx.services.prefixes import Prefixed
+from servicectx.system.originals import json
 
 if TYPE_CHECKING:
     from servicectx.services.nats.details import NatsDetails  # the type parameter below

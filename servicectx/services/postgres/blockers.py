@@ -1,7 +1,7 @@
 """What a database may hold that outlives all its clients, and keeps it from being dropped."""
 
-from servicectx.system.originals import time
 from servicectx.services.postgres.wire import Connection, literal, quoted
+from servicectx.system.originals import time
 
 PARTING = 1.0  # seconds for one who was ended to be gone
 

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from servicectx.services.postgres import templates
 from servicectx.isolation.setup_step import Layers
-from servicectx.services.postgres.databases import BASE, WAIT, Databases, base, fresh_name
+from servicectx.services.postgres import templates
 from servicectx.services.postgres.connection_cache import hang_up
+from servicectx.services.postgres.databases import BASE, WAIT, Databases, base, fresh_name
 from servicectx.services.postgres.recycle import remaking
 from servicectx.services.postgres.wire import Connection, Refused
 

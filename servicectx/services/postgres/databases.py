@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Self
 
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.services.postgres.drop import drop, is_left_alone
+from servicectx.services.postgres.attributes import DENIED, carry
 from servicectx.services.postgres.blockers import give_up
 from servicectx.services.postgres.connection_cache import line
+from servicectx.services.postgres.drop import drop, is_left_alone
 from servicectx.services.postgres.locks import try_lock, unlock
-from servicectx.services.postgres.attributes import DENIED, carry
 from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from servicectx.system.originals import time
 from servicectx.services.postgres.attributes import DENIED
 from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
+from servicectx.system.originals import time
 
 PARTING = 1.0  # seconds for connections that were closed, or ended, to be gone
 

@@ -2,7 +2,17 @@
 
 import contextlib
 
-from servicectx.services.postgres.databases import BASE, HALF, TEMPLATE, WAIT, Databases, base, copy, drop_halves, fresh_name
+from servicectx.services.postgres.databases import (
+    BASE,
+    HALF,
+    TEMPLATE,
+    WAIT,
+    Databases,
+    base,
+    copy,
+    drop_halves,
+    fresh_name,
+)
 from servicectx.services.postgres.drop import drop, end_clients, is_left_alone
 from servicectx.services.postgres.locks import lock, unlock
 from servicectx.services.postgres.recycle import remaking

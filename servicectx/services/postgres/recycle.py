@@ -27,14 +27,14 @@ import glob
 import os
 from typing import NamedTuple
 
-from servicectx.system.checkpoints import step
 from servicectx.services.postgres import stamps as marks
+from servicectx.services.postgres.attributes import carry
 from servicectx.services.postgres.databases import BASE, LAYER, TEMPLATE, copy
 from servicectx.services.postgres.drop import drop, end_all
 from servicectx.services.postgres.locks import try_lock, unlock
 from servicectx.services.postgres.stamps import Unfit
-from servicectx.services.postgres.attributes import carry
 from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
+from servicectx.system.checkpoints import step
 
 SHELL = f"{LAYER}shell_"
 USUAL = 1663  # the oid of the tablespace that databases are in by default: src/include/catalog/pg_tablespace.dat

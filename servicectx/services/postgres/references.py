@@ -18,8 +18,8 @@ from servicectx.isolation import owner_names
 from servicectx.isolation.setup_step import Layers
 from servicectx.services.postgres.databases import LAYER, Databases, drop_halves
 from servicectx.services.postgres.drop import drop
-from servicectx.services.postgres.templates import PATIENCE, At, is_there, names, source
 from servicectx.services.postgres.locks import lock, try_lock, unlock, unlock_all
+from servicectx.services.postgres.templates import PATIENCE, At, is_there, names, source
 from servicectx.services.postgres.wire import ENTRY, Connection, Refused, literal
 
 LEAVE = 5.0  # seconds that the end of a process may wait for a server

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Plan, Template, literal, quoted
 from servicectx.errors import InvalidOption
-from servicectx.services.postgres import databases as postgres_databases
 from servicectx.isolation.setup_step import Layers
-from servicectx.services.postgres.clone import PostgresCopies
 from servicectx.services import binaries, scripts, settings, templates
 from servicectx.services.base import Client, Service, Written, account_for_root, environment, option_names
+from servicectx.services.plan import Plan, Template, literal, quoted
+from servicectx.services.postgres import databases as postgres_databases
+from servicectx.services.postgres.clone import PostgresCopies
 
 if TYPE_CHECKING:
     from servicectx.services.postgres.details import PostgresDetails

@@ -10,10 +10,10 @@ import re
 import struct
 from typing import TYPE_CHECKING, Any
 
-from servicectx.system.originals import open, socket
 from servicectx.system import directories
-from servicectx.wire.scram import Proof, verifier
+from servicectx.system.originals import open, socket
 from servicectx.system.sockets import KeptSocket
+from servicectx.wire.scram import Proof, verifier
 
 if TYPE_CHECKING:
     import ssl
@@ -187,8 +187,7 @@ def free_after_kill(*, data: str) -> None:
     process with that id is alive nothing is removed. The file is removed too, because a server refuses to start as long
     as a zombie has the id, and an init may reap it late.
     """
-    from servicectx.system import processes
-    from servicectx.system import segments
+    from servicectx.system import processes, segments
 
     lines, owner = _pid_file(data)
     if not lines or not lines[0].strip().isdigit() or processes.identity(int(lines[0])) is not None:

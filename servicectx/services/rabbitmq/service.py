@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from servicectx.services.plan import NOT_UTF8, Plan, refused_without_cwd
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.wire import http
 from servicectx.services import binaries, settings
-from servicectx.services.rabbitmq import plugins as rabbitmq_plugins
 from servicectx.services.base import Service, environment
+from servicectx.services.plan import NOT_UTF8, Plan, refused_without_cwd
+from servicectx.services.rabbitmq import plugins as rabbitmq_plugins
+from servicectx.wire import http
 
 if TYPE_CHECKING:
     from servicectx.services.rabbitmq.details import RabbitmqDetails  # the type parameter below

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from servicectx.system.originals import time
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
 from servicectx.services.redis import ownership
 from servicectx.services.redis.ownership import Hold, connect
 from servicectx.services.redis.wire import Connection, Refused
+from servicectx.system.originals import time
 
 if TYPE_CHECKING:
     from servicectx.services.redis.details import RedisDetails

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Plan, refused_without_cwd
-from servicectx.services.redis import databases as redis_databases
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
+from servicectx.services.plan import Plan, refused_without_cwd
+from servicectx.services.redis import databases as redis_databases
 
 if TYPE_CHECKING:
     from servicectx.services.redis.details import RedisDetails  # the type parameter below

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Companion, Plan
 from servicectx.errors import InvalidOption
-from servicectx.services.s3 import buckets as s3_buckets
-from servicectx.wire import aws
 from servicectx.services import binaries, settings
 from servicectx.services.base import Service, environment, option_names
+from servicectx.services.plan import Companion, Plan
+from servicectx.services.s3 import buckets as s3_buckets
+from servicectx.wire import aws
 
 if TYPE_CHECKING:
     from servicectx.services.s3.details import S3Details  # the type parameter below

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Plan
-from servicectx.system.removal import remove_tree
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.services.smtp.server import USER, password
 from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import Service, environment
+from servicectx.services.plan import Plan
+from servicectx.services.smtp.server import USER, password
+from servicectx.system.removal import remove_tree
 
 if TYPE_CHECKING:
     from servicectx.services.smtp.details import SmtpDetails  # the type parameter below

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.system.originals import json, time
-from servicectx.services.plan import Plan
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.services.temporal import wire
 from servicectx.services import binaries
 from servicectx.services.base import Client, Service, environment
+from servicectx.services.plan import Plan
+from servicectx.services.temporal import wire
+from servicectx.system.originals import json, time
 
 if TYPE_CHECKING:
     from servicectx.services.temporal.details import TemporalDetails  # the type parameter below

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.system.originals import time
-from servicectx.services.plan import Plan
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.wire import http
-from servicectx.services.vault import wire as vault_wire
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
+from servicectx.services.plan import Plan
+from servicectx.services.vault import wire as vault_wire
+from servicectx.system.originals import time
+from servicectx.wire import http
 
 if TYPE_CHECKING:
     from servicectx.services.vault.details import VaultDetails  # the type parameter below

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from servicectx.services.wsgi.server import SERVERS
 from servicectx.services import binaries, python_servers
 from servicectx.services.web_app import App, AppOptions
+from servicectx.services.wsgi.server import SERVERS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services.plan import Plan, quoted, refused_without_cwd
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.services.zookeeper.wire import Connection, Refused
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
+from servicectx.services.plan import Plan, quoted, refused_without_cwd
+from servicectx.services.zookeeper.wire import Connection, Refused
 
 if TYPE_CHECKING:
     from servicectx.services.zookeeper.details import ZookeeperDetails

@@ -1,0 +1,41 @@
+"""OpenSearch: an unpacked archive, run with a configuration directory of the instance."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from servicectx.services import binaries
+from servicectx.services.search_server import USER, SearchOptions, SearchServer
+
+if TYPE_CHECKING:
+    from servicectx.services.opensearch.details import OpensearchDetails  # noqa: F401  # a type parameter
+
+
+class Opensearch(SearchServer["OpensearchDetails"]):
+    """Without access control, which would need certificates: on loopback, whoever is on this machine may use it."""
+
+    name: ClassVar[str] = "opensearch"
+    variables: ClassVar[str] = "OPENSEARCH"
+    Details: ClassVar[Any] = "servicectx.services.opensearch.details:OpensearchDetails"
+    install: ClassVar[dict[str, str]] = {
+        "pip": "not on PyPI; unpack https://opensearch.org/downloads.html, and set OPENSEARCH_HOME",
+        "apt": "not as a package, which would insist on /etc/opensearch; unpack the archive, and set OPENSEARCH_HOME",
+        "brew": "brew install opensearch",
+    }
+    search: ClassVar[binaries.Search] = binaries.Search(
+        service="opensearch",
+        programs=("opensearch",),
+        homes=("OPENSEARCH_HOME",),
+        trees=("/usr/share/opensearch/bin", "/opt/opensearch*/bin", "/usr/local/opensearch*/bin"),
+        formulas=("opensearch",),
+        install=tuple(install.items()),
+    )
+
+    def lines(self, home: Path) -> dict[str, Any]:
+        """A server without the plug-in for access control refuses the setting for it."""
+        return {"plugins.security.disabled": True} if (home / "plugins/opensearch-security").exists() else {}
+
+    def login(self, user: str, password: str) -> dict[str, str]:
+        return super().login(user, password) if user != USER else {}
+
+    def details(self, options: SearchOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"version": facts.get("version")}
