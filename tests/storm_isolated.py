@@ -23,7 +23,7 @@ from typing import Any
 
 import psycopg
 
-from servicectx.isolation.prefetcher_process import QUICK
+from servicectx.keeper.prefetcher_process import QUICK
 from tests.actor import ROOT, Actor
 from tests.detector import Home
 

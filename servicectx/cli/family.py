@@ -10,8 +10,8 @@ import signal
 import sys
 import time
 
-from servicectx.state.record import Process
 from servicectx.system import processes
+from servicectx.system.processes import Process
 
 MARK = "SERVICECTX_RUN"  # the variable; `launch.Launch` keeps it from keepers
 GRACE = 0.7  # seconds for processes to end by themselves

@@ -8,8 +8,8 @@ import os
 import signal
 
 from servicectx.cli import family
-from servicectx.state.record import Process
 from servicectx.system import processes
+from servicectx.system.processes import Process
 
 DONE = b"done\n"
 

@@ -12,9 +12,10 @@ from servicectx.services import registry
 from servicectx.services.base import Service
 from servicectx.state import container, names, owned_files, paths, storage
 from servicectx.state.instance import Instance
-from servicectx.state.record import READY, STOPPING, Process, State, StateError
+from servicectx.state.record import READY, STOPPING, State, StateError
 from servicectx.system import memory as usage
 from servicectx.system import processes as pids
+from servicectx.system.processes import Process
 
 PATIENCE = 30.0  # seconds for whoever holds the key's lock
 

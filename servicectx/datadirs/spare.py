@@ -14,9 +14,9 @@ from pathlib import Path
 from servicectx.datadirs import prepared
 from servicectx.datadirs.cache import SPARES, Cache
 from servicectx.datadirs.tree import Entry, Owner, entry_of
-from servicectx.state.record import Process
 from servicectx.system import directories, linux, processes
 from servicectx.system.checkpoints import step
+from servicectx.system.processes import Process
 from servicectx.system.removal import remove_tree
 
 CALM = 0.3  # seconds: who needs a service for less shall not pay for the next one

@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servicectx.datadirs import spare
-from servicectx.datadirs.datadir import Data
 from servicectx.errors import HomeError, ServiceCtxError, StartFailed
 from servicectx.keeper import kept_data, snapshot
+from servicectx.keeper.datadir import Data
 from servicectx.keeper.requester import Starter, StarterGone
 from servicectx.keeper.shutdown import PATIENCE, current, how, record_death, remove_when_unused
 from servicectx.keeper.unused import UnusedWaiter
 from servicectx.services import plan
 from servicectx.state import container, leases, owned_files
 from servicectx.state.instance import KEEPER, Instance
-from servicectx.state.record import FAILED, READY, STOPPING, Process, Processes, State
+from servicectx.state.record import FAILED, READY, STOPPING, Processes, State
 from servicectx.system import faults, linux, processes
 from servicectx.system.checkpoints import step
 from servicectx.system.persistence import Pause, persist
+from servicectx.system.processes import Process
 from servicectx.system.reserve import Reserve
 
 if TYPE_CHECKING:
-    from servicectx.isolation.prefetcher_process import Helper
+    from servicectx.keeper.prefetcher_process import Helper
     from servicectx.keeper.server import Server
     from servicectx.keeper.startup import Start
 
@@ -98,7 +99,7 @@ class Keeper:
             assert self.keeping is not None
             self.keeping.note(facts)
             if what.helper is not None:
-                from servicectx.isolation.prefetcher_process import Helper
+                from servicectx.keeper.prefetcher_process import Helper
 
                 with contextlib.suppress(OSError):  # it can do without
                     self.helper = Helper(self.instance.directory(self.id), plan.render(what.helper, start.facts))

@@ -10,9 +10,9 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
-from servicectx.state.record import Process
 from servicectx.system import processes
 from servicectx.system.originals import time
+from servicectx.system.processes import Process
 
 MARK = "INSTANCE_OF_SERVICECTX"  # variables that begin with SERVICECTX_ are for callers
 PASSES = 10  # a process may have forked while the table was read

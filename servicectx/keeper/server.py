@@ -16,8 +16,8 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx.state.record import Process
 from servicectx.system import linux, platform, processes
+from servicectx.system.processes import Process
 
 if TYPE_CHECKING:
     from mirakuru import SimpleExecutor

@@ -7,10 +7,10 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from servicectx.datadirs.datadir import Data, Source
 from servicectx.errors import StartFailed, StartTimeout
 from servicectx.keeper import after_kill, ports, probes, process_marks, programs
 from servicectx.keeper import server as process
+from servicectx.keeper.datadir import Data, Source
 from servicectx.services import plan
 from servicectx.state import owned_files
 from servicectx.system import platform

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from servicectx.errors import HomeError
 from servicectx.state import container, keep_record, leases, marked, names, origin, owned_files, presence, storage
 from servicectx.state.record import (
-    Process,
     Processes,
     State,
     StateError,
@@ -30,6 +29,7 @@ from servicectx.system import faults, reading
 from servicectx.system.checkpoints import step
 from servicectx.system.interrupts import run_to_end
 from servicectx.system.originals import json, open, time
+from servicectx.system.processes import Process
 
 if TYPE_CHECKING:
     from filelock import FileLock

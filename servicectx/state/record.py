@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from servicectx.state import names, origin
 from servicectx.state.origin import Origin
 from servicectx.system.originals import json
+from servicectx.system.processes import Process
 
 VERSION = 1
 
@@ -19,13 +20,6 @@ PHASES = (STARTING, READY, STOPPING, FAILED, DIED)
 
 class StateError(Exception):
     """This is no state file that this version wrote."""
-
-
-class Process(NamedTuple):
-    """A process by id *and* start, so that a reused id is never taken for it."""
-
-    pid: int
-    start: str
 
 
 class State(NamedTuple):

@@ -2,8 +2,8 @@
 
 import os
 
-from servicectx.state.record import Process
 from servicectx.system import platform, processes
+from servicectx.system.processes import Process
 
 
 def memory(process: Process | None) -> int | None:

@@ -2,8 +2,8 @@
 
 import contextlib
 import os
+from typing import NamedTuple
 
-from servicectx.state.record import Process
 from servicectx.system import platform, polling
 from servicectx.system.descriptors import Descriptor
 from servicectx.system.originals import open, time
@@ -11,6 +11,13 @@ from servicectx.system.originals import open, time
 KEEPER_NAME = "sctx-keeper"  # in the process table
 
 _BOOT = "/proc/sys/kernel/random/boot_id"
+
+
+class Process(NamedTuple):
+    """A process by id *and* start, so that a reused id is never taken for it."""
+
+    pid: int
+    start: str
 
 
 def identity(pid: int) -> Process | None:

@@ -2,14 +2,22 @@
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 from urllib.parse import quote, urlencode
 
 from servicectx.system.originals import time
 from servicectx.wire import http
 
-if TYPE_CHECKING:
-    from servicectx.services.aws_details import AwsDetails
+
+class Access(Protocol):
+    """The fields of details that a request needs."""
+
+    scheme: str
+    host: str
+    port: int
+    access_key: str
+    secret_key: str
+    region: str
 
 
 def access_key(secret: str) -> str:
@@ -28,7 +36,7 @@ class Endpoint(NamedTuple):
     tls: bool = False
 
     @classmethod
-    def of(cls, details: "AwsDetails") -> Self:
+    def of(cls, details: Access) -> Self:
         tls = details.scheme == "https"
         return cls(details.host, details.port, details.access_key, details.secret_key, details.region, tls)
 

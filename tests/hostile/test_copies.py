@@ -9,8 +9,8 @@ import pytest
 
 from servicectx.datadirs import prepared as kept
 from servicectx.datadirs.cache import TEMPLATES
-from servicectx.datadirs.datadir import Data
 from servicectx.errors import StartFailed
+from servicectx.keeper.datadir import Data
 from servicectx.services.plan import Plan, Template, encode
 from servicectx.system.removal import remove_tree
 from tests.hostile.intruder import SECONDS, SWAP, Intruder
