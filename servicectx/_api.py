@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from servicectx._isolated import Isolated
 from servicectx._managed import Managed
 from servicectx._managed_all import ManagedAll
-from servicectx.client.claim import Hold
+from servicectx.client.claim import HoldContext
 from servicectx.request import config
 from servicectx.request import setup as _setups
-from servicectx.request.request import Keep, ask
+from servicectx.request.request import Keep, resolve
 from servicectx.services import registry
 from servicectx.services.base import Service
 from servicectx.system.real_files import RealFiles
@@ -141,7 +141,9 @@ def managed(
         `Managed.__enter__` lists.
     """
     with RealFiles():
-        return Managed(ask(service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options, data))
+        return Managed(
+            resolve(service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options, data)
+        )
 
 
 def managed_all(*services: Any, **named: Any) -> ManagedAll:
@@ -202,7 +204,7 @@ def _not_details(given: object) -> TypeError:
     return TypeError(_NOT_DETAILS.format(type(given).__name__, service))
 
 
-def hold(ticket: str) -> Hold:
+def hold(ticket: str) -> HoldContext:
     """One more lease, in this process, on an instance that another process has entered, for the length of a block.
 
     It needs neither the arguments nor the set-up that the instance was asked for with, only the other one's `ticket`
@@ -211,7 +213,7 @@ def hold(ticket: str) -> Hold:
     Raises:
         ServiceDied: on entering: the instance does not run any more.
     """
-    return Hold(ticket)
+    return HoldContext(ticket)
 
 
 def service_names() -> list[str]:

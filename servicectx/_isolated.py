@@ -5,8 +5,8 @@ import logging
 import os
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from servicectx.isolation.namespace import Namespace, open_one
-from servicectx.isolation.setup_step import Layers
+from servicectx.isolation.namespace import Namespace, open_namespace
+from servicectx.isolation.setup_step import SetupSteps
 from servicectx.services.base import Service
 from servicectx.system.real_files import RealFiles
 
@@ -24,7 +24,7 @@ log = logging.getLogger("servicectx")
 class Isolated(Generic[D]):
     """One namespace at a time; it can be entered again after it was left."""
 
-    def __init__(self, service: Service[D], details: D, layers: Layers, keep: bool) -> None:
+    def __init__(self, service: Service[D], details: D, layers: SetupSteps, keep: bool) -> None:
         self._service = service
         self._details = details
         self._layers = layers
@@ -44,7 +44,7 @@ class Isolated(Generic[D]):
         if self._pid == os.getpid() and self._namespace is not None:
             raise RuntimeError("this isolated() object is entered already; make another one with isolated(...)")
         with RealFiles():
-            self._namespace = open_one(self._service, self._details, self._layers)
+            self._namespace = open_namespace(self._service, self._details, self._layers)
         self._pid = os.getpid()
         return self._namespace.details
 

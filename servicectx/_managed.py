@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from servicectx.client.join import Share
 from servicectx.errors import ServiceCtxError
 from servicectx.request import external as _external
-from servicectx.request.request import Ask
+from servicectx.request.request import Request
 from servicectx.system.interrupts import run_to_end
 from servicectx.system.originals import time
 from servicectx.system.real_files import RealFiles
@@ -25,7 +25,7 @@ D = TypeVar("D", bound="ServiceDetails")
 class Managed(Generic[D]):
     """A service for as long as the block lasts. It can be entered again after it was left, not while it is entered."""
 
-    def __init__(self, ask: Ask[Any]) -> None:
+    def __init__(self, ask: Request[Any]) -> None:
         self._ask = ask
         self._busy = threading.Lock()
         self._abandoned = threading.Event()
@@ -128,11 +128,11 @@ class Managed(Generic[D]):
         self._abandoned.clear()
 
     def _enter_or_none(self) -> D | None:
-        from servicectx.client.start import Abandoned
+        from servicectx.client.start import Cancelled
 
         try:
             return self.__enter__()
-        except Abandoned:
+        except Cancelled:
             return None
 
     @property

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from servicectx.isolation import pool_sizer, prefetcher, user_watcher
-from servicectx.isolation.pool import BACK, BASE, HIT, MISS, Pool
-from servicectx.isolation.pool_sizer import Demand
-from servicectx.isolation.prefetcher import Ahead
+from servicectx.isolation.pool import BASE, MISSED, RETURNED, SERVED, Pool
+from servicectx.isolation.pool_sizer import PoolSizer
+from servicectx.isolation.prefetcher import Prefetcher
 from tests.detector import wait_for
 
 
 def test_demand_grows_with_users_and_when_it_was_not_enough_and_is_bounded() -> None:
-    wanted = Demand(0)
+    wanted = PoolSizer(0)
     wanted.ask(served=False, users=1)
     assert wanted.target == pool_sizer.FIRST
     wanted.ask(served=False, users=1)
@@ -89,9 +89,9 @@ def hurry(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
 def working(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Names, threading.Thread]]:
     hurry(monkeypatch, IDLE=0.1, REST=0.1, AGAIN=0.1)
     copies = Names()
-    thread = threading.Thread(target=Ahead(pool, copies, str(pool.directory), os.getppid()).serve, daemon=True)
+    thread = threading.Thread(target=Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve, daemon=True)
     listening = pool.hear()
-    pool.tell(MISS + BASE)
+    pool.tell(MISSED + BASE)
     thread.start()
     yield copies, thread
     thread.join(10)
@@ -117,7 +117,7 @@ def test_what_is_held_is_waited_for(pool: Pool, working: tuple[Names, threading.
     thread.join(0.5)
     assert thread.is_alive()
     held.release()
-    pool.tell(BACK)
+    pool.tell(RETURNED)
     thread.join(10)
     assert copies.there == set()
 
@@ -128,7 +128,7 @@ def test_refusals_are_no_end(
     copies, _ = working
     hurry(monkeypatch, IDLE=1.0)
     copies.refuses = True
-    pool.tell(MISS + "servicectx_other")
+    pool.tell(MISSED + "servicectx_other")
     wait_for(lambda: copies.refused, 5)
     copies.refuses = False
     wait_for(lambda: pool.count("servicectx_other"), 5)
@@ -139,8 +139,8 @@ def test_a_full_file_system_is_left_alone(pool: Pool, monkeypatch: pytest.Monkey
     hurry(monkeypatch, IDLE=0.05, REST=0.05, AGAIN=0.05)
     copies = Names()
     listening = pool.hear()
-    pool.tell(MISS + BASE)
-    Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
+    pool.tell(MISSED + BASE)
+    Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve()
     assert copies.made == 0
     os.close(listening)
 
@@ -150,8 +150,8 @@ def test_who_is_not_let_in_at_first_tries_again(pool: Pool, monkeypatch: pytest.
     copies = Names()
     copies.busy = 5
     listening = pool.hear()
-    pool.tell(MISS + BASE)
-    Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
+    pool.tell(MISSED + BASE)
+    Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve()
     assert copies.busy == 0
     assert copies.made >= pool_sizer.FIRST
     os.close(listening)
@@ -162,8 +162,8 @@ def test_a_copy_that_would_take_the_room_of_users_is_not_made(pool: Pool, monkey
     copies = Names()
     copies.bytes = 2**80
     listening = pool.hear()
-    pool.tell(MISS + BASE)
-    Ahead(pool, copies, str(pool.directory), os.getppid()).serve()
+    pool.tell(MISSED + BASE)
+    Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve()
     assert copies.made == 0
     os.close(listening)
 
@@ -175,7 +175,7 @@ def test_what_is_given_back_is_made_anew_while_demand_lasts(
     copies, _ = working
     hurry(monkeypatch, IDLE=1.0)
     copies.remakes = remakes
-    pool.tell(MISS + BASE)
+    pool.tell(MISSED + BASE)
     wait_for(lambda: pool.count(BASE) >= pool_sizer.FIRST, 5)
     seen = set()
     for _ in range(10):
@@ -184,7 +184,7 @@ def test_what_is_given_back_is_made_anew_while_demand_lasts(
         assert taken.name not in seen, "each is somebody's once"
         seen.add(taken.name)
         taken.release()
-        pool.tell(HIT + BASE)
+        pool.tell(SERVED + BASE)
         wait_for(lambda: not pool.taken_names() and pool.count(BASE) >= pool_sizer.FIRST, 5)
         assert pool.count(BASE) == len(copies.there)
     assert (copies.made < len(seen)) == remakes
@@ -204,7 +204,7 @@ def test_one_that_cannot_be_dropped_is_in_nobody_s_way(
     copies.stuck = "sc_2"
     for taken in given_back:
         taken.release()
-    pool.tell(BACK)
+    pool.tell(RETURNED)
     wait_for(lambda: {name for name in copies.there if len(name) == 4} == {"sc_2"}, 5, lambda: f"{copies.there}")
     copies.stuck = ""
     wait_for(lambda: "sc_2" not in copies.there, 5)

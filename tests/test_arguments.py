@@ -9,7 +9,7 @@ import pytest
 
 import servicectx
 from servicectx import ConfigError, InvalidOption, RedisDetails, isolated, managed, managed_all
-from servicectx.system.typos import meant
+from servicectx.system.typos import closest
 
 
 def refused(service: Any, **arguments: Any) -> InvalidOption:
@@ -104,7 +104,7 @@ def test_a_misspelt_scope_of_the_configuration_names_the_file(tmp_path: Path, mo
     ],
 )
 def test_typos(word: str, slips: int, found: str | None) -> None:
-    assert meant(word, ("user", "private"), slips) == found
+    assert closest(word, ("user", "private"), slips) == found
 
 
 # -- set-ups -----------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def fill(cache: Cache, source: Path, kind: str, *names: str) -> None:
     """The first is the oldest, by an hour each."""
     for age, name in enumerate(reversed(names)):
         place = cache.place(kind, name)
-        prepared.keep(source, place, secret="s")
+        prepared.store(source, place, secret="s")
         used = time.time() - 3600 * (age + 1)
         os.utime(place / ".servicectx", (used, used))
 
@@ -47,14 +47,14 @@ def test_the_oldest_goes_first(bounded: Cache, source: Path) -> None:
     limited = bounded._replace(limit=3 * SIZE)
     limited.keep(source, limited.place(TEMPLATES, "one-more"), "")
     assert names(bounded) == ["new", "older-than-new", "one-more"]
-    prepared.bring(bounded.place(SNAPSHOTS, "older-than-new"), source.parent / "brought")
+    prepared.restore(bounded.place(SNAPSHOTS, "older-than-new"), source.parent / "brought")
     limited.keep(source, limited.place(TEMPLATES, "another"), "")
     assert names(bounded) == ["another", "older-than-new", "one-more"], "a copy that was used is not old"
 
 
 def test_spares_go_before_all_else(bounded: Cache, source: Path) -> None:
     fill(bounded, source, SNAPSHOTS, "oldest")
-    prepared.keep(source, bounded.place(SPARES, "spare"))
+    prepared.store(source, bounded.place(SPARES, "spare"))
     bounded._replace(limit=int(1.5 * SIZE)).trim()
     assert names(bounded) == ["oldest"]
 

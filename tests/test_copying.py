@@ -159,18 +159,18 @@ def test_pouring_is_complete_in_any_way(
     monkeypatch.setattr(file_copy, "copy_range", way)
     (tmp_path / "from").write_bytes(content)
     with open(tmp_path / "from", "rb") as reading, open(tmp_path / "to", "wb") as writing:
-        checksum = file_copy.pour(reading.fileno(), writing.fileno(), len(content), 5)
+        checksum = file_copy.copy_contents(reading.fileno(), writing.fileno(), len(content), 5)
     assert (tmp_path / "to").read_bytes() == content
     monkeypatch.setattr(file_copy, "copy_range", refuse)
     with open(tmp_path / "from", "rb") as reading, open(tmp_path / "again", "wb") as writing:
-        assert file_copy.pour(reading.fileno(), writing.fileno(), len(content), 5) == checksum
+        assert file_copy.copy_contents(reading.fileno(), writing.fileno(), len(content), 5) == checksum
 
 
 def test_zeros_become_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_copy, "copy_range", refuse)
     (tmp_path / "from").write_bytes(b"x" * 100 + bytes(8 << 20))
     with open(tmp_path / "from", "rb") as reading, open(tmp_path / "to", "wb") as writing:
-        file_copy.pour(reading.fileno(), writing.fileno(), 100 + (8 << 20), 0)
+        file_copy.copy_contents(reading.fileno(), writing.fileno(), 100 + (8 << 20), 0)
     assert (tmp_path / "to").stat().st_blocks * 512 < 1 << 20
 
 
@@ -188,18 +188,18 @@ def test_zeros_elsewhere_are_something_else(at: int, tmp_path: Path) -> None:
 
 def test_what_is_kept_can_be_brought_often(tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "templates" / "one"
-    prepared.keep(tree, place, secret="abc=def")
+    prepared.store(tree, place, secret="abc=def")
     for name in ("first", "second"):
-        said = prepared.bring(place, tmp_path / name)
+        said = prepared.restore(place, tmp_path / name)
         assert said is not None
         assert said["secret"] == "abc=def"
         assert listing(tmp_path / name) == listing(tree)
-    assert prepared.is_kept(place)
+    assert prepared.is_prepared(place)
 
 
 def test_nothing_kept_is_nothing_brought(tmp_path: Path) -> None:
-    assert prepared.bring(tmp_path / "none", tmp_path / "target") is None
-    assert not prepared.is_kept(tmp_path / "none")
+    assert prepared.restore(tmp_path / "none", tmp_path / "target") is None
+    assert not prepared.is_prepared(tmp_path / "none")
     assert not (tmp_path / "target").exists()
 
 
@@ -277,23 +277,23 @@ DAMAGES = [damage for name, damage in list(globals().items()) if name.startswith
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_copy_is_not_brought_and_is_replaced(damage: object, tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "one"
-    prepared.keep(tree, place)
+    prepared.store(tree, place)
     assert callable(damage)
     damage(place)
-    assert prepared.bring(place, tmp_path / "target") is None
+    assert prepared.restore(place, tmp_path / "target") is None
     assert not (tmp_path / "target").exists()
-    assert not prepared.is_kept(place)
-    prepared.keep(tree, place)
-    assert prepared.is_kept(place)
-    assert prepared.bring(place, tmp_path / "target") is not None
+    assert not prepared.is_prepared(place)
+    prepared.store(tree, place)
+    assert prepared.is_prepared(place)
+    assert prepared.restore(place, tmp_path / "target") is not None
     assert os.listdir(place.parent) == ["one"]
 
 
 def test_a_good_copy_is_not_replaced(tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "one"
-    prepared.keep(tree, place, secret="first")
-    prepared.keep(tree, place, secret="second")
-    said = prepared.bring(place, tmp_path / "target")
+    prepared.store(tree, place, secret="first")
+    prepared.store(tree, place, secret="second")
+    said = prepared.restore(place, tmp_path / "target")
     assert said is not None
     assert said["secret"] == "first"
     assert os.listdir(place.parent) == ["one"]
@@ -324,23 +324,23 @@ def test_half_made_copies_of_the_dead_are_dropped(tree: Path, tmp_path: Path) ->
     cache = tmp_path / "cache"
     for maker in (dead.pid, os.getppid()):
         (cache / f".one.{maker}").mkdir(parents=True)
-    prepared.keep(tree, cache / "one")
+    prepared.store(tree, cache / "one")
     assert sorted(os.listdir(cache)) == [f".one.{os.getppid()}", "one"]
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    prepared.keep(tree, tmp_path / "file" / "cache" / "one")
-    assert not prepared.is_kept(tmp_path / "file" / "cache" / "one")
+    prepared.store(tree, tmp_path / "file" / "cache" / "one")
+    assert not prepared.is_prepared(tmp_path / "file" / "cache" / "one")
 
 
 def test_a_copy_that_vanishes_meanwhile_is_not_brought(tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "one"
     for n in range(20):
-        prepared.keep(tree, place)
+        prepared.store(tree, place)
         thread = threading.Thread(target=prepared.drop, args=[place])
         thread.start()
-        said = prepared.bring(place, tmp_path / f"target{n}")
+        said = prepared.restore(place, tmp_path / f"target{n}")
         thread.join()
         assert (said is None) == (not (tmp_path / f"target{n}").exists())
         assert said is None or listing(tmp_path / f"target{n}") == listing(tree)
@@ -383,24 +383,24 @@ def test_a_change_that_keeps_checksum_size_and_time_is_seen(tmp_path: Path) -> N
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "file").write_bytes(b"harmless" * 100)
     place = tmp_path / "cache" / "one"
-    prepared.keep(tmp_path / "source", place)
+    prepared.store(tmp_path / "source", place)
     before, file = (place / "file").stat(), place / "file"
     start = zlib.crc32(file.read_bytes())
     forged = forge(b"evil" + file.read_bytes()[4:], start)
     assert (zlib.crc32(forged), len(forged)) == (start, 800)
     file.write_bytes(forged)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert prepared.bring(place, tmp_path / "target") is None
+    assert prepared.restore(place, tmp_path / "target") is None
     assert not place.exists()
 
 
 def test_a_cache_that_was_moved_is_read_once_and_then_known(tree: Path, tmp_path: Path) -> None:
     place, moved = tmp_path / "cache" / "one", tmp_path / "other" / "one"
-    prepared.keep(tree, place, secret="s")
+    prepared.store(tree, place, secret="s")
     shutil.copytree(place, moved, symlinks=True)
     notes = [(moved / ".servicectx").read_text()]
     for number in range(2):
-        assert prepared.bring(moved, tmp_path / f"target{number}") is not None
+        assert prepared.restore(moved, tmp_path / f"target{number}") is not None
         assert listing(tmp_path / f"target{number}") == listing(tree)
         notes.append((moved / ".servicectx").read_text())
     assert notes[0] != notes[1] == notes[2], "the stamps are those of the files here"
@@ -409,8 +409,8 @@ def test_a_cache_that_was_moved_is_read_once_and_then_known(tree: Path, tmp_path
 
 def test_a_moved_cache_with_another_content_is_dropped(tree: Path, tmp_path: Path) -> None:
     place, moved = tmp_path / "cache" / "one", tmp_path / "other" / "one"
-    prepared.keep(tree, place)
+    prepared.store(tree, place)
     shutil.copytree(place, moved, symlinks=True)
     (moved / "deep" / "script").chmod(0o777)
-    assert prepared.bring(moved, tmp_path / "target") is None
+    assert prepared.restore(moved, tmp_path / "target") is None
     assert not moved.exists()

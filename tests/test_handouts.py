@@ -15,21 +15,21 @@ def test_what_was_handed_out_goes_unless_it_was_changed(tmp_path: Path) -> None:
         owned_files.note(tmp_path, file)
     files[1].write_text('{"mine": 1}')
     assert owned_files.noted(tmp_path) == [files[0], files[2]]
-    owned_files.take_back(tmp_path)
+    owned_files.remove_owned(tmp_path)
     assert [file.exists() for file in files] == [False, True, False]
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00\n\xff /x\n", b"\x00 \x00", b"abc", bytes(range(256))])
 def test_a_list_of_any_bytes_is_read(content: bytes, tmp_path: Path) -> None:
-    for name in ("handouts", owned_files.LEAVINGS):
+    for name in ("handouts", owned_files.PATTERNS):
         (tmp_path / name).write_bytes(content)
-    owned_files.take_back(tmp_path)
+    owned_files.remove_owned(tmp_path)
     assert owned_files.noted(tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "zero", "gigabyte"])
 def test_a_list_that_is_no_file_is_empty(kind: str, tmp_path: Path) -> None:
-    for path in (tmp_path / "handouts", tmp_path / owned_files.LEAVINGS):
+    for path in (tmp_path / "handouts", tmp_path / owned_files.PATTERNS):
         if kind == "fifo":
             os.mkfifo(path)
         elif kind == "directory":
@@ -39,7 +39,7 @@ def test_a_list_that_is_no_file_is_empty(kind: str, tmp_path: Path) -> None:
         else:
             with path.open("wb") as file:
                 file.truncate(2**30)
-    owned_files.take_back(tmp_path)
+    owned_files.remove_owned(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
@@ -55,6 +55,6 @@ def test_what_took_the_place_of_a_file_stays(kind: str, tmp_path: Path) -> None:
         file.symlink_to(other)
     else:
         file.mkdir()
-    owned_files.take_back(tmp_path)
+    owned_files.remove_owned(tmp_path)
     assert os.path.lexists(file)
     assert other.exists()

@@ -58,7 +58,7 @@ def test_its_name_says_who_made_it_and_when(outside: PostgresDetails) -> None:
 
 
 def signed(made: int, *, host: str | None = None, pid: int | None = None) -> str:
-    name = owner_names.sign(made)
+    name = owner_names.new_name(made)
     if host:
         name = name.replace(owner_names.host(), host)
     return name if pid is None else name.replace(f"_{os.getpid()}_", f"_{pid}_")

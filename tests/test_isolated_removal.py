@@ -13,7 +13,7 @@ import pytest
 
 from servicectx import PostgresDetails, isolated, managed
 from servicectx.isolation import owner_names
-from servicectx.services.postgres.connection_cache import hang_up
+from servicectx.services.postgres.connection_cache import close_cached
 from servicectx.services.postgres.databases import Databases, base
 from tests.detector import wait_for
 
@@ -48,7 +48,7 @@ def is_gone(details: PostgresDetails, name: str) -> None:
 def pg() -> Iterator[PostgresDetails]:
     with managed("postgres", settings=SETTINGS) as details:
         yield details
-    hang_up()
+    close_cached()
 
 
 def outside(pg: PostgresDetails) -> PostgresDetails:
@@ -82,7 +82,7 @@ def test_so_they_are_outside(pg: PostgresDetails) -> None:
 def test_those_of_the_dead_are_no_hindrance(pg: PostgresDetails) -> None:
     died = subprocess.Popen([sys.executable, "-c", ""])
     died.wait()
-    name = owner_names.sign().replace(f"_{os.getpid()}_", f"_{died.pid}_")
+    name = owner_names.new_name().replace(f"_{os.getpid()}_", f"_{died.pid}_")
     theirs = outside(pg)
     run(theirs, f"create database {name}")
     prepare(theirs.model_copy(update={"dbname": name}))

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, isolated, managed
-from servicectx.services.postgres.connection_cache import hang_up
+from servicectx.services.postgres.connection_cache import close_cached
 from servicectx.services.postgres.databases import Databases, base
 from servicectx.services.postgres.wire import Connection
 
@@ -54,7 +54,7 @@ def narrow(details: PostgresDetails) -> None:
 def pg() -> Iterator[PostgresDetails]:
     with managed("postgres", setup=give_away, dbname="shop") as details:
         yield details
-    hang_up()
+    close_cached()
 
 
 def test_a_copy_has_what_the_set_up_gave(pg: PostgresDetails) -> None:
@@ -94,7 +94,7 @@ def test_where_there_is_nothing_nobody_asks_twice(monkeypatch: pytest.MonkeyPatc
             Databases.of(pg).open(name, base)
             assert run(pg.model_copy(update={"dbname": name}), STATE) == PLAIN
         assert len([sql for sql in said if "pg_db_role_setting" in sql]) == 1
-        hang_up()
+        close_cached()
 
 
 def test_outside_what_is_permitted_is_carried_over() -> None:

@@ -20,23 +20,23 @@ def dead_pid() -> int:
 def test_a_name_fits_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner_names.socket, "gethostname", lambda: LONG)
     monkeypatch.setattr("os.getpid", lambda: 2**31 - 1)
-    assert re.fullmatch(r"sc_[a-z0-9]+_2147483647_[0-9a-f]{18}", owner_names.sign())
-    assert len(owner_names.sign()) <= 63
+    assert re.fullmatch(r"sc_[a-z0-9]+_2147483647_[0-9a-f]{18}", owner_names.new_name())
+    assert len(owner_names.new_name()) <= 63
 
 
 def test_the_dead_of_this_machine_are_known() -> None:
-    assert owner_names.is_alive(owner_names.sign())
-    assert owner_names.is_dead(f"sc_{owner_names.host()}_{dead_pid()}_{'0' * 18}")
+    assert owner_names.owner_is_alive(owner_names.new_name())
+    assert owner_names.owner_is_dead(f"sc_{owner_names.host()}_{dead_pid()}_{'0' * 18}")
 
 
 def test_a_machine_of_the_same_name_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both in their first namespace of process ids, whose number is the same on each Linux."""
     monkeypatch.setattr(owner_names, "_machine", lambda: "one of two clones")
     elsewhere = f"sc_{owner_names.host()}_{dead_pid()}_{'0' * 18}"
-    assert owner_names.is_dead(elsewhere)
+    assert owner_names.owner_is_dead(elsewhere)
     monkeypatch.undo()
-    assert not owner_names.is_dead(elsewhere)
-    assert not owner_names.is_alive(elsewhere)
+    assert not owner_names.owner_is_dead(elsewhere)
+    assert not owner_names.owner_is_alive(elsewhere)
 
 
 def test_all_letters_of_a_name_count(monkeypatch: pytest.MonkeyPatch) -> None:

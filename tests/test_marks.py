@@ -15,7 +15,7 @@ def copied(tmp_path: Path) -> tuple[Path, Path, dict[str, int]]:
         place.mkdir()
         for name in ("a", "b", "c"):
             (place / name).write_text(name * 10)
-    marks.mark(str(copy))
+    marks.stamp(str(copy))
     return model, copy, marks.sizes(str(model))
 
 
@@ -24,9 +24,9 @@ def content(place: Path) -> dict[str, str]:
 
 
 def test_marks_stay_here(tmp_path: Path) -> None:
-    assert marks.stay(str(tmp_path))
+    assert marks.stamps_are_reliable(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
-    assert not marks.stay(str(tmp_path / "nowhere"))
+    assert not marks.stamps_are_reliable(str(tmp_path / "nowhere"))
 
 
 def test_what_was_written_is_seen_whatever_the_clock_says(copied: tuple[Path, Path, dict[str, int]]) -> None:
@@ -57,13 +57,13 @@ def test_files_that_are_gone_short_or_linked(copied: tuple[Path, Path, dict[str,
 def test_more_than_files_is_unfit(copied: tuple[Path, Path, dict[str, int]], tmp_path: Path) -> None:
     model, copy, sizes = copied
     (copy / "directory").mkdir()
-    with pytest.raises(marks.Unfit):
+    with pytest.raises(marks.CannotRestore):
         marks.restore(str(copy), str(model), sizes)
-    with pytest.raises(marks.Unfit):
+    with pytest.raises(marks.CannotRestore):
         marks.sizes(str(copy))
     (tmp_path / "link").symlink_to(model)
-    with pytest.raises(marks.Unfit):
-        marks.mark(str(tmp_path / "link"))
+    with pytest.raises(marks.CannotRestore):
+        marks.stamp(str(tmp_path / "link"))
     assert content(model).keys() == {"a", "b", "c"}
-    with pytest.raises(marks.Unfit):
+    with pytest.raises(marks.CannotRestore):
         marks.move(str(copy), str(model))

@@ -28,7 +28,7 @@ def test_a_file_that_was_handed_out_is_removed(name: str, tmp_path: Path) -> Non
     file.write_text("details")
     owned_files.note(tmp_path, file)
     assert owned_files.noted(tmp_path) == [file]
-    owned_files.take_back(tmp_path)
+    owned_files.remove_owned(tmp_path)
     assert not file.exists()
 
 
@@ -43,7 +43,7 @@ def test_patterns_of_what_is_left_hold_line_breaks(tmp_path: Path) -> None:
 
 def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path: Path) -> None:
     owned_files.leave(tmp_path, [f"{tmp_path}/x*"])
-    with (tmp_path / owned_files.LEAVINGS).open("a") as listing:
+    with (tmp_path / owned_files.PATTERNS).open("a") as listing:
         listing.write('"/half')
     (tmp_path / "x1").touch()
     assert owned_files.left(tmp_path) == [tmp_path / "x1"]

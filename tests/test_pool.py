@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from servicectx.isolation.pool import BACK, BASE, HIT, MISS, Pool, source_of
+from servicectx.isolation.pool import BASE, MISSED, RETURNED, SERVED, Pool, source_of
 
 
 def make(pool: Pool, name: str, source: str = BASE) -> None:
@@ -66,15 +66,15 @@ def test_a_pool_that_is_gone_gives_nothing(tmp_path: Path) -> None:
     pool = Pool(tmp_path / "nowhere")
     assert pool.claim(BASE) is None
     assert pool.begin("sc_1", BASE) is None
-    assert not pool.tell(BACK)
+    assert not pool.tell(RETURNED)
 
 
 def test_telling_never_blocks(pool: Pool) -> None:
-    assert not pool.tell(BACK), "nobody hears"
+    assert not pool.tell(RETURNED), "nobody hears"
     heard = pool.hear()
     began = time.monotonic()
     for _ in range(20_000):
-        assert pool.tell(HIT + BASE)
+        assert pool.tell(SERVED + BASE)
     assert time.monotonic() - began < 10
     os.close(heard)
 
@@ -82,12 +82,12 @@ def test_telling_never_blocks(pool: Pool) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (HIT + BASE, (HIT, BASE)),
-        (MISS + "servicectx_0a", (MISS, "servicectx_0a")),
-        (BACK, (BACK, "")),
-        ("+../../etc", (BACK, "")),
-        ("+", (BACK, "")),
-        ("nonsense", (BACK, "")),
+        (SERVED + BASE, (SERVED, BASE)),
+        (MISSED + "servicectx_0a", (MISSED, "servicectx_0a")),
+        (RETURNED, (RETURNED, "")),
+        ("+../../etc", (RETURNED, "")),
+        ("+", (RETURNED, "")),
+        ("nonsense", (RETURNED, "")),
     ],
 )
 def test_a_line_that_makes_no_sense_is_only_a_knock(line: str, said: tuple[str, str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from servicectx import NotIsolable, PostgresDetails, isolated, managed
 from servicectx.isolation import pool_sizer
 from servicectx.isolation.pool import BASE, Pool
-from servicectx.services.postgres.connection_cache import hang_up
+from servicectx.services.postgres.connection_cache import close_cached
 from servicectx.services.postgres.databases import Databases, base
 from tests.detector import wait_for
 
@@ -19,7 +19,7 @@ from tests.detector import wait_for
 def pg() -> Iterator[PostgresDetails]:
     with managed("postgres", scope="private") as details:
         yield details
-    hang_up()
+    close_cached()
 
 
 def make(details: PostgresDetails, name: str) -> None:
@@ -40,7 +40,7 @@ def test_one_login_is_enough_for_several(pg: PostgresDetails) -> None:
     assert lines(pg) == [first]
     Databases.of(pg).close("two")  # ends those who make it, and this one does not any more
     assert lines(pg) == [first]
-    hang_up()
+    close_cached()
     wait_for(lambda: lines(pg) == [], 5)
 
 

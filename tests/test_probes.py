@@ -77,61 +77,61 @@ def free_port() -> int:
 
 
 def test_tcp_wants_somebody_who_listens(free_port: int) -> None:
-    assert probes.ask({"kind": "tcp"}, HOST, free_port) is None
+    assert probes.run_probe({"kind": "tcp"}, HOST, free_port) is None
     with serving(Mute) as port:
-        assert probes.ask({"kind": "tcp"}, HOST, port) == {}
+        assert probes.run_probe({"kind": "tcp"}, HOST, port) == {}
 
 
 def test_another_port_can_be_asked(free_port: int) -> None:
     with serving(Mute) as port:
-        assert probes.ask({"kind": "tcp", "port": str(port)}, HOST, free_port) == {}
-        assert probes.ask({"kind": "tcp", "port": str(free_port)}, HOST, port) is None
+        assert probes.run_probe({"kind": "tcp", "port": str(port)}, HOST, free_port) == {}
+        assert probes.run_probe({"kind": "tcp", "port": str(free_port)}, HOST, port) is None
 
 
 def test_an_exchange_wants_its_answer_and_learns_from_it() -> None:
     with serving(Parrot) as port:
         probe = {"kind": "exchange", "send": "version 1.2\n", "expect": r"^version (?P<version>[\d.]+)\n"}
-        assert probes.ask(probe, HOST, port) == {"version": "1.2"}
-        assert probes.ask({**probe, "expect": "something else"}, HOST, port, wait=0.2) is None
+        assert probes.run_probe(probe, HOST, port) == {"version": "1.2"}
+        assert probes.run_probe({**probe, "expect": "something else"}, HOST, port, wait=0.2) is None
 
 
 def test_an_exchange_does_not_wait_for_the_mute_for_ever() -> None:
     with serving(Mute) as port:
-        assert probes.ask({"kind": "exchange", "send": "hello\n", "expect": "x"}, HOST, port, wait=0.2) is None
+        assert probes.run_probe({"kind": "exchange", "send": "hello\n", "expect": "x"}, HOST, port, wait=0.2) is None
 
 
 @pytest.mark.parametrize(("status", "ready"), [(200, True), (204, True), (302, True), (404, False), (503, False)])
 def test_http_wants_a_status_below_400(status: int, ready: bool) -> None:
     with serving(Website) as port:
-        answer = probes.ask({"kind": "http", "url": f"http://{HOST}:{port}/{status}"}, HOST, port)
+        answer = probes.run_probe({"kind": "http", "url": f"http://{HOST}:{port}/{status}"}, HOST, port)
         assert (answer is not None) == ready
 
 
 def test_http_takes_no_other_protocol_for_an_answer() -> None:
     with serving(Parrot) as port:
-        assert probes.ask({"kind": "http", "url": f"http://{HOST}:{port}/"}, HOST, port, wait=0.3) is None
+        assert probes.run_probe({"kind": "http", "url": f"http://{HOST}:{port}/"}, HOST, port, wait=0.3) is None
 
 
 def test_http_heeds_no_proxy(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
     monkeypatch.setenv("http_proxy", f"http://{HOST}:{free_port}")
     monkeypatch.delenv("no_proxy", raising=False)
     with serving(Website) as port:
-        assert probes.ask({"kind": "http", "url": f"http://{HOST}:{port}/200"}, HOST, port) == {}
+        assert probes.run_probe({"kind": "http", "url": f"http://{HOST}:{port}/200"}, HOST, port) == {}
 
 
 def test_a_log_wants_its_line(tmp_path: Path, free_port: int) -> None:
     log = tmp_path / "log"
     probe = {"kind": "log", "pattern": r"^ready on (?P<place>\w+)$"}
-    assert probes.ask(probe, HOST, free_port, str(log)) is None
+    assert probes.run_probe(probe, HOST, free_port, str(log)) is None
     log.write_bytes(b"\xff not ready on air\n")
-    assert probes.ask(probe, HOST, free_port, str(log)) is None
+    assert probes.run_probe(probe, HOST, free_port, str(log)) is None
     log.write_text("first\nready on air\nlast\n")
-    assert probes.ask(probe, HOST, free_port, str(log)) == {"place": "air"}
+    assert probes.run_probe(probe, HOST, free_port, str(log)) == {"place": "air"}
 
 
 def test_an_unknown_kind_is_an_error(free_port: int) -> None:
     with pytest.raises(ValueError, match="no probe is of the kind 'smoke'"):
-        probes.ask({"kind": "smoke"}, HOST, free_port)
+        probes.run_probe({"kind": "smoke"}, HOST, free_port)
 
 
 def test_ports_are_known_by_their_owner(free_port: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from servicectx import isolated, managed
 from servicectx.isolation import pool_sizer
-from servicectx.isolation.pool import BACK, BASE, PILE, Pool
+from servicectx.isolation.pool import BASE, MAX_BACKLOG, RETURNED, Pool
 from servicectx.system import originals
 from tests.actor import Actor
 from tests.detector import Home, wait_for
@@ -307,10 +307,10 @@ def test_helpers_that_cannot_work_are_given_up(place: Home, first: Actor) -> Non
             helper.kill()
             gone.add(helper.pid)
         first.ask("give_back")
-        if len(gone) >= 3 and not pool_of(place).tell(BACK):
+        if len(gone) >= 3 and not pool_of(place).tell(RETURNED):
             break
         time.sleep(0.1)
-    assert not pool_of(place).tell(BACK), "somebody still hears"
+    assert not pool_of(place).tell(RETURNED), "somebody still hears"
     mine = first.ask("isolate")
     assert mine["dbname"] in databases(url)
     first.ask("give_back")
@@ -322,11 +322,11 @@ def test_where_removing_is_behind_users_remove_their_own(place: Home, first: Act
     url = str(first.ask("details")["url"])
     (helper,) = place.pools()
     helper.suspend()
-    for _ in range(3 * PILE):
+    for _ in range(3 * MAX_BACKLOG):
         assert "error" not in first.ask("isolate")
         assert first.ask("give_back")["took"] < 2
-    assert len(names(pool_of(place))[1]) <= PILE + 1
-    assert len(databases(url)) <= PILE + 1 + pool_sizer.MOST
+    assert len(names(pool_of(place))[1]) <= MAX_BACKLOG + 1
+    assert len(databases(url)) <= MAX_BACKLOG + 1 + pool_sizer.MOST
     helper.resume()
     settled(place, url)
 

@@ -217,7 +217,7 @@ def test_processes_take_and_give_back_at_once(flush: str, scarce: bool, tmp_path
 
 
 def test_of_two_who_claim_the_same_one_never_both_have_it(outside: RedisDetails) -> None:
-    one, two = ownership.Hold(outside), ownership.Hold(outside)
+    one, two = ownership.DatabaseReferences(outside), ownership.DatabaseReferences(outside)
     with contextlib.closing(one), contextlib.closing(two), contextlib.closing(ownership.connect(outside)) as asking:
         one.renew()
         two.renew()
@@ -230,7 +230,7 @@ def test_of_two_who_claim_the_same_one_never_both_have_it(outside: RedisDetails)
 
 def test_when_all_try_for_the_same_one_they_try_again(outside: RedisDetails, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is seen to be free may be claimed a moment later, and be free again after that."""
-    other = ownership.Hold(outside)
+    other = ownership.DatabaseReferences(outside)
     looks = 0
 
     def look(asking: ownership.Connection) -> set[int]:

@@ -15,14 +15,14 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, managed
-from servicectx.isolation.setup_step import Layer
+from servicectx.isolation.setup_step import SetupStep
 from servicectx.services.postgres import recycle, templates
 from servicectx.services.postgres import stamps as marks
-from servicectx.services.postgres.clone import PostgresCopies
+from servicectx.services.postgres.clone import PostgresClones
 from servicectx.services.postgres.databases import BASE, HALF, TEMPLATE, Databases
 from servicectx.services.postgres.drop import drop
-from servicectx.services.postgres.prefetch import Stock
-from servicectx.services.postgres.recycle import SHELL, Remaking
+from servicectx.services.postgres.prefetch import PostgresPrefetch
+from servicectx.services.postgres.recycle import EMPTY_CLONE, Recycling
 from servicectx.services.postgres.wire import Connection
 from tests.detector import wait_for
 
@@ -68,12 +68,12 @@ def data(session: Connection) -> str:
 
 
 @pytest.fixture
-def remaking(data: str) -> Remaking:
-    return Remaking(data)
+def remaking(data: str) -> Recycling:
+    return Recycling(data)
 
 
 @pytest.fixture
-def old(pg: PostgresDetails, session: Connection, remaking: Remaking) -> Iterator[PostgresDetails]:
+def old(pg: PostgresDetails, session: Connection, remaking: Recycling) -> Iterator[PostgresDetails]:
     """A copy of the template, as the helper makes it."""
     server = Databases.of(pg)
     server.clone(session, "old", TEMPLATE)
@@ -120,7 +120,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_whatever_was_done_to_it(
-    damage: str, pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Remaking
+    damage: str, pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Recycling
 ) -> None:
     run(old, *DAMAGE[damage])
     assert remaking.remake(session, "old", "new", TEMPLATE)
@@ -138,7 +138,7 @@ def test_whatever_was_done_to_it(
     assert not list(Path(data).parent.glob("data.*"))
 
 
-def test_again_and_again(pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Remaking) -> None:
+def test_again_and_again(pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Recycling) -> None:
     name = "old"
     for number in range(20):
         with psycopg.connect(pg.model_copy(update={"dbname": name}).url) as connection:
@@ -149,7 +149,7 @@ def test_again_and_again(pg: PostgresDetails, old: PostgresDetails, session: Con
     Databases.of(pg).drop(session, name)
 
 
-def test_one_without_marks(pg: PostgresDetails, session: Connection, data: str, remaking: Remaking) -> None:
+def test_one_without_marks(pg: PostgresDetails, session: Connection, data: str, remaking: Recycling) -> None:
     """Whoever made it was killed before he could mark it."""
     Databases.of(pg).clone(session, "unmarked", TEMPLATE)
     assert remaking.remake(session, "unmarked", "new", TEMPLATE)
@@ -158,7 +158,7 @@ def test_one_without_marks(pg: PostgresDetails, session: Connection, data: str, 
 
 
 def test_clients_in_the_middle_of_something(
-    old: PostgresDetails, session: Connection, data: str, remaking: Remaking
+    old: PostgresDetails, session: Connection, data: str, remaking: Recycling
 ) -> None:
     connection, idle = psycopg.connect(old.url), psycopg.connect(old.url)
     with contextlib.closing(connection), contextlib.closing(idle):
@@ -172,7 +172,7 @@ def test_clients_in_the_middle_of_something(
 
 
 def test_settings_owner_and_grants_are_the_template_s(
-    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Remaking
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Recycling
 ) -> None:
     session.run("CREATE ROLE somebody")
     session.run(f"ALTER DATABASE {TEMPLATE} OWNER TO somebody")
@@ -207,7 +207,7 @@ def test_unlogged_tables_are_nobody_else_s_trouble(
     old: PostgresDetails,
     session: Connection,
     data: str,
-    remaking: Remaking,
+    remaking: Recycling,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """CHECKPOINT does not write them."""
@@ -222,7 +222,7 @@ def test_what_is_written_at_the_last_moment_is_nobody_else_s_trouble(
     old: PostgresDetails,
     session: Connection,
     data: str,
-    remaking: Remaking,
+    remaking: Recycling,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By an autovacuum, say: nothing keeps it out."""
@@ -240,7 +240,7 @@ def test_what_is_written_at_the_last_moment_is_nobody_else_s_trouble(
 
 
 def test_a_server_that_recovers_while_the_files_are_aside(
-    pg: PostgresDetails, old: PostgresDetails, data: str, remaking: Remaking, monkeypatch: pytest.MonkeyPatch
+    pg: PostgresDetails, old: PostgresDetails, data: str, remaking: Recycling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Databases.of(pg)
     session = server.connect()
@@ -271,7 +271,7 @@ def test_whoever_was_killed_leaves_a_link_and_files(
     old: PostgresDetails,
     session: Connection,
     data: str,
-    remaking: Remaking,
+    remaking: Recycling,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def die() -> None:
@@ -296,7 +296,7 @@ def test_a_server_that_recovers_from_a_crash(
     """Nothing that the write-ahead log tells is about files that are not there, or are another database's now."""
     server = Databases.of(pg)
     run(old, "update things set name = 'w' || id", "create table mine (n int)")
-    assert Remaking(data).remake(session, "old", "new", TEMPLATE)
+    assert Recycling(data).remake(session, "old", "new", TEMPLATE)
     new = pg.model_copy(update={"dbname": "new"})
     run(new, "create table kept as select 42 as n", "checkpoint", "create table also as select 43 as n")
     for round in ("first", "second"):
@@ -313,7 +313,7 @@ def test_a_server_that_recovers_from_a_crash(
             assert connection.execute("select n from also").fetchall() == [(43,)], round
             assert connection.execute("select count(*) from things").fetchone() == (1000,)
     with contextlib.closing(server.connect()) as again:
-        assert Remaking(data).remake(again, "new", "old", TEMPLATE)
+        assert Recycling(data).remake(again, "new", "old", TEMPLATE)
         is_the_template(again, data, "old")
 
 
@@ -332,7 +332,7 @@ def test_many_at_once(pg: PostgresDetails, data: str) -> None:
 
     def work(number: int) -> None:
         try:
-            remaking, name, made = Remaking(data), f"many_{number}", 0
+            remaking, name, made = Recycling(data), f"many_{number}", 0
             with contextlib.closing(server.connect()) as session:
                 server.clone(session, name, TEMPLATE)
                 for _ in range(15):
@@ -361,22 +361,22 @@ def test_many_at_once(pg: PostgresDetails, data: str) -> None:
 def test_a_shell_is_made_once_of_a_copy_that_keeps_its_files(
     pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str
 ) -> None:
-    (shell,) = session.run(f"SELECT datname FROM pg_database WHERE datname LIKE '{SHELL}%' AND NOT datallowconn")
+    (shell,) = session.run(f"SELECT datname FROM pg_database WHERE datname LIKE '{EMPTY_CLONE}%' AND NOT datallowconn")
     assert not Path(folder(session, data, str(shell))).exists()
     is_the_template(session, data, "old")
     Databases.of(pg).drop(session, str(shell))
-    assert not Remaking(data).remake(session, "old", "new", TEMPLATE), "without one nothing can be done"
-    Remaking(data).mark(session, "old", TEMPLATE)
-    assert Remaking(data).remake(session, "old", "new", TEMPLATE)
+    assert not Recycling(data).remake(session, "old", "new", TEMPLATE), "without one nothing can be done"
+    Recycling(data).mark(session, "old", TEMPLATE)
+    assert Recycling(data).remake(session, "old", "new", TEMPLATE)
     is_the_template(session, data, "new")
 
 
 def test_a_shell_that_somebody_drops_is_made_again(
-    old: PostgresDetails, session: Connection, data: str, remaking: Remaking
+    old: PostgresDetails, session: Connection, data: str, remaking: Recycling
 ) -> None:
     """By whoever knew it, too."""
     assert remaking.remake(session, "old", "new", TEMPLATE)
-    session.run(f"DROP DATABASE {SHELL}{TEMPLATE}")
+    session.run(f"DROP DATABASE {EMPTY_CLONE}{TEMPLATE}")
     assert not remaking.remake(session, "new", "old", TEMPLATE)
     is_the_template(session, data, "new")
     remaking.mark(session, "new", TEMPLATE)
@@ -387,13 +387,13 @@ def test_a_shell_that_somebody_drops_is_made_again(
 # -- what is dropped, and made from nothing ----------------------------------------------------------------------------
 
 
-def gives_up(session: Connection, remaking: Remaking, source: str = TEMPLATE) -> bool:
+def gives_up(session: Connection, remaking: Recycling, source: str = TEMPLATE) -> bool:
     made = remaking.remake(session, "old", "new", source)
     assert session.run("SELECT datname FROM pg_database WHERE datname = 'new'") == ([] if not made else ["new"])
     return not made
 
 
-def test_prepared_transactions_and_slots(old: PostgresDetails, session: Connection, remaking: Remaking) -> None:
+def test_prepared_transactions_and_slots(old: PostgresDetails, session: Connection, remaking: Recycling) -> None:
     with psycopg.connect(old.url) as connection:
         connection.execute("delete from things")
         connection.execute("prepare transaction 'left'")
@@ -405,7 +405,7 @@ def test_prepared_transactions_and_slots(old: PostgresDetails, session: Connecti
 
 
 def test_a_refusal_at_the_last_moment_leaves_its_files_where_they_were(
-    old: PostgresDetails, session: Connection, data: str, remaking: Remaking
+    old: PostgresDetails, session: Connection, data: str, remaking: Recycling
 ) -> None:
     run(old, "alter database old is_template true", "create table mine (n int)")
     assert gives_up(session, remaking)
@@ -416,7 +416,7 @@ def test_a_refusal_at_the_last_moment_leaves_its_files_where_they_were(
 
 
 def test_a_transaction_is_prepared_after_all(
-    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Remaking, monkeypatch: pytest.MonkeyPatch
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Recycling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Just before nobody can connect any more. Whoever drops it lets itself in."""
 
@@ -437,7 +437,7 @@ def test_somebody_else_drops_it_at_the_same_moment(
     old: PostgresDetails,
     session: Connection,
     data: str,
-    remaking: Remaking,
+    remaking: Recycling,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is left of a killed helper on the server's side, say."""
@@ -449,7 +449,7 @@ def test_somebody_else_drops_it_at_the_same_moment(
 
 
 def test_one_without_its_files_is_no_reason_to_stop(
-    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Remaking
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Recycling
 ) -> None:
     """Whoever made it was killed before they were in their place."""
     place = Path(folder(session, data, "old"))
@@ -460,7 +460,7 @@ def test_one_without_its_files_is_no_reason_to_stop(
 
 
 def test_files_elsewhere(
-    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Remaking
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Recycling
 ) -> None:
     place = Path(data).parent / "elsewhere"
     place.mkdir(0o700)
@@ -471,27 +471,27 @@ def test_files_elsewhere(
     is_the_template(session, data, "new")
     assert not list(place.glob("*/*"))
     session.run("CREATE DATABASE spread TABLESPACE elsewhere")
-    session.run(f"CREATE DATABASE {SHELL}spread")
+    session.run(f"CREATE DATABASE {EMPTY_CLONE}spread")
     session.run("ALTER DATABASE spread ALLOW_CONNECTIONS false")
     session.run("ALTER DATABASE new RENAME TO old")
     assert gives_up(session, remaking, "spread"), "this one is elsewhere as a whole"
-    for name in ("spread", f"{SHELL}spread", "old"):
+    for name in ("spread", f"{EMPTY_CLONE}spread", "old"):
         Databases.of(pg).drop(session, name)
     session.run("DROP TABLESPACE elsewhere")
 
 
 def test_a_template_that_somebody_may_write_to(
-    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Remaking
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Recycling
 ) -> None:
-    for name in ("open", f"{SHELL}open", f"{SHELL}nowhere"):
+    for name in ("open", f"{EMPTY_CLONE}open", f"{EMPTY_CLONE}nowhere"):
         session.run(f"CREATE DATABASE {name}")
     assert gives_up(session, remaking, "open")
     assert gives_up(session, remaking, "nowhere")
-    for name in ("open", f"{SHELL}open", f"{SHELL}nowhere"):
+    for name in ("open", f"{EMPTY_CLONE}open", f"{EMPTY_CLONE}nowhere"):
         Databases.of(pg).drop(session, name)
 
 
-def test_what_does_not_belong_there(old: PostgresDetails, session: Connection, data: str, remaking: Remaking) -> None:
+def test_what_does_not_belong_there(old: PostgresDetails, session: Connection, data: str, remaking: Recycling) -> None:
     """Links are not followed, and with a directory among the files nothing is tried again."""
     outside = Path(data).parent / "outside"
     outside.write_text("mine")
@@ -517,19 +517,19 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresDe
         yield pg
 
 
-def stock_of(pg: PostgresDetails, data: str) -> Stock:
-    return Stock(pg.host, pg.port, pg.user, pg.password, data)
+def stock_of(pg: PostgresDetails, data: str) -> PostgresPrefetch:
+    return PostgresPrefetch(pg.host, pg.port, pg.user, pg.password, data)
 
 
 def test_a_user_who_fails_knows_it(pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str) -> None:
     """Whoever makes a database connects under its name, and does not end himself when he gives up."""
     place = Path(folder(session, data, "old"))
     (place / "directory").mkdir()
-    copies = PostgresCopies(pg, data)
+    copies = PostgresClones(pg, data)
     try:
         assert not copies.remake("old", "new", TEMPLATE)
     finally:
-        recycle.remaking.cache_clear()
+        recycle.recycling.cache_clear()
         copies.rest()
     assert session.run("SELECT datname FROM pg_database WHERE datname IN ('old', 'new')") == []
     assert not os.path.lexists(place)
@@ -537,7 +537,7 @@ def test_a_user_who_fails_knows_it(pg: PostgresDetails, old: PostgresDetails, se
 
 
 def test_a_full_disk(
-    old: PostgresDetails, session: Connection, data: str, remaking: Remaking, monkeypatch: pytest.MonkeyPatch
+    old: PostgresDetails, session: Connection, data: str, remaking: Recycling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was copied so far goes before the server is asked for anything, which it might not survive."""
 
@@ -560,9 +560,9 @@ def test_without_a_set_up_the_state_now_is_kept(bare: PostgresDetails) -> None:
     with contextlib.closing(Databases.of(bare).connect()) as session:
         (directory,) = session.run("SHOW data_directory")
         data = str(directory)
-        with PostgresCopies(bare, data).server.line("early") as connection:
+        with PostgresClones(bare, data).server.line("early") as connection:
             Databases.of(bare).clone(connection, "early", "template1")
-            Remaking(data).mark(connection, "early", "template1")
+            Recycling(data).mark(connection, "early", "template1")
         template1, early = (bare.model_copy(update={"dbname": name}) for name in ("template1", "early"))
         run(template1, "create table things (n int primary key)", "insert into things values (1)")
         run(early, "create table mine (n int)")
@@ -599,7 +599,7 @@ def test_a_server_that_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyP
         contextlib.closing(Databases.of(pg).connect()) as session,
     ):
         (data,) = session.run("SHOW data_directory")
-        remaking = Remaking(str(data))
+        remaking = Recycling(str(data))
         Databases.of(pg).clone(session, "old", TEMPLATE)
         remaking.mark(session, "old", TEMPLATE)
         assert gives_up(session, remaking)
@@ -607,7 +607,7 @@ def test_a_server_that_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def template_of(pg: PostgresDetails, session: Connection, setup: Callable[[PostgresDetails], None]) -> str:
     at = lambda name: pg.model_copy(update={"dbname": name})  # noqa: E731
-    return templates.source(Databases.of(pg), session, [Layer("filled", "filled", setup)], at)
+    return templates.source(Databases.of(pg), session, [SetupStep("filled", "filled", setup)], at)
 
 
 def test_autovacuum_leaves_templates_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def set_ups(user: Actor) -> int:
 def whole(cache: Path) -> list[Path]:
     """The complete snapshots. Where data lie on disk, a spare may have been made of one."""
     entries = Cache(cache, 0).entries()
-    return [entry.path for entry in entries if entry.kind == SNAPSHOTS and prepared.is_kept(entry.path)]
+    return [entry.path for entry in entries if entry.kind == SNAPSHOTS and prepared.is_prepared(entry.path)]
 
 
 @pytest.mark.parametrize("step", ["keeping", "kept"])

@@ -44,7 +44,7 @@ def home(cache: Path) -> Iterator[Home]:
     postgres = registry.find("postgres")
     template = postgres.plan(postgres.options({}), postgres.program(postgres.options({})), "secret").template
     assert template is not None
-    if prepared.is_kept(cache / "templates" / template.key):
+    if prepared.is_prepared(cache / "templates" / template.key):
         shutil.copytree(cache / "templates" / template.key, own.path / "templates" / template.key)
     yield home
     home.remove()
@@ -195,7 +195,7 @@ def test_a_damaged_one_is_not_taken(damage: str, ours: Cache) -> None:
         (made / ".servicectx").write_bytes(b"\xff\x00nonsense")
     with managed("postgres") as pg:
         assert not (data_of(pg) / "mark").exists()
-        assert prepared.is_kept(wait_for_spare(ours))
+        assert prepared.is_prepared(wait_for_spare(ours))
 
 
 # -- SIGKILL -------------------------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_killed_while_it_is_made(home: Home, ours: Cache, victim: str) -> None:
         assert processes.identity(maker) is None
     assert spares(ours) == [], "half of one is none"
     with managed("postgres"):
-        assert prepared.is_kept(wait_for_spare(ours))
+        assert prepared.is_prepared(wait_for_spare(ours))
     assert half_made(ours) == []
 
 
@@ -261,7 +261,7 @@ def test_killed_while_it_is_taken(home: Home, ours: Cache, victim: str) -> None:
 def test_of_many_takers_of_one_spare_one_gets_it(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "file").write_text("x" * 1000)
-    prepared.keep(tmp_path / "source", tmp_path / "spare", secret="s")
+    prepared.store(tmp_path / "source", tmp_path / "spare", secret="s")
     script = (
         "import sys; from pathlib import Path; from servicectx.datadirs import spare\n"
         "print(spare.take(Path(sys.argv[1]), Path(sys.argv[2])))"

@@ -13,7 +13,7 @@ from servicectx.client import inventory
 from servicectx.client.inventory import Running
 from servicectx.request import key
 from servicectx.state.record import READY
-from servicectx.system.typos import meant
+from servicectx.system.typos import closest
 
 
 def complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -85,7 +85,7 @@ def described(each: Running) -> str:
 
 def absent(name: str, every: list[Running], place: str) -> str:
     """The message for a name that no instance has in `place`: a close name, and what there is elsewhere."""
-    word = meant(name, {each.state.name for each in every}, slips=2)
+    word = closest(name, {each.state.name for each in every}, slips=2)
     guess = f". Did you mean {word!r}?" if word else ""
     return f"nothing called {name!r} runs {place}{guess or _elsewhere(every)}"
 

@@ -120,7 +120,7 @@ def redeem(ticket: str) -> Claim:
     raise ServiceDied(service=key.partition("-")[0], reason="what the ticket names does not run any more")
 
 
-class Hold:
+class HoldContext:
     """The context manager that `hold()` gives."""
 
     def __init__(self, ticket: str) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from servicectx.client import keeper_link
 from servicectx.client.claim import Claim
 from servicectx.client.prerequisites import check, explained
-from servicectx.client.start import Abandoned, Starting
+from servicectx.client.start import Cancelled, StartAttempt
 from servicectx.errors import HomeError, ServiceCtxError, ServiceDied, StartFailed, StartTimeout, from_record
-from servicectx.request.request import Ask
+from servicectx.request.request import Request
 from servicectx.state import paths
 from servicectx.state.instance import Instance
 from servicectx.state.leases import Lease
@@ -34,13 +34,13 @@ OBITUARY_TIME = 0.5  # seconds for the keeper of a dead server to write down how
 class Share(Claim, Generic[D]):
     """A claim that `take` takes: by joining what is there, or by starting it. `began`: a monotonic time."""
 
-    def __init__(self, ask: Ask[Any], began: float, abandoned: threading.Event) -> None:
+    def __init__(self, ask: Request[Any], began: float, abandoned: threading.Event) -> None:
         self.began = began
         self.deadline = began + ask.timeout
         self.abandoned = abandoned
         self.joined = True
         self._obituary_due = self.deadline
-        self._starting: Starting | None = None
+        self._starting: StartAttempt | None = None
         self._taken: Lease | None = None
         check(ask.service.name, ask.name)
         self.program = ask.program()
@@ -69,7 +69,9 @@ class Share(Claim, Generic[D]):
         step("before-lock")
         lost, pause = 0, 0.001
         while not self._join():
-            self._starting = starting = Starting(self.ask, self.instance, self.program, self.deadline, self.abandoned)
+            self._starting = starting = StartAttempt(
+                self.ask, self.instance, self.program, self.deadline, self.abandoned
+            )
             try:
                 with self.instance.locked() as locked:
                     if locked and not self._can_be_joined():
@@ -149,7 +151,7 @@ class Share(Claim, Generic[D]):
             if not keeper_link.lives(self.instance, state):
                 return False
             if self.abandoned.is_set():
-                raise Abandoned
+                raise Cancelled
             users = self.instance.users(state.id)
             if len(users) < 2 and time.monotonic() >= given_up:
                 return False
@@ -195,7 +197,7 @@ class Share(Claim, Generic[D]):
 
     def _pause(self, seconds: float) -> None:
         if self.abandoned.is_set():
-            raise Abandoned
+            raise Cancelled
         if time.monotonic() > self.deadline:
             raise self._timed_out(f"another one is starting or stopping it: {self.instance.holder()}")
         time.sleep(seconds)
@@ -213,7 +215,7 @@ class Share(Claim, Generic[D]):
         )
 
 
-def died(ask: Ask[Any], state: State | None) -> ServiceCtxError:
+def died(ask: Request[Any], state: State | None) -> ServiceCtxError:
     """What became of a dead instance, as far as anybody wrote it down."""
     if state is not None and state.failure:
         return from_record(state.failure)

@@ -47,11 +47,11 @@ class PipesLost(Exception):
     """Code in this process closed the pipes to the keeper."""
 
 
-class GivenUp(Exception):
+class WaitCancelled(Exception):
     """Whoever waited does not want to any more."""
 
 
-class Launch:
+class KeeperLink:
     """A keeper that was just spawned. It does nothing before `order()`."""
 
     def __init__(self, instance: Instance, id: str) -> None:
@@ -137,7 +137,7 @@ class Launch:
         heard = b""
         while not heard.endswith(b"\n"):
             if given_up():
-                raise GivenUp
+                raise WaitCancelled
             if time.monotonic() > deadline + GRACE:
                 raise KeeperSilent
             assert self._reports is not None
@@ -226,7 +226,7 @@ def answers(instance: Instance, state: State, wait: float, most: float = 2.0) ->
 
 def responds(state: State, wait: float) -> bool:
     """Whether the service answers its ping within `wait` seconds."""
-    return probes.ask(state.ping or {"kind": "running"}, state.host, state.port, wait=wait) is not None
+    return probes.run_probe(state.ping or {"kind": "running"}, state.host, state.port, wait=wait) is not None
 
 
 def is_kept(instance: Instance, state: State) -> bool:

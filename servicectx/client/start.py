@@ -14,7 +14,7 @@ from servicectx.datadirs.cache import SNAPSHOTS, Cache
 from servicectx.errors import HomeError, ServiceCtxError, SetupFailed, StartFailed, StartTimeout
 from servicectx.request import setup
 from servicectx.request.key import scope_text
-from servicectx.request.request import Ask
+from servicectx.request.request import Request
 from servicectx.services.plan import Plan, path_problem, refused_file, render
 from servicectx.state import keep_record, paths, storage
 from servicectx.state.instance import Instance
@@ -37,15 +37,15 @@ PIPES_LOST = (
 )
 
 
-class Abandoned(BaseException):
+class Cancelled(BaseException):
     """Whoever asked does not want it any more: its task was cancelled."""
 
 
-class Starting:
+class StartAttempt:
     """One start. Whatever goes wrong, nothing stays but, for those who wait, the reason."""
 
     def __init__(
-        self, ask: Ask[Any], instance: Instance, program: str, deadline: float, abandoned: threading.Event
+        self, ask: Request[Any], instance: Instance, program: str, deadline: float, abandoned: threading.Event
     ) -> None:
         self.ask = ask
         self.instance = instance
@@ -55,7 +55,7 @@ class Starting:
         self.id = os.urandom(4).hex()
         self.lease: Lease | None = None
         self._state: State | None = None
-        self._keeper: keeper_link.Launch | None = None
+        self._keeper: keeper_link.KeeperLink | None = None
         self._processes: Processes | None = None
         self._undone = False
 
@@ -102,7 +102,7 @@ class Starting:
             if ask.opened is not None:
                 instance.wish(id, linger=0.0, keep_data=True)
             instance.write(state)
-            self._keeper = keeper = keeper_link.Launch(instance, id)
+            self._keeper = keeper = keeper_link.KeeperLink(instance, id)
             step("spawned")
             left = max(0.0, self.deadline - time.monotonic())
             more: dict[str, Any] = {"name": ask.name, "data_directory": str(data), "snapshot": snapshot}
@@ -143,8 +143,8 @@ class Starting:
                 raise self._timed_out("its keeper did not say a word") from None
             if isinstance(error, keeper_link.PipesLost):
                 raise StartFailed(service=ask.service.name, name=ask.name, reason=PIPES_LOST) from None
-            if isinstance(error, keeper_link.GivenUp):
-                raise Abandoned from None
+            if isinstance(error, keeper_link.WaitCancelled):
+                raise Cancelled from None
             raise
 
     def _undo(self, error: BaseException) -> None:
@@ -170,7 +170,7 @@ class Starting:
         with contextlib.suppress(HomeError):
             keeper_link.clear(self.instance, state)
 
-    def _record(self, state: State, error: ServiceCtxError, keeper: keeper_link.Launch | None) -> None:
+    def _record(self, state: State, error: ServiceCtxError, keeper: keeper_link.KeeperLink | None) -> None:
         """Let processes that wait for this start read why it failed."""
         self._processes = self.instance.processes(self.id)
         try:
@@ -215,7 +215,7 @@ class Starting:
             except Exception as error:  # noqa: BLE001  # the user's code, and not connected yet, most likely
                 problem = f"its readiness check raised {type(error).__name__}: {error}"
             if self.abandoned.is_set():
-                raise Abandoned
+                raise Cancelled
             if time.monotonic() > self.deadline:
                 raise self._timed_out(problem)
             time.sleep(0.02)

@@ -53,7 +53,7 @@ class Cache(NamedTuple):
         """
         with contextlib.suppress(OSError):
             if measure(source).bytes <= self.limit:
-                prepared.keep(source, place, secret=secret, owners=owners)
+                prepared.store(source, place, secret=secret, owners=owners)
                 self.trim()
 
     def trim(self) -> None:

@@ -9,7 +9,7 @@ CHUNK = 1 << 16  # bytes: what is read stays in the processor's cache until it i
 NOTHING = bytes(CHUNK)
 
 
-def pour(reading: int, writing: int, size: int, checksum: int) -> int:
+def copy_contents(reading: int, writing: int, size: int, checksum: int) -> int:
     """Copy `size` bytes from one descriptor to the other, new one; their checksum, which goes on from `checksum`.
 
     Where btrfs, xfs and others let both files share blocks until one is written to, the kernel copies what is more

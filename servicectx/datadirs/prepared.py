@@ -11,7 +11,7 @@ import os
 import time
 from pathlib import Path
 
-from servicectx.datadirs.sealing import digest, seal
+from servicectx.datadirs.sealing import digest, manifest_checksum
 from servicectx.datadirs.tree import Copied, Entry, Owner, Size, copy_tree, measure, survey
 from servicectx.system import directories, processes
 from servicectx.system.checkpoints import step
@@ -21,7 +21,7 @@ from servicectx.system.removal import remove_entry, remove_tree
 UNUSED = 30 * 24 * 3600.0  # seconds after which a copy that nobody used is dropped
 
 
-def keep(source: Path | int, place: Path, link: bool = False, owners: Owners = None, **notes: str) -> None:
+def store(source: Path | int, place: Path, link: bool = False, owners: Owners = None, **notes: str) -> None:
     """Keep a copy of `source` as the directory `place`, complete or not at all, instead of a damaged one.
 
     `source` may be an open directory, and `owners` those of `copy_tree`. The loser of a race is thrown away. Where
@@ -32,28 +32,28 @@ def keep(source: Path | int, place: Path, link: bool = False, owners: Owners = N
         try:
             copied = copy_tree(source, temporary, link=link, owners=owners)
             if not link:
-                notes |= {"checksum": str(copied.checksum), "digest": digest(temporary, but=_NOTES)}
-            note_down(temporary, copied.size, stamped=not link, **notes)
+                notes |= {"checksum": str(copied.checksum), "digest": digest(temporary, but=MANIFEST)}
+            write_manifest(temporary, copied.size, stamped=not link, **notes)
             step("kept")
-            if place.exists() and not is_kept(place):
+            if place.exists() and not is_prepared(place):
                 drop(place)
             os.rename(temporary, place)
         finally:
             remove_tree(temporary)
 
 
-def bring(place: Path, target: Path | Entry, owner: Owner | None = None, hands: int = 1) -> dict[str, str] | None:
+def restore(place: Path, target: Path | Entry, owner: Owner | None = None, hands: int = 1) -> dict[str, str] | None:
     """Copy what `keep` kept to the new directory `target`; gives its notes. None: nothing is kept, or not all of it.
 
     One that is complete but holds something else than what was kept is of no use to anybody, and dropped. So is one
     that holds a file of another user. `target`, `owner` and `hands` are those of `copy_tree`.
     """
-    said = _notes(place)
+    said = _manifest(place)
     if said is None:
         return None
     _touch(place)  # before: what is oldest goes first when the cache is full
     try:
-        copied = copy_tree(place, target, owner, hands=hands, but=_NOTES, owners=[os.geteuid()])
+        copied = copy_tree(place, target, owner, hands=hands, but=MANIFEST, owners=[os.geteuid()])
         if _is_complete(copied.size, said):
             if _is_genuine(place, copied, said):
                 return said
@@ -66,14 +66,18 @@ def bring(place: Path, target: Path | Entry, owner: Owner | None = None, hands: 
     return None
 
 
-def claim(directory: int) -> dict[str, str] | None:
+def unwrap(directory: int) -> dict[str, str] | None:
     """Make a kept copy, an open directory, a plain one; gives its notes. None: it is not what was kept."""
-    said = _notes_in(directory)
+    said = _manifest_in(directory)
     try:
         if said is not None:
-            os.unlink(_NOTES, dir_fd=directory)
+            os.unlink(MANIFEST, dir_fd=directory)
             found = survey(directory)
-            return said if _is_complete(found.size, said) and said.get("stamps") == seal(found.stamps) else None
+            return (
+                said
+                if _is_complete(found.size, said) and said.get("stamps") == manifest_checksum(found.stamps)
+                else None
+            )
     except OSError:
         pass
     return None
@@ -86,18 +90,18 @@ def half_made(place: Path) -> Path:
     return place.parent / f".{place.name}.{os.getpid()}"
 
 
-def is_kept(place: Path) -> bool:
+def is_prepared(place: Path) -> bool:
     """Whether `place` is a complete kept copy. Only `bring` reads what is in it."""
-    said = _notes(place)
+    said = _manifest(place)
     try:
-        return said is not None and _is_complete(measure(place, but=_NOTES), said)
+        return said is not None and _is_complete(measure(place, but=MANIFEST), said)
     except OSError:
         return False
 
 
 def size(place: Path) -> int | None:
     """Bytes in a kept copy, as noted. None: nothing is kept there."""
-    said = _notes(place)
+    said = _manifest(place)
     return int(said["bytes"]) if said is not None else None
 
 
@@ -124,7 +128,7 @@ def drop_abandoned(folder: Path) -> None:
 def last_used(place: Path) -> float:
     """`bring` touches the notes; a directory without notes is not ours to drop."""
     try:
-        return (place / _NOTES).lstat().st_mtime
+        return (place / MANIFEST).lstat().st_mtime
     except OSError:
         return time.time()
 
@@ -137,7 +141,7 @@ def remove_at(target: Path | Entry) -> None:
         remove_entry(*target)
 
 
-def note_down(place: Path, size: Size | None = None, stamped: bool = True, **said: str) -> None:
+def write_manifest(place: Path, size: Size | None = None, stamped: bool = True, **said: str) -> None:
     """Make a plain directory a kept copy, once it has the name that it is looked for by. Its size is `size`, if given.
 
     `stamped`: anything that is done to its files later will be noticed.
@@ -147,34 +151,34 @@ def note_down(place: Path, size: Size | None = None, stamped: bool = True, **sai
         size = size or found.size
         said = {**said, "files": str(size.files), "bytes": str(size.bytes)}
         if stamped:
-            said["stamps"] = seal(found.stamps)
-        _write_notes(directory, _NOTES, said)
+            said["stamps"] = manifest_checksum(found.stamps)
+        _write_manifest_at(directory, MANIFEST, said)
 
 
-_NOTES = ".servicectx"
+MANIFEST = ".servicectx"
 _LARGEST = 65536  # bytes of notes
 
 
-def _write_notes(directory: int, name: str, said: dict[str, str]) -> None:
+def _write_manifest_at(directory: int, name: str, said: dict[str, str]) -> None:
     text = "".join(f"{name}={value}\n" for name, value in said.items())
     with open(directories.create_file(name, directory), "w", encoding="utf-8") as file:
-        file.write(f"{text}{seal([text])}\n")
+        file.write(f"{text}{manifest_checksum([text])}\n")
 
 
-def _notes(place: Path) -> dict[str, str] | None:
+def _manifest(place: Path) -> dict[str, str] | None:
     """None: there are none, or they are not what was noted down, or not by this user."""
     try:
         with directories.entered(place) as directory:
-            return _notes_in(directory)
+            return _manifest_in(directory)
     except OSError:
         return None
 
 
-def _notes_in(directory: int) -> dict[str, str] | None:
+def _manifest_in(directory: int) -> dict[str, str] | None:
     try:
-        with open(directories.open_file(_NOTES, directory, [os.geteuid()]), encoding="utf-8") as file:
+        with open(directories.open_file(MANIFEST, directory, [os.geteuid()]), encoding="utf-8") as file:
             *lines, last = file.read(_LARGEST).splitlines(keepends=True)
-        if last.strip() == seal(["".join(lines)]):
+        if last.strip() == manifest_checksum(["".join(lines)]):
             said = dict(line.rstrip("\n").split("=", 1) for line in lines)
             return said if {"files", "bytes"} <= said.keys() else None
     except (OSError, ValueError):
@@ -190,33 +194,33 @@ def _is_genuine(place: Path, copied: Copied, said: dict[str, str]) -> bool:
     """Whether what was copied is what was kept. May raise OSError."""
     if said.get("checksum") != str(copied.checksum):
         return False
-    stamps = seal(copied.stamps)
+    stamps = manifest_checksum(copied.stamps)
     if said.get("stamps") == stamps:
         return True
-    if said.get("digest") != digest(place, but=_NOTES):
+    if said.get("digest") != digest(place, but=MANIFEST):
         return False
-    if seal(survey(place, but=_NOTES).stamps) != stamps:  # somebody writes to it this very moment
+    if manifest_checksum(survey(place, but=MANIFEST).stamps) != stamps:  # somebody writes to it this very moment
         return False
-    _note_again(place, {**said, "stamps": stamps})
+    _write_manifest_again(place, {**said, "stamps": stamps})
     return True
 
 
-def _note_again(place: Path, said: dict[str, str]) -> None:
+def _write_manifest_again(place: Path, said: dict[str, str]) -> None:
     """The next use need not read it all. The cache may be read-only."""
     temporary = f".{place.name}.notes.{os.getpid()}"
     with contextlib.suppress(OSError), directories.parent_of(place) as parent:
         remove_entry(parent, temporary)
         try:
-            _write_notes(parent, temporary, said)
+            _write_manifest_at(parent, temporary, said)
             with directories.entered(place.name, parent, [os.geteuid()]) as directory:
-                os.rename(temporary, _NOTES, src_dir_fd=parent, dst_dir_fd=directory)
+                os.rename(temporary, MANIFEST, src_dir_fd=parent, dst_dir_fd=directory)
         finally:
             remove_entry(parent, temporary)
 
 
 def _touch(place: Path) -> None:
     with contextlib.suppress(OSError), directories.entered(place) as directory:
-        notes = directories.open_file(_NOTES, directory, [os.geteuid()])
+        notes = directories.open_file(MANIFEST, directory, [os.geteuid()])
         try:
             os.utime(notes)
         finally:

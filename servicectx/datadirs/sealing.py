@@ -10,7 +10,7 @@ from servicectx.system.originals import open
 CHUNK = 1 << 18  # bytes
 
 
-def seal(lines: list[str]) -> str:
+def manifest_checksum(lines: list[str]) -> str:
     """The hash of these lines, in their order."""
     try:
         from _blake2 import blake2b  # hashlib loads OpenSSL first, which takes longer than all that is hashed here
@@ -28,7 +28,7 @@ def digest(place: Path, but: str) -> str:
     lines: list[str] = []
     with directories.entered(place) as directory:
         _add(directory, "", lines, but)
-    return seal(sorted(lines))
+    return manifest_checksum(sorted(lines))
 
 
 def _add(directory: int, path: str, lines: list[str], but: str = "") -> None:

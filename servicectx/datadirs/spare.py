@@ -34,7 +34,7 @@ def take(spare: Path, target: Path | Entry) -> dict[str, str] | None:
         os.rename(spare, name, dst_dir_fd=parent)
         step("taken")
         with contextlib.suppress(OSError), directories.entered(name, parent) as directory:
-            said = prepared.claim(directory)
+            said = prepared.unwrap(directory)
         if said is None:
             prepared.remove_at(target)
     return said
@@ -93,9 +93,9 @@ def _make(cache: Cache, source: Path, spare: Path, owner: Owner | None) -> None:
         return
     temporary = prepared.half_made(spare)
     try:
-        said = prepared.bring(source, temporary, owner)
+        said = prepared.restore(source, temporary, owner)
         if said is not None:
-            prepared.note_down(temporary, secret=said.get("secret", ""))
+            prepared.write_manifest(temporary, secret=said.get("secret", ""))
             step("spare")
             os.rename(temporary, spare)
     finally:

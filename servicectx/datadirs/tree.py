@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from servicectx.datadirs.file_copy import pour
+from servicectx.datadirs.file_copy import copy_contents
 from servicectx.system import directories
 from servicectx.system.directories import Owners
 
@@ -126,7 +126,7 @@ def _copy_tree(source: int, target: Entry, job: Job, but: str) -> Copied:
     return Copied(sum((each.size for each in done), Size()), total, sorted(lines))
 
 
-def all_hands() -> int:
+def cpu_count() -> int:
     """How many processes can work at once."""
     try:
         return len(os.sched_getaffinity(0))
@@ -242,7 +242,7 @@ def _copy_file(name: str, source: int, target: int, checksum: int, job: Job) -> 
         try:
             if mode & 0o077:  # what a umask may have taken away
                 os.fchmod(writing, mode)
-            checksum = pour(reading, writing, status.st_size, checksum)
+            checksum = copy_contents(reading, writing, status.st_size, checksum)
             if job.owner:
                 os.fchown(writing, *job.owner)
         finally:

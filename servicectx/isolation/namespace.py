@@ -4,9 +4,9 @@ import os
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from servicectx.errors import HomeError
-from servicectx.isolation.pool import BACK, HIT, MISS, Pool, Taken
-from servicectx.isolation.protocol import Copies
-from servicectx.isolation.setup_step import Layers
+from servicectx.isolation.pool import MISSED, RETURNED, SERVED, CheckedOut, Pool
+from servicectx.isolation.protocol import Clones
+from servicectx.isolation.setup_step import SetupSteps
 from servicectx.services.base import Service
 from servicectx.state import names, paths
 from servicectx.state.instance import Instance
@@ -58,7 +58,7 @@ STAYS_UP = f"its server stays up for {KEPT_FOR / 60:g} minutes after the last us
 class Direct(Generic[D]):
     """Made and removed by the service's own means. Its name says whose it is."""
 
-    def __init__(self, service: Service[D], details: D, layers: Layers, place: Place | None) -> None:
+    def __init__(self, service: Service[D], details: D, layers: SetupSteps, place: Place | None) -> None:
         self._service = service
         self._place = place
         self.details: D = service.open_layered(details, layers)
@@ -82,7 +82,7 @@ class Pooled(Generic[D]):
     """Handed out, or made under a lock that the keeper's helper looks at. That removes what is given back, and where it
     gets behind, users do."""
 
-    def __init__(self, place: Place, copies: Copies[D], taken: Taken) -> None:
+    def __init__(self, place: Place, copies: Clones[D], taken: CheckedOut) -> None:
         self._place = place
         self._copies = copies
         self._taken = taken
@@ -93,7 +93,7 @@ class Pooled(Generic[D]):
             self._remove()
             return
         self._taken.release()
-        if not self._place.pool.tell(BACK):
+        if not self._place.pool.tell(RETURNED):
             self._copies.close(self._taken.name)
             self._taken.path.unlink(missing_ok=True)
 
@@ -103,7 +103,7 @@ class Pooled(Generic[D]):
             self._copies.close(self._taken.name)
         except BaseException:
             self._taken.release()
-            self._place.pool.tell(BACK)
+            self._place.pool.tell(RETURNED)
             raise
         self._taken.forget()
 
@@ -116,7 +116,7 @@ class Pooled(Generic[D]):
         return STAYS_UP
 
 
-def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:
+def open_namespace(service: Service[D], details: D, layers: SetupSteps) -> Namespace[D]:
     """A namespace of one's own. Raises NotIsolable, SetupFailed."""
     place = _find(details)
     copies = service.copies(details, place.data if place is not None else "")
@@ -124,30 +124,30 @@ def open_one(service: Service[D], details: D, layers: Layers) -> Namespace[D]:
         return Direct(service, details, layers, place)
     source = copies.source(layers)
     if taken := place.pool.claim(source):
-        place.pool.tell(HIT + source)
+        place.pool.tell(SERVED + source)
         copies.rest()
         return Pooled(place, copies, taken)
     if taken := _remade(place, copies, source) or place.pool.wait(source, PATIENCE):
-        place.pool.tell(HIT + source)
+        place.pool.tell(SERVED + source)
         return Pooled(place, copies, taken)
     taken = place.pool.begin(copies.fresh_name(), source)
     if taken is None:  # the instance has gone, and what there is to say the server's address says
         _places.clear()
         return Direct(service, details, layers, None)
-    place.pool.tell(BACK)  # a knock: should this process die now, somebody is to see it
+    place.pool.tell(RETURNED)  # a knock: should this process die now, somebody is to see it
     try:
         step("pool-opening")
         copies.open(taken.name, layers)
         step("pool-opened")
     except BaseException:
         taken.release()
-        place.pool.tell(BACK)
+        place.pool.tell(RETURNED)
         raise
-    place.pool.tell(MISS + source)
+    place.pool.tell(MISSED + source)
     return Pooled(place, copies, taken)
 
 
-def _remade(place: Place, copies: Copies[D], source: str) -> Taken | None:
+def _remade(place: Place, copies: Clones[D], source: str) -> CheckedOut | None:
     """One made out of what somebody gave back, when nobody has done that ahead. None: there was nothing, or no luck."""
     old = place.pool.reclaim(source)
     new = place.pool.begin(copies.fresh_name(), source) if old is not None else None
@@ -159,7 +159,7 @@ def _remade(place: Place, copies: Copies[D], source: str) -> Taken | None:
     except BaseException as error:
         old.release()
         new.release()
-        place.pool.tell(BACK)
+        place.pool.tell(RETURNED)
         if isinstance(error, Exception):  # refused, or the server is gone: making one from nothing tells
             return None
         raise
@@ -168,7 +168,7 @@ def _remade(place: Place, copies: Copies[D], source: str) -> Taken | None:
         return new
     new.forget()
     old.release()
-    place.pool.tell(BACK)
+    place.pool.tell(RETURNED)
     return None
 
 

@@ -15,7 +15,7 @@ PREFIX = "sc"
 _SIGNATURE = re.compile(PREFIX + r"_(\w+?)_(\d+)_([0-9a-f]{8})[0-9a-f]{10}")
 
 
-def sign(made: int = 0) -> str:
+def new_name(made: int = 0) -> str:
     """A name for something of this process: `sc_<host>_<pid>_<random>`, at most 63 letters.
 
     The random part begins with 8 hexadecimal digits that say when, in seconds since 1970 by the clock of the server
@@ -30,13 +30,13 @@ def signature(text: str) -> str:
     return found[0] if found else ""
 
 
-def is_dead(name: str) -> bool:
+def owner_is_dead(name: str) -> bool:
     """Whether the process that signed `name` is known to be dead: one of this host, whose id nobody has now."""
     found = _SIGNATURE.fullmatch(name)
     return found is not None and found[1] == host() and processes.identity(int(found[2])) is None
 
 
-def is_alive(name: str) -> bool:
+def owner_is_alive(name: str) -> bool:
     """Whether the process that signed `name` is known to live: one of this host."""
     found = _SIGNATURE.fullmatch(name)
     return found is not None and found[1] == host() and processes.identity(int(found[2])) is not None

@@ -22,14 +22,14 @@ from servicectx.state import leases
 from servicectx.system.checkpoints import step
 from servicectx.system.originals import time
 
-PILE = 16  # namespaces in use or given back; with more, whoever removes them is behind
+MAX_BACKLOG = 16  # namespaces in use or given back; with more, whoever removes them is behind
 BASE = "base"  # the source of whoever names none
-HIT, MISS, BACK = "+", "-", ""  # before a source: it was served, it was not; alone: one was given back
+SERVED, MISSED, RETURNED = "+", "-", ""  # before a source: it was served, it was not; alone: one was given back
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
-class Taken(leases.Lease):
+class CheckedOut(leases.Lease):
     """One user's namespace, until `release()` or the death of this process. A forked child neither has nor gives it."""
 
     removes = False  # the file says what is to be removed
@@ -65,7 +65,7 @@ class Pool:
 
     # -- users -----------------------------------------------------------------------------------------------------
 
-    def claim(self, source: str) -> Taken | None:
+    def claim(self, source: str) -> CheckedOut | None:
         """One that is ready, now this process's own; None when there is none."""
         folder = self.ready / source
         for name in _names(folder):
@@ -85,10 +85,10 @@ class Pool:
             except BaseException:
                 os.close(descriptor)
                 raise
-            return Taken(path, descriptor, name, source)
+            return CheckedOut(path, descriptor, name, source)
         return None
 
-    def reclaim(self, source: str) -> Taken | None:
+    def reclaim(self, source: str) -> CheckedOut | None:
         """One that was given back, now this process's, to make another one of; None when there is none."""
         for taken in self._given_back():
             if taken.source == source:
@@ -96,7 +96,7 @@ class Pool:
             taken.release()
         return None
 
-    def wait(self, source: str, seconds: float) -> Taken | None:
+    def wait(self, source: str, seconds: float) -> CheckedOut | None:
         """As `claim`, but wait for one that is on its way.
 
         Only one process waits at a time: the others make their own meanwhile, and together they are faster.
@@ -120,18 +120,18 @@ class Pool:
         finally:
             os.close(queue)
 
-    def begin(self, name: str, source: str) -> Taken | None:
+    def begin(self, name: str, source: str) -> CheckedOut | None:
         """Claim a name before this process makes what it stands for. None: the instance is gone. Raises HomeError."""
         path = self.taken / f"{name}-{os.getpid()}"
         try:
-            return Taken(path, _written(path, source), name, source)
+            return CheckedOut(path, _written(path, source), name, source)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             cure = "free some space, or set SERVICECTX_HOME to a directory that has some"
             raise HomeError(path=str(path), problem=f"no claim: {error.strerror}", cure=cure) from None
 
-    def keep(self, taken: Taken) -> None:
+    def keep(self, taken: CheckedOut) -> None:
         """Leave it in place when its user goes."""
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -156,7 +156,7 @@ class Pool:
         return True
 
     def is_piling_up(self) -> bool:
-        return len(self.taken_names()) > PILE
+        return len(self.taken_names()) > MAX_BACKLOG
 
     def is_empty(self) -> bool:
         """Whether nothing is ready, on its way, in use or given back."""
@@ -175,13 +175,13 @@ class Pool:
     def count(self, source: str) -> int:
         return len(_names(self.ready / source))
 
-    def begin_ahead(self, name: str, source: str) -> Taken:
+    def begin_ahead(self, name: str, source: str) -> CheckedOut:
         """Claim a name for one that is going to be ready. Raises OSError when the instance is gone."""
         folder = self.making / source
         folder.mkdir(mode=0o700, exist_ok=True)
-        return Taken(folder / name, _written(folder / name, source), name, source)
+        return CheckedOut(folder / name, _written(folder / name, source), name, source)
 
-    def publish(self, taken: Taken, source: str) -> None:
+    def publish(self, taken: CheckedOut, source: str) -> None:
         """Let others have it."""
         folder = self.ready / source
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -195,20 +195,20 @@ class Pool:
         """The processes that took one and did not give it back, living or dead."""
         return {int(name.rpartition("-")[2]) for name in self.taken_names()}
 
-    def returned(self) -> Iterator[Taken]:
+    def returned(self) -> Iterator[CheckedOut]:
         """What nobody holds any more, one after the other, each held by this process until it is forgotten."""
         begun = [self.making / source / name for source in _names(self.making) for name in _names(self.making / source)]
         for path in begun:
             if (descriptor := _locked(path)) is not None:
-                yield Taken(path, descriptor, path.name)
+                yield CheckedOut(path, descriptor, path.name)
         yield from self._given_back()
 
-    def _given_back(self) -> Iterator[Taken]:
+    def _given_back(self) -> Iterator[CheckedOut]:
         for name in _names(self.taken, suffix=True):
             if (descriptor := _locked(self.taken / name)) is not None:
                 source = os.read(descriptor, 100).decode(errors="replace")
                 source = source if _NAME.fullmatch(source) else ""
-                yield Taken(self.taken / name, descriptor, name.partition("-")[0], source)
+                yield CheckedOut(self.taken / name, descriptor, name.partition("-")[0], source)
 
 
 def _written(path: Path, source: str) -> int:
@@ -238,7 +238,7 @@ def _locked(path: Path) -> int | None:
 def source_of(line: str) -> tuple[str, str]:
     """What a line of the FIFO says, as (kind, source); no source where it makes no sense."""
     kind, source = line[:1], line[1:]
-    return (kind, source) if kind in (HIT, MISS) and _NAME.fullmatch(source) else (BACK, "")
+    return (kind, source) if kind in (SERVED, MISSED) and _NAME.fullmatch(source) else (RETURNED, "")
 
 
 def _names(folder: Path, suffix: bool = False) -> list[str]:

@@ -6,7 +6,7 @@ FIRST, MOST, MOST_OF_ALL = 2, 12, 24  # copies ready of one source, and of all
 IDLE = 10.0  # seconds without demand after which half of them are enough; at last none
 
 
-class Demand:
+class PoolSizer:
     """Grows with the users and when it was not enough; shrinks when nobody asks."""
 
     def __init__(self, target: int) -> None:

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from servicectx.isolation.pool import BACK, MISS, Pool, Taken, source_of
-from servicectx.isolation.pool_sizer import IDLE, MOST_OF_ALL, Demand
-from servicectx.isolation.user_watcher import AGAIN, Watch
+from servicectx.isolation.pool import MISSED, RETURNED, CheckedOut, Pool, source_of
+from servicectx.isolation.pool_sizer import IDLE, MOST_OF_ALL, PoolSizer
+from servicectx.isolation.user_watcher import AGAIN, UserWatcher
 from servicectx.keeper import probes
 from servicectx.system import faults, linux
 from servicectx.system.checkpoints import step
@@ -25,7 +25,7 @@ REST = 1.0  # seconds without work after which the connection is closed
 ROOM = 256 * 2**20  # bytes of the file system that copies made ahead leave free
 
 
-class Copies(Protocol):
+class PrefetchBackend(Protocol):
     """What a service gives: it makes and drops what is named, by its own protocol."""
 
     def begin(self) -> None:
@@ -52,15 +52,15 @@ class Copies(Protocol):
         """A fresh one."""
 
 
-class Ahead:
+class Prefetcher:
     """One pool, kept ahead of its users."""
 
-    def __init__(self, pool: Pool, copies: Copies, data: str, parent: int) -> None:
+    def __init__(self, pool: Pool, copies: PrefetchBackend, data: str, parent: int) -> None:
         self.parent = parent
         self.pool = pool
         self.copies = copies
         self.data = data
-        self.demands = {source: Demand(pool.count(source)) for source in pool.sources()}
+        self.demands = {source: PoolSizer(pool.count(source)) for source in pool.sources()}
         self.begun = False
         self.worked = 0.0
         self.sizes: dict[str, int] = {}
@@ -73,7 +73,7 @@ class Ahead:
         Raises OSError or EOFError when the server is gone.
         """
         heard = self.pool.hear()
-        watch = Watch(self.pool, heard)
+        watch = UserWatcher(self.pool, heard)
         self._listen(heard)  # first of all: what is heard by a helper that fails calls for no other one
         self.worked = time.monotonic()
         while os.getppid() == self.parent:
@@ -88,7 +88,7 @@ class Ahead:
                     self.copies.rest()
                 time.sleep(AGAIN)
 
-    def _turn(self, heard: int, watch: Watch) -> bool:
+    def _turn(self, heard: int, watch: UserWatcher) -> bool:
         """Work once, or wait. True: there is nothing to do, and nobody to wait for."""
         self._listen(heard)
         if self._work():
@@ -107,8 +107,8 @@ class Ahead:
         with contextlib.suppress(BlockingIOError):
             for line in os.read(heard, 65536).decode(errors="replace").splitlines():
                 kind, source = source_of(line)
-                if kind != BACK:
-                    self.demands.setdefault(source, Demand(0)).ask(kind != MISS, len(self.pool.users()))
+                if kind != RETURNED:
+                    self.demands.setdefault(source, PoolSizer(0)).ask(kind != MISSED, len(self.pool.users()))
         for source, demand in list(self.demands.items()):
             demand.shrink()
             if not demand.target and not self.pool.count(source):
@@ -177,7 +177,7 @@ class Ahead:
                 return self._drop(surplus)
         return False
 
-    def _returned(self) -> Iterator[Taken]:
+    def _returned(self) -> Iterator[CheckedOut]:
         """What was given back, but for what is not to be dropped just now."""
         for taken in self.pool.returned():
             if self.stuck.get(taken.name, 0.0) > time.monotonic():
@@ -192,7 +192,7 @@ class Ahead:
             return False
         return sum(map(self.pool.count, self.demands)) < MOST_OF_ALL
 
-    def _remade(self, taken: Taken) -> bool:
+    def _remade(self, taken: CheckedOut) -> bool:
         """Whether a new one is ready that was made out of `taken`."""
         new = self.pool.begin_ahead(self.copies.name(), taken.source)
         step("pool-remaking")
@@ -210,7 +210,7 @@ class Ahead:
             new.forget()
         return made
 
-    def _drop(self, taken: Taken) -> bool:
+    def _drop(self, taken: CheckedOut) -> bool:
         step("pool-dropping")
         try:
             self.copies.drop(taken.name)
@@ -259,6 +259,6 @@ def main() -> None:
     pool = Pool(Path(order["directory"]))
     helper = order["helper"]
     data = helper.get("data", "")
-    copies: Copies = probes.call(**helper)
+    copies: PrefetchBackend = probes.call(**helper)
     with contextlib.suppress(OSError, EOFError):  # the server is gone, or the instance: so is the need
-        Ahead(pool, copies, data, order["keeper"]).serve()
+        Prefetcher(pool, copies, data, order["keeper"]).serve()

@@ -2,12 +2,12 @@
 
 from typing import Any, Protocol, TypeVar
 
-from servicectx.isolation.setup_step import Layers
+from servicectx.isolation.setup_step import SetupSteps
 
 D = TypeVar("D", bound=Any, covariant=True)
 
 
-class Copies(Protocol[D]):
+class Clones(Protocol[D]):
     """Namespaces of one instance by name. Their user is known by a lock that the caller holds, not by the name."""
 
     def fresh_name(self) -> str: ...
@@ -15,10 +15,10 @@ class Copies(Protocol[D]):
     def at(self, name: str) -> D:
         """The details of the namespace of that name."""
 
-    def source(self, layers: Layers) -> str:
+    def source(self, layers: SetupSteps) -> str:
         """What a namespace with these set-ups is a copy of: the same text for the same set-ups."""
 
-    def open(self, name: str, layers: Layers) -> object:
+    def open(self, name: str, layers: SetupSteps) -> object:
         """Make it. Raises NotIsolable, SetupFailed."""
 
     def remake(self, name: str, new: str, source: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 
-class Layer(NamedTuple):
+class SetupStep(NamedTuple):
     """`text` differs where the set-up differs; `run` takes the details of the namespace and raises SetupFailed."""
 
     text: str
@@ -12,4 +12,4 @@ class Layer(NamedTuple):
     run: Callable[[Any], object]
 
 
-Layers = Sequence[Layer]
+SetupSteps = Sequence[SetupStep]

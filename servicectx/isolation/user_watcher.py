@@ -9,7 +9,7 @@ from servicectx.system import platform
 AGAIN = 0.5  # seconds to the next look where no event tells
 
 
-class Watch:
+class UserWatcher:
     """Waits for words, and for deaths."""
 
     def __init__(self, pool: Pool, heard: int) -> None:

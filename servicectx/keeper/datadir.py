@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 from servicectx.datadirs import prepared, spare
 from servicectx.datadirs.cache import SNAPSHOTS, TEMPLATES, Cache
-from servicectx.datadirs.tree import Entry, Owner, all_hands
+from servicectx.datadirs.tree import Entry, Owner, cpu_count
 from servicectx.errors import HomeError, KeptDataError, StartFailed
-from servicectx.keeper.requester import hang_up
+from servicectx.keeper.requester import close_pipes
 from servicectx.services import plan
 from servicectx.state import container
 from servicectx.system import directories, polling
@@ -43,7 +43,7 @@ class Source(NamedTuple):
     secret: str
 
 
-class Data:
+class DataDirectory:
     """`begin` early, `arrived` when the copy is needed: meanwhile a child copies, and the keeper reads its modules."""
 
     def __init__(self, directory: Path, what: plan.Plan, order: dict[str, Any], home: Path) -> None:
@@ -86,7 +86,7 @@ class Data:
             self._answer, answer = os.pipe()
             self._child = os.fork()
             if self._child == 0:
-                hang_up()  # a starter that waits for a keeper's report must see the end of that keeper
+                close_pipes()  # a starter that waits for a keeper's report must see the end of that keeper
                 self._copy(answer)
             os.close(answer)
 
@@ -270,7 +270,7 @@ class Data:
             remove_entry(*target)
             for number, source in enumerate(self.sources):
                 said = spare.take(spare.place(self.cache, source, self.owner), target)
-                if (said := said or prepared.bring(source, target, self.owner, all_hands())) is not None:
+                if (said := said or prepared.restore(source, target, self.owner, cpu_count())) is not None:
                     os.write(answer, json.dumps([number, said.get("secret", "")]).encode())
                     break
         finally:

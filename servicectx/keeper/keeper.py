@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from servicectx.datadirs import spare
 from servicectx.errors import HomeError, ServiceCtxError, StartFailed
 from servicectx.keeper import kept_data, snapshot
-from servicectx.keeper.datadir import Data
-from servicectx.keeper.requester import Starter, StarterGone
-from servicectx.keeper.shutdown import PATIENCE, current, how, record_death, remove_when_unused
+from servicectx.keeper.datadir import DataDirectory
+from servicectx.keeper.requester import Requester, RequesterGone
+from servicectx.keeper.shutdown import PATIENCE, current, exit_text, record_death, remove_when_unused
 from servicectx.keeper.unused import UnusedWaiter
 from servicectx.services import plan
 from servicectx.state import container, leases, owned_files
@@ -27,12 +27,12 @@ from servicectx.system.processes import Process
 from servicectx.system.reserve import Reserve
 
 if TYPE_CHECKING:
-    from servicectx.keeper.prefetcher_process import Helper
+    from servicectx.keeper.prefetcher_process import PrefetcherProcess
     from servicectx.keeper.server import Server
-    from servicectx.keeper.startup import Start
+    from servicectx.keeper.startup import Startup
 
 
-class Told(BaseException):
+class TerminationRequested(BaseException):
     """SIGTERM came: stop at once. Whoever sent it holds the key's lock."""
 
 
@@ -48,13 +48,13 @@ class Keeper:
         self.service = instance.key.rpartition("-")[0]
         self.data_directory: Path | None = None
         self.stopping = False
-        self.starter = Starter()
-        self.start: Start | None = None
+        self.starter = Requester()
+        self.start: Startup | None = None
         self.reserve = Reserve()
         self.is_clean = True  # False: something that should have been ended or removed may be left
         self.spare: spare.Maker | None = None
-        self.keeping: kept_data.Keeping | None = None
-        self.helper: Helper | None = None
+        self.keeping: kept_data.KeptData | None = None
+        self.helper: PrefetcherProcess | None = None
         signal.signal(signal.SIGTERM, self._told)
 
     def live(self) -> None:
@@ -70,10 +70,10 @@ class Keeper:
                 self.starter.hang_up()
                 self.clear_server()
                 remove_when_unused(self.instance, self.id)
-        except Told:
+        except TerminationRequested:
             self.clear_server()
             self._remove_directory()
-        except StarterGone:
+        except RequesterGone:
             self.clear_server()
             self._withdraw()
 
@@ -86,23 +86,25 @@ class Keeper:
             order = self.starter.order()
             what = plan.decode(order["plan"])
             self.name, self.service = order["name"], what.service
-            self.keeping = kept_data.Keeping(self.instance, self.id, order)
+            self.keeping = kept_data.KeptData(self.instance, self.id, order)
             self.data_directory = Path(order["data_directory"])
-            data = Data(self.data_directory, what, order, self.instance.home)
+            data = DataDirectory(self.data_directory, what, order, self.instance.home)
             self.instance.hold(self.id, KEEPER, self.me)
             self.tell(None)
             data.begin()
-            from servicectx.keeper.startup import Start  # meanwhile; it brings mirakuru, which the guard does without
+            from servicectx.keeper.startup import Startup  # meanwhile; it brings mirakuru, which the guard does without
 
-            self.start = start = Start(self, what, order, data)
+            self.start = start = Startup(self, what, order, data)
             facts = start.run()
             assert self.keeping is not None
             self.keeping.note(facts)
             if what.helper is not None:
-                from servicectx.keeper.prefetcher_process import Helper
+                from servicectx.keeper.prefetcher_process import PrefetcherProcess
 
                 with contextlib.suppress(OSError):  # it can do without
-                    self.helper = Helper(self.instance.directory(self.id), plan.render(what.helper, start.facts))
+                    self.helper = PrefetcherProcess(
+                        self.instance.directory(self.id), plan.render(what.helper, start.facts)
+                    )
             self.starter.report({"ready": facts})
             if snapshot.is_wanted(start) and self._is_set_up():
                 self.starter.report({"ready": snapshot.take(start)})
@@ -129,7 +131,7 @@ class Keeper:
         """Wait for the starter's word. False: its set-up failed, or it died, which its lease will tell."""
         try:
             return "snapshot" in self.starter.order()
-        except StarterGone:
+        except RequesterGone:
             return False
 
     def _withdraw(self) -> None:
@@ -141,7 +143,7 @@ class Keeper:
                     self.instance.remove(state)
             if state is not None and state.phase == FAILED:
                 remove_when_unused(self.instance, self.id)
-        except Told:
+        except TerminationRequested:
             pass
         self._remove_directory()
 
@@ -151,7 +153,7 @@ class Keeper:
 
     # -- the long wait ---------------------------------------------------------------------------------------------
 
-    def watch(self, start: "Start") -> None:
+    def watch(self, start: "Startup") -> None:
         """Until the last user has left and none came while lingering, or the server ended.
 
         A fault of the machine ends neither: as long as users cannot be counted, the server is taken for used.
@@ -179,12 +181,12 @@ class Keeper:
                     self._stop_unlocked()
                     return
 
-    def _record_death(self, start: "Start", server: "Server") -> None:
+    def _record_death(self, start: "Startup", server: "Server") -> None:
         step("server-died")
         status, log_tail = server.exit_status, start.log_tail()
         self.reserve.release()
         start.end()
-        persist(record_death, self.instance, self.id, f"the server was {how(status or 0)}", status, log_tail)
+        persist(record_death, self.instance, self.id, f"the server was {exit_text(status or 0)}", status, log_tail)
         self.clear_server()
         persist(remove_when_unused, self.instance, self.id)
 
@@ -277,7 +279,7 @@ class Keeper:
         for end in [part.end for part in parts if part is not None]:
             self._attempt(end)
         self._attempt(linux.end_orphans)  # one that still copies data, say
-        self._attempt(owned_files.take_back, self.instance.directory(self.id))
+        self._attempt(owned_files.remove_owned, self.instance.directory(self.id))
         if self.keeping is None or self.data_directory is None:
             return
         if not keeps:
@@ -307,4 +309,4 @@ class Keeper:
     def _told(self, *_: Any) -> None:
         if not self.stopping:
             self.stopping = True
-            raise Told
+            raise TerminationRequested

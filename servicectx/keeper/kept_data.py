@@ -15,13 +15,13 @@ from servicectx.state.keep_record import KeepRecord
 from servicectx.system.removal import remove_entry
 
 if TYPE_CHECKING:
-    from servicectx.keeper.startup import Start
+    from servicectx.keeper.startup import Startup
 
 CLEAN_STOP = 60.0  # seconds for a server to write everything and end
 COMPANION_STOP = 10.0
 
 
-class Keeping:
+class KeptData:
     """`asked`: data are kept from the start on. `opened`: the instance runs on data that an earlier one kept."""
 
     def __init__(self, instance: Instance, id: str, order: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ class Keeping:
         keep_record.publish(self._instance.directory(self._id), self._container)
 
 
-def end_cleanly(start: "Start") -> None:
+def end_cleanly(start: "Startup") -> None:
     """End the server by its clean signal, after it has written what the signal alone would lose.
 
     A server that does not end in time is killed, as one that died: durable settings are what protects its data then.

@@ -20,7 +20,7 @@ PAUSE = 0.5  # seconds after one could not even be spawned
 _BOOTSTRAP = f"{search_path.BEGIN} from servicectx.isolation.prefetcher import main; main()"
 
 
-class Helper:
+class PrefetcherProcess:
     """At most one helper process at a time. None before the first demand, and none after some that failed at once."""
 
     def __init__(self, directory: Path, order: dict[str, Any]) -> None:

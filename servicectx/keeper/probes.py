@@ -15,7 +15,7 @@ from servicectx.system import faults
 from servicectx.system.originals import open, socket
 
 
-def ask(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float = 1.0) -> dict[str, Any] | None:
+def run_probe(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float = 1.0) -> dict[str, Any] | None:
     """Ask once, for at most about `wait` seconds. Any failure to connect or to understand is "not yet".
 
     Raises HomeError where this process has no descriptor left to ask with: that says nothing of the service.

@@ -38,9 +38,9 @@ def _keep(trees: list[Path], package: Path, program: str) -> Path | None:
         folder.chmod(PASSABLE)  # what the umask took away; no other account can put anything in its place
     copies = [place / tree.relative_to(package.parent) for tree in trees]
     for tree, copy in zip(trees, copies, strict=True):
-        if not prepared.is_kept(copy):
-            prepared.keep(tree, copy, link=True)
-    return place if all(map(prepared.is_kept, copies)) else None
+        if not prepared.is_prepared(copy):
+            prepared.store(tree, copy, link=True)
+    return place if all(map(prepared.is_prepared, copies)) else None
 
 
 def _copy(trees: list[Path], package: Path, container: Path, owner: Owner) -> Path:

@@ -9,11 +9,11 @@ from typing import Any
 from servicectx.system.checkpoints import step
 
 
-class StarterGone(BaseException):
+class RequesterGone(BaseException):
     """The process that asked for this start is dead."""
 
 
-class Starter:
+class Requester:
     """Gives the order on standard input, reads reports on standard output. `hang_up` after the last report."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Starter:
         """The next order. Raises StarterGone when there is none."""
         line = sys.stdin.readline()
         if not line:
-            raise StarterGone
+            raise RequesterGone
         order: dict[str, Any] = json.loads(line)
         return order
 
@@ -32,7 +32,7 @@ class Starter:
         poller = select.poll()
         poller.register(1, 0)
         if poller.poll(0):
-            raise StarterGone
+            raise RequesterGone
 
     def report(self, what: dict[str, Any]) -> None:
         """The starter holds the key's lock while it waits for this: report before waiting for that lock."""
@@ -44,7 +44,7 @@ class Starter:
         os.dup2(self._silence, 1)
 
 
-def hang_up() -> None:
+def close_pipes() -> None:
     """Let go of the starter's pipes, in a child that its keeper forked."""
     silence = os.open(os.devnull, os.O_RDWR)
     os.dup2(silence, 0)
@@ -58,4 +58,4 @@ def write_report(what: dict[str, Any]) -> None:
         while text:
             text = text[os.write(1, text) :]
     except BrokenPipeError:
-        raise StarterGone from None
+        raise RequesterGone from None

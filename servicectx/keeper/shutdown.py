@@ -49,6 +49,6 @@ def current(instance: Instance, id: str) -> State | None:
     return state if state.id == id else None
 
 
-def how(status: int) -> str:
+def exit_text(status: int) -> str:
     """An exit status in words."""
     return f"ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

@@ -13,17 +13,17 @@ from servicectx.system.checkpoints import step
 
 if TYPE_CHECKING:
     from servicectx.keeper.server import Server
-    from servicectx.keeper.startup import Start
+    from servicectx.keeper.startup import Startup
 
 CLEAN_STOP = 30.0  # seconds for each step
 
 
-def is_wanted(start: "Start") -> bool:
+def is_wanted(start: "Startup") -> bool:
     """Whether the starter is going to say that the set-up is done and the data are worth keeping."""
     return start.data.snapshot is not None and not start.restored
 
 
-def take(start: "Start") -> dict[str, Any]:
+def take(start: "Startup") -> dict[str, Any]:
     """Stop the server cleanly, keep a copy of its data, start it again on the same port; the new facts.
 
     The cache may be read-only or full: then there is no snapshot, and the next start runs the set-up again. So it is
@@ -47,7 +47,7 @@ def take(start: "Start") -> dict[str, Any]:
     return start.run_once()
 
 
-def _link_out_of(start: "Start") -> str | None:
+def _link_out_of(start: "Startup") -> str | None:
     data = start.data.open()
     try:
         return _link_out(data)
@@ -80,11 +80,11 @@ def _link_out(directory: int | Path, path: str = "") -> str | None:
     return None
 
 
-def is_settled(start: "Start", server: "Server") -> bool:
+def is_settled(start: "Startup", server: "Server") -> bool:
     """Whether it has written down what would not survive a stop."""
     settle = plan.render(start.plan.settle or {"kind": "running"}, start.facts)
     until = time.monotonic() + CLEAN_STOP
-    while probes.ask(settle, plan.HOST, start.facts["port"], str(start.log), CLEAN_STOP) is None:
+    while probes.run_probe(settle, plan.HOST, start.facts["port"], str(start.log), CLEAN_STOP) is None:
         if server.wait(0.01) or time.monotonic() > until:
             return False
     return True

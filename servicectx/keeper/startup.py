@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from servicectx.errors import StartFailed, StartTimeout
 from servicectx.keeper import after_kill, ports, probes, process_marks, programs
 from servicectx.keeper import server as process
-from servicectx.keeper.datadir import Data, Source
+from servicectx.keeper.datadir import DataDirectory, Source
 from servicectx.services import plan
 from servicectx.state import owned_files
 from servicectx.system import platform
@@ -33,10 +33,10 @@ class PortLost(Exception):
     """Somebody else has the port that was picked."""
 
 
-class Start:
+class Startup:
     """One start for one keeper. `run()` gives the facts that the details are made of."""
 
-    def __init__(self, keeper: "Keeper", what: plan.Plan, order: dict[str, Any], data: Data) -> None:
+    def __init__(self, keeper: "Keeper", what: plan.Plan, order: dict[str, Any], data: DataDirectory) -> None:
         self.keeper = keeper
         self.plan = what
         self.name: str = order["name"]
@@ -160,7 +160,7 @@ class Start:
                 if one.exit_status is not None:
                     self._ended_early(one)
             wait = max(0.05, min(2.0, self.deadline - time.monotonic()))
-            learnt = probes.ask(ready, plan.HOST, port, str(self.log), wait)
+            learnt = probes.run_probe(ready, plan.HOST, port, str(self.log), wait)
             if learnt is not None and server.exit_status is None:
                 if not self._is_ours(server, port):
                     raise PortLost
@@ -179,7 +179,7 @@ class Start:
         one = self._launched(plan.render(companion.command, self.facts), signal.SIGKILL)
         self.companions.append(one)
         ready = plan.render(companion.ready, self.facts)
-        while probes.ask(ready, plan.HOST, self.facts["port"], str(self.log)) is None:
+        while probes.run_probe(ready, plan.HOST, self.facts["port"], str(self.log)) is None:
             if one.exit_status is not None:
                 self._ended_early(one)
             self._check(f"{os.path.basename(one.command[0])}, which it needs, did not answer")

@@ -13,8 +13,8 @@ from pathlib import Path
 from servicectx.errors import HomeError
 from servicectx.keeper import after_kill, process_marks
 from servicectx.keeper.keeper import Keeper
-from servicectx.keeper.requester import StarterGone, write_report
-from servicectx.keeper.shutdown import PATIENCE, current, how, record_death, remove_when_unused
+from servicectx.keeper.requester import RequesterGone, write_report
+from servicectx.keeper.shutdown import PATIENCE, current, exit_text, record_death, remove_when_unused
 from servicectx.state.instance import WATCHDOG, Instance
 from servicectx.system import linux
 from servicectx.system import processes as pids
@@ -64,7 +64,7 @@ def _report_crash(error: BaseException, key: str) -> None:
     with contextlib.suppress(OSError):
         sys.stderr.write(text)
         sys.stderr.flush()
-    with contextlib.suppress(OSError, StarterGone):
+    with contextlib.suppress(OSError, RequesterGone):
         write_report({"failed": failure.record()})
 
 
@@ -85,7 +85,7 @@ def _guard(instance: Instance, id: str, keeper: int) -> None:
         pids.send(processes.server, signal.SIGKILL)  # where no kernel does that, and nobody adopts
     persist(process_marks.end, instance.directory(id))
     after_kill.run(instance.directory(id))
-    reason = f"its keeper (process {keeper}) was {how(os.waitstatus_to_exitcode(status))}"
+    reason = f"its keeper (process {keeper}) was {exit_text(os.waitstatus_to_exitcode(status))}"
     persist(record_death, instance, id, reason)
     persist(_remove_data, instance, id)
     persist(remove_when_unused, instance, id)

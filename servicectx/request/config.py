@@ -159,7 +159,7 @@ def _refuse_misspelt(path: Path, data: bytes, wanted: str) -> None:
         table = line.decode(errors="replace").replace('"', "").replace("'", "").replace(" ", "")
         kind, _, name = table.replace(":", ".").rpartition("tool.")
         word = name.partition(".")[0].replace("-", "").replace("_", "")
-        if not kind and (word == "servicectx" or typos.meant(word, ("servicectx",), slips=2)):
+        if not kind and (word == "servicectx" or typos.closest(word, ("servicectx",), slips=2)):
             cure = f"did you mean [{wanted}]? If this table belongs to another program, add an empty [{wanted}]"
             raise ConfigError(path=str(path), key=table, problem=f"this table has no effect; {cure}")
 
@@ -204,7 +204,7 @@ def _entry(name: str, path: Path, key: str, said: Any) -> Entry:
         raise entry.error("", 'write a table, such as {service = "postgres", version = "16"}')
     if "service" not in said:
         for word in said:
-            if typos.meant(word, ("service",), slips=2):
+            if typos.closest(word, ("service",), slips=2):
                 raise entry.error(word, "unknown; did you mean 'service'?")
     service = said.get("service", name)
     if not isinstance(service, str):

@@ -40,12 +40,12 @@ def source(function: Any) -> str:
 
 def _text(function: Any, code: bool) -> str:
     try:
-        return _Telling(code).callable(function)
+        return _Description(code).callable(function)
     except RecursionError:
         return _unique(function)
 
 
-class _Telling:
+class _Description:
     """Tells values as text. An object's address must not get in, nor an order that differs between processes."""
 
     def __init__(self, code: bool) -> None:

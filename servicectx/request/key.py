@@ -11,7 +11,7 @@ from servicectx.request.fingerprint import called, coded, source
 from servicectx.request.includes import digest
 from servicectx.system import platform
 from servicectx.system.originals import json
-from servicectx.system.typos import meant
+from servicectx.system.typos import closest
 
 PROJECT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg")
 
@@ -43,8 +43,8 @@ def misspelt_scope(scope: str) -> str | None:
     """The word with a meaning that a scope was probably meant to be; None for any other text."""
     kind, colon, directory = scope.partition(":")
     if colon:
-        return f"project:{directory}" if meant(kind, ("project",)) else None
-    return meant(scope, SCOPES)
+        return f"project:{directory}" if closest(kind, ("project",)) else None
+    return closest(scope, SCOPES)
 
 
 def project(directory: str = "") -> Path:

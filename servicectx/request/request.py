@@ -26,7 +26,7 @@ TIMEOUT = 60.0
 SNAPSHOTS = 2  # what is in them, and how: a copy that an older version kept is never found
 
 
-class Ask(NamedTuple, Generic[D]):
+class Request(NamedTuple, Generic[D]):
     """Arguments of `managed()` after the environment was heard. `program` is found when the key is made."""
 
     service: Service[Any]
@@ -73,7 +73,7 @@ class Ask(NamedTuple, Generic[D]):
             raise self._no_data()
         return plan if self.opened is None else opened_data.as_owner(plan, self.opened)
 
-    def with_what_can_be_kept(self, program: str) -> "Ask[D]":
+    def with_what_can_be_kept(self, program: str) -> "Request[D]":
         """These arguments, without `keep_data` where the service has no data and they are only kept where possible.
 
         Raises InvalidOption, before anything starts or is joined.
@@ -128,7 +128,7 @@ class Ask(NamedTuple, Generic[D]):
 _programs: dict[tuple[Any, ...], str] = {}
 
 
-def ask(
+def resolve(
     service: Any,
     name: str | None,
     scope: str | None,
@@ -140,7 +140,7 @@ def ask(
     timeout: float | str | None,
     options: dict[str, Any],
     data: str | os.PathLike[str] | None = None,
-) -> Ask[Any]:
+) -> Request[Any]:
     entry = config.find(service, scope if isinstance(scope, str) else None) if isinstance(service, str) else None
     said: dict[str, Any] = {} if entry is None else entry.arguments
     arguments = {"setup": setup, "snapshot": snapshot, "linger": linger, "storage": storage, "timeout": timeout}
@@ -158,7 +158,7 @@ def ask(
             opened = opened_data.find(found, data)
         kept = _keep(found, keep_data, entry)
         merged = options if entry is None else entry.options | options
-        return Ask(
+        return Request(
             service=found,
             name=_text(found, "name", called),
             scope=_scope(found, scope, said.get("scope"), opened),

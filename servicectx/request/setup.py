@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from servicectx.errors import BinaryNotFound, InvalidOption, SetupFailed
-from servicectx.isolation.setup_step import Layer
+from servicectx.isolation.setup_step import SetupStep
 from servicectx.request import fingerprint, key
 from servicectx.services.base import Service
 from servicectx.system.checkpoints import step
@@ -81,7 +81,7 @@ def run(
         ) from error
 
 
-def layers(service: Service[Any], setup: Any) -> list[Layer]:
+def layers(service: Service[Any], setup: Any) -> list[SetupStep]:
     """The set-ups of `isolated()`: one, or a list or tuple of them that stack."""
     stack = [] if setup is None else list(setup) if isinstance(setup, list | tuple) else [setup]
     for each in stack:
@@ -89,9 +89,9 @@ def layers(service: Service[Any], setup: Any) -> list[Layer]:
     return [_layer(service, each, files_of(service, each)) for each in stack]
 
 
-def _layer(service: Service[Any], setup: Any, files: list[Path] | None) -> Layer:
+def _layer(service: Service[Any], setup: Any, files: list[Path] | None) -> SetupStep:
     text = key.setup_data(setup, files)
-    return Layer(text, called(setup, files), lambda details: run(service, details, setup, files, _program(service)))
+    return SetupStep(text, called(setup, files), lambda details: run(service, details, setup, files, _program(service)))
 
 
 def _program(service: Service[Any]) -> Callable[[], str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from servicectx.errors import InvalidOption, NotIsolable, StartFailed
-from servicectx.isolation.protocol import Copies
-from servicectx.isolation.setup_step import Layers
+from servicectx.isolation.protocol import Clones
+from servicectx.isolation.setup_step import SetupSteps
 from servicectx.services import binaries
 from servicectx.services.binaries import Search
 from servicectx.services.plan import Companion, Plan, Template, encode, mentions
@@ -114,7 +114,7 @@ class Service(Generic[D]):
     def close_namespace(self, namespace: D) -> None:
         """Remove what `open_namespace` made, also while somebody still uses it."""
 
-    def open_layered(self, details: D, layers: Layers) -> D:
+    def open_layered(self, details: D, layers: SetupSteps) -> D:
         """A fresh namespace in which these set-ups have run. A service that can copy one runs each only once."""
         namespace = self.open_namespace(details)
         try:
@@ -128,7 +128,7 @@ class Service(Generic[D]):
     def keep_namespace(self, namespace: D) -> None:
         """Let nobody remove it for a dead maker's: its user wants it to stay."""
 
-    def copies(self, details: D, directory: str = "") -> Copies[D] | None:
+    def copies(self, details: D, directory: str = "") -> Clones[D] | None:
         """Where namespaces are copies: what makes them, for instances that have some ready ahead of demand.
 
         `directory` holds the server's data; "" where this user cannot see them.

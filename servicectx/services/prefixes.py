@@ -34,10 +34,10 @@ class Prefixed(Service[D]):
     def open_namespace(self, details: D) -> D:
         stored = self.stored(details)
         kept = {owner_names.signature(name) for name in stored if name.endswith(KEPT)}
-        ended = {signed for name in stored if owner_names.is_dead(signed := owner_names.signature(name))} - kept
+        ended = {signed for name in stored if owner_names.owner_is_dead(signed := owner_names.signature(name))} - kept
         if left := [name for name in stored if owner_names.signature(name) in ended]:
             self.remove(details, left)
-        return cast("D", details.model_copy(update={"prefix": f"{owner_names.sign()}{self.separator}"}))
+        return cast("D", details.model_copy(update={"prefix": f"{owner_names.new_name()}{self.separator}"}))
 
     def keep_namespace(self, namespace: D) -> None:
         self.store(namespace, owner_names.signature(namespace.prefix) + KEPT)

@@ -292,7 +292,7 @@ class Instance:
         if self._is_current(id):
             self.forget()
         step("forgotten")
-        owned_files.take_back(self.directory(id))
+        owned_files.remove_owned(self.directory(id))
         self.remove_data(state, keep_data)
         self.remove_directory(id)
 

@@ -15,7 +15,7 @@ from servicectx.system import directories, reading
 from servicectx.system.originals import json, open
 
 _LIST = "handouts"
-LEAVINGS = "leavings"
+PATTERNS = "leavings"
 LARGEST = 1_000_000  # bytes of a details file
 LONGEST = 4096  # characters of a path or pattern
 
@@ -40,10 +40,10 @@ def leave(directory: Path, patterns: Iterable[str], owner: int | None = None) ->
     Only regular files, sockets and FIFOs of the user `owner` (an id), or of this one, count as matches.
     """
     for pattern in patterns:
-        _append(directory / LEAVINGS, str(os.geteuid() if owner is None else owner), pattern)
+        _append(directory / PATTERNS, str(os.geteuid() if owner is None else owner), pattern)
 
 
-def take_back(directory: Path) -> None:
+def remove_owned(directory: Path) -> None:
     """Remove what was handed out and what was left. The second time nothing happens."""
     for path, look in [*_noted(directory), *_left(directory)]:
         _remove(path, look)
@@ -87,7 +87,7 @@ def _noted(directory: Path) -> list[tuple[Path, Look]]:
 
 def _left(directory: Path) -> list[tuple[Path, Look]]:
     found: list[tuple[Path, Look]] = []
-    for owner, pattern in _lines(directory / LEAVINGS):
+    for owner, pattern in _lines(directory / PATTERNS):
         import glob  # for the few servers that leave something
 
         owners = {os.geteuid(), int(owner)} if owner.isdigit() else {os.geteuid()}

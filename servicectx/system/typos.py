@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 
-def meant(word: str, known: Iterable[str], slips: int = 1) -> str | None:
+def closest(word: str, known: Iterable[str], slips: int = 1) -> str | None:
     """The known word that differs from `word` in at most `slips` slips, or in upper and lower case; else None.
 
     A slip is a letter that is missing, added, wrong, or swapped with its neighbour. A word that is known has no typo.

@@ -65,7 +65,7 @@ def leavings(home: Path) -> list[Path]:
     """What the plans of those that run in `home` said they could not be kept from making outside of it."""
     return [
         path
-        for listing in home.glob(f"{paths.IN_HOME}/*/{owned_files.LEAVINGS}")
+        for listing in home.glob(f"{paths.IN_HOME}/*/{owned_files.PATTERNS}")
         for path in owned_files.left(listing.parent)
     ]
 

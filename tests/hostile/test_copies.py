@@ -10,7 +10,7 @@ import pytest
 from servicectx.datadirs import prepared as kept
 from servicectx.datadirs.cache import TEMPLATES
 from servicectx.errors import StartFailed
-from servicectx.keeper.datadir import Data
+from servicectx.keeper.datadir import DataDirectory
 from servicectx.services.plan import Plan, Template, encode
 from servicectx.system.removal import remove_tree
 from tests.hostile.intruder import SECONDS, SWAP, Intruder
@@ -48,7 +48,7 @@ while True:
 """
 
 
-def data_of(place: Path, id: str, account: pwd.struct_passwd, files: dict[str, str] | None = None) -> Data:
+def data_of(place: Path, id: str, account: pwd.struct_passwd, files: dict[str, str] | None = None) -> DataDirectory:
     """What a keeper has of a service that runs as the account, with prepared data in the cache."""
     plan = Plan(
         service="fake",
@@ -63,10 +63,10 @@ def data_of(place: Path, id: str, account: pwd.struct_passwd, files: dict[str, s
     root = place / "data"
     root.mkdir(mode=0o711, exist_ok=True)
     root.chmod(0o755)  # its names are no secret: command lines show them
-    return Data(root / f"fake-{'0' * 12}.{id:0>8}", plan, order | {"plan": encode(plan)}, place / "home")
+    return DataDirectory(root / f"fake-{'0' * 12}.{id:0>8}", plan, order | {"plan": encode(plan)}, place / "home")
 
 
-def begun(data: Data) -> Data:
+def begun(data: DataDirectory) -> DataDirectory:
     data.begin()
     data.arrived()
     data.hand_over()
@@ -81,7 +81,7 @@ def prepared(place: Path, tmp_path: Path) -> Path:
         (tmp_path / f"empty-{number}").mkdir()
         for file in range(30):
             (tmp_path / f"full-{number}" / str(file)).write_text("data")
-    kept.keep(tmp_path, place / "cache" / TEMPLATES / KEY)
+    kept.store(tmp_path, place / "cache" / TEMPLATES / KEY)
     return place / "cache"
 
 
@@ -128,7 +128,7 @@ def test_a_snapshot_has_no_file_that_is_not_the_account_s(
     os.mkfifo(data.path / "full-7" / "fifo")
     os.chown(data.path / "full-7" / "fifo", account.pw_uid, account.pw_gid)
     data.keep(place / "cache" / "snapshots" / "one", "password")
-    assert kept.is_kept(place / "cache" / "snapshots" / "one"), "a FIFO is left out, and nothing waits for it"
+    assert kept.is_prepared(place / "cache" / "snapshots" / "one"), "a FIFO is left out, and nothing waits for it"
 
 
 def test_prepared_data_of_another_user_are_not_used(prepared: Path, place: Path, account: pwd.struct_passwd) -> None:

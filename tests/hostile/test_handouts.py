@@ -25,7 +25,7 @@ def test_what_a_pattern_matches_through_a_link_stays(
     (theirs / "server-2" / "file").touch()
     owned_files.leave(instance, [f"{theirs}/server-*/file"], account.pw_uid)
     assert owned_files.left(instance) == [theirs / "server-2" / "file"]
-    owned_files.take_back(instance)
+    owned_files.remove_owned(instance)
     assert not (theirs / "server-2" / "file").exists()
     assert (secret / "file").exists()
 
@@ -40,7 +40,7 @@ def test_what_belongs_to_another_user_stays(instance: Path, theirs: Path, accoun
     (theirs / "link").symlink_to(theirs / "others")
     (theirs / "directory").mkdir()
     owned_files.leave(instance, [f"{theirs}/*"], account.pw_uid)
-    owned_files.take_back(instance)
+    owned_files.remove_owned(instance)
     assert sorted(os.listdir(theirs)) == ["directory", "link", "others"]
 
 
@@ -54,9 +54,9 @@ def test_a_details_file_is_removed_only_where_it_was_written(
     assert owned_files.noted(instance) == [theirs / "details" / "file"]
     os.rename(theirs / "details", theirs / "aside")
     (theirs / "details").symlink_to(secret)
-    owned_files.take_back(instance)
+    owned_files.remove_owned(instance)
     assert (secret / "file").exists()
     (theirs / "details").unlink()
     os.rename(theirs / "aside", theirs / "details")
-    owned_files.take_back(instance)
+    owned_files.remove_owned(instance)
     assert not (theirs / "details" / "file").exists()

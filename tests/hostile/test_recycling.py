@@ -30,10 +30,10 @@ def test_directories_of_root_s_are_not_moved(data: Path, secret: Path, theirs: P
     aside = f"{data}.aside"
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
-        with contextlib.suppress(marks.Unfit):
+        with contextlib.suppress(marks.CannotRestore):
             marks.set_aside(f"{data}/base/7", aside)
         marks.unlink_links(f"{data}/base", aside)
-        with contextlib.suppress(marks.Unfit):
+        with contextlib.suppress(marks.CannotRestore):
             marks.move(aside, f"{data}/base/7")
         assert (secret / "7").is_dir()
         assert not (secret / "7").is_symlink()
@@ -45,9 +45,9 @@ def test_files_of_root_s_are_neither_written_nor_marked_nor_removed(
     intruder.start(SWAP, data / "base", secret, theirs)
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
-        with contextlib.suppress(marks.Unfit):
-            marks.mark(f"{data}/base/7")
-        with contextlib.suppress(marks.Unfit):
+        with contextlib.suppress(marks.CannotRestore):
+            marks.stamp(f"{data}/base/7")
+        with contextlib.suppress(marks.CannotRestore):
             marks.restore(f"{data}/base/7", f"{data}.new", {str(number): 6 for number in range(20)})
         assert (secret / "7" / "precious").exists()
 
@@ -57,11 +57,11 @@ def test_a_hard_link_to_a_file_of_root_s_is_not_written(data: Path, secret: Path
     new = data.with_name("data.new")
     os.unlink(new / "7")
     os.link(secret / "file", new / "7")
-    with pytest.raises(marks.Unfit):
-        marks.mark(str(new))
+    with pytest.raises(marks.CannotRestore):
+        marks.stamp(str(new))
     os.unlink(data / "base" / "1" / "3")
     os.link(secret / "file", data / "base" / "1" / "3")
-    with pytest.raises(marks.Unfit):
+    with pytest.raises(marks.CannotRestore):
         marks.restore(str(new), f"{data}/base/1", {"3": 7})
     assert "root's" not in "".join(path.read_text() for path in new.iterdir())
 
@@ -72,8 +72,8 @@ def test_a_directory_of_root_s_is_not_emptied(data: Path) -> None:
     moved.mkdir()
     (moved / "precious").write_text("root's\n")
     sizes = marks.sizes(f"{data}/base/1")
-    with pytest.raises(marks.Unfit):
-        marks.mark(str(moved))
-    with pytest.raises(marks.Unfit):
+    with pytest.raises(marks.CannotRestore):
+        marks.stamp(str(moved))
+    with pytest.raises(marks.CannotRestore):
         marks.restore(str(moved), f"{data}/base/1", sizes)
     assert os.listdir(moved) == ["precious"]

@@ -169,9 +169,9 @@ def test_a_held_lease_that_cannot_be_opened_counts_as_held(tmp_path: Path) -> No
 def test_a_process_without_descriptors_does_not_take_a_server_for_dead() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert probes.ask({"kind": "tcp"}, "127.0.0.1", port) == {}
+        assert probes.run_probe({"kind": "tcp"}, "127.0.0.1", port) == {}
         with no_descriptor_left(), pytest.raises(HomeError, match="Too many open files"):
-            probes.ask({"kind": "tcp"}, "127.0.0.1", port)
+            probes.run_probe({"kind": "tcp"}, "127.0.0.1", port)
 
 
 def test_a_user_without_descriptors_gets_an_error_with_its_cure_and_takes_nothing_away(detected: Home) -> None:

@@ -70,9 +70,9 @@ class Notes(Service[NotesDetails]):
         known = ask(details, "GET", "/")
         if known.status != 200:
             raise NotIsolable(service=self.name, reason=known.data["problem"])
-        for left in filter(owner_names.is_dead, known.data["notebooks"]):
+        for left in filter(owner_names.owner_is_dead, known.data["notebooks"]):
             ask(details, "DELETE", f"/{left}")
-        name = owner_names.sign()
+        name = owner_names.new_name()
         ask(details, "PUT", f"/{name}")
         return details.model_copy(update={"notebook": name})
 

@@ -98,7 +98,7 @@ class Cockroach(Service["CockroachDetails"]):
                 "dbname": literal(options.dbname),
                 "settings": dict(options.settings),
             },
-            ping={"kind": "call", "target": "servicectx.services.postgres.wire:greets"},
+            ping={"kind": "call", "target": "servicectx.services.postgres.wire:accepts_connections"},
             ports=["rpc", "http"],
             proves_itself=True,
         )
@@ -119,9 +119,9 @@ class Cockroach(Service["CockroachDetails"]):
         try:
             with closing(_connect(details)) as connection:
                 for left in connection.run("SELECT datname FROM pg_database WHERE datname LIKE 'sc\\_%'"):
-                    if left is not None and owner_names.is_dead(left):
+                    if left is not None and owner_names.owner_is_dead(left):
                         _drop(connection, left)
-                name = owner_names.sign()
+                name = owner_names.new_name()
                 connection.run(f"CREATE DATABASE {quoted(name)}")
                 return details.model_copy(update={"dbname": name})
         except Refused as refusal:

@@ -25,7 +25,7 @@ def create(details: "MariadbDetails") -> str:
         with closing(_connect(details)) as connection:
             (now,) = connection.run("SELECT unix_timestamp()")
             _sweep(connection, int(now or 0), old=details.external)
-            name = owner_names.sign(int(now or 0))
+            name = owner_names.new_name(int(now or 0))
             connection.run(f"CREATE DATABASE {quoted(name)}")
             return name
     except Refused as refusal:
@@ -66,7 +66,7 @@ def _sweep(connection: Connection, now: int, old: bool) -> None:
             raise
         return
     for name in names:
-        if name is not None and (owner_names.is_dead(name) or (old and owner_names.age(name, now) > DAY)):
+        if name is not None and (owner_names.owner_is_dead(name) or (old and owner_names.age(name, now) > DAY)):
             with suppress(Refused):
                 _drop(connection, name)
 

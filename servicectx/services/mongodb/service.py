@@ -96,11 +96,11 @@ class Mongodb(Service["MongodbDetails"]):
             with closing(_connect(details)) as connection:
                 ours = {"listDatabases": 1, "nameOnly": True, "filter": {"name": {"$regex": f"^{owner_names.PREFIX}_"}}}
                 for found in connection.run("admin", ours)["databases"]:
-                    if owner_names.is_dead(found["name"]):
+                    if owner_names.owner_is_dead(found["name"]):
                         connection.run(found["name"], {"dropDatabase": 1})
         except Refused as refusal:
             raise NotIsolable(service=self.name, reason=f"the server refuses: {refusal}") from None
-        return details.model_copy(update={"dbname": owner_names.sign()})
+        return details.model_copy(update={"dbname": owner_names.new_name()})
 
     def close_namespace(self, namespace: "MongodbDetails") -> None:
         with closing(_connect(namespace)) as connection:

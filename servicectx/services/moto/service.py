@@ -76,10 +76,10 @@ class Moto(Service["MotoDetails"]):
     def open_namespace(self, details: "MotoDetails") -> "MotoDetails":
         """An account with a user who has a key. Those of dead makers are forgotten on the way."""
         for account, maker in _accounts(details, "GET").items():
-            if owner_names.is_dead(maker):
+            if owner_names.owner_is_dead(maker):
                 _accounts(details, "DELETE", account)
         account = f"{int.from_bytes(os.urandom(8)) % 10**12:012}"
-        me = owner_names.sign()
+        me = owner_names.new_name()
         _iam(details, account, Action="CreateUser", UserName=me)
         made = _iam(details, account, Action="CreateAccessKey", UserName=me)
         keys = {"access_key": made["AccessKeyId"], "secret_key": made["SecretAccessKey"]}

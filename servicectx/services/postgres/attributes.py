@@ -19,7 +19,7 @@ LISTS = (
 _plain: WeakKeyDictionary[Connection, set[str]] = WeakKeyDictionary()
 
 
-def carry(connection: Connection, source: str, name: str) -> None:
+def copy_attributes(connection: Connection, source: str, name: str) -> None:
     """Give the database `name`, a fresh copy of `source`, all that; what the user may not give is left out.
 
     It costs a query, and that only once for a template without any of it. The server's own template1 has none to give.

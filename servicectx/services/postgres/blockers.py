@@ -6,7 +6,7 @@ from servicectx.system.originals import time
 PARTING = 1.0  # seconds for one who was ended to be gone
 
 
-def give_up(inside: Connection) -> None:
+def remove_blockers(inside: Connection) -> None:
     """Undo prepared transactions, replication slots and subscriptions of the database that `inside` is connected to.
 
     Only from inside can all this be undone.

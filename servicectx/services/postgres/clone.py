@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from servicectx.isolation.setup_step import Layers
+from servicectx.isolation.setup_step import SetupSteps
 from servicectx.services.postgres import templates
-from servicectx.services.postgres.connection_cache import hang_up
+from servicectx.services.postgres.connection_cache import close_cached
 from servicectx.services.postgres.databases import BASE, WAIT, Databases, base, fresh_name
-from servicectx.services.postgres.recycle import remaking
+from servicectx.services.postgres.recycle import recycling
 from servicectx.services.postgres.wire import Connection, Refused
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 GONE = ("28", "57P")  # SQLSTATE: another server is there by now, which knows no such login, or ours is about to end
 
 
-class PostgresCopies:
+class PostgresClones:
     """See `Copies`. `data` is the server's data directory, where this user may see it."""
 
     def __init__(self, details: "PostgresDetails", data: str = "") -> None:
@@ -30,10 +30,10 @@ class PostgresCopies:
     def at(self, name: str) -> "PostgresDetails":
         return self.details.model_copy(update={"dbname": name})
 
-    def source(self, layers: Layers) -> str:
+    def source(self, layers: SetupSteps) -> str:
         return templates.names(layers)[-1] if layers else BASE
 
-    def open(self, name: str | None, layers: Layers) -> str:
+    def open(self, name: str | None, layers: SetupSteps) -> str:
         """Without a name it gets one with the signature of this process, for others to sweep when that is dead."""
         wait = templates.PATIENCE + WAIT if layers else WAIT
         sources = []
@@ -45,15 +45,15 @@ class PostgresCopies:
         name = self.server.open(name, source, wait)
         if self.data:
             with self.server.line(name) as connection:
-                remaking(self.data).mark(connection, name, sources[-1])
+                recycling(self.data).mark(connection, name, sources[-1])
         return name
 
     def remake(self, name: str, new: str, source: str) -> bool:
         with self.server.line(new) as connection:
-            return remaking(self.data).remake(connection, name, new, source)
+            return recycling(self.data).remake(connection, name, new, source)
 
     def rest(self) -> None:
-        hang_up()
+        close_cached()
 
     def close(self, name: str) -> None:
         try:
@@ -65,12 +65,12 @@ class PostgresCopies:
     def keep(self, name: str) -> None:
         self.server.keep(name)
 
-    def _template(self, connection: Connection, layers: Layers) -> str:
+    def _template(self, connection: Connection, layers: SetupSteps) -> str:
         if self.server.external:
-            from servicectx.services.postgres.references import held_source, hold_of
+            from servicectx.services.postgres.references import referenced_source, references_to
 
-            hold_of(self.server)
-            return held_source(self.server, layers, self.at) if layers else base(connection)
+            references_to(self.server)
+            return referenced_source(self.server, layers, self.at) if layers else base(connection)
         if not layers:
             return base(connection)
         return templates.source(self.server, connection, layers, self.at)

@@ -18,7 +18,7 @@ _kept: list[tuple[Login, Connection]] = []
 
 
 @contextlib.contextmanager
-def line(login: Login, name: str, connect: Callable[[], Connection]) -> Iterator[Connection]:
+def cached_connection(login: Login, name: str, connect: Callable[[], Connection]) -> Iterator[Connection]:
     """A connection that calls itself `name` for the block, and is kept if all goes well. `connect` makes a new one."""
     connection = _take(login, name) or connect()
     try:
@@ -27,11 +27,11 @@ def line(login: Login, name: str, connect: Callable[[], Connection]) -> Iterator
     except BaseException:
         connection.close()
         raise
-    hang_up()
+    close_cached()
     _kept.append((login, connection))
 
 
-def hang_up() -> None:
+def close_cached() -> None:
     """Keep none."""
     with contextlib.suppress(IndexError):
         while True:
@@ -55,5 +55,5 @@ def _call(connection: Connection, name: str) -> None:
     connection.run(f"SET application_name = {literal(name)}")
 
 
-atexit.register(hang_up)
-os.register_at_fork(after_in_child=hang_up)
+atexit.register(close_cached)
+os.register_at_fork(after_in_child=close_cached)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Self
 
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.services.postgres.attributes import DENIED, carry
-from servicectx.services.postgres.blockers import give_up
-from servicectx.services.postgres.connection_cache import line
+from servicectx.services.postgres.attributes import DENIED, copy_attributes
+from servicectx.services.postgres.blockers import remove_blockers
+from servicectx.services.postgres.connection_cache import cached_connection
 from servicectx.services.postgres.drop import drop, is_left_alone
 from servicectx.services.postgres.locks import try_lock, unlock
 from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
@@ -88,7 +88,7 @@ class Databases:
     def clone(self, connection: Connection, name: str, source: str) -> None:
         """With what is kept beside the database: its owner, grants and settings."""
         copy(connection, name, source, durable=self.external)
-        carry(connection, source, name)
+        copy_attributes(connection, source, name)
 
     def close(self, name: str) -> None:
         """Drop it, whoever is connected."""
@@ -102,7 +102,7 @@ class Databases:
 
     def line(self, name: str, wait: float = WAIT) -> contextlib.AbstractContextManager[Connection]:
         login = (self.host, self.port, self.user, self.password, self.dbname, wait)
-        return line(login, name, functools.partial(self.connect, name, wait=wait))
+        return cached_connection(login, name, functools.partial(self.connect, name, wait=wait))
 
     def _entry(self, name: str) -> Connection:
         """A connection to some other database than `name`."""
@@ -126,7 +126,7 @@ class Databases:
                 raise
             connection.run(f"ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS true")  # also if somebody forbade them
             with contextlib.closing(self.inside(connection, name)) as inside:
-                give_up(inside)
+                remove_blockers(inside)
             drop(connection, name)
 
 
@@ -148,7 +148,7 @@ def fresh_name() -> str:
 
 
 def sign(connection: Connection) -> str:
-    return owner_names.sign(_now(connection))
+    return owner_names.new_name(_now(connection))
 
 
 def base(connection: Connection) -> str:
@@ -171,7 +171,9 @@ def sweep(connection: Connection, drop: Callable[[Connection, str], None], old: 
     kept = f"coalesce(shobj_description(oid, 'pg_database'), '') = {literal(_KEPT)}"
     mine = f"starts_with(datname, '{owner_names.PREFIX}_')"
     for name in connection.run(f"SELECT datname FROM pg_database WHERE {mine} AND NOT {kept}"):
-        if name is not None and (owner_names.is_dead(name) or (old and owner_names.age(name, _now(connection)) > DAY)):
+        if name is not None and (
+            owner_names.owner_is_dead(name) or (old and owner_names.age(name, _now(connection)) > DAY)
+        ):
             with contextlib.suppress(Refused):
                 drop(connection, name)
 

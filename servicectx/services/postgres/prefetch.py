@@ -15,18 +15,18 @@ from servicectx.services.postgres.databases import (
 )
 from servicectx.services.postgres.drop import drop, end_clients, is_left_alone
 from servicectx.services.postgres.locks import lock, unlock
-from servicectx.services.postgres.recycle import remaking
+from servicectx.services.postgres.recycle import recycling
 from servicectx.services.postgres.wire import Connection, Refused, literal
 
 AHEAD = "servicectx ahead"
 
 
-class Stock:
+class PostgresPrefetch:
     """For one helper at a time. See `servicectx.isolation.prefetcher.Copies`. `data` is the server's data directory."""
 
     def __init__(self, host: str, port: int | str, user: str, password: str, data: str) -> None:
         self._server = Databases(host, port, user, password)
-        self._remaking = remaking(data)
+        self._remaking = recycling(data)
         self._connection: Connection | None = None
 
     def begin(self) -> None:

@@ -28,15 +28,15 @@ import os
 from typing import NamedTuple
 
 from servicectx.services.postgres import stamps as marks
-from servicectx.services.postgres.attributes import carry
+from servicectx.services.postgres.attributes import copy_attributes
 from servicectx.services.postgres.databases import BASE, LAYER, TEMPLATE, copy
 from servicectx.services.postgres.drop import drop, end_all
 from servicectx.services.postgres.locks import try_lock, unlock
-from servicectx.services.postgres.stamps import Unfit
+from servicectx.services.postgres.stamps import CannotRestore
 from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
 from servicectx.system.checkpoints import step
 
-SHELL = f"{LAYER}shell_"
+EMPTY_CLONE = f"{LAYER}shell_"
 USUAL = 1663  # the oid of the tablespace that databases are in by default: src/include/catalog/pg_tablespace.dat
 
 
@@ -49,17 +49,17 @@ class Template(NamedTuple):
 
 
 @functools.lru_cache(maxsize=8)
-def remaking(data: str) -> "Remaking":
+def recycling(data: str) -> "Recycling":
     """This process's, of the server with that data directory."""
-    return Remaking(data)
+    return Recycling(data)
 
 
-class Remaking:
+class Recycling:
     """What one process knows of one server's files."""
 
     def __init__(self, data: str) -> None:
         self._data = data
-        self._works = marks.stay(os.path.dirname(data))
+        self._works = marks.stamps_are_reliable(os.path.dirname(data))
         self._templates: dict[str, Template | None] = {}
         self._shells: set[str] = set()  # those that are there for sure
 
@@ -70,11 +70,11 @@ class Remaking:
         """
         if self._works and source != "template1" and (folder := self._folder(session, name)):
             try:
-                marks.mark(folder)
-                self._make_shell(session, name, folder, SHELL + source)
+                marks.stamp(folder)
+                self._make_shell(session, name, folder, EMPTY_CLONE + source)
             except Refused:
                 pass  # the next one may have more luck
-            except Unfit:
+            except CannotRestore:
                 self._works = False
 
     def clear(self, name: str) -> None:
@@ -96,16 +96,16 @@ class Remaking:
             return False
         aside = self._aside(new)
         try:
-            copy(session, new, SHELL + source)
-            carry(session, template.name, new)
+            copy(session, new, EMPTY_CLONE + source)
+            copy_attributes(session, template.name, new)
             step("remake-created")
             self._take_away(session, name, folder, aside)
             step("remake-dropped")
             marks.restore(aside, template.folder, template.sizes)
             marks.move(aside, self._folder(session, new) or "")
-        except (Unfit, Refused) as error:
+        except (CannotRestore, Refused) as error:
             self._works = isinstance(error, Refused)
-            self._shells.discard(SHELL + source)  # somebody may have dropped it
+            self._shells.discard(EMPTY_CLONE + source)  # somebody may have dropped it
             self.clear(new)  # first: a server on a full disk may die of what it is asked next
             drop(session, new)
             return False
@@ -145,10 +145,10 @@ class Remaking:
 
     def _template(self, session: Connection, source: str) -> Template | None:
         """None: it has files elsewhere, or has no shell yet, or the server is not alone."""
-        if source not in self._templates and _is_there(session, SHELL + source):
+        if source not in self._templates and _is_there(session, EMPTY_CLONE + source):
             try:
                 self._templates[source] = self._seen(session, source)
-            except Unfit:
+            except CannotRestore:
                 self._templates[source] = None
         return self._templates.get(source)
 

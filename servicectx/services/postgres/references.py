@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 
 from servicectx.isolation import owner_names
-from servicectx.isolation.setup_step import Layers
+from servicectx.isolation.setup_step import SetupSteps
 from servicectx.services.postgres.databases import LAYER, Databases, drop_halves
 from servicectx.services.postgres.drop import drop
 from servicectx.services.postgres.locks import lock, try_lock, unlock, unlock_all
@@ -25,7 +25,7 @@ from servicectx.services.postgres.wire import ENTRY, Connection, Refused, litera
 LEAVE = 5.0  # seconds that the end of a process may wait for a server
 
 
-class Hold:
+class TemplateReferences:
     """One connection of this process to one server, and the templates that it holds. One thread at a time has it."""
 
     def __init__(self) -> None:
@@ -103,22 +103,22 @@ class Hold:
 
 Login = tuple[str, int, str]
 
-_holds: dict[Login, Hold] = {}
+_holds: dict[Login, TemplateReferences] = {}
 
 
-def hold_of(server: Databases) -> Hold:
+def references_to(server: Databases) -> TemplateReferences:
     """This process's, which remembers what people called a database."""
-    hold = _holds.setdefault((server.host, server.port, server.user), Hold())
+    hold = _holds.setdefault((server.host, server.port, server.user), TemplateReferences())
     if not owner_names.signature(server.dbname):
         hold.outer = server.dbname
     return hold
 
 
-def held_source(server: Databases, layers: Layers, at: At) -> str:
+def referenced_source(server: Databases, layers: SetupSteps, at: At) -> str:
     """As `source`; what it gives stays there while this process lives."""
     host = layers[0]._replace(text=f"{owner_names.host()} {server.user} {layers[0].text}")  # elsewhere is other code
     layers = [host, *layers[1:]]
-    hold = hold_of(server)
+    hold = references_to(server)
     with server.refusals():
         while True:
             with hold.connected(server) as session:

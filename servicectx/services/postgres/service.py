@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
-from servicectx.isolation.setup_step import Layers
+from servicectx.isolation.setup_step import SetupSteps
 from servicectx.services import binaries, scripts, settings, templates
 from servicectx.services.base import Client, Service, Written, account_for_root, environment, option_names
 from servicectx.services.plan import Plan, Template, literal, quoted
 from servicectx.services.postgres import databases as postgres_databases
-from servicectx.services.postgres.clone import PostgresCopies
+from servicectx.services.postgres.clone import PostgresClones
 
 if TYPE_CHECKING:
     from servicectx.services.postgres.details import PostgresDetails
@@ -148,7 +148,7 @@ class Postgres(Service["PostgresDetails"]):
             proves_itself=True,
             cleanup={"target": f"{WIRE}:free_after_kill", "data": "{data}"},
             helper={
-                "target": "servicectx.services.postgres.prefetch:Stock",
+                "target": "servicectx.services.postgres.prefetch:PostgresPrefetch",
                 "host": "{host}",
                 "port": "{port}",
                 "user": literal(options.user),
@@ -182,7 +182,7 @@ class Postgres(Service["PostgresDetails"]):
     def open_namespace(self, details: "PostgresDetails") -> "PostgresDetails":
         return self.open_layered(details, ())
 
-    def open_layered(self, details: "PostgresDetails", layers: Layers) -> "PostgresDetails":
+    def open_layered(self, details: "PostgresDetails", layers: SetupSteps) -> "PostgresDetails":
         copies = self.copies(details)
         return copies.at(copies.open(None, layers))
 
@@ -192,8 +192,8 @@ class Postgres(Service["PostgresDetails"]):
     def keep_namespace(self, namespace: "PostgresDetails") -> None:
         self.copies(namespace).keep(namespace.dbname)
 
-    def copies(self, details: "PostgresDetails", directory: str = "") -> PostgresCopies:
-        return PostgresCopies(details, os.path.join(directory, "data") if directory else "")
+    def copies(self, details: "PostgresDetails", directory: str = "") -> PostgresClones:
+        return PostgresClones(details, os.path.join(directory, "data") if directory else "")
 
     def shell_command(self, details: "PostgresDetails") -> str:
         return shlex.join(["psql", details.url])

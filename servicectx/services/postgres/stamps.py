@@ -17,7 +17,7 @@ MARK = 10**9  # nanoseconds after 1970 began
 CHUNK = 1 << 20  # bytes
 
 
-class Unfit(Exception):
+class CannotRestore(Exception):
     """This cannot be done with these files; what they are for is to be made from nothing."""
 
 
@@ -26,10 +26,10 @@ def _fitting() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unfit(str(error)) from None
+        raise CannotRestore(str(error)) from None
 
 
-def stay(folder: str) -> bool:
+def stamps_are_reliable(folder: str) -> bool:
     """Whether marks in `folder` stay, and whether writing replaces them, as not every file system does."""
     name = f"mark-{os.urandom(4).hex()}"
     try:
@@ -48,11 +48,11 @@ def sizes(folder: str) -> dict[str, int]:
     with _fitting(), directories.reached(folder) as here, os.scandir(here) as entries:
         found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
     if not all(stat.S_ISREG(state.st_mode) for state in found.values()):
-        raise Unfit(f"{folder} holds more than files")
+        raise CannotRestore(f"{folder} holds more than files")
     return {name: state.st_size for name, state in found.items()}
 
 
-def mark(folder: str) -> None:
+def stamp(folder: str) -> None:
     """Mark all files in `folder`, which nobody uses yet. Raises Unfit."""
     with _fitting(), directories.reached(folder) as here:
         owner = os.fstat(here).st_uid

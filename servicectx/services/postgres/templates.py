@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from servicectx.errors import NotIsolable
-from servicectx.isolation.setup_step import Layer, Layers
+from servicectx.isolation.setup_step import SetupStep, SetupSteps
 from servicectx.services.postgres.databases import CURE, HALF, LAYER, Databases, base
 from servicectx.services.postgres.drop import drop, is_left_alone
 from servicectx.services.postgres.locks import lock, unlock
@@ -23,14 +23,14 @@ PATIENCE = 600.0  # seconds for another one's set-up
 At = Callable[[str], Any]  # the details of the database of that name
 
 
-def names(layers: Layers, prefix: str = LAYER) -> list[str]:
+def names(layers: SetupSteps, prefix: str = LAYER) -> list[str]:
     """The templates' names, from the first set-up alone to all of them."""
     texts = [layer.text for layer in layers]
     chains = ["\0".join(texts[: end + 1]) for end in range(len(texts))]
     return [prefix + hashlib.sha256(chain.encode()).hexdigest()[:16] for chain in chains]
 
 
-def source(server: Databases, session: Connection, layers: Layers, at: At, prefix: str = LAYER) -> str:
+def source(server: Databases, session: Connection, layers: SetupSteps, at: At, prefix: str = LAYER) -> str:
     """The template with all `layers`, made if need be. Raises SetupFailed, NotIsolable."""
     wanted = names(layers, prefix)
     if is_there(session, wanted[-1]):
@@ -49,7 +49,7 @@ def source(server: Databases, session: Connection, layers: Layers, at: At, prefi
     return below
 
 
-def _make(server: Databases, session: Connection, layer: Layer, half: str, below: str, at: At) -> None:
+def _make(server: Databases, session: Connection, layer: SetupStep, half: str, below: str, at: At) -> None:
     drop(session, half)  # a dead maker's
     try:
         server.clone(session, half, below)
@@ -58,7 +58,7 @@ def _make(server: Databases, session: Connection, layer: Layer, half: str, below
             reason = f"the set-up {layer.called} left connections open; {CURE}"
             raise NotIsolable(service="postgres", reason=reason)
         if not server.external:
-            _calm(server, session, half)
+            _reset_statistics(server, session, half)
         session.run(f"ALTER DATABASE {quoted(half)} IS_TEMPLATE true ALLOW_CONNECTIONS false")
     except BaseException:
         with contextlib.suppress(Refused, OSError, EOFError):
@@ -66,7 +66,7 @@ def _make(server: Databases, session: Connection, layer: Layer, half: str, below
         raise
 
 
-def _calm(server: Databases, session: Connection, half: str) -> None:
+def _reset_statistics(server: Databases, session: Connection, half: str) -> None:
     """Leave an autovacuum nothing to do: it is let in where nobody else is, and the template's files must stay as they
     are (see `postgres_remaking`). It goes by what was counted."""
     with contextlib.closing(server.inside(session, half)) as inside:

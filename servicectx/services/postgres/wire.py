@@ -134,7 +134,7 @@ def _secured(plain: socket.socket, tls: "ssl.SSLContext", host: str) -> socket.s
         raise
 
 
-def take_over(
+def claim_server(
     host: str, port: int, wait: float, *, data: str, user: str, dbname: str, old: str, new: str, rounds: int
 ) -> dict[str, Any] | None:
     """The keeper's probe: wait until *our* server listens, give it this instance's password, see `dbname` open.
@@ -172,7 +172,7 @@ def _learnt(connection: Connection) -> dict[str, Any]:
     return {"version": connection.parameters.get("server_version", "").split(" ")[0]}
 
 
-def greets(host: str, port: int, wait: float) -> dict[str, Any] | None:
+def accepts_connections(host: str, port: int, wait: float) -> dict[str, Any] | None:
     """The joiner's ping: a server that answers an SSLRequest is at work. It costs no login."""
     with socket.create_connection((host, port), wait) as connection:
         connection.sendall(SSL_REQUEST)

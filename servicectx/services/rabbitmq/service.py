@@ -146,9 +146,9 @@ class Rabbitmq(Service["RabbitmqDetails"]):
 
     def open_namespace(self, details: "RabbitmqDetails") -> "RabbitmqDetails":
         for vhost in _ask(details, "GET", "vhosts?columns=name,description"):
-            if owner_names.is_dead(vhost["name"]) and vhost.get("description") != KEPT:
+            if owner_names.owner_is_dead(vhost["name"]) and vhost.get("description") != KEPT:
                 _ask(details, "DELETE", f"vhosts/{vhost['name']}")
-        name = owner_names.sign()
+        name = owner_names.new_name()
         _ask(details, "PUT", f"vhosts/{name}", {})
         everything = dict.fromkeys(("configure", "write", "read"), ".*")
         _ask(details, "PUT", f"permissions/{name}/{quote(details.user, safe='')}", everything)

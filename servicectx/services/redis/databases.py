@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
 from servicectx.services.redis import ownership
-from servicectx.services.redis.ownership import Hold, connect
+from servicectx.services.redis.ownership import DatabaseReferences, connect
 from servicectx.services.redis.wire import Connection, Refused
 from servicectx.system.originals import time
 
@@ -90,7 +90,7 @@ def _select_last(asking: Connection) -> int:
     return last
 
 
-def _read(asking: Connection, hold: Hold) -> dict[int, str]:
+def _read(asking: Connection, hold: DatabaseReferences) -> dict[int, str]:
     """The register. What it should say of this process and does not, because somebody has emptied it, is set right."""
     said = asking.run("HGETALL", _REGISTER)
     marks = {int(number): mark for number, mark in zip(said[::2], said[1::2], strict=True)}
@@ -107,7 +107,7 @@ def _order(numbers: list[int], marks: dict[int, str], held: set[int]) -> list[in
     return sorted(free, key=lambda number: number not in marks or _stays(marks[number]))
 
 
-def _is_ours_now(asking: Connection, hold: Hold, number: int, last: int) -> bool:
+def _is_ours_now(asking: Connection, hold: DatabaseReferences, number: int, last: int) -> bool:
     """Whether this process may have what it has claimed. If so it is empty now."""
     try:
         mark = asking.run("HGET", _REGISTER, number)
@@ -120,7 +120,7 @@ def _is_ours_now(asking: Connection, hold: Hold, number: int, last: int) -> bool
         if filled and not mark:  # what somebody put there who does not know of us
             hold.let_go(number)
             return False
-        hold.signed[number] = owner_names.sign()
+        hold.signed[number] = owner_names.new_name()
         asking.run("HSET", _REGISTER, number, hold.signed[number])
         if filled:
             asking.run("SELECT", number)
@@ -133,10 +133,10 @@ def _is_ours_now(asking: Connection, hold: Hold, number: int, last: int) -> bool
 
 def _stays(mark: str) -> bool:
     """Whether it is in use although nobody listens: kept, or its user's connection was ended by somebody."""
-    return mark == _KEPT or owner_names.is_alive(mark)
+    return mark == _KEPT or owner_names.owner_is_alive(mark)
 
 
-def _leave(asking: Connection, hold: Hold, number: int) -> None:
+def _leave(asking: Connection, hold: DatabaseReferences, number: int) -> None:
     """Somebody else claims it or has it: its next user is to empty it."""
     if asking.run("HGET", _REGISTER, number) == hold.signed[number]:
         asking.run("HSET", _REGISTER, number, _LEFT)

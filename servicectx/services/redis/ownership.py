@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHANNEL = "servicectx:database:"
 
 
-class Hold:
+class DatabaseReferences:
     """What this process has on one server."""
 
     def __init__(self, details: "RedisDetails") -> None:
@@ -97,16 +97,16 @@ def connect(details: "RedisDetails") -> Connection:
     return Connection(details.host, details.port, details.password)
 
 
-_holds: dict[tuple[str, int, str], Hold] = {}
+_holds: dict[tuple[str, int, str], DatabaseReferences] = {}
 _busy = threading.Lock()
 
 
 @contextlib.contextmanager
-def of_this_process(details: "RedisDetails") -> Iterator[Hold]:
+def of_this_process(details: "RedisDetails") -> Iterator[DatabaseReferences]:
     """What this process has on that server, for one thread at a time. The connection goes with the last database."""
     login = details.host, details.port, details.password
     with _busy:
-        hold = _holds.setdefault(login, Hold(details))
+        hold = _holds.setdefault(login, DatabaseReferences(details))
         try:
             yield hold
         finally:

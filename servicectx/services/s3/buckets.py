@@ -37,9 +37,9 @@ def create(here: Endpoint) -> str:
     """A fresh bucket; its name. What dead makers left is removed on the way."""
     listed = here.ask("s3", "GET", "/")
     for name in re.findall(r"<Name>(sc-[^<]+)</Name>", listed.text):
-        if owner_names.is_dead(name.replace("-", "_")):
+        if owner_names.owner_is_dead(name.replace("-", "_")):
             remove(here, name)
-    name = owner_names.sign().replace("_", "-")  # which names of buckets must not hold
+    name = owner_names.new_name().replace("_", "-")  # which names of buckets must not hold
     made = here.ask("s3", "PUT", f"/{name}", _place(here.region))
     if made.status != 200:
         raise NotIsolable(service="s3", reason=f"no bucket can be made: {_problem(made)}")

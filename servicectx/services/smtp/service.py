@@ -86,9 +86,9 @@ class Smtp(Service["SmtpDetails"]):
             raise NotIsolable(service=self.name, reason=reason)
         place = Path(details.maildir).parent
         for left in place.iterdir():
-            if owner_names.is_dead(left.name) and not (left / KEPT).exists():
+            if owner_names.owner_is_dead(left.name) and not (left / KEPT).exists():
                 remove_tree(left)
-        me = owner_names.sign()
+        me = owner_names.new_name()
         for part in ("", "new", "cur", "tmp"):
             (place / me / part).mkdir(mode=0o700)
         mine = {"user": me, "password": password(details.password, me), "maildir": str(place / me)}

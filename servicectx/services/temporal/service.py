@@ -80,12 +80,12 @@ class Temporal(Service["TemporalDetails"]):
 
     def open_namespace(self, details: "TemporalDetails") -> "TemporalDetails":
         """Those of dead makers are deleted on the way; one that is deleted has another name."""
-        name = owner_names.sign()
+        name = owner_names.new_name()
         days = wire.nested(4, wire.count(1, DAY))
         try:
             known = _call(details, f"{wire.WORKFLOWS}ListNamespaces", wire.count(1, 1000))
             for each in re.findall(rb"sc_\w+(?![\w-])", known):
-                if owner_names.is_dead(each.decode()):
+                if owner_names.owner_is_dead(each.decode()):
                     _delete(details, each.decode())
             _call(details, f"{wire.WORKFLOWS}RegisterNamespace", wire.text(1, name) + days)
         except wire.Refused as refused:

@@ -78,9 +78,9 @@ class Vault(Service["VaultDetails"]):
         """A mount of secrets, version 2. Those of dead makers are removed on the way."""
         known = _ask(details, "GET", "sys/mounts")
         for name in known.data if known.status == 200 else ():
-            if owner_names.is_dead(name.rstrip("/")):
+            if owner_names.owner_is_dead(name.rstrip("/")):
                 _ask(details, "DELETE", f"sys/mounts/{name}")
-        mount = owner_names.sign()
+        mount = owner_names.new_name()
         made = _ask(details, "POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": "2"}})
         if made.status != 204:
             raise NotIsolable(service=self.name, reason=f"no mount can be made: {_problem(made)}")

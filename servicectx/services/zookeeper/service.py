@@ -136,13 +136,13 @@ class Zookeeper(Service["ZookeeperDetails"]):
         return {"version": facts.get("version")}
 
     def open_namespace(self, details: "ZookeeperDetails") -> "ZookeeperDetails":
-        path = f"{details.prefix}/{owner_names.sign()}"
+        path = f"{details.prefix}/{owner_names.new_name()}"
         try:
             with Connection(details.host, details.port) as connection:
                 for name in connection.children(details.prefix or "/"):
                     left = f"{details.prefix}/{name}"
                     with contextlib.suppress(Refused):  # others remove it just now, or it is not ours to remove
-                        if owner_names.is_dead(name) and connection.get(left) != KEPT:
+                        if owner_names.owner_is_dead(name) and connection.get(left) != KEPT:
                             connection.remove(left)
                 connection.create(path)
         except Refused as refusal:
