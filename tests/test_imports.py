@@ -13,47 +13,30 @@ import servicectx
 
 ROOT = Path(__file__).parents[1]
 
-# From the top down. A part imports what stands in a lower line, and within itself.
-WAY_DOWN = [
+# From the top down. A room imports what stands in a lower line, and within itself.
+ROOMS = [
     "servicectx.__main__",
     "servicectx.cli",
     "servicectx.testing",
     "servicectx",
     "servicectx._api",
     "servicectx._managed_all",
-    "servicectx.datadirs.listing",
     "servicectx._isolated",
-    "servicectx.isolation.namespace",
-    "servicectx.system.exit_hooks",
-    "servicectx.client.inventory",
     "servicectx._managed",
-    "servicectx.client.join",
-    "servicectx.client.claim",
-    "servicectx.client.start",
-    "servicectx.client.prerequisites",
-    "servicectx.system.progress",
-    "servicectx.request.request",
-    "servicectx.request.config",
-    "servicectx.request.external",
-    "servicectx.request.setup",
-    "servicectx.request.opened_data",
-    "servicectx.request.key",
-    "servicectx.request.fingerprint",
-    "servicectx.request.includes",
+    "servicectx.client",
+    "servicectx.request",
+    "servicectx.isolation.namespace",
     "servicectx.services",
-    "servicectx.servers",
-    "servicectx.namespaces",
-    "servicectx.protocols",
-    "servicectx.details",
-    "servicectx._running",
-    "servicectx._sharing",
-    "servicectx.request.durations",
-    "servicectx.system.files",
-    "servicectx.system.typos",
+    "servicectx.wire",
+    "servicectx.isolation",
+    "servicectx.keeper",
+    "servicectx.isolation.pool",
+    "servicectx.services.plan",
+    "servicectx.services.quoting",
+    "servicectx.datadirs",
+    "servicectx.state",
     "servicectx.system",
     "servicectx.errors",
-    "servicectx.system.real_files",
-    "servicectx.system.originals",
 ]
 
 # Packages that may be imported in these places alone.
@@ -61,8 +44,8 @@ ONLY_IN = {
     "filelock": ("servicectx.state.instance", "servicectx.state.leases"),
     "platformdirs": ("servicectx.state.paths",),
     "mirakuru": ("servicectx.keeper.server",),
-    "psutil": ("servicectx._running", "servicectx.testing"),
-    "pydantic": ("servicectx.details", "servicectx.services"),
+    "psutil": ("servicectx.system", "servicectx.keeper", "servicectx.testing"),
+    "pydantic": ("servicectx.services",),
     "click": ("servicectx.cli",),
     "rich": ("servicectx.cli",),
     "pytest": (),
@@ -111,12 +94,10 @@ def within(name: str, part: str) -> bool:
 
 
 def rank(name: str) -> int:
-    """The line of WAY_DOWN that this module belongs to."""
-    ranks = [line for line, part in enumerate(WAY_DOWN) if part != "servicectx" and within(name, part)]
-    if name == "servicectx":
-        ranks = [WAY_DOWN.index("servicectx")]
-    assert ranks, f"{name} has no place in WAY_DOWN"
-    return ranks[0]
+    """The line of ROOMS that this module belongs to: that of the longest name."""
+    places = [room for room in ROOMS if (within(name, room) if room != "servicectx" else name == room)]
+    assert places, f"{name} has no place in ROOMS"
+    return ROOMS.index(max(places, key=len))
 
 
 OURS = imports(ROOT / "servicectx", "servicectx")
@@ -137,18 +118,42 @@ def test_imports_go_down_only() -> None:
     assert not [str(each) for each in INTERNAL if rank(each.by) > rank(each.what)]
 
 
-def test_what_can_be_run_sees_neither_locks_nor_processes() -> None:
-    parts = [f"servicectx.{name}" for name in ("services", "servers", "namespaces", "protocols")]
-    seen = {each.what for each in INTERNAL if any(within(each.by, part) for part in parts)}
-    assert {name for name in seen if within(name, "servicectx._running")} == {
-        "servicectx.services.plan",
-        "servicectx.system.processes",
-    }
-    assert {name for name in seen if within(name, "servicectx._sharing")} == {
-        "servicectx.system.directories",
-        "servicectx.system.removal",
-        "servicectx.system.checkpoints",
-    }
+def test_imports_form_no_circle() -> None:
+    """Imports for type checkers count, too. A package is no module: it only holds a docstring."""
+    graph: dict[str, set[str]] = {}
+    for each in INTERNAL:
+        graph.setdefault(each.by, set()).add(each.what)
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for below in graph.get(name, ()):
+                visit(below, (*path, name))
+            done.add(name)
+
+    for name in list(graph):
+        visit(name, ())
+
+
+def test_the_root_is_small() -> None:
+    assert len(list((ROOT / "servicectx").glob("*.py"))) <= 8
+
+
+def test_packages_hold_docstrings_only() -> None:
+    """A keeper imports modules of services: that must not bring what only callers need."""
+    for folder in ("client", "datadirs", "isolation", "keeper", "request", "services", "state", "system", "wire"):
+        for path in (ROOT / "servicectx" / folder).rglob("__init__.py"):
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            assert len(body) == 1, path
+            assert isinstance(body[0], ast.Expr), path
+
+
+def test_services_see_neither_locks_nor_processes() -> None:
+    seen = {each.what for each in INTERNAL if within(each.by, "servicectx.services")}
+    seen = {name for name in seen if not within(name, "servicectx.services")}
+    assert {name for name in seen if within(name, "servicectx.keeper") or within(name, "servicectx.state")} == set()
+    assert not [name for name in seen if within(name, "servicectx.datadirs")]
 
 
 @pytest.mark.parametrize("package", ONLY_IN)
@@ -196,33 +201,29 @@ def test_importing_is_cheap() -> None:
 def test_a_keeper_imports_nothing_of_its_callers() -> None:
     seen = modules_after("import servicectx.keeper.watchdog, servicectx.keeper.startup")
     assert "mirakuru.base" in seen
-    assert not [name for name in seen if within(name, "servicectx") and rank(name) < rank("servicectx._running")][1:]
+    packages = {"servicectx", "servicectx.services"}
+    own = {name for name in seen if within(name, "servicectx")} - packages
+    assert not [name for name in own if rank(name) < rank("servicectx.keeper")]
     assert not seen & {"pydantic", "filelock", "dataclasses", "inspect", "asyncio", "psutil", "http.client"}
 
 
 # Run in processes of their own, where no test replaces anything.
-OWN_PROCESSES = ("ahead", "demand", "ending", "guard", "helper", "keeper", "linux", "ports", "process", "programs")
-OWN_PROCESSES += (
-    "cache",
-    "copying",
-    "data",
-    "kept",
-    "pouring",
-    "snapshot",
-    "spare",
-    "start",
-    "starter",
-    "usage",
-    "watch",
-)
+OWN_PROCESSES = [
+    *("servicectx.cli", "servicectx.testing", "servicectx.system.originals", "servicectx.system.linux"),
+    "servicectx.system.removal",  # runs as a script, too, and then without the package
+    "servicectx.system.memory",
+    "servicectx.datadirs",
+    *(f"servicectx.isolation.{name}" for name in ("prefetcher", "pool_sizer", "user_watcher")),
+    *(f"servicectx.keeper.{name}" for name in ("datadir", "keeper", "ports", "prefetcher_process", "programs")),
+    *(f"servicectx.keeper.{name}" for name in ("requester", "server", "shutdown", "snapshot", "startup", "watchdog")),
+    *(f"servicectx.services.{name}.server" for name in ("asgi", "moto", "mqtt", "smtp", "wsgi")),
+    *(f"servicectx.services.{name}" for name in ("python_launcher", "serving")),
+]
 
 
 def test_what_runs_in_a_callers_process_uses_originals() -> None:
-    own = [f"servicectx._running.{name}" for name in OWN_PROCESSES]
-    own += ["servicectx.cli", "servicectx.testing", "servicectx.servers", "servicectx.system.originals"]
-    own += ["servicectx.system.removal"]  # runs as a script, too, and then without the package
     replaced = [each for each in OURS if each.what in ("json", "select", "socket", "time")]
-    assert not [str(each) for each in replaced if not any(within(each.by, name) for name in own)]
+    assert not [str(each) for each in replaced if not any(within(each.by, name) for name in OWN_PROCESSES)]
 
 
 def test_every_public_name_is_there() -> None:

@@ -21,6 +21,7 @@ from servicectx.datadirs import prepared, spare
 from servicectx.datadirs.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx.datadirs.tree import Entry, Owner, cpu_count
 from servicectx.errors import HomeError, KeptDataError, StartFailed
+from servicectx.keeper import reopen
 from servicectx.keeper.requester import close_pipes
 from servicectx.services import plan
 from servicectx.state import container
@@ -104,16 +105,14 @@ class DataDirectory:
 
     def _reopen(self) -> None:
         """Hold kept data for the server that is about to run on them."""
-        from servicectx.keeper import kept_data
-
-        self.locks = (kept_data.reopen(self.container),)
+        self.locks = (reopen.lock(self.container),)
         self._container = directories.enter(self.container, owners=[os.geteuid()])
         try:
             self._run = directories.enter(RUN, self._container, self.owners)
             os.close(self.open())
         except OSError as error:
-            raise kept_data.gone(self.container, error) from None
-        kept_data.remove_runtime_files(self._run)
+            raise reopen.gone(self.container, error) from None
+        reopen.remove_runtime_files(self._run)
 
     def hand_over(self) -> None:
         """Let the server's account through, before the first process of it begins."""

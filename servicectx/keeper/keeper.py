@@ -90,11 +90,16 @@ class Keeper:
             self.data_directory = Path(order["data_directory"])
             data = DataDirectory(self.data_directory, what, order, self.instance.home)
             self.instance.hold(self.id, KEEPER, self.me)
-            self.tell(None)
+            self.record_server(None)
             data.begin()
-            from servicectx.keeper.startup import Startup  # meanwhile; it brings mirakuru, which the guard does without
+            from servicectx.keeper.startup import (  # meanwhile; it brings mirakuru, which the guard does without
+                Host,
+                Startup,
+            )
 
-            self.start = start = Startup(self, what, order, data)
+            directory = self.instance.directory(self.id)
+            host = Host(directory, self.starter, self.record_server, (self.me, self.guard))
+            self.start = start = Startup(host, what, order, data)
             facts = start.run()
             assert self.keeping is not None
             self.keeping.note(facts)
@@ -147,8 +152,8 @@ class Keeper:
             pass
         self._remove_directory()
 
-    def tell(self, server: Process | None) -> None:
-        """Say who runs this instance. Fails when it was cleared meanwhile."""
+    def record_server(self, server: Process | None) -> None:
+        """Record the processes of this instance. Raises HomeError when it was removed meanwhile."""
         self.instance.tell_processes(self.id, Processes(self.me, self.guard, server))
 
     # -- the long wait ---------------------------------------------------------------------------------------------

@@ -5,19 +5,20 @@ import re
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from servicectx.errors import StartFailed, StartTimeout
 from servicectx.keeper import after_kill, ports, probes, process_marks, programs
 from servicectx.keeper import server as process
 from servicectx.keeper.datadir import DataDirectory, Source
+from servicectx.keeper.requester import Requester
 from servicectx.services import plan
 from servicectx.state import owned_files
 from servicectx.system import platform
 from servicectx.system.checkpoints import step
-
-if TYPE_CHECKING:
-    from servicectx.keeper.keeper import Keeper
+from servicectx.system.processes import Process
 
 PORT_TRIES = 8
 IN_USE = re.compile(r"address already in use|could not bind|could not create any TCP/IP sockets|EADDRINUSE", re.I)
@@ -33,11 +34,20 @@ class PortLost(Exception):
     """Somebody else has the port that was picked."""
 
 
+class Host(NamedTuple):
+    """The keeper, as far as a start needs it. `spared`: processes that carry the mark of another instance."""
+
+    instance_directory: Path
+    requester: Requester
+    record_server: Callable[[Process | None], None]
+    spared: tuple[Process | None, ...]
+
+
 class Startup:
     """One start for one keeper. `run()` gives the facts that the details are made of."""
 
-    def __init__(self, keeper: "Keeper", what: plan.Plan, order: dict[str, Any], data: DataDirectory) -> None:
-        self.keeper = keeper
+    def __init__(self, host: Host, what: plan.Plan, order: dict[str, Any], data: DataDirectory) -> None:
+        self._host = host
         self.plan = what
         self.name: str = order["name"]
         self.timeout: float = order["timeout"]
@@ -46,7 +56,7 @@ class Startup:
         self.ready: dict[str, Any] = {}
         self.deadline = time.monotonic() + order["left"]
         self.directory = data.directory
-        self._instance_directory = keeper.instance.directory(keeper.id)
+        self._instance_directory = host.instance_directory
         self.log = self._instance_directory / "service.log"
         self.facts: dict[str, Any] = {"host": plan.HOST, "dir": str(self.directory), "data": str(data.path)}
         self.facts["template_secret"] = ""
@@ -151,7 +161,7 @@ class Startup:
             self._start_companion(companion)
         step("starting")
         server = self._launch_server(port)
-        self.keeper.tell(server.identity)
+        self._host.record_server(server.identity)
         step("started")
         ready = plan.render(self.plan.ready, self.facts)
         pause, looked = 0.001, time.monotonic()
@@ -220,7 +230,7 @@ class Startup:
         return self.server
 
     def _launched(self, command: list[str], stop_signal: int, inherited: socket.socket | None = None) -> process.Server:
-        self.keeper.starter.check()
+        self._host.requester.check()
         self.data.hand_over()
         return process.Server(
             command,
@@ -243,14 +253,14 @@ class Startup:
                 probes.call(**plan.render(self.plan.cleanup, self.facts))
         self.end_companions()
         if not platform.SUBREAPER:  # what they left in sessions of their own is nobody's child
-            process_marks.end(self._instance_directory, spared=(self.keeper.me, self.keeper.guard))
+            process_marks.end(self._instance_directory, spared=self._host.spared)
 
     def end_companions(self) -> None:
         while self.companions:
             self.companions.pop().end(0.0)
 
     def _check(self, doing: str) -> None:
-        self.keeper.starter.check()
+        self._host.requester.check()
         if time.monotonic() > self.deadline:
             raise StartTimeout(
                 service=self.plan.service,

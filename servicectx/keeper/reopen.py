@@ -1,0 +1,44 @@
+"""Kept data that a new instance runs on: their locks, and the runtime files of the server before it."""
+
+import os
+import stat
+from pathlib import Path
+
+from servicectx.errors import HomeError, KeptDataError
+from servicectx.state import container, keep_record, presence
+from servicectx.system.removal import remove_entry
+
+
+def lock(directory: Path) -> int:
+    """Lock kept data for this process's life; a descriptor that holds them for its children, too.
+
+    The lock of the record is taken first, since it tells which process holds it. A keeper that has just kept the data
+    holds the container's lock until it ends. Raises KeptDataError: another instance runs on them; HomeError.
+    """
+    descriptor = keep_record.lock(directory)
+    lock = directory / container.LOCK
+    try:
+        presence.hold(lock, in_children=True)  # `prune` leaves locked data alone
+    except FileNotFoundError as error:
+        raise gone(directory, error) from None
+    except HomeError:
+        if not presence.is_held(lock):
+            raise
+        cure = "wait until the instance that wrote them has ended (`servicectx status` lists it)"
+        raise KeptDataError(path=str(directory), problem="the data are in use", cure=cure) from None
+    return descriptor
+
+
+def gone(directory: Path, error: OSError) -> KeptDataError:
+    """Why there is nothing to open."""
+    problem = f"the data in it are gone, or are not what was kept: {error.strerror or error}"
+    cure = "if files were moved, move all of the directory"
+    return KeptDataError(path=str(directory), problem=problem, cure=cure)
+
+
+def remove_runtime_files(run: int) -> None:
+    """Remove what a server that was killed left in the open directory `run`: sockets, and copies of programs."""
+    with os.scandir(run) as entries:
+        names = [entry.name for entry in entries if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)]
+    for name in [*names, "programs"]:
+        remove_entry(run, name)
