@@ -5,9 +5,9 @@ PYTHON ?= python3
 MINUTES ?= 5
 WORKERS ?= 4
 ARGS ?=
-PORTABLE := tests/keeper $(addprefix tests/test_,$(addsuffix .py,crashes races managed linger_and_keep pool ahead \
-	ready_ahead isolated spares snapshots snapshot_crashes cache copying setup companions hold)) \
-	tests/services/test_stolen_ports.py
+PORTABLE := tests/keeper tests/datadirs tests/request/test_setup.py tests/services/test_stolen_ports.py \
+	$(addprefix tests/client/test_,$(addsuffix .py,crashes races managed hold)) \
+	$(addprefix tests/isolation/test_,$(addsuffix .py,pool prefetcher prefetched isolated))
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -18,8 +18,8 @@ PATIENCE = 5.0
 
 # Tests that share what takes long to make: all of them in one worker.
 TOGETHER = (
-    "tests/test_own_service.py::",
-    "tests/test_packaging.py::",
+    "tests/services/test_own_service.py::",
+    "tests/house/test_packaging.py::",
     "tests/services/test_conformance.py::test_an_ordinary_user_uses_it",
     "tests/services/test_rabbitmq.py::",
 )

@@ -50,7 +50,7 @@ class Safe(Service[SafeDetails]):
             service=self.name,
             command=[program, __file__, "{port}", "{data}", str(options.status)],
             environment=environment(PYTHONPATH=ROOT),
-            ready={"kind": "call", "target": "tests.safe:take_over", "old": "{template_secret}", "new": secret},
+            ready={"kind": "call", "target": "tests.safe:claim_server", "old": "{template_secret}", "new": secret},
             clean_signal=int(signal.SIGTERM),
             clean_statuses=[options.clean],
             settle={"kind": "call", "target": "tests.safe:settle", "password": secret},
@@ -67,7 +67,7 @@ def say(host: str, port: int, *words: str) -> Any:
         return json.loads(connection.makefile().readline() or "null")
 
 
-def take_over(host: str, port: int, wait: float, *, old: str, new: str) -> dict[str, Any] | None:
+def claim_server(host: str, port: int, wait: float, *, old: str, new: str) -> dict[str, Any] | None:
     """A password that it does not know is never accepted again: this would wait for ever."""
     return {} if say(host, port, old, "password", new) == "done" else None
 

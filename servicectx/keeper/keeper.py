@@ -62,12 +62,12 @@ class Keeper:
         try:
             failure = self._start()
             if failure is None:
-                self.starter.hang_up()
+                self.starter.close()
                 assert self.start is not None
                 self.watch(self.start)
             else:
                 self.starter.report({"failed": failure.record()})
-                self.starter.hang_up()
+                self.starter.close()
                 self.clear_server()
                 remove_when_unused(self.instance, self.id)
         except TerminationRequested:

@@ -14,7 +14,7 @@ class RequesterGone(BaseException):
 
 
 class Requester:
-    """Gives the order on standard input, reads reports on standard output. `hang_up` after the last report."""
+    """Gives the order on standard input, reads reports on standard output. `close` after the last report."""
 
     def __init__(self) -> None:
         self._silence = os.open(os.devnull, os.O_RDWR)  # now: at the end there may be no descriptor left
@@ -39,7 +39,7 @@ class Requester:
         step("reporting")
         write_report(what)
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         os.dup2(self._silence, 0)
         os.dup2(self._silence, 1)
 

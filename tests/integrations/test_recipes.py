@@ -14,7 +14,7 @@ from tests.integrations.runs import Run, copy
 from tests.leftovers import wait_for_none
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-INSTALLED = "own_service"  # into an environment of its own, by tests/test_own_service.py
+INSTALLED = "own_service"  # into an environment of its own, by tests/services/test_own_service.py
 PROJECTS = [path.parent for path in sorted(EXAMPLES.glob("*/README.md")) if path.parent.name != INSTALLED]
 
 SPAWNED = """

@@ -50,9 +50,9 @@ def failure_of_a_copy(place: Path, module: str, line: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("_running/guard.py", "raise LookupError('no such thing here')"),
-        ("_running/start.py", "raise LookupError('no such thing here')"),
-        ("_running/guard.py", "main = lambda *_: open('/nonexistent/no such thing here')"),
+        ("keeper/watchdog.py", "raise LookupError('no such thing here')"),
+        ("keeper/startup.py", "raise LookupError('no such thing here')"),
+        ("keeper/watchdog.py", "main = lambda *_: open('/nonexistent/no such thing here')"),
     ],
     ids=["before it is a keeper", "when it imports what a start needs", "in its first function"],
 )
@@ -77,6 +77,6 @@ def test_a_crash_outside_of_every_report_is_reported(monkeypatch: pytest.MonkeyP
 def test_a_keeper_that_is_killed_each_time_shows_its_log(tmp_path: Path) -> None:
     """Its own signal: no traceback, so it is tried three times; what it wrote before is in the error."""
     line = "import os, sys\nprint('the last words of the keeper', file=sys.stderr, flush=True)\nos.kill(os.getpid(), 9)"
-    failure = failure_of_a_copy(tmp_path, "_running/start.py", line)
+    failure = failure_of_a_copy(tmp_path, "keeper/startup.py", line)
     assert failure["reason"] == "its keeper was killed 3 times"
     assert "the last words of the keeper" in failure["log_tail"]

@@ -130,7 +130,7 @@ def test_nobody_else_s_server_is_taken_over() -> None:
         before = details.model_copy(update={"user": "", "password": ""})
         ask(details, "auth/disable")
         with pytest.raises(OSError, match="somebody else's"):
-            etcd_gateway.take_over(details.host, details.port, 10, "member-of-others", "", "secret")
+            etcd_gateway.claim_server(details.host, details.port, 10, "member-of-others", "", "secret")
         put(before, "a", "1")
 
 
@@ -138,11 +138,11 @@ def test_a_password_is_given_in_place_of_an_old_one_and_once() -> None:
     with managed("etcd") as details:
         place = (details.host, details.port, 10.0, "not asked for")
         for _ in range(2):
-            told = etcd_gateway.take_over(*place, details.password, "new")
+            told = etcd_gateway.claim_server(*place, details.password, "new")
             assert told == {"version": details.version}
         assert keys(details.model_copy(update={"password": "new"})) == []
         with pytest.raises(etcd_gateway.Refused):
-            etcd_gateway.take_over(*place, "guess", "newer")
+            etcd_gateway.claim_server(*place, "guess", "newer")
 
 
 def test_what_is_in_a_namespace_goes_with_it() -> None:

@@ -33,8 +33,8 @@ from servicectx.services.rabbitmq import plugins
 from servicectx.services.rabbitmq.service import Rabbitmq, _ask
 from servicectx.wire import http
 from tests import leftovers, servers
+from tests.keeper.test_probes import Mute, Thief, YesMan
 from tests.services import killed
-from tests.test_probes import Mute, Thief, YesMan
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -181,7 +181,7 @@ def test_one_that_is_kept_outlives_its_maker(shared: RabbitmqDetails, monkeypatc
     put(kept, "colour", "green")
     Rabbitmq().keep_namespace(kept)
     with isolated(shared) as left:
-        monkeypatch.setattr(owner_names, "is_dead", lambda name: name in (kept.vhost, left.vhost))
+        monkeypatch.setattr(owner_names, "owner_is_dead", lambda name: name in (kept.vhost, left.vhost))
         with isolated(shared) as mine:
             assert {kept.vhost, left.vhost, mine.vhost} & vhosts(shared) == {kept.vhost, mine.vhost}
             assert get(kept, "colour") == "green"

@@ -199,7 +199,7 @@ def test_one_that_is_kept_outlives_its_maker(monkeypatch: pytest.MonkeyPatch) ->
         put(kept, "colour", "green")
         registry.find("smtp").keep_namespace(kept)
         with isolated(smtp) as left:
-            monkeypatch.setattr(owner_names, "is_dead", lambda name: name in (kept.user, left.user))
+            monkeypatch.setattr(owner_names, "owner_is_dead", lambda name: name in (kept.user, left.user))
             with isolated(smtp):
                 assert get(kept, "colour") == "green"
                 assert not Path(left.maildir or "").exists()

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from servicectx import managed
+from tests.keeper.test_probes import HangUp, Mute, Thief, YesMan
 from tests.services import table
-from tests.test_probes import HangUp, Mute, Thief, YesMan
 
 
 class Server(NamedTuple):

@@ -91,7 +91,7 @@ class Cockroach(Service["CockroachDetails"]):
             template=Template(templates.key(self.name, program, certificates), certificates, {}),
             ready={
                 "kind": "call",
-                "target": "servicectx.services.cockroach.wire:take_over",
+                "target": "servicectx.services.cockroach.wire:claim_server",
                 "url": "{dir}/url",
                 "certificates": "{data}",
                 "password": secret,

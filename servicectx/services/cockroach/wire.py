@@ -12,7 +12,7 @@ from servicectx.services.postgres.wire import Connection, Refused, literal, quot
 STATEMENT = 10.0  # seconds: a node that has just started may take some for its first ones
 
 
-def take_over(
+def claim_server(
     host: str,
     port: int,
     wait: float,

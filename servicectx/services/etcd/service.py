@@ -73,7 +73,7 @@ class Etcd(Prefixed["EtcdDetails"]):
             environment=environment(),
             ready={
                 "kind": "call",
-                "target": "servicectx.services.etcd.wire:take_over",
+                "target": "servicectx.services.etcd.wire:claim_server",
                 "member": member,
                 "old": "{template_secret}",
                 "new": secret,

@@ -61,7 +61,7 @@ def after(prefix: str) -> str:
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
-def take_over(host: str, port: int, wait: float, member: str, old: str, new: str) -> dict[str, Any]:
+def claim_server(host: str, port: int, wait: float, member: str, old: str, new: str) -> dict[str, Any]:
     """A probe: gives root the password `new`, unless it has it, in place of `old` or of none at all.
 
     Without a password anybody's server would obey: then `member` must be its name.

@@ -49,7 +49,7 @@ class Connection:
                 self._send(_scrambled(password, salt[:20]))
                 self._receive()
         except BaseException:
-            self._hang_up()
+            self._close()
             raise
 
     def run(self, sql: str) -> list[str | None]:
@@ -70,9 +70,9 @@ class Connection:
         self._number = 0
         with suppress(OSError):
             self._send(QUIT)
-        self._hang_up()
+        self._close()
 
-    def _hang_up(self) -> None:
+    def _close(self) -> None:
         self._reader.close()
         self._socket.close()
 

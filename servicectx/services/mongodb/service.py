@@ -75,7 +75,7 @@ class Mongodb(Service["MongodbDetails"]):
             environment=environment(),
             ready={
                 "kind": "call",
-                "target": f"{WIRE}:take_over",
+                "target": f"{WIRE}:claim_server",
                 "user": USER,
                 "password": secret,
                 "old": "{template_secret}",

@@ -61,7 +61,7 @@ class Connection:
         self._socket.close()
 
 
-def take_over(host: str, port: int, wait: float, *, user: str, password: str, old: str) -> dict[str, Any]:
+def claim_server(host: str, port: int, wait: float, *, user: str, password: str, old: str) -> dict[str, Any]:
     """The keeper's probe: log in, after making the user if need be, or changing its password in data from a snapshot.
 
     A server without users lets whoever comes through loopback make the first one, and nothing else:

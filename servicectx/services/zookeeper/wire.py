@@ -35,7 +35,7 @@ class Connection:
             self._send(struct.pack("!iqiq", 0, 0, SESSION, 0) + _sized(bytes(16)) + NO_WATCH)
             self._receive()
         except BaseException:
-            self._hang_up()
+            self._close()
             raise
 
     def __enter__(self) -> Self:
@@ -45,7 +45,7 @@ class Connection:
         """End the session, so that the server need not wait for its time to run out."""
         with contextlib.suppress(OSError, EOFError, Refused):
             self._ask(CLOSE, "", b"")
-        self._hang_up()
+        self._close()
 
     def create(self, path: str) -> None:
         everybody = struct.pack("!ii", 1, 31) + _text("world") + _text("anyone")
@@ -98,7 +98,7 @@ class Connection:
             raise EOFError("the server closed the connection")
         return self._reader.read(_number(head))
 
-    def _hang_up(self) -> None:
+    def _close(self) -> None:
         self._reader.close()
         self._socket.close()
 

@@ -16,7 +16,7 @@ import servicectx
 from servicectx.services.redis.service import Redis
 from tests.services import table
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 # Commands that are shown and not run here, and why.

@@ -128,7 +128,7 @@ def test_without_the_package_its_name_is_unknown() -> None:
 
 # -- the built-in ones -------------------------------------------------------------------------------------------
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BUILT_IN = sorted({*registry.built_in(), *registry.ALIASES})
 
 

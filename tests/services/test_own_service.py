@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from servicectx import Plan, Service
-from tests.test_packaging import NOT_SOURCE, run
+from tests.house.test_packaging import NOT_SOURCE, run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

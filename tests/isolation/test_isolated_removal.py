@@ -104,7 +104,7 @@ def test_the_usual_drop_asks_nothing_more(pg: PostgresDetails, monkeypatch: pyte
     server = Databases.of(pg)
     server.open("one", base)
     asked: list[str] = []
-    monkeypatch.setattr("servicectx.services.postgres.databases.give_up", asked.append)
+    monkeypatch.setattr("servicectx.services.postgres.databases.remove_blockers", asked.append)
     server.close("one")
     assert asked == []
     assert "one" not in databases(pg)

@@ -12,7 +12,7 @@ from servicectx.request import config
 from servicectx.services.rabbitmq import service as rabbitmq
 from servicectx.state import owned_files
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NAMES = [
     "".join(map(chr, range(32, 127))).replace("/", ""),
     "a\nb\u2028c\x85d",

@@ -3,14 +3,14 @@
 import ast
 from pathlib import Path
 
-HOUSE = Path(__file__).parents[1] / "servicectx"
+HOUSE = Path(__file__).parents[2] / "servicectx"
 
 FOR_PEOPLE = {
-    "_starting.py": "since when an instance is there",
-    "_sharing/instance.py": "since when somebody holds the lock",
-    "_sharing/leases.py": "since when somebody uses it",
-    "_sharing/keep_record.py": "when the instance of kept data started",
-    "_running/kept.py": "what nobody has used for a month",
+    "client/start.py": "since when an instance is there",
+    "state/instance.py": "since when somebody holds the lock",
+    "state/leases.py": "since when somebody uses it",
+    "state/keep_record.py": "when the instance of kept data started",
+    "datadirs/prepared.py": "what nobody has used for a month",
 }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOT_SOURCE = shutil.ignore_patterns(
     *(".git", ".venv", "venv", "*.egg-info", "build", "dist", "site", "__pycache__", ".*_cache")
 )

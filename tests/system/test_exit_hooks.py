@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.detector import wait_for
 from tests.leftovers import end, files, processes
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def run(script: str, *flags: str) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ from servicectx.request.key import setup_text
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers, servers
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def count(fake: FakeDetails) -> None:
@@ -38,7 +38,7 @@ USER = """
 import sys
 from servicectx import ServiceCtxError, managed
 from servicectx.testing import FakeService
-from tests import test_setup
+from tests.request import test_setup
 print("ready", flush=True)
 sys.stdin.readline()
 try:
@@ -156,7 +156,7 @@ def test_its_error_is_the_cause(home: Path) -> None:
     error = caught.value
     assert isinstance(error.__cause__, LookupError)
     assert (error.service, error.name) == ("fake", "orders")
-    assert error.setup == "tests.test_setup:fail"
+    assert error.setup == "tests.request.test_setup:fail"
     assert error.problem == "LookupError: there is no such table"
     assert 'raise LookupError("there is no such table")' in str(error.traceback)
     assert "test_setup.py" in str(error)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from servicectx.testing import FakeDetails, FakeOptions, FakeService, Usage, check_service, privacy, surroundings
-from tests.test_testing import Busy
+from tests.services.test_testing import Busy
 
 PLACES = [place for place in surroundings.PLACES if os.path.isdir(place)]  # no /dev/shm but on Linux
 

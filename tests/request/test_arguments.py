@@ -155,9 +155,9 @@ def test_steps_in_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.sql").write_text("select 1")
     (tmp_path / "pyproject.toml").write_text(
-        '[tool.servicectx]\norders = {service = "postgres", setup = ["a.sql", "tests.test_arguments:fill"]}\n'
+        '[tool.servicectx]\norders = {service = "postgres", setup = ["a.sql", "tests.request.test_arguments:fill"]}\n'
     )
-    from tests import test_arguments
+    from tests.request import test_arguments
 
     written = managed("postgres", name="orders", setup=[tmp_path / "a.sql", test_arguments.fill])
     assert managed("orders").key == written.key

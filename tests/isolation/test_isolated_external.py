@@ -112,7 +112,7 @@ def test_without_the_right_it_says_what_is_missing(admin: PostgresDetails, outsi
 USER = """
 import os, signal, sys
 from servicectx import PostgresDetails, isolated
-from tests.test_isolated_external import seed_and_note
+from tests.isolation.test_isolated_external import seed_and_note
 details = PostgresDetails.parse(sys.stdin.readline())
 with isolated(details, setup=seed_and_note) as mine:
     print(mine.dbname, flush=True)
@@ -147,7 +147,7 @@ class User:
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
         )
         self.say(details.model_dump_json())
 
@@ -268,7 +268,7 @@ def test_threads_share_a_template(outside: PostgresDetails, tmp_path: Path, monk
 NESTED = """
 import sys
 from servicectx import PostgresDetails, isolated
-from tests.test_isolated_external import seed, templates
+from tests.isolation.test_isolated_external import seed, templates
 details = PostgresDetails.parse(sys.stdin.readline())
 with isolated(details) as outer, isolated(outer, setup=seed) as inner:
     print(len(templates(details)))
@@ -284,7 +284,7 @@ def test_a_template_asked_for_inside_goes_with_its_last_user(
     told = outside.model_dump_json() + "\n"
     command = [sys.executable, "-c", NESTED]
     done = subprocess.run(
-        command, input=told, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[1]
+        command, input=told, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2]
     )
     assert done.stdout == "1\n", done.stderr
     assert databases(outside) == set()

@@ -11,7 +11,7 @@ import pytest
 
 import servicectx
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 # From the top down. A room imports what stands in a lower line, and within itself.
 ROOMS = [
