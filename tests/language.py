@@ -15,51 +15,12 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 LIMIT = 3.0  # in 1,000 words
 
-WORDS = frozenset(
-    [
-        "who",
-        "whom",
-        "whose",
-        "whoever",
-        "somebody",
-        "nobody",
-        "anybody",
-        "everybody",
-        "someone",
-        "anyone",
-        "everyone",
-        "those",
-        "say",
-        "says",
-        "said",
-        "saying",
-        "tell",
-        "tells",
-        "told",
-        "telling",
-        "hear",
-        "hears",
-        "heard",
-        "speak",
-        "speaks",
-        "spoke",
-        "spoken",
-        "ask",
-        "asks",
-        "asked",
-        "asking",
-        "want",
-        "wants",
-        "wanted",
-        "know",
-        "knows",
-        "knew",
-        "goes",
-        "went",
-        "wish",
-        "wishes",
-    ]
-)
+WORDS = {
+    *("who", "whom", "whose", "whoever", "somebody", "nobody", "anybody", "everybody", "someone", "anyone", "everyone"),
+    *("those", "say", "says", "said", "saying", "tell", "tells", "told", "telling", "hear", "hears", "heard"),
+    *("speak", "speaks", "spoke", "spoken", "ask", "asks", "asked", "asking", "want", "wants", "wanted"),
+    *("know", "knows", "knew", "goes", "went", "wish", "wishes"),
+}
 GROUPS = {
     "product": ("servicectx", "integrations"),
     "tests": ("tests", "benchmarks", "examples"),
