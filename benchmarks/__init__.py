@@ -1,1 +1,1 @@
-"""What `servicectx` costs, beside a bare server and beside its peers: `python -m benchmarks --help`."""
+"""The cost of `servicectx`, compared with a bare server and with its peers: `python -m benchmarks --help`."""

@@ -1,4 +1,4 @@
-"""Who runs a server: Postgres refuses root, so that root's comparisons run as an unprivileged account."""
+"""The account of a contender. Postgres rejects root, so root runs such contenders as an unprivileged account."""
 
 import os
 import pwd
@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 
 class Account(NamedTuple):
-    """A user of this machine, as the arguments that `subprocess` wants."""
+    """A user of this machine, as arguments of `subprocess`."""
 
     user: int
     group: int
 
     @property
     def switch(self) -> dict[str, Any]:
-        """Nothing to switch when it is this process's own."""
+        """Arguments that switch to this account; none for the account of this process."""
         if self.user == os.geteuid():
             return {}
         return {"user": self.user, "group": self.group, "extra_groups": []}
@@ -29,7 +29,7 @@ def me() -> Account:
 
 
 def unprivileged() -> Account:
-    """This user, or for root the first account that looks made for this."""
+    """This user, or for root the account `postgres` or `nobody`."""
     if os.geteuid() != 0:
         return me()
     known = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}

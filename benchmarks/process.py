@@ -1,4 +1,4 @@
-"""One run of one contender: a process, from its exec to its exit, and the marks that it printed on the way."""
+"""One run of one contender: a process, from its exec to its exit, and the marks that it printed."""
 
 import os
 import re
@@ -16,13 +16,13 @@ _MARK = re.compile(r"^mark (\w+) (\d+\.\d+)$", re.MULTILINE)
 
 
 class Failed(Exception):
-    """A contender ended with an error; the message holds what it printed last."""
+    """A contender ended with an error; the message has the end of its output."""
 
 
 def run(command: list[str], variables: dict[str, str], work: Path, account: Account) -> Marks:
-    """The marks of a process, in seconds of the clock that all processes of a machine share.
+    """Run a process and return its marks, in seconds of the machine's monotonic clock.
 
-    Its output goes to a file: a pipe would have to be read, and could be held open by a server it leaves behind.
+    Its output is written to a file. A pipe needs a reader, and a server left behind would hold it open.
     """
     output = work / "output"
     with output.open("wb") as file:
@@ -39,19 +39,19 @@ def run(command: list[str], variables: dict[str, str], work: Path, account: Acco
         watch = threading.Timer(PATIENCE, process.kill)
         watch.start()
         try:
-            status = process.wait()  # without a timeout: with one, it polls, and that would be what is measured
+            status = process.wait()  # without a timeout, which would poll and distort the time
             ended = time.monotonic()
         finally:
             watch.cancel()
-            process.kill()  # nothing happens to one that was waited for
-    said = output.read_text(errors="replace")
+            process.kill()  # no effect after `wait`
+    text = output.read_text(errors="replace")
     if status != 0:
-        raise Failed(f"{' '.join(command)[:200]} ended with status {status}:\n{said[-2000:]}")
-    return {"began": began, "ended": ended, **{name: float(at) for name, at in _MARK.findall(said)}}
+        raise Failed(f"{' '.join(command)[:200]} ended with status {status}:\n{text[-2000:]}")
+    return {"began": began, "ended": ended, **{name: float(at) for name, at in _MARK.findall(text)}}
 
 
 def _environment(work: Path) -> dict[str, str]:
-    """Little, and the same for all. Plugins are named by each contender, so that none pays for another's."""
+    """A small environment, the same for all. Each contender names its own plugins, so none pays for another's."""
     return {
         "PATH": os.defpath,
         "HOME": str(work),

@@ -1,4 +1,4 @@
-"""A quiet moment: on a machine that others use as well, a run begins when they pause."""
+"""A quiet moment: on a shared machine, a run begins when other programs pause."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ IDLE = 0.9
 
 
 def wait(patience: float) -> bool:
-    """Whether the machine was nearly idle for a moment within `patience` seconds. True where nobody can tell."""
+    """Whether the machine was nearly idle for a moment within `patience` seconds. True if the load is unknown."""
     deadline = time.monotonic() + patience
     while patience and STAT.exists():
         if _idle_share() >= IDLE:

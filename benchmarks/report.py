@@ -1,4 +1,4 @@
-"""The report: a table for people, and the same as JSON."""
+"""The report: a table as text, and the same figures as JSON."""
 
 from statistics import median
 from typing import Any
@@ -9,7 +9,7 @@ Row = dict[str, Any]
 
 
 def rows(outcome: Outcome) -> list[Row]:
-    """One for each stage and contender. Ratios are taken round by round, so that slow minutes cancel out."""
+    """One row for each stage and contender. Ratios are taken round by round, so that slow minutes cancel out."""
     found = []
     subject = outcome.times[outcome.case.subject.name]
     for stage in outcome.case.stages:
@@ -21,9 +21,9 @@ def rows(outcome: Outcome) -> list[Row]:
             own, times = subject[stage.name], outcome.times[contender.name][stage.name]
             row |= {"ms": times, "median": median(times), "min": min(times), "max": max(times)}
             if contender is not outcome.case.subject:
-                row["subject_times"] = median(mine / other for mine, other in zip(own, times, strict=True))
+                row["subject_times"] = median(subject / other for subject, other in zip(own, times, strict=True))
             if bar := contender.bars.get(stage.name):
-                value = median(bar.value(mine, other) for mine, other in zip(own, times, strict=True))
+                value = median(bar.value(subject, other) for subject, other in zip(own, times, strict=True))
                 row["bar"] = {"value": value, "limit": bar.limit, "kind": bar.kind, "passed": value <= bar.limit}
             found.append(row)
     return found
@@ -48,7 +48,7 @@ def table(outcome: Outcome) -> str:
 
 
 def verdicts(found: list[Row]) -> tuple[int, int]:
-    """How many bars were cleared, of how many."""
+    """The number of cleared bars, and of all bars."""
     bars = [row["bar"] for row in found if "bar" in row]
     return sum(bar["passed"] for bar in bars), len(bars)
 
@@ -65,7 +65,7 @@ def _figures(row: Row) -> str:
         text = f"{row['median']:10.2f}{row['min']:9.2f}{row['max']:9.2f}"
     text += f"  {row['subject_times']:7.2f}x" if "subject_times" in row else f"  {'':8}"
     if bar := row.get("bar"):
-        said = f"{bar['value']:.2f}x" if bar["kind"] == "times" else f"{bar['value']:.2f} {bar['kind']}"
+        value = f"{bar['value']:.2f}x" if bar["kind"] == "times" else f"{bar['value']:.2f} {bar['kind']}"
         limit = f"{bar['limit']:g}x" if bar["kind"] == "times" else f"{bar['limit']:g} {bar['kind']}"
-        text += f"  bar <= {limit}: {said} {'PASS' if bar['passed'] else 'MISS'}"
+        text += f"  bar <= {limit}: {value} {'PASS' if bar['passed'] else 'MISS'}"
     return text

@@ -1,4 +1,4 @@
-"""Rounds: the contenders of a case in turn, again and again, so that a noisy minute hits them all."""
+"""Rounds: the contenders of a case in turn, repeatedly, so that a noisy minute affects all of them."""
 
 import contextlib
 import os
@@ -17,29 +17,31 @@ WARM_UP = 1
 
 
 class Outcome(NamedTuple):
-    """A case's times in ms, by contender and stage, a value for each round; and why contenders are missing."""
+    """The times of a case in ms, by contender and stage, one for each round; reasons for missing contenders."""
 
     case: Case
     times: dict[str, dict[str, list[float]]]
     missing: dict[str, str]
-    disturbed: int  # runs that began while others kept the machine busy
+    disturbed: int  # runs that began on a busy machine
 
 
-def measure(case: Case, environment: Environment, rounds: int, patience: float, said: Callable[[str], None]) -> Outcome:
+def measure(
+    case: Case, environment: Environment, rounds: int, patience: float, progress: Callable[[str], None]
+) -> Outcome:
     """Run a case. Before each run, wait for a quiet moment for at most `patience` seconds."""
     missing = {
-        each.name: f"{each.needs} is not installed"
-        for each in case.contenders
-        if each.needs and not environment.has(each.needs)
+        contender.name: f"{contender.needs} is not installed"
+        for contender in case.contenders
+        if contender.needs and not environment.has(contender.needs)
     }
-    running = [each for each in case.contenders if each.name not in missing]
+    running = [contender for contender in case.contenders if contender.name not in missing]
     times: dict[str, dict[str, list[float]]] = {
-        each.name: {stage.name: [] for stage in case.stages} for each in running
+        contender.name: {stage.name: [] for stage in case.stages} for contender in running
     }
     disturbed = 0
     with _directory(case) as base:
         for number in range(-WARM_UP, rounds):
-            said(f"{case.name}: {'warming up' if number < 0 else f'round {number + 1} of {rounds}'}")
+            progress(f"{case.name}: {'warming up' if number < 0 else f'round {number + 1} of {rounds}'}")
             for contender in running:
                 disturbed += not quiet.wait(patience)
                 marks = _run(case, contender, environment, base)
@@ -49,24 +51,26 @@ def measure(case: Case, environment: Environment, rounds: int, patience: float, 
 
 
 def _run(case: Case, contender: Contender, environment: Environment, base: Path) -> process.Marks:
-    who = account.me() if contender.privileged or not case.unprivileged else account.unprivileged()
+    user = account.me() if contender.privileged or not case.unprivileged else account.unprivileged()
     work = Path(tempfile.mkdtemp(dir=base))
-    who.own(work)
-    known = {"work": str(work), "base": str(base), "scripts": str(environment.scripts), **environment.servers()}
+    user.own(work)
+    placeholders = {"work": str(work), "base": str(base), "scripts": str(environment.scripts), **environment.servers()}
     command = [environment.python]
-    for word in contender.words:
-        kind, _, name = word.partition(":")
-        command += ["-c", (environment.scripts / name).read_text()] if kind == "script" else [word.format(**known)]
-    variables = {name: value.format(**known) for name, value in contender.variables.items()}
+    for argument in contender.arguments:
+        kind, _, name = argument.partition(":")
+        command += (
+            ["-c", (environment.scripts / name).read_text()] if kind == "script" else [argument.format(**placeholders)]
+        )
+    variables = {name: value.format(**placeholders) for name, value in contender.variables.items()}
     try:
-        return process.run(command, variables, work, who)
+        return process.run(command, variables, work, user)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _directory(case: Case) -> Iterator[Path]:
-    """A directory on the wanted file system that the case's account owns."""
+    """A directory on the case's file system, owned by the case's account."""
     memory = case.file_system == "memory" and os.access(MEMORY, os.W_OK)
     base = Path(tempfile.mkdtemp(prefix="bench-", dir=MEMORY if memory else None))
     try:

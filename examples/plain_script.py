@@ -1,4 +1,4 @@
-"""A script that wants a database for a moment: Postgres does the reckoning, and nothing is left of it.
+"""A script with a temporary database: Postgres computes the result, and nothing is left of it.
 
 Run it with `python examples/plain_script.py`.
 """

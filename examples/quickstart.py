@@ -1,4 +1,4 @@
-"""A real Postgres and a real Redis, used and gone again. Run it with `make quickstart`."""
+"""Start, use and end a real Postgres and a real Redis. Run it with `make quickstart`."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ import redis
 import servicectx
 from servicectx import managed
 
-KEEPER = "servicectx.keeper.watchdog"  # in the command line of a keeper and of its guard
+KEEPER = "servicectx.keeper.watchdog"  # in the command lines of a keeper and of its watchdog
 
 
 def main() -> int:
@@ -27,18 +27,18 @@ def main() -> int:
         write_and_read_a_key(rd)
         with again:
             report("join", again.took, "a second user of the same Postgres")
-        processes, directories = what_there_is(pg, rd)
+        processes, directories = find_resources(pg, rd)
         show(processes, directories)
         began = time.perf_counter()
-    report("leave", time.perf_counter() - began, "both, and waited until they were gone")
+    report("leave", time.perf_counter() - began, "both services, and waited until they had ended")
 
-    left = [f"process {each.pid}" for each in processes if lives(each)]
-    left += [f"directory {each}" for each in directories if os.path.exists(each)]
-    left += [f"port {each.port}" for each in (pg, rd) if listens(each.port)]
+    left = [f"process {process.pid}" for process in processes if lives(process)]
+    left += [f"directory {directory}" for directory in directories if os.path.exists(directory)]
+    left += [f"port {details.port}" for details in (pg, rd) if listens(details.port)]
     if left:
         print(f"\nLEFT BEHIND: {', '.join(left)}")
         return 1
-    print(f"\nlooked again: {len(processes)} processes ended, {len(directories)} directories removed, 2 ports closed.")
+    print(f"\nchecked again: {len(processes)} processes ended, {len(directories)} directories removed, 2 ports closed.")
     print("Nothing is left.")
     return 0
 
@@ -65,8 +65,10 @@ def redis_kind(rd: servicectx.RedisDetails) -> str:
         return "Valkey" if "valkey_version" in client.info("server") else "Redis"
 
 
-def what_there_is(pg: servicectx.PostgresDetails, rd: servicectx.RedisDetails) -> tuple[list[psutil.Process], set[str]]:
-    """The processes and directories of both, told by the servers and the process table, not by servicectx."""
+def find_resources(
+    pg: servicectx.PostgresDetails, rd: servicectx.RedisDetails
+) -> tuple[list[psutil.Process], set[str]]:
+    """The processes and directories of both, read from the servers and the process table, not from servicectx."""
     with psycopg.connect(pg.url) as connection:
         pid, data, config = connection.execute(
             "select pg_backend_pid(), current_setting('data_directory'), current_setting('config_file')"
@@ -79,7 +81,7 @@ def what_there_is(pg: servicectx.PostgresDetails, rd: servicectx.RedisDetails) -
     for server in servers:
         keeper = server.parent()
         processes += [keeper.parent(), keeper, server, *server.children()]
-    return [each for each in processes if lives(each)], directories
+    return [process for process in processes if lives(process)], directories
 
 
 def show(processes: list[psutil.Process], directories: set[str]) -> None:
@@ -87,8 +89,8 @@ def show(processes: list[psutil.Process], directories: set[str]) -> None:
     for process in processes:
         command = " ".join(process.cmdline())
         if KEEPER in command:
-            kept = KEEPER in " ".join(process.parent().cmdline())
-            command = "keeper: starts, watches and ends a server" if kept else "guard: clears up after a keeper"
+            is_keeper = KEEPER in " ".join(process.parent().cmdline())
+            command = "keeper: starts, watches and ends a server" if is_keeper else "watchdog: cleans up after a keeper"
         print(f"  process {process.pid:<8} {command.strip()[:90]}")
     for directory in sorted(directories):
         print(f"  directory        {directory}")
@@ -107,8 +109,8 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def report(what: str, seconds: float, told: str) -> None:
-    print(f"{what:<6} {seconds * 1000:7.1f} ms   {told}")
+def report(step: str, seconds: float, text: str) -> None:
+    print(f"{step:<6} {seconds * 1000:7.1f} ms   {text}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from servicectx._isolated import Isolated
 from servicectx._managed import Managed
 from servicectx._managed_all import ManagedAll
-from servicectx.client.claim import HoldContext
+from servicectx.client.ticket import HoldContext
 from servicectx.request import config
 from servicectx.request import setup as _setups
 from servicectx.request.request import Keep, resolve
@@ -200,7 +200,7 @@ _NOT_DETAILS = (
 
 def _not_details(given: object) -> TypeError:
     """The error names the type alone: a URL, for instance, has a password in it."""
-    service = given._ask.service.name if isinstance(given, Managed) else "postgres"
+    service = given._request.service.name if isinstance(given, Managed) else "postgres"
     return TypeError(_NOT_DETAILS.format(type(given).__name__, service))
 
 

@@ -1,4 +1,4 @@
-"""The context manager that `isolated()` gives: a namespace of one's own, sync and async."""
+"""The context manager of `isolated()`: a private namespace, sync and async."""
 
 import contextlib
 import logging
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 D = TypeVar("D", bound="ServiceDetails")
 
-# The namespace went with its server, which is somebody else's to report.
+# The namespace is gone together with its server, and `managed()` reports that.
 GONE = (ConnectionError, TimeoutError, EOFError, FileNotFoundError)
 
 log = logging.getLogger("servicectx")
 
 
 class Isolated(Generic[D]):
-    """One namespace at a time; it can be entered again after it was left."""
+    """A context manager for one namespace at a time. It can be entered again after it was left."""
 
     def __init__(self, service: Service[D], details: D, layers: SetupSteps, keep: bool) -> None:
         self._service = service
@@ -30,15 +30,15 @@ class Isolated(Generic[D]):
         self._layers = layers
         self._namespace: Namespace[D] | None = None
         self._pid = 0
-        #: Whether it is left in place at the end; may still be changed inside the block.
+        #: Whether the namespace stays at the end; may be changed inside the block.
         self.keep = keep
 
     def __enter__(self) -> D:
-        """The details of the fresh namespace.
+        """Open a fresh namespace; its details.
 
         Raises:
-            NotIsolable: this service has no namespaces, or cannot make one now.
-            SetupFailed: one of the set-ups raised. Nothing of it is left, and others may try.
+            NotIsolable: the service has no namespaces, or cannot create one now.
+            SetupFailed: a set-up raised. The namespace is removed, and the set-up may be tried again.
             RuntimeError: this object is entered already.
         """
         if self._pid == os.getpid() and self._namespace is not None:
@@ -67,20 +67,20 @@ class Isolated(Generic[D]):
 
     @property
     def command(self) -> str | None:
-        """How people connect to the namespace while it is there: a command line, or its address."""
+        """Command line that connects to the open namespace, or its address; None if no namespace is open."""
         return None if self._namespace is None else self._service.shell_command(self._namespace.details)
 
     @property
     def stays(self) -> str | None:
-        """How long it would stay if it were kept, in words, while it is there."""
+        """Text: how long the open namespace would stay if it were kept; None if no namespace is open."""
         return None if self._namespace is None else self._namespace.stays
 
     async def __aenter__(self) -> D:
-        """As `with`, in a thread. A task that is cancelled while it waits leaves nothing behind."""
+        """As `with`, in a thread. A task that is cancelled meanwhile leaves no namespace."""
         import asyncio
         import contextvars
 
-        # A future and no task: a loop that is closing cancels all tasks, and this one's thread would go on unheard.
+        # A future, not a task: a closing loop cancels all tasks, but the thread of this one would go on.
         context = contextvars.copy_context()
         entering = asyncio.get_running_loop().run_in_executor(None, context.run, self.__enter__)
         try:

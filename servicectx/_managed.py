@@ -8,10 +8,14 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from servicectx.client.join import Share
+from servicectx.client.attempt import Cancelled
+from servicectx.client.claim import Claim
+from servicectx.client.join import acquire
+from servicectx.client.ticket import ticket_for
 from servicectx.errors import ServiceCtxError
 from servicectx.request import external as _external
 from servicectx.request.request import Request
+from servicectx.state.leases import Lease
 from servicectx.system.interrupts import run_to_end
 from servicectx.system.originals import time
 from servicectx.system.real_files import RealFiles
@@ -25,12 +29,12 @@ D = TypeVar("D", bound="ServiceDetails")
 class Managed(Generic[D]):
     """A service for as long as the block lasts. It can be entered again after it was left, not while it is entered."""
 
-    def __init__(self, ask: Request[Any]) -> None:
-        self._ask = ask
+    def __init__(self, request: Request[Any]) -> None:
+        self._request = request
         self._busy = threading.Lock()
-        self._abandoned = threading.Event()
+        self._cancelled = threading.Event()
         self._pid = 0
-        self._share: Share[D] | None = None
+        self._claim: Claim | None = None
         #: The details, while it is entered and afterwards; None before.
         self.details: D | None = None
         #: Seconds that entering took.
@@ -53,27 +57,27 @@ class Managed(Generic[D]):
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this managed() object is entered already; make another one with managed(...)")
         began = time.monotonic()
-        share: Share[D] | None = None
+        held: list[Lease] = []
         try:
             with RealFiles():
-                self._share = None
-                source = _external.variable(self._ask.name)
+                self._claim = None
+                source = _external.variable(self._request.name)
                 if source is not None:
-                    self.details = _external.read(source, self._ask.service, self._ask.name)
-                    _external.reach(self.details, source, self._abandoned.is_set)
+                    self.details = _external.read(source, self._request.service, self._request.name)
+                    _external.reach(self.details, source, self._cancelled.is_set)
                 else:
-                    share = Share(self._ask, began, self._abandoned)
-                    share.take()
-                    self.details = share.details()
-                    self._share = share
+                    claim = acquire(self._request, began, self._cancelled, held)
+                    state = claim.state
+                    self.details = self._request.details(state.host, state.port, state.details or {})
+                    self._claim = claim
             self.took = time.monotonic() - began
             self._pid = os.getpid()
             _entered.add(self)
             return self.details
         except BaseException:
-            self._pid, self._share = 0, None
-            if share is not None:
-                run_to_end(share.drop)
+            self._pid, self._claim = 0, None
+            if held:
+                run_to_end(lambda: release(held))
             self._busy.release()
             raise
 
@@ -87,9 +91,9 @@ class Managed(Generic[D]):
         self._pid = 0
         _entered.discard(self)
         try:
-            if self._share is not None:
+            if self._claim is not None:
                 with RealFiles():
-                    self._share.leave()
+                    self._claim.leave()
         finally:
             self._busy.release()
 
@@ -104,11 +108,11 @@ class Managed(Generic[D]):
         try:
             entered = await asyncio.shield(entering)
         except asyncio.CancelledError:
-            self.abandon()
+            self.cancel()
             while not entering.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait({entering})
-            self.abandon_no_more()
+            self.reset_cancel()
             if entering.exception() is None and entering.result() is not None:
                 await asyncio.to_thread(self.__exit__)
             raise
@@ -120,16 +124,14 @@ class Managed(Generic[D]):
 
         await asyncio.shield(asyncio.to_thread(self.__exit__))
 
-    def abandon(self) -> None:
-        """Make whoever is entering this object in another thread give up at the next occasion."""
-        self._abandoned.set()
+    def cancel(self) -> None:
+        """Make the thread that enters this object stop waiting. A second call changes nothing."""
+        self._cancelled.set()
 
-    def abandon_no_more(self) -> None:
-        self._abandoned.clear()
+    def reset_cancel(self) -> None:
+        self._cancelled.clear()
 
     def _enter_or_none(self) -> D | None:
-        from servicectx.client.start import Cancelled
-
         try:
             return self.__enter__()
         except Cancelled:
@@ -143,14 +145,14 @@ class Managed(Generic[D]):
     @property
     def joined(self) -> bool:
         """True when an instance that was already there was joined, False when this user started it."""
-        return self._share is not None and self._share.joined
+        return self._claim is not None and self._claim.joined
 
     @property
     def log_path(self) -> str | None:
         """The file that the service's output goes to, while it lives; None for one from outside."""
-        if self._share is None:
+        if self._claim is None:
             return None
-        return str(self._share.instance.directory(self._share.state.id) / "service.log")
+        return str(self._claim.instance.directory(self._claim.state.id) / "service.log")
 
     @property
     def key(self) -> str | None:
@@ -158,33 +160,33 @@ class Managed(Generic[D]):
 
         It is known before entering. Raises BinaryNotFound.
         """
-        if _external.variable(self._ask.name) is not None:
+        if _external.variable(self._request.name) is not None:
             return None
         with RealFiles():
-            return self._ask.key(self._ask.program())
+            return self._request.key(self._request.program())
 
     @property
     def ticket(self) -> str | None:
         """A text for `hold()` in another process of this user; None before entering, and for one from outside."""
-        return None if self._share is None else self._share.ticket()
+        return None if self._claim is None else ticket_for(self._claim.instance, self._claim.state)
 
     @property
     def alive(self) -> bool:
         """Whether the instance answers now. For one from outside: whether it takes connections."""
-        if self._share is not None:
+        if self._claim is not None:
             with RealFiles():
-                return self._share.alive()
+                return self._claim.alive()
         return self.details is not None and _connects(self.details.host, self.details.port)
 
     @property
     def failure(self) -> ServiceCtxError | None:
         """Why the instance is dead (a ServiceDied, with its exit status and log), or None while it lives."""
         with RealFiles():
-            return None if self._share is None or self.alive else self._share.failure()
+            return None if self._claim is None or self.alive else self._claim.failure()
 
     def __repr__(self) -> str:
         state = "entered" if self._pid else "not entered"
-        return f"<managed {self._ask.service.name} {self._ask.name!r}, scope {self._ask.scope!r}, {state}>"
+        return f"<managed {self._request.service.name} {self._request.name!r}, scope {self._request.scope!r}, {state}>"
 
     def __del__(self) -> None:
         if getattr(self, "_pid", 0) == os.getpid():
@@ -200,6 +202,11 @@ _entered: weakref.WeakSet[Managed[Any]] = weakref.WeakSet()
 def _leave_all() -> None:
     for managed in list(_entered):
         managed.__del__()
+
+
+def release(held: list[Lease]) -> None:
+    for lease in held:
+        lease.release()
 
 
 def _connects(host: str, port: int) -> bool:

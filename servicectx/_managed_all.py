@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ManagedAll:
-    """Enters all of its members at once. If one fails, the others are left, and its error is raised."""
+    """A context manager that enters all members at once. If one fails, the others are left and its error is raised."""
 
     def __init__(self, members: list[Managed[Any]], roles: dict[str, Managed[Any]]) -> None:
         self._roles = list(roles)
@@ -30,7 +30,7 @@ class ManagedAll:
             try:
                 wait(entering)
             except BaseException:  # Ctrl-C
-                run_to_end(lambda: self._give_up(entering))
+                run_to_end(lambda: self._cancel(entering))
                 raise
         return self._given(entering)
 
@@ -38,7 +38,7 @@ class ManagedAll:
         self._leave(self.members)
 
     async def __aenter__(self) -> Any:
-        """As `with`. A task that is cancelled while it waits leaves nothing behind."""
+        """As `with`. A task that is cancelled meanwhile leaves no service."""
         import asyncio
 
         entering = [asyncio.ensure_future(member.__aenter__()) for member in self.members]
@@ -57,19 +57,19 @@ class ManagedAll:
 
         await asyncio.shield(asyncio.to_thread(self.__exit__))
 
-    def _give_up(self, entering: "Sequence[Future[Any]]") -> None:
-        """Cancel the starts that are under way, and leave the members that were entered meanwhile."""
+    def _cancel(self, entering: "Sequence[Future[Any]]") -> None:
+        """Cancel the starts in progress, and leave the members that were entered meanwhile."""
         from concurrent.futures import wait
 
         for member in self.members:
-            member.abandon()
+            member.cancel()
         wait(entering)
         for member in self.members:
-            member.abandon_no_more()
+            member.reset_cancel()
         self._leave(self._entered(entering))
 
     def _given(self, entering: "Sequence[Outcome]") -> Any:
-        """What the block gets: all of the details; or the first failure, after the others were left."""
+        """The details of all members; or raise the first failure, after the other members were left."""
         failures = [failure for each in entering if (failure := _failure(each)) is not None]
         if failures:
             for other in failures[1:]:
@@ -85,7 +85,7 @@ class ManagedAll:
         return [member for member, each in zip(self.members, entering, strict=True) if _failure(each) is None]
 
     def _leave(self, members: list[Managed[Any]]) -> None:
-        """All of them, side by side; no failure hides another."""
+        """Leave these members side by side; no failure hides another."""
         if not members:
             return
         from concurrent.futures import ThreadPoolExecutor

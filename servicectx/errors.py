@@ -1,7 +1,7 @@
-"""The errors of servicectx: each tells what happened and what cures it.
+"""The errors of servicectx: each message states the problem and its cure.
 
-Every error keeps its data as attributes, survives pickling, and can be written into a state file
-and raised again in another process (`record` and `from_record`).
+Every error has its data as attributes, and survives pickling. `record` and `from_record` write it into a state file
+and raise it again in another process.
 """
 
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 class ServiceCtxError(Exception):
     """The base of every error that servicectx raises.
 
-    A subclass names its attributes in `fields` and says its message in `message()`.
+    A subclass names its attributes in `fields` and builds its text in `message()`.
     """
 
     fields: ClassVar[tuple[str, ...]] = ()
@@ -31,7 +31,7 @@ class ServiceCtxError(Exception):
         return {field: getattr(self, field) for field in self.fields}
 
     def record(self) -> dict[str, Any]:
-        """This error as JSON-ready data; `from_record` is the way back."""
+        """This error as JSON-ready data, for `from_record`."""
         return {"error": type(self).__name__, "data": self.data}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -100,7 +100,7 @@ class InvalidOption(ServiceCtxError):
 
 
 class BinaryNotFound(ServiceCtxError):
-    """The server's program was found nowhere. Attributes: `service`, `binary`, `looked`, `install`, `problem`."""
+    """The server's program was not found. Attributes: `service`, `binary`, `looked`, `install`, `problem`."""
 
     fields = ("service", "binary", "looked", "install", "problem")
     service: str
@@ -138,9 +138,9 @@ class StartFailed(ServiceCtxError):
 
 
 class StartTimeout(ServiceCtxError):
-    """Time ran out. Attributes: `service`, `name`, `timeout`, `waited`, `waiting_for`, `command`, `log_tail`.
+    """The start timed out. Attributes: `service`, `name`, `timeout`, `waited`, `waiting_for`, `command`, `log_tail`.
 
-    `timeout` is what was allowed, `waited` the time that really passed, in seconds; None where that is the same.
+    `timeout` is the limit and `waited` the time that passed, in seconds. `waited` is None where both are equal.
     """
 
     fields = ("service", "name", "timeout", "waited", "waiting_for", "command", "log_tail")
@@ -163,7 +163,7 @@ class StartTimeout(ServiceCtxError):
 
 
 class ServiceDied(ServiceCtxError):
-    """A running service ended under its users. Attributes: `service`, `name`, `reason`, `exit_status`, `log_tail`."""
+    """A running service died while in use. Attributes: `service`, `name`, `reason`, `exit_status`, `log_tail`."""
 
     fields = ("service", "name", "reason", "exit_status", "log_tail")
     service: str
@@ -177,7 +177,7 @@ class ServiceDied(ServiceCtxError):
 
 
 class SetupFailed(ServiceCtxError):
-    """The set-up raised. Attributes: `service`, `name`, `setup`, `problem`, `traceback`.
+    """The set-up failed. Attributes: `service`, `name`, `setup`, `problem`, `traceback`.
 
     In the process that ran the set-up, `__cause__` is the original exception.
     """
@@ -195,9 +195,9 @@ class SetupFailed(ServiceCtxError):
 
 
 class DetailsError(ServiceCtxError):
-    """Details from outside cannot be used. Attributes: `source`, `path`, `field`, `problem`, `problems`.
+    """Details of an external service are invalid. Attributes: `source`, `path`, `field`, `problem`, `problems`.
 
-    `problems` lists pairs of a field and a problem where there are several; `field` and `problem` are the first one.
+    `problems` lists several problems as pairs of a field and a problem; `field` and `problem` are the first pair.
     """
 
     fields = ("source", "path", "field", "problem", "problems")
@@ -217,9 +217,9 @@ class DetailsError(ServiceCtxError):
 
 
 class ConfigError(ServiceCtxError):
-    """What pyproject.toml or setup.cfg says of a service, or a variable says, cannot be used.
+    """A value in pyproject.toml, setup.cfg or an environment variable is invalid.
 
-    Attributes: `path` (the file, or the variable's name), `key`, `problem`.
+    Attributes: `path` (the file, or the name of the variable), `key`, `problem`.
     """
 
     fields = ("path", "key", "problem")
@@ -232,7 +232,7 @@ class ConfigError(ServiceCtxError):
 
 
 class NotIsolable(ServiceCtxError):
-    """No fresh namespace can be had. Attributes: `service`, `reason`."""
+    """A fresh namespace cannot be created. Attributes: `service`, `reason`."""
 
     fields = ("service", "reason")
     service: str

@@ -1,4 +1,4 @@
-"""A user of the library in a process of its own, that does what it is told: to be paused, stopped and killed."""
+"""A user of the library in a process of its own, which executes commands and can be paused, stopped and killed."""
 
 import contextlib
 import json
@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[1]
 
 
 class Actor:
-    """`enter`, `leave`, `ask`: send a word and, unless told not to, wait for its answer."""
+    """A handle on the process. `send` writes a command, `hear` reads a reply; `ask`, `enter` and `leave` do both."""
 
     def __init__(self, home: Home, *, pause_at: str | None = None, **environment: str) -> None:
         self.home = home
         self.paused_file = Path(tempfile.gettempdir()) / f"{home.path.name}.{os.urandom(3).hex()}.paused"
-        more = {"SERVICECTX_TEST_PAUSE": f"{pause_at}:{self.paused_file}"} if pause_at else {}
+        pause = {"SERVICECTX_TEST_PAUSE": f"{pause_at}:{self.paused_file}"} if pause_at else {}
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -32,7 +32,7 @@ class Actor:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.actor"],
             cwd=ROOT,
-            env=inherited | cache | {"SERVICECTX_HOME": str(home.path)} | more | environment,
+            env=inherited | cache | {"SERVICECTX_HOME": str(home.path)} | pause | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -46,43 +46,43 @@ class Actor:
         self.kill()
         self.paused_file.unlink(missing_ok=True)
 
-    def send(self, word: str, **arguments: Any) -> None:
+    def send(self, command: str, **arguments: Any) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": word, **arguments}) + "\n")
+        self.process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
         self.process.stdin.flush()
 
     def hear(self, seconds: float = 10.0) -> dict[str, Any]:
-        """The next answer. Fails when none comes in time, or the actor is dead."""
+        """Read the next reply. Fails without a reply in time, or with a dead actor."""
         import select
 
         assert self.process.stdout is not None
         assert select.select([self.process.stdout], [], [], seconds)[0], f"no answer within {seconds:g} s"
         line = self.process.stdout.readline()
         assert line, "the actor died"
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        reply: dict[str, Any] = json.loads(line)
+        return reply
 
-    def ask(self, word: str, **arguments: Any) -> dict[str, Any]:
-        self.send(word, **arguments)
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+        self.send(command, **arguments)
         return self.hear()
 
     def enter(self, service: str = "redis", **arguments: Any) -> dict[str, Any]:
-        answer = self.ask("enter", service=service, arguments=arguments)
-        assert "error" not in answer, answer
-        return answer
+        reply = self.ask("enter", service=service, arguments=arguments)
+        assert "error" not in reply, reply
+        return reply
 
     def leave(self) -> dict[str, Any]:
-        answer = self.ask("leave")
-        assert "error" not in answer, answer
-        return answer
+        reply = self.ask("leave")
+        assert "error" not in reply, reply
+        return reply
 
     def wait_paused(self, seconds: float = 10.0) -> int:
-        """Wait until some process of this actor's start stands still at the step; gives its process id."""
-        wait_for(self.paused_file.exists, seconds, lambda: "nobody came to the step")
+        """Wait until a process of this actor's start is paused at the step; its process id."""
+        wait_for(self.paused_file.exists, seconds, lambda: "no process reached the step")
         return int(self.paused_file.read_text())
 
     def resume(self) -> None:
-        """Let the paused process go on. Nobody pauses a second time."""
+        """Resume the paused process. No process pauses a second time."""
         self.paused_file.write_text("")
 
     def signal(self, number: int) -> None:
@@ -104,36 +104,36 @@ def main() -> None:
     acting = False
 
     def interrupt(*_: object) -> None:
-        if acting:  # between two words nothing is there to interrupt
+        if acting:  # between two commands there is nothing to interrupt
             raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
     held: list[servicectx.Managed[Any]] = []
     for line in sys.stdin:
-        told = json.loads(line)
+        command = json.loads(line)
         began = time.monotonic()
         try:
             acting = True
-            answer = _act(told, held)
+            reply = _act(command, held)
             acting = False
         except (Exception, KeyboardInterrupt) as error:
             acting = False
-            answer = {"error": type(error).__name__, "message": str(error)}
-        print(json.dumps({"took": time.monotonic() - began, "at": time.monotonic(), **answer}), flush=True)
+            reply = {"error": type(error).__name__, "message": str(error)}
+        print(json.dumps({"took": time.monotonic() - began, "at": time.monotonic(), **reply}), flush=True)
 
 
 isolated: list[Any] = []
 
 
-def _act(told: dict[str, Any], held: list[Any]) -> dict[str, Any]:
+def _act(command: dict[str, Any], held: list[Any]) -> dict[str, Any]:
     import servicectx
 
-    match told["do"]:
+    match command["do"]:
         case "enter":
-            arguments = told["arguments"]
+            arguments = command["arguments"]
             if arguments.get("setup"):
                 arguments["setup"] = globals()[arguments["setup"]]
-            managed = servicectx.managed(told["service"], **arguments)
+            managed = servicectx.managed(command["service"], **arguments)
             details = managed.__enter__()
             held.append(managed)
             return {**details.model_dump(), "url": details.url, "joined": managed.joined}
@@ -152,7 +152,7 @@ def _act(told: dict[str, Any], held: list[Any]) -> dict[str, Any]:
         case "set_up_count":
             return {"count": set_up_count(held[-1].details)}
         case "isolate":
-            arguments = told.get("arguments", {})
+            arguments = command.get("arguments", {})
             if arguments.get("setup"):
                 arguments["setup"] = [globals()[name] for name in arguments["setup"]]
             isolating = servicectx.isolated(held[-1].details, **arguments)
@@ -165,7 +165,7 @@ def _act(told: dict[str, Any], held: list[Any]) -> dict[str, Any]:
         case "fork":
             child = os.fork()
             if child == 0:
-                sys.exit(0)  # runs the parent's finally and atexit: none may give the parent's lease back
+                sys.exit(0)  # runs the parent's finally and atexit, which must not release the parent's lease
             return {"status": os.waitpid(child, 0)[1]}
         case "fork_and_stay":
             child = os.fork()
@@ -179,7 +179,7 @@ def _act(told: dict[str, Any], held: list[Any]) -> dict[str, Any]:
 
 
 def use(details: Any) -> str:
-    """Write something and read it back, with the service's usual client."""
+    """Write a value and read it back, with the service's usual client."""
     if details.service == "postgres":
         import psycopg
 
@@ -194,7 +194,7 @@ def use(details: Any) -> str:
 
 
 def note_setup(details: Any) -> None:
-    """A set-up that says in the service that it ran."""
+    """A set-up that counts its runs in the service."""
     import redis
 
     with redis.Redis.from_url(details.url) as client:
@@ -202,7 +202,7 @@ def note_setup(details: Any) -> None:
 
 
 def note_layer(details: Any) -> None:
-    """A set-up that says in the database, and in a file, that it ran."""
+    """A set-up that records its run in the database and in a file."""
     import psycopg
 
     with psycopg.connect(details.url) as connection:
@@ -213,7 +213,7 @@ def note_layer(details: Any) -> None:
 
 
 def slow_layer(details: Any) -> None:
-    """It stands still in the middle, until somebody removes the file that it makes."""
+    """A set-up that waits in the middle, until the file that it makes is removed."""
     note_layer(details)
     waits = Path(os.environ["LAYERS"] + ".waits")
     waits.touch()

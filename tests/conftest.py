@@ -1,4 +1,4 @@
-"""Each test gets a home of its own, and must leave nothing in it; prepared data is cached for the whole run."""
+"""Fixtures: a home for each test, which the test must leave empty, and a cache of prepared data for the whole run."""
 
 import os
 import re
@@ -13,10 +13,10 @@ import pytest
 from servicectx.isolation.pool import Pool
 from tests.leftovers import end, files, processes, wait_for_none
 
-RUN = "TESTS_RUN_DIRECTORY"  # how the workers of one run learn where it keeps things
-PATIENCE = 5.0
+RUN = "TESTS_RUN_DIRECTORY"  # environment variable: the directory of the run, for its workers
+CLEANUP_WAIT = 5.0  # seconds
 
-# Tests that share what takes long to make: all of them in one worker.
+# Tests that share an expensive fixture run in one worker.
 TOGETHER = (
     "tests/services/test_own_service.py::",
     "tests/house/test_packaging.py::",
@@ -27,14 +27,14 @@ TOGETHER = (
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        place = tempfile.mkdtemp(prefix="sctx-", dir=_roomy())
-        os.chmod(place, 0o711)  # the accounts that servers run as must get through
-        os.environ[RUN] = place
+        path = tempfile.mkdtemp(prefix="sctx-", dir=_roomy())
+        os.chmod(path, 0o711)  # the accounts of servers must be able to pass
+        os.environ[RUN] = path
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """By what tests are called: pytest-xdist 3.8.0 does not get its own marks for groups past pytest 9.2.0."""
+    """Group tests by their names: pytest-xdist 3.8.0 loses its group marks with pytest 9.2.0."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Together(LoadScopeScheduling):
@@ -45,12 +45,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Once, whoever ran the tests: workers write no summary."""
+    """List services without a server. Only the controller writes a summary."""
     from tests.services.table import NOT_RUN_HERE
 
     if not hasattr(config, "workerinput"):
         names = ", ".join(NOT_RUN_HERE)
-        terminalreporter.write_line(f"not run here, for want of their servers, but against stand-ins: {names}")
+        terminalreporter.write_line(f"tested against stand-ins, because their servers are missing here: {names}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -67,13 +67,13 @@ def _roomy() -> str:
 
 @pytest.fixture(scope="session")
 def run_directory() -> Path:
-    """A directory of this run, short, on a roomy file system, passable for every account."""
+    """Directory of this run: a short path on a large file system, passable for every account."""
     return Path(os.environ[RUN])
 
 
 @pytest.fixture(scope="session")
 def cache(run_directory: Path) -> Path:
-    """The cache that all tests of this run share: the library's own directory in the one that is named to it."""
+    """The cache that all tests of this run share: the library's own directory below SERVICECTX_CACHE."""
     path = run_directory / "cache"
     path.mkdir(mode=0o711, exist_ok=True)
     return path / "servicectx-cache"
@@ -83,7 +83,7 @@ def cache(run_directory: Path) -> Path:
 def home(
     run_directory: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[Path]:
-    """This test's own SERVICECTX_HOME. Whatever a test leaves in it, or running from it, fails that test."""
+    """SERVICECTX_HOME of this test. A file or process that the test leaves there fails the test."""
     for name in list(os.environ):
         if name == "SERVICECTX_TEST_PORTABLE":
             continue
@@ -96,7 +96,7 @@ def home(
     yield path
     left = [str(process) for process in processes(path)] + files(path)
     if left:
-        left = wait_for_none(path, PATIENCE)
+        left = wait_for_none(path, CLEANUP_WAIT)
     if left:
         end(path)
     shutil.rmtree(path, ignore_errors=True)
@@ -105,7 +105,7 @@ def home(
 
 @pytest.fixture
 def pool(tmp_path: Path) -> Pool:
-    """One that stands for nothing: files and locks alone."""
+    """A pool of files and locks, without databases."""
     pool = Pool(tmp_path)
     pool.make()
     return pool

@@ -1,4 +1,4 @@
-"""An independent look at the machine: processes, ports, directories. It knows nothing of the library's own code."""
+"""Independent observation of the machine: processes, ports, directories. It uses no code of the library."""
 
 import contextlib
 import os
@@ -15,26 +15,26 @@ import psutil
 class Seen(NamedTuple):
     process: psutil.Process
     parent: int
-    words: str
+    command_line: str
 
 
-BUSY = 20.0  # seconds
-OWN = "servicectx-home"  # what the library makes in a home
+BUSY = 20.0  # seconds; a busy machine gets at least this long
+OWN = "servicectx-home"  # directory that the library makes in a home
 MARKER = "SERVICECTX.TAG"
-EMPTY = (OWN, f"{OWN}/{MARKER}", f"{OWN}/data", f"{OWN}/data/{MARKER}")  # stays, with nothing else in it
+EMPTY = (OWN, f"{OWN}/{MARKER}", f"{OWN}/data", f"{OWN}/data/{MARKER}")  # these stay, empty
 
 
 class Home:
-    """A directory for instances of one test, with eyes on everything that belongs to it."""
+    """Home for the instances of one test, with a view of all processes and files that belong to it."""
 
     def __init__(self) -> None:
         base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.path = Path(tempfile.mkdtemp(prefix="sctest-", dir=base))
-        self.path.chmod(0o711)  # so that a server's own account gets through, and data stay inside
+        self.path.chmod(0o711)  # the account of a server can pass, and data stay inside
 
     @property
     def own(self) -> Path:
-        """Where the library has its files."""
+        """Directory of the library's files."""
         return self.path / OWN
 
     def remove(self) -> None:
@@ -44,15 +44,15 @@ class Home:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def seen(self) -> list[Seen]:
-        """Whoever works in this home, or names it on the command line: keepers, guards, servers, not their users."""
+        """Processes that work in this home or name it on the command line: keepers, watchdogs, servers, but not users."""
         found = []
         for process in psutil.process_iter():
             try:
                 if process.status() == psutil.STATUS_ZOMBIE:
                     continue
-                words = " ".join(process.cmdline())
-                if process.cwd().startswith(str(self.path)) or str(self.path) in words:
-                    found.append(Seen(process, process.ppid(), words))
+                command_line = " ".join(process.cmdline())
+                if process.cwd().startswith(str(self.path)) or str(self.path) in command_line:
+                    found.append(Seen(process, process.ppid(), command_line))
             except psutil.Error:
                 continue
         return found
@@ -61,33 +61,33 @@ class Home:
         return [each.process for each in self.seen()]
 
     def keepers(self) -> list[psutil.Process]:
-        """A keeper's parent, its guard, runs the same program."""
+        """Keepers. The parent of a keeper, its watchdog, runs the same program."""
         helpers = _helpers(self.seen())
         return [each.process for each in helpers if each.parent in {one.process.pid for one in helpers}]
 
-    def guards(self) -> list[psutil.Process]:
+    def watchdogs(self) -> list[psutil.Process]:
         helpers = _helpers(self.seen())
         pids = {each.process.pid for each in helpers}
         return [each.process for each in helpers if each.parent not in pids]
 
     def servers(self) -> list[psutil.Process]:
-        """The topmost process of each server; a worker of Postgres that outlives its killed parent is none."""
-        seen = self.seen()  # once: a helper that began since the last look is no server
+        """The topmost process of each server, without workers of Postgres that outlive their killed parent."""
+        seen = self.seen()  # one snapshot: a helper that began between two would count as a server
         helpers = {each.process.pid for each in [*_helpers(seen), *_pools(seen)]}
         return [
             each.process
             for each in seen
             if each.process.pid not in helpers
             and each.parent in {*helpers, 1}
-            and not each.words.startswith("postgres: ")
+            and not each.command_line.startswith("postgres: ")
         ]
 
     def pools(self) -> list[psutil.Process]:
-        """What keeps namespaces ready ahead of demand."""
+        """Prefetchers, which keep namespaces ready."""
         return [each.process for each in _pools(self.seen())]
 
     def files(self) -> list[str]:
-        """What lies in the home, the library's empty directories and their markers left out. Some may go meanwhile."""
+        """Files in the home, without the library's empty directories and their markers. Files may vanish meanwhile."""
         found = []
         for folder, folders, names in os.walk(self.path):
             here = Path(folder).relative_to(self.path)
@@ -95,7 +95,7 @@ class Home:
         return sorted(name for name in found if name not in EMPTY)
 
     def left(self) -> list[str]:
-        names = [f"{each.process.pid} {each.words[:40]} ... {each.words[-60:]}" for each in self.seen()]
+        names = [f"{each.process.pid} {each.command_line[:40]} ... {each.command_line[-60:]}" for each in self.seen()]
         return names + self.files()[:20]
 
     def wait_until_empty(self, seconds: float = 2.0) -> None:
@@ -103,20 +103,22 @@ class Home:
 
 
 def _pools(seen: list[Seen]) -> list[Seen]:
-    return [each for each in seen if "isolation.prefetcher" in each.words]
+    return [each for each in seen if "isolation.prefetcher" in each.command_line]
 
 
 def _helpers(seen: list[Seen]) -> list[Seen]:
-    return [each for each in seen if "keeper.watchdog" in each.words]
+    return [each for each in seen if "keeper.watchdog" in each.command_line]
 
 
 def wait_for(
-    what: Callable[[], object], seconds: float, otherwise: Callable[[], str] = lambda: "it did not happen"
+    condition: Callable[[], object], seconds: float, otherwise: Callable[[], str] = lambda: "it did not happen"
 ) -> None:
-    """Wait until `what()` is true, or fail. A busy machine gets longer than the time that is normal: speed is measured
-    by the benchmarks."""
+    """Wait until `condition()` is true, or fail.
+
+    A busy machine gets longer than `seconds`, because benchmarks measure speed, not tests.
+    """
     until = time.monotonic() + max(seconds, BUSY)
-    while not what():
+    while not condition():
         assert time.monotonic() < until, f"not within {max(seconds, BUSY):g} s: {otherwise()}"
         time.sleep(0.01)
 

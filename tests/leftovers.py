@@ -1,4 +1,4 @@
-"""What an instance left behind, seen without the library: the process table and directory listings."""
+"""Processes and files that an instance left, found without the library."""
 
 import os
 import time
@@ -10,11 +10,14 @@ from tests.detector import EMPTY, OWN
 
 
 def processes(*places: Path) -> list[psutil.Process]:
-    """The processes that work in, were started from, were told of, or inherited one of `places`; this one left out."""
+    """Processes with one of `places` as working directory or program, or in command line or environment.
+
+    This process is left out.
+    """
     texts = [str(place) for place in places]
     found = []
     for pid in psutil.pids():
-        if pid != os.getpid() and any(text in said for said in _sayings(pid) for text in texts):
+        if pid != os.getpid() and any(text in attribute for attribute in _attributes(pid) for text in texts):
             try:
                 process = psutil.Process(pid)
                 if process.status() != psutil.STATUS_ZOMBIE:
@@ -25,7 +28,7 @@ def processes(*places: Path) -> list[psutil.Process]:
 
 
 def command_lines(*places: Path) -> list[str]:
-    """The command lines of `processes`, of those that still live."""
+    """Command lines of `processes` that still live."""
     found = []
     for process in processes(*places):
         try:
@@ -36,7 +39,7 @@ def command_lines(*places: Path) -> list[str]:
 
 
 def files(home: Path) -> list[str]:
-    """What lies in a home, the library's empty directories and their markers left out."""
+    """Files in a home, without the library's empty directories and their markers."""
     if not home.is_dir() or home.is_symlink():
         return []
     found = [*home.iterdir(), *home.glob(f"{OWN}/*"), *home.glob(f"{OWN}/data/*")]
@@ -44,7 +47,7 @@ def files(home: Path) -> list[str]:
 
 
 def wait_for_none(home: Path, seconds: float) -> list[str]:
-    """What is still there after at most `seconds`, in words."""
+    """Descriptions of processes and files that are still there after at most `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         left = [f"process {_shown(process)}" for process in processes(home)] + files(home)
@@ -54,7 +57,7 @@ def wait_for_none(home: Path, seconds: float) -> list[str]:
 
 
 def end(*places: Path) -> None:
-    """Kill what `processes` finds."""
+    """Kill the processes that `processes` finds."""
     for process in processes(*places):
         try:
             process.kill()
@@ -70,21 +73,21 @@ def _shown(process: psutil.Process) -> str:
         return f"{process.pid}, just gone"
 
 
-def _sayings(pid: int) -> list[str]:
+def _attributes(pid: int) -> list[str]:
     """Command line, environment, working directory and program of a process."""
-    if Path("/proc/self/environ").exists():  # psutil takes five times as long for the same
-        said = []
+    if Path("/proc/self/environ").exists():  # psutil takes five times as long
+        found = []
         for name in ("cmdline", "environ"):
             try:
-                said.append(Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace"))
+                found.append(Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace"))
             except OSError:
                 continue
         for name in ("cwd", "exe"):
             try:
-                said.append(os.readlink(f"/proc/{pid}/{name}"))
+                found.append(os.readlink(f"/proc/{pid}/{name}"))
             except OSError:
                 continue
-        return said
+        return found
     try:
         process = psutil.Process(pid)
         with process.oneshot():

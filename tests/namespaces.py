@@ -1,4 +1,4 @@
-"""Linux namespaces of a test's own: mounts and processes that nobody else sees. Root may make them."""
+"""Private Linux namespaces for a test: mounts and processes that no other process sees. Only root may make them."""
 
 import functools
 import os
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 @functools.cache
 def problem() -> str:
-    """Why there are none here; "" where there are."""
+    """The reason why namespaces are not available; "" if they are."""
     if os.geteuid() != 0:
         return "only root may make namespaces"
     try:
@@ -21,19 +21,19 @@ def problem() -> str:
             ["unshare", "-m", "-p", "--fork", "--mount-proc", "true"], capture_output=True, text=True
         )
     except FileNotFoundError:
-        return "no program `unshare`"
+        return "the program `unshare` is missing"
     return tried.stderr.strip()
 
 
 def require() -> None:
-    """Skip the test where there are none; fail it where nothing may be missing."""
-    if why := problem():
-        assert "SERVICECTX_REQUIRE_SERVERS" not in os.environ, why
-        pytest.skip(f"needs namespaces: {why}")
+    """Skip the test without namespaces; fail it if SERVICECTX_REQUIRE_SERVERS is set."""
+    if reason := problem():
+        assert "SERVICECTX_REQUIRE_SERVERS" not in os.environ, reason
+        pytest.skip(f"needs namespaces: {reason}")
 
 
 def run(*options: str, script: str, seconds: float = 60.0, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run a Python script in new namespaces, which `unshare` gets `options` for."""
+    """Run a Python script in new namespaces, given by `options` of `unshare`."""
     return subprocess.run(
         ["unshare", *options, sys.executable, "-W", "error", "-c", script],
         cwd=ROOT,

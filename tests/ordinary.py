@@ -1,4 +1,4 @@
-"""An ordinary user of this machine, for tests that root runs: somebody who can get at nothing of root's."""
+"""An ordinary user of this machine, for tests that root runs: a user without access to files of root."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ PACKAGES = (
 
 
 class User:
-    """Runs Python scripts, with a home for instances of its own."""
+    """A user that runs Python scripts, with a home of its own."""
 
     def __init__(self, place: Path, everything: bool) -> None:
         self.home = place / "home"
@@ -55,9 +55,9 @@ class User:
 
 @contextlib.contextmanager
 def user(everything: bool = False) -> Iterator[User]:
-    """An ordinary user: this one, or `nobody` for root, whose Python is then made reachable.
+    """An ordinary user: the current user, or `nobody` for root, with a copy of root's Python.
 
-    `everything`: with all packages that are installed here, their programs, and these tests.
+    `everything`: with all installed packages, their programs, and these tests.
     """
     own = Path(tempfile.mkdtemp(prefix="sctx-user-"))
     try:
@@ -72,7 +72,7 @@ def user(everything: bool = False) -> Iterator[User]:
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """A copy made of hard links, where the file system allows them."""
+    """Copy a tree as hard links, where the file system allows them."""
     shutil.copytree(source, target, copy_function=_link, symlinks=True)
 
 
@@ -84,7 +84,7 @@ def _link(source: str, target: str) -> None:
 
 
 def python(place: Path) -> Path:
-    """A copy of this Python's interpreter and standard library, of hard links where possible; the interpreter."""
+    """Copy this Python's interpreter and standard library, as hard links where possible; path of the interpreter."""
     base = Path(sys.base_prefix)
     library = Path(sysconfig.get_path("stdlib"))
     inside = place / library.relative_to(base)
@@ -98,18 +98,18 @@ def python(place: Path) -> Path:
 
 
 def _add_programs(place: Path) -> None:
-    """Servers that packages bring beside this Python, scripts left out."""
+    """Add the servers that packages install beside this Python, without scripts."""
     for path in Path(sys.executable).parent.iterdir():
         if path.is_file() and not (place / path.name).exists() and path.read_bytes()[:4] == b"\x7fELF":
             _link(str(path), str(place / path.name))
 
 
 def _packages(place: Path, patterns: tuple[str, ...]) -> Path:
-    """What is installed here, and this library."""
+    """Copy the installed packages and this library."""
     place.mkdir()
     for pattern in patterns:
         for path in Path(sysconfig.get_path("purelib")).glob(pattern):
-            if path.name.startswith("__editable__") or path.name == "tests":  # some packages bring one
+            if path.name.startswith("__editable__") or path.name == "tests":  # some packages contain one
                 continue
             if path.is_dir():
                 link_tree(path, place / path.name)

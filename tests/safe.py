@@ -1,4 +1,4 @@
-"""A service without a template, for tests: it writes its data when it is asked to end, its password among them."""
+"""A service without a template, for tests. On SIGTERM it writes its data, with its password among them."""
 
 import contextlib
 import json
@@ -18,25 +18,25 @@ ROOT = str(Path(__file__).parents[1])
 
 
 class SafeDetails(ServiceDetails):
-    """What is in it is given to those who say the password."""
+    """Details of the service. A request needs the password."""
 
     password: str
     directory: str
 
-    def ask(self, *words: str) -> Any:
-        return say(self.host, self.port, self.password, *words)
+    def ask(self, *fields: str) -> Any:
+        return send(self.host, self.port, self.password, *fields)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SafeOptions:
-    """How it ends when it gets SIGTERM (negative: by the signal itself), and which end the plan calls clean."""
+    """`status`: exit status on SIGTERM (negative: ended by the signal). `clean`: the status that the plan calls clean."""
 
     status: int = -15
     clean: int = -15
 
 
 class Safe(Service[SafeDetails]):
-    """Fills an empty directory."""
+    """The service. It starts with an empty directory."""
 
     name: ClassVar[str] = "safe"
     Options: ClassVar[type] = SafeOptions
@@ -61,43 +61,43 @@ class Safe(Service[SafeDetails]):
         return {"password": secret, "directory": facts["data"]}
 
 
-def say(host: str, port: int, *words: str) -> Any:
+def send(host: str, port: int, *fields: str) -> Any:
     with socket.create_connection((host, port), 5) as connection:
-        connection.sendall(json.dumps(words).encode() + b"\n")
+        connection.sendall(json.dumps(fields).encode() + b"\n")
         return json.loads(connection.makefile().readline() or "null")
 
 
 def claim_server(host: str, port: int, wait: float, *, old: str, new: str) -> dict[str, Any] | None:
-    """A password that it does not know is never accepted again: this would wait for ever."""
-    return {} if say(host, port, old, "password", new) == "done" else None
+    """Set the password. With a wrong old one the probe would wait for ever."""
+    return {} if send(host, port, old, "password", new) == "done" else None
 
 
 def settle(host: str, port: int, wait: float, *, password: str) -> dict[str, Any] | None:
-    return {} if say(host, port, password, "settle") == "done" else None
+    return {} if send(host, port, password, "settle") == "done" else None
 
 
 def serve(port: int, data: Path, status: int) -> None:
     file = data / "all.json"
-    known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {"password": ""}
+    values: dict[str, str] = json.loads(file.read_text()) if file.exists() else {"password": ""}
 
-    class Answer(socketserver.StreamRequestHandler):
+    class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            password, word, *more = json.loads(self.rfile.readline())
-            answer: str | None = "done"
-            if password != known["password"]:
-                answer = "wrong password"
-            elif word == "password":
-                known["password"] = more[0]
-            elif word == "settle":
-                known["settled"] = "yes"
-            elif word == "put":
-                known[more[0]] = more[1]
+            password, command, *arguments = json.loads(self.rfile.readline())
+            reply: str | None = "done"
+            if password != values["password"]:
+                reply = "wrong password"
+            elif command == "password":
+                values["password"] = arguments[0]
+            elif command == "settle":
+                values["settled"] = "yes"
+            elif command == "put":
+                values[arguments[0]] = arguments[1]
             else:
-                answer = known.get(more[0])
-            self.wfile.write(json.dumps(answer).encode() + b"\n")
+                reply = values.get(arguments[0])
+            self.wfile.write(json.dumps(reply).encode() + b"\n")
 
     def end(*_: object) -> None:
-        file.write_text(json.dumps(known))
+        file.write_text(json.dumps(values))
         if status >= 0:
             os._exit(status)
         signal.signal(-status, signal.SIG_DFL)
@@ -105,7 +105,7 @@ def serve(port: int, data: Path, status: int) -> None:
 
     signal.signal(signal.SIGTERM, end)
     socketserver.TCPServer.allow_reuse_address = True
-    with contextlib.closing(socketserver.TCPServer(("127.0.0.1", port), Answer)) as server:
+    with contextlib.closing(socketserver.TCPServer(("127.0.0.1", port), Handler)) as server:
         server.serve_forever(poll_interval=0.01)
 
 

@@ -1,4 +1,4 @@
-"""Looks at running servers that the library has no part in: who listens where, and who was told what."""
+"""Observation of running servers without the library: listening addresses, command lines and environments."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ LOOPBACK = ("0100007F", "00000000000000000000000001000000")  # as /proc/net/tcp 
 
 
 def listeners(port: int) -> list[str]:
-    """The local addresses that somebody listens on at `port`, as the kernel writes them."""
+    """Local addresses of the listeners on `port`, as the kernel writes them."""
     found = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
@@ -25,7 +25,7 @@ def listens_on_loopback_only(port: int) -> bool:
 
 
 def owner(port: int) -> psutil.Process:
-    """The process that listens on `port`; of several that share it, the one that started them."""
+    """The process that listens on `port`; of several processes that share it, the parent."""
     holders = {
         connection.pid
         for connection in psutil.net_connections("tcp")
@@ -36,7 +36,7 @@ def owner(port: int) -> psutil.Process:
 
 
 def command_lines() -> Iterator[str]:
-    """Every command line of the machine."""
+    """All command lines of the machine."""
     for pid in psutil.pids():
         try:
             yield Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
@@ -45,6 +45,6 @@ def command_lines() -> Iterator[str]:
 
 
 def environment(process: psutil.Process) -> dict[str, str]:
-    """The environment that a process was started with, by the kernel's word."""
-    words = Path(f"/proc/{process.pid}/environ").read_bytes().decode(errors="replace").split("\0")
-    return dict(word.split("=", 1) for word in words if "=" in word)
+    """The environment that a process was started with, as the kernel lists it."""
+    lines = Path(f"/proc/{process.pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    return dict(line.split("=", 1) for line in lines if "=" in line)

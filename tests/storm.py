@@ -1,9 +1,9 @@
-"""A storm: random users enter, use and leave random keys while a killer kills at random; a detector looks on.
+"""A storm: random users enter, use and leave random keys, while a killer kills at random and a detector checks.
 
     python -m tests.storm --minutes 5
 
-After every round: no wait beyond 10 s, never two live servers for one key, never details that do not connect (unless
-their server was just killed), and 2 s after the end nothing left. What happened is printed; a failure exits with 1.
+Promises of every round: no wait beyond 10 s, never two live servers for one key, never details that do not connect
+(unless their server was just killed), and nothing left 2 s after the end. The tally is printed; a fault exits with 1.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from tests.detector import Home
 
 HANG = 10.0
 KEYS = [("redis", "a"), ("redis", "b"), ("postgres", "c")]
-KINDS = ["user", "user", "user", "keeper", "guard", "server", "both", "clearer"]
+KINDS = ["user", "user", "user", "keeper", "watchdog", "server", "both", "clearer"]
 
 
 @dataclass
 class Tally:
-    """What happened, over all rounds."""
+    """Counts and faults of all rounds."""
 
     rounds: int = 0
     entered: int = 0
@@ -42,7 +42,7 @@ class Tally:
     def line(self) -> str:
         kills = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kills.items()))
         return (
-            f"{self.rounds} rounds, {self.entered} entered ({self.joined} joined), killed: {kills or 'nobody'}; "
+            f"{self.rounds} rounds, {self.entered} entered ({self.joined} joined), killed: {kills or 'none'}; "
             f"met a server that was just killed: {dict(self.excuses)}; "
             f"worst wait {self.worst[0]:.2f} s ({self.worst[1]}); {len(self.faults)} faults"
         )
@@ -91,12 +91,12 @@ class Round:
     def use_once(self, actor: Actor) -> None:
         service, name = self.random.choice(KEYS)
         began = time.monotonic()
-        answer = self.ask(actor, name, "enter", service=service, arguments={"name": name})
-        if "error" in answer:
-            self.excuse(name, began, f"entering: {answer['error']}", f"{name}: {answer['message']}")
+        reply = self.ask(actor, name, "enter", service=service, arguments={"name": name})
+        if "error" in reply:
+            self.excuse(name, began, f"entering: {reply['error']}", f"{name}: {reply['message']}")
             return
         self.tally.entered += 1
-        self.tally.joined += answer["joined"]
+        self.tally.joined += reply["joined"]
         used = self.ask(actor, name, "use")
         if used.get("used") != "42":
             self.excuse(name, began, f"using: {used.get('error')}", f"{name}: {used}")
@@ -105,25 +105,25 @@ class Round:
         if "error" in left:
             self.fault(f"leaving {name}: {left}")
 
-    def ask(self, actor: Actor, name: str, word: str, **arguments: object) -> dict[str, object]:
+    def ask(self, actor: Actor, name: str, command: str, **arguments: object) -> dict[str, object]:
         began = time.monotonic()
         try:
-            actor.send(word, **arguments)
-            answer = actor.hear(HANG)
+            actor.send(command, **arguments)
+            reply = actor.hear(HANG)
         except (AssertionError, OSError, ValueError):
             if actor.process.poll() is None and time.monotonic() - began >= HANG:
-                self.fault(f"process {actor.process.pid} hangs in {word} {name}")
+                self.fault(f"process {actor.process.pid} hangs in {command} {name}")
                 actor.kill()
             raise Killed from None
-        self.tally.worst = max(self.tally.worst, (time.monotonic() - began, f"{word} {name}"))
-        return answer
+        self.tally.worst = max(self.tally.worst, (time.monotonic() - began, f"{command} {name}"))
+        return reply
 
-    def excuse(self, name: str, began: float, what: str, more: str) -> None:
-        """Only a kill of this key's own server, keeper or guard since shortly before excuses what went wrong."""
+    def excuse(self, name: str, began: float, failure: str, context: str) -> None:
+        """Record a failure as a fault, unless the server, keeper or watchdog of this key was killed shortly before."""
         if any(moment > began - 1.0 for moment in self.killed[name]):
-            self.tally.excuses[what] += 1
+            self.tally.excuses[failure] += 1
         else:
-            self.fault(f"{what} {more[:300]}")
+            self.fault(f"{failure} {context[:300]}")
 
     # -- killer and detector ---------------------------------------------------------------------------------------
 
@@ -144,12 +144,12 @@ class Round:
                 self.kill_helper(kind)
 
     def kill_helper(self, kind: str) -> None:
-        found = {"keeper": self.home.keepers, "guard": self.home.guards, "server": self.home.servers}[kind]()
+        found = {"keeper": self.home.keepers, "watchdog": self.home.watchdogs, "server": self.home.servers}[kind]()
         if found:
             self.kill_process(kind, self.random.choice(found))
 
     def kill_process(self, kind: str, victim: psutil.Process) -> bool:
-        """Whether it was alive, and one of this home's."""
+        """Kill a process; False if it is dead or does not belong to this home."""
         with contextlib.suppress(psutil.Error):
             name = self.key_of(victim)
             self.killed[name].append(time.monotonic() + 0.2)
@@ -160,19 +160,19 @@ class Round:
         return False
 
     def kill_both(self) -> bool:
-        """Kill a keeper together with its watchdog; whether there was one."""
+        """Kill a keeper together with its watchdog; False without a keeper."""
         keepers = self.home.keepers()
         if not keepers:
             return False
         keeper = self.random.choice(keepers)
         with contextlib.suppress(psutil.Error):
             watchdog = keeper.parent()
-            if watchdog is not None and watchdog.pid != 1 and self.kill_process("guard", watchdog):
+            if watchdog is not None and watchdog.pid != 1 and self.kill_process("watchdog", watchdog):
                 return self.kill_process("keeper", keeper)
         return False
 
     def kill_clearer(self) -> None:
-        """Kill keeper and watchdog, so that users clear what these left, and then users while they do so."""
+        """Kill a keeper and its watchdog, so that users remove the remains; then kill users during that removal."""
         if self.kill_both():
             for actor in list(self.actors.values()):
                 time.sleep(self.random.random() * 0.02)
@@ -184,8 +184,8 @@ class Round:
         text = " ".join(process.cmdline()) + " " + process.cwd()
         for _, name in KEYS:
             if f"{name}-" in text.replace(str(self.home.path), "").replace("/data/", " "):
-                for word in text.replace("/", " ").split():
-                    if word.startswith(f"{name}-"):
+                for part in text.replace("/", " ").split():
+                    if part.startswith(f"{name}-"):
                         return name
         raise psutil.NoSuchProcess(process.pid)
 
@@ -198,18 +198,18 @@ class Round:
                     servers.setdefault(self.key_of(process), []).append(process)
             for name, found in servers.items():
                 if len(found) > 1:
-                    time.sleep(0.05)  # what a server that died since has just forked bears its words, not yet its own
-                    still = {process.pid for process in self.home.servers()} & {process.pid for process in found}
-                    if len(still) > 1:
-                        self.fault(f"{len(still)} servers live for {name}: {found}")
+                    time.sleep(0.05)  # a fresh fork of a server that died has its command line for a moment
+                    alive = {process.pid for process in self.home.servers()} & {process.pid for process in found}
+                    if len(alive) > 1:
+                        self.fault(f"{len(alive)} servers live for {name}: {found}")
 
     def check_end(self) -> None:
-        """Everybody has left or is dead. What keeper *and* guard could not clear falls to the next visitor."""
+        """All users have left or are dead. If keeper *and* watchdog were killed, the next user removes the remains."""
         self.actors.clear()
         end = time.monotonic() + 2.0
         while time.monotonic() < end and self.home.left():
             time.sleep(0.02)
-        if self.home.left() and any({"keeper", "guard"} <= kinds for kinds in self.victims.values()):
+        if self.home.left() and any({"keeper", "watchdog"} <= kinds for kinds in self.victims.values()):
             with Actor(self.home) as visitor:
                 visitor.enter("redis", name="visitor")
                 visitor.leave()

@@ -1,9 +1,9 @@
-"""A storm on databases: processes take them and die at random, helpers are killed, and a detector looks on.
+"""A storm on databases: processes use them and die at random, prefetchers are killed, and a detector checks.
 
     python -m tests.storm_isolated --minutes 1
 
-Each user leaves a mark in the database that it was given and must never see another one's; no name is ever given to
-two; at the end the server's own list says that nothing is left but what is ready. A failure exits with 1.
+Each user leaves marks in its database and must never see marks of another user. No name is given twice. At the end the
+server lists no databases except the ones that are ready. A fault exits with 1.
 """
 
 import argparse
@@ -27,13 +27,13 @@ from servicectx.keeper.prefetcher_process import QUICK
 from tests.actor import ROOT, Actor
 from tests.detector import Home
 
-HANG = 30.0  # seconds for one database, its set-ups included, on a machine that does much else
-END = 15.0  # seconds until what users left is gone
+HANG = 30.0  # seconds for one database with its set-ups, on a busy machine
+END = 15.0  # seconds until the databases of users are gone
 
 
 @dataclass
 class Tally:
-    """What happened."""
+    """Counts and faults."""
 
     given: list[str] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
@@ -43,7 +43,7 @@ class Tally:
     def line(self) -> str:
         kills = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kills.items()))
         return (
-            f"{len(self.given)} databases given, killed: {kills or 'nobody'}; "
+            f"{len(self.given)} databases given, killed: {kills or 'none'}; "
             f"worst wait {self.worst:.2f} s; {len(self.faults)} faults"
         )
 
@@ -85,7 +85,7 @@ class Storm:
     def use(self, details: dict[str, Any]) -> None:
         """One user after the other, until the time is over."""
         names = ("user", "password", "host", "port", "dbname", "name", "service")
-        told = json.dumps({name: details[name] for name in names})
+        record = json.dumps({name: details[name] for name in names})
         while time.monotonic() < self.until:
             seed = str(self.random.randrange(10**9))
             process = subprocess.Popen(
@@ -98,7 +98,7 @@ class Storm:
             )
             assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(told + "\n")
+                process.stdin.write(record + "\n")
                 process.stdin.flush()
             self.listen(process)
             self.at_work.discard(process)
@@ -108,22 +108,22 @@ class Storm:
                 process.stdin.close()
 
     def listen(self, process: "subprocess.Popen[str]") -> None:
-        """Until it is dead, or silent for too long."""
+        """Read the reports of a user until it is dead, or silent for too long."""
         assert process.stdout is not None
         watchdog = threading.Timer(HANG, lambda: self.hangs(process))
         watchdog.start()
         for line in process.stdout:
             watchdog.cancel()
-            kind, _, said = line.strip().partition(" ")
-            if kind == "given" and line.endswith("\n"):  # all of it: it may be killed while it writes
-                name, took = said.split()
+            kind, _, report = line.strip().partition(" ")
+            if kind == "given" and line.endswith("\n"):  # a complete line: the user may be killed while it writes
+                name, took = report.split()
                 if name in self.tally.given:
                     self.tally.fault(f"{name} was given twice")
                 self.tally.given.append(name)
                 self.at_work.add(process)
                 self.tally.worst = max(self.tally.worst, float(took))
             elif kind == "fault":
-                self.tally.fault(said)
+                self.tally.fault(report)
             watchdog = threading.Timer(HANG, lambda: self.hangs(process))
             watchdog.start()
         watchdog.cancel()
@@ -138,17 +138,19 @@ class Storm:
         while time.monotonic() < self.until:
             time.sleep(self.random.random() * 0.5)
             if self.random.random() < 0.1:
-                for helper in self.home.pools():
+                for prefetcher in self.home.pools():
                     with contextlib.suppress(Exception):
-                        if time.time() - helper.create_time() > 2 * QUICK:  # else the keeper tries no further one
-                            helper.kill()
-                            self.tally.kills["helper"] += 1
+                        if (
+                            time.time() - prefetcher.create_time() > 2 * QUICK
+                        ):  # else the keeper does not start another one
+                            prefetcher.kill()
+                            self.tally.kills["prefetcher"] += 1
             elif victims := [process for process in list(self.at_work) if process.poll() is None]:
-                self.random.choice(victims).kill()  # one that has had a database, so that all of them get that far
+                self.random.choice(victims).kill()  # a user that had a database, so that every user gets that far
                 self.tally.kills["user"] += 1
 
     def check_end(self, url: str) -> None:
-        """Everybody has left or is dead. One more asks, so that a helper is there, and waits."""
+        """All users have left or are dead. One more user starts a prefetcher, and waits for it."""
         end = time.monotonic() + END
         with Actor(self.home) as last:
             last.enter("postgres")

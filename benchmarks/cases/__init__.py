@@ -1,4 +1,4 @@
-"""The cases, by name. Each is made when it is asked for."""
+"""The cases, by name. A case is built on its first use."""
 
 from collections.abc import Callable
 

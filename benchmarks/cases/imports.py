@@ -1,4 +1,4 @@
-"""What merely having it around costs: the import, and the plugin in a pytest run that uses no service."""
+"""The cost of an unused installation: the import, and the plugin in a pytest run without services."""
 
 import configparser
 
@@ -10,7 +10,7 @@ PLUGIN = "servicectx_pytest"
 
 
 def library() -> Case:
-    imported = Stage("import alone", "asked", "imported")
+    imported = Stage("import alone", "requested", "imported")
     process = Stage("the whole process", "began", "ended")
     bars = {imported.name: Bar(1.3), process.name: Bar(1.3)}
     return Case(
@@ -29,7 +29,7 @@ def plugin() -> Case:
     empty = (*PYTEST, "{scripts}/test_nothing.py")
     return Case(
         name="idle-plugin",
-        title="a pytest run that uses no service",
+        title="a pytest run without services",
         stages=(process,),
         contenders=(
             Contender("with the plugin", (*empty, "-p", PLUGIN)),

@@ -1,4 +1,4 @@
-"""A database of its own for each test: beside pytest-postgresql, which clones one for each test, too."""
+"""A separate database for each test, compared with pytest-postgresql, which also clones one for each test."""
 
 from benchmarks.case import Bar, Case, Contender, Stage
 from benchmarks.cases.stages import ON_DISK, OURS, PYTEST
@@ -10,17 +10,17 @@ WORKERS = ("-p", "xdist.plugin", "-n8")
 
 
 def in_memory() -> Case:
-    title = "20 more tests, each with a database of its own, after the first one; data in memory"
+    title = "20 more tests with separate databases, after the first one; data in memory"
     return _tests(OURS, Bar(0.33))._replace(name="isolated", title=title)
 
 
 def on_disk() -> Case:
-    title = "20 more tests, each with a database of its own, after the first one; data on disk"
+    title = "20 more tests with separate databases, after the first one; data on disk"
     return _tests(ON_DISK, Bar(0.2))._replace(name="isolated-disk", title=title, file_system="disk")
 
 
 def as_installed() -> Case:
-    title = "the same, each with its data where it puts them by itself: in memory, and among temporary files"
+    title = "the same, with the default directories: servicectx in memory, pytest-postgresql among temporary files"
     return _tests(OURS, Bar(0.2))._replace(name="isolated-installed", title=title, file_system="disk")
 
 
@@ -73,16 +73,16 @@ def suite() -> Case:
 
 
 def asking() -> Case:
-    ask, connect = Stage("ask", "asked", "given"), Stage("first connection", "given", "connected")
+    open_, connect = Stage("open", "requested", "given"), Stage("first connection", "given", "connected")
     leave = Stage("give back", "leaving", "back")
     return Case(
         name="isolated-ask",
-        title="asking for a database while some are ready, its imports done; data in memory",
-        stages=(ask, connect, leave),
+        title="opening a database while some are ready, imports done; data in memory",
+        stages=(open_, connect, leave),
         unprivileged=True,
         contenders=(
             Contender(
-                "servicectx", ("script:isolated.py",), {ask.name: Bar(2.0, "ms"), leave.name: Bar(2.0, "ms")}, OURS
+                "servicectx", ("script:isolated.py",), {open_.name: Bar(2.0, "ms"), leave.name: Bar(2.0, "ms")}, OURS
             ),
         ),
     )

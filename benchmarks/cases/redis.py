@@ -24,7 +24,7 @@ def alone() -> Case:
 def under_pytest() -> Case:
     return Case(
         name="redis-pytest",
-        title="cold Redis under pytest, one test; pytest-redis cannot do without redis-py, servicectx can",
+        title="cold Redis under pytest, one test; pytest-redis requires redis-py, servicectx does not",
         stages=(USABLE, GONE),
         contenders=(
             Contender("servicectx", (*PYTEST, "{scripts}/test_redis_details.py"), variables=OURS),

@@ -1,4 +1,4 @@
-"""Joining what runs already, and leaving it again: alone and in a crowd."""
+"""Joining and leaving a running instance: alone and in a crowd."""
 
 from benchmarks.case import Bar, Case, Contender, Stage
 from benchmarks.cases.stages import OURS
@@ -23,7 +23,7 @@ def crowd_postgres() -> Case:
 
 
 def _join(service: str) -> Case:
-    join, leave = Stage("join", "asked", "joined"), Stage("leave, others stay", "leaving", "left")
+    join, leave = Stage("join", "requested", "joined"), Stage("leave, others stay", "leaving", "left")
     bars = {join.name: Bar(2.0, "ms"), leave.name: Bar(2.0, "ms")}
     return Case(
         name="join",
@@ -34,7 +34,7 @@ def _join(service: str) -> Case:
 
 
 def _crowd(service: str) -> Case:
-    join = Stage("first asks until last has details", "asked", "joined")
+    join = Stage("first request until last has details", "requested", "joined")
     leave = Stage("first leaves until last has left", "leaving", "left")
     bars = {stage.name: Bar(50.0, "ms") for stage in (join, leave)}
     return Case(

@@ -1,10 +1,10 @@
-"""Cold starts that need no set-up: from a snapshot, and from a spare data directory."""
+"""Cold starts without a set-up: from a snapshot, and from a spare data directory."""
 
 from benchmarks.case import Bar, Case, Contender, Stage
 from benchmarks.cases.stages import ON_DISK, OURS, PROCESS, USABLE
 
 CLUSTER = {"SERVICECTX_POSTGRES_BIN": "{postgres}"}
-START = Stage("asked until usable", "asked", "usable")  # without the interpreter and the first imports
+START = Stage("request until usable", "requested", "usable")  # without the interpreter and the first imports
 FIRST = {"XDG_CACHE_HOME": "{work}/cache"}
 
 

@@ -1,4 +1,4 @@
-"""Stages and variables that several cases have in common."""
+"""Stages and variables that several cases share."""
 
 from benchmarks.case import Stage
 
@@ -7,13 +7,13 @@ LEFT = Stage("leaving: usable until the call returned", "usable", "left")
 GONE = Stage("leaving: usable until the process is gone", "usable", "ended")
 PROCESS = (USABLE, LEFT, GONE)
 
-# Where an ordinary user's directories are, but for this case alone.
+# Like the directories of an ordinary user, but for this case alone.
 OURS = {
     "XDG_RUNTIME_DIR": "{base}/run",
     "XDG_CACHE_HOME": "{base}/cache",
     "SERVICECTX_REDIS_BIN": "{redis}",
     "SERVICECTX_POSTGRES_BIN": "{postgres}",
 }
-ON_DISK = OURS | {"SERVICECTX_HOME": "{base}/home"}  # with this set, the data live there as well
+ON_DISK = OURS | {"SERVICECTX_HOME": "{base}/home"}  # this also moves the data there
 
 PYTEST = ("-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir={work}")

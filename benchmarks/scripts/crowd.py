@@ -1,6 +1,6 @@
-"""Many processes join at once, meet, and leave at once. The one that made them holds the instance all the time.
+"""Many processes join at once, wait for each other, and leave at once. Their parent holds the instance all the time.
 
-Each has joined another instance before: what a forked process pays when it first runs any code is not in the figures.
+Each has joined another instance before, so the figures exclude the cost of the first code in a forked process.
 """
 
 import os
@@ -14,7 +14,7 @@ STAMPS = "dddd"
 
 
 def gate() -> tuple[int, int]:
-    """Who reads from it passes when everybody has closed the other end."""
+    """A pipe. Its reader continues once all processes have closed the other end."""
     return os.pipe()
 
 
@@ -26,14 +26,14 @@ def user(service: str) -> None:
     shared = managed(service)
     os.write(ready, b"!")
     os.read(may_come, 1)
-    asked = time.monotonic()
+    requested = time.monotonic()
     shared.__enter__()
     joined = time.monotonic()
     os.write(ready, b"!")
     os.read(may_go, 1)
     leaving = time.monotonic()
     shared.__exit__()
-    os.write(told, struct.pack(STAMPS, asked, joined, leaving, time.monotonic()))
+    os.write(results_out, struct.pack(STAMPS, requested, joined, leaving, time.monotonic()))
     os._exit(0)
 
 
@@ -47,7 +47,7 @@ service, count = sys.argv[1], int(sys.argv[2])
 may_come, come = gate()
 may_go, go = gate()
 seen, ready = os.pipe()
-heard, told = os.pipe()
+results_in, results_out = os.pipe()
 with managed(service), managed(service, name="other"):
     for _ in range(count):
         if not os.fork():
@@ -59,9 +59,14 @@ with managed(service), managed(service, name="other"):
     os.close(come)
     wait_for_all()
     os.close(go)
-    stamps = [struct.unpack(STAMPS, os.read(heard, struct.calcsize(STAMPS))) for _ in range(count)]
+    stamps = [struct.unpack(STAMPS, os.read(results_in, struct.calcsize(STAMPS))) for _ in range(count)]
     for _ in range(count):
         assert os.wait()[1] == 0
-asked, joined, leaving, left = zip(*stamps, strict=True)
-for name, at in {"asked": min(asked), "joined": max(joined), "leaving": min(leaving), "left": max(left)}.items():
+requested, joined, leaving, left = zip(*stamps, strict=True)
+for name, at in {
+    "requested": min(requested),
+    "joined": max(joined),
+    "leaving": min(leaving),
+    "left": max(left),
+}.items():
     print("mark", name, at)

@@ -1,8 +1,8 @@
 import time
 
-asked = time.monotonic()
-from servicectx import managed  # noqa: E402, F401  # this is what is timed; the package alone gives names lazily
+requested = time.monotonic()
+from servicectx import managed  # noqa: E402, F401  # the timed import; the package loads its names lazily
 
 imported = time.monotonic()
-print("mark asked", asked)
+print("mark requested", requested)
 print("mark imported", imported)

@@ -1,4 +1,4 @@
-"""Asking for a database of one's own with some of them ready, its first connection, and giving it back."""
+"""Opening a database while some are ready, the first connection to it, and closing it."""
 
 import os
 import time
@@ -20,7 +20,7 @@ def wait_until_ready() -> None:
     while ready() < FIRST:
         assert time.monotonic() < until
         time.sleep(0.01)
-    time.sleep(0.05)  # nothing is under way any more
+    time.sleep(0.05)  # until no other database is being prepared
 
 
 home = os.environ["XDG_RUNTIME_DIR"] + "/servicectx"
@@ -30,7 +30,7 @@ with managed("postgres") as pg:
             pass
         wait_until_ready()
     isolating = isolated(pg)
-    asked = time.monotonic()
+    requested = time.monotonic()
     mine = isolating.__enter__()
     given = time.monotonic()
     connection = psycopg.connect(mine.url)
@@ -39,5 +39,11 @@ with managed("postgres") as pg:
     leaving = time.monotonic()
     isolating.__exit__(None, None, None)
     left = time.monotonic()
-for name, at in {"asked": asked, "given": given, "connected": connected, "leaving": leaving, "back": left}.items():
+for name, at in {
+    "requested": requested,
+    "given": given,
+    "connected": connected,
+    "leaving": leaving,
+    "back": left,
+}.items():
     print("mark", name, at)

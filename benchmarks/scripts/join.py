@@ -1,4 +1,4 @@
-"""One process joins an instance that another one holds. Its imports were done by a join of a second instance."""
+"""One process joins an instance that another process holds. An earlier join of a second instance did the imports."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ import time
 
 
 def hold(service: str) -> None:
-    """In a child, until the parent closes its end."""
+    """Hold both instances in a child until the parent closes its end."""
     from servicectx import managed
 
     with managed(service), managed(service, name="other"):
@@ -27,7 +27,7 @@ from servicectx import managed  # noqa: E402  # after the fork: the two share no
 with managed(sys.argv[1], name="other"):
     pass
 user = managed(sys.argv[1])
-asked = time.monotonic()
+requested = time.monotonic()
 user.__enter__()
 joined = time.monotonic()
 user.__exit__()
@@ -35,5 +35,5 @@ left = time.monotonic()
 assert user.joined
 os.close(release)
 os.waitpid(holder, 0)
-for name, at in {"asked": asked, "joined": joined, "leaving": joined, "left": left}.items():
+for name, at in {"requested": requested, "joined": joined, "leaving": joined, "left": left}.items():
     print("mark", name, at)

@@ -1,4 +1,4 @@
-"""servicectx: from nothing to usable, and out again."""
+"""servicectx: start an instance, then end it."""
 
 import sys
 import time

@@ -1,6 +1,6 @@
-"""The server's own start: on data that are there and were left cleanly, started by hand, until one can log in.
+"""The server's own start: on existing data after a clean shutdown, started directly, until a login succeeds.
 
-The data directory is prepared at the first run of all, which is the warm-up.
+The first run, the warm-up, prepares the data directory.
 """
 
 import os
@@ -11,17 +11,17 @@ import subprocess
 import time
 
 binaries = os.environ["SERVICECTX_POSTGRES_BIN"]
-data = "../bare-data"  # shared by all runs
+data = "../bare-data"  # all runs share it
 
 
 def logs_in() -> bool:
     with socket.create_connection(("127.0.0.1", port), 5) as connection:
-        words = b"user\0postgres\0database\0postgres\0\0"
-        connection.sendall(struct.pack("!ii", len(words) + 8, 196608) + words)
-        heard = b""
+        startup = b"user\0postgres\0database\0postgres\0\0"
+        connection.sendall(struct.pack("!ii", len(startup) + 8, 196608) + startup)
+        reply = b""
         while chunk := connection.recv(4096):
-            heard += chunk
-            if heard[-6:-1] == b"Z\0\0\0\5":  # ready for a query
+            reply += chunk
+            if reply[-6:-1] == b"Z\0\0\0\5":  # ready for a query
                 return True
     return False
 
@@ -29,13 +29,13 @@ def logs_in() -> bool:
 if not os.path.exists(data):
     initdb = [f"{binaries}/initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "--locale=C.UTF-8"]
     subprocess.run([*initdb, "--encoding=UTF8"], check=True, stdout=subprocess.DEVNULL)
-print("mark asked", time.monotonic())
+print("mark requested", time.monotonic())
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
 settings = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "wal_level=minimal", "max_wal_senders=0"]
 settings += ["shared_buffers=32MB", "listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories="]
-command = [f"{binaries}/postgres", "-D", data, *(word for setting in settings for word in ("-c", setting))]
+command = [f"{binaries}/postgres", "-D", data, *(argument for setting in settings for argument in ("-c", setting))]
 with open("log", "wb") as log:
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 while True:

@@ -1,6 +1,6 @@
-"""The floor: copy a prepared data directory, start the server by hand, log in once on a raw socket, kill it.
+"""The floor: copy a prepared data directory, start the server directly, log in once on a raw socket, kill it.
 
-The data directory is prepared at the first run of all, which is the warm-up.
+The first run, the warm-up, prepares the data directory.
 """
 
 import os
@@ -12,7 +12,7 @@ import subprocess
 import time
 
 binaries = os.environ["SERVICECTX_POSTGRES_BIN"]
-prepared, data = "../floor-data", "data"  # the first is shared by all runs
+prepared, data = "../floor-data", "data"  # all runs share the first
 
 
 def copy(source: str, target: str) -> None:
@@ -31,12 +31,12 @@ def copy(source: str, target: str) -> None:
 
 def logs_in() -> bool:
     with socket.create_connection(("127.0.0.1", port), 5) as connection:
-        words = b"user\0postgres\0database\0postgres\0\0"
-        connection.sendall(struct.pack("!ii", len(words) + 8, 196608) + words)
-        heard = b""
+        startup = b"user\0postgres\0database\0postgres\0\0"
+        connection.sendall(struct.pack("!ii", len(startup) + 8, 196608) + startup)
+        reply = b""
         while chunk := connection.recv(4096):
-            heard += chunk
-            if heard[-6:-1] == b"Z\0\0\0\5":  # ready for a query
+            reply += chunk
+            if reply[-6:-1] == b"Z\0\0\0\5":  # ready for a query
                 return True
     return False
 
@@ -50,7 +50,7 @@ with socket.socket() as free:
 copy(prepared, data)
 settings = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "wal_level=minimal", "max_wal_senders=0"]
 settings += ["shared_buffers=32MB", "listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories="]
-command = [f"{binaries}/postgres", "-D", data, *(word for setting in settings for word in ("-c", setting))]
+command = [f"{binaries}/postgres", "-D", data, *(argument for setting in settings for argument in ("-c", setting))]
 with open("log", "wb") as log:
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 while True:

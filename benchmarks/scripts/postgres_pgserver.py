@@ -1,8 +1,8 @@
-"""pgserver: a fresh data directory, until it gives the address."""
+"""pgserver: a fresh data directory, until the address is available."""
 
 import time
 
-import pgserver  # type: ignore[import-not-found]  # a peer, in the benchmarks' own environment only
+import pgserver  # type: ignore[import-not-found]  # a peer, only in the benchmarks' environment
 
 server = pgserver.get_server("data", cleanup_mode="delete")
 server.get_uri()

@@ -1,4 +1,4 @@
-"""A Postgres with 200 tables, each with an index, a sequence and some rows. Only the first run of all makes them."""
+"""A Postgres with 200 tables, each with an index, a sequence and some rows. Only the very first run creates them."""
 
 import time
 
@@ -15,7 +15,7 @@ def schema(pg):
             connection.execute(f"insert into t{number} (name) select 'x' || n from generate_series(1, 10) n")
 
 
-schema.__module__ = "benchmark"  # that of a program given as text is named after its directory, new in each run
+schema.__module__ = "benchmark"  # otherwise named after the program's directory, which differs in each run
 with managed("postgres", setup=schema, snapshot="1"):
     print("mark usable", time.monotonic())
 print("mark left", time.monotonic())

@@ -1,6 +1,6 @@
-"""A start with a spare, and a stay until the next spare is there. In the first run of all there is none yet.
+"""A start with a spare, then a wait until the next spare exists. The very first run has no spare yet.
 
-Where the cache is too small for spares, there are none.
+A cache that is too small for spares has none.
 """
 
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 from servicectx import managed
 
 spares = Path(os.environ["SERVICECTX_CACHE"]) / "spares"
-print("mark asked", time.monotonic())
+print("mark requested", time.monotonic())
 with managed("postgres", storage=os.environ["BENCH_STORAGE"]):
     print("mark usable", time.monotonic())
     until = time.monotonic() + 60
     while "SERVICECTX_CACHE_SIZE" not in os.environ and not any(spares.glob("[!.]*")):
-        assert time.monotonic() < until, "no spare was made"
+        assert time.monotonic() < until, "no spare was prepared"
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The floor: start the server, ask PING every millisecond on a raw socket, kill it."""
+"""The floor: start the server, send PING every millisecond on a raw socket, kill it."""
 
 import socket
 import subprocess

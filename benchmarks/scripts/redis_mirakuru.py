@@ -1,4 +1,4 @@
-"""mirakuru alone: a TCP connection is all it asks for, and it looks every 100 ms."""
+"""mirakuru alone: it waits only for a TCP connection, which it tries every 100 ms."""
 
 import socket
 import sys

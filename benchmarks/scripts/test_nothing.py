@@ -1,4 +1,4 @@
-"""A run that uses no service."""
+"""A run without services."""
 
 
 def test_nothing() -> None:

@@ -1,6 +1,6 @@
-"""servicectx: each test has a database of its own, on one server for the whole run. BENCH_TESTS says how many tests.
+"""servicectx: each test has a separate database, on one server for the run. BENCH_TESTS: the number of tests.
 
-With BENCH_TABLES the set-up makes so many tables, once.
+The set-up creates BENCH_TABLES tables, once.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""pytest-postgresql: each test has a database of its own, cloned from its template. BENCH_TESTS says how many tests.
+"""pytest-postgresql: each test has a separate database, cloned from its template. BENCH_TESTS: the number of tests.
 
-With BENCH_TABLES its loader makes so many tables, once for each process of pytest.
+Its loader creates BENCH_TABLES tables, once for each process of pytest.
 """
 
 import os

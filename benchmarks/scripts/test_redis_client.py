@@ -1,4 +1,4 @@
-"""servicectx under pytest, with the client that pytest-redis gives."""
+"""servicectx under pytest, with the client of pytest-redis."""
 
 import time
 from collections.abc import Iterator

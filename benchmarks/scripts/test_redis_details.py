@@ -1,4 +1,4 @@
-"""servicectx under pytest, without a client: it needs none."""
+"""servicectx under pytest, without a client."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A service for as long as the layer of the context that asked for it."""
+"""Services that live as long as a layer of the context."""
 
 import contextlib
 import multiprocessing
@@ -27,28 +27,29 @@ def use_service(
     isolated: bool = False,
     **arguments: Any,
 ) -> Any:
-    """Start or join a service, put its details on the context under its name, and give them.
+    """Start or join a service, put its details on the context under its name, and return them.
 
-    In `before_all` it is there for the run, in `before_feature` for the feature, in `before_scenario` or a step for
-    the scenario; then it is left, and the attribute is gone. A worker of a parallel runner runs `before_all` again for
-    each feature or scenario, so there a service of `before_all` is kept until the worker, or its parent, ends.
+    Called in `before_all` the service lives for the run, in `before_feature` for the feature, in `before_scenario` or a
+    step for the scenario. Then it is left, and the attribute is removed. A worker of a parallel runner runs
+    `before_all` again for each feature or scenario, so it keeps such a service until the worker or its parent ends.
 
     Args:
-        context: behave's.
+        context: the context of behave.
         service: as for `servicectx.managed`.
-        name: the role it plays, and the attribute; the service's name unless given.
-        isolated: give a namespace of its own instead (a database, a logical database ...). Without further
-            arguments it is one of the service that the context has under this name, if there is one.
+        name: the role of the service, and the name of the attribute; default: the service's name.
+        isolated: give a private namespace instead (a database, a logical database ...). Without further arguments the
+            namespace belongs to the service that the context has under this name, if there is one.
         arguments: as for `servicectx.managed`. `-D servicectx.linger=300`, `servicectx.scope`, `servicectx.storage`,
             `servicectx.timeout` and `servicectx.keep_data` on behave's command line are the defaults.
 
     Raises:
-        What `servicectx.managed` and entering it raise; NotIsolable. TypeError: `service` is something else.
+        TypeError: `service` is neither a name nor a Service.
+        The errors of `servicectx.managed` and of entering it; NotIsolable.
     """
     if not isinstance(service, str) and not hasattr(service, "name"):
         problem = f"use_service() takes the name of a service, or a Service, not {service!r}"
         raise TypeError(f'{problem}: write use_service(context, "redis"), with the arguments of managed() after it')
-    servicectx.leave_at_exit(_leave_all)  # some runners forget the clean-ups of `before_all`
+    servicectx.leave_at_exit(_leave_all)  # some runners skip the clean-ups of `before_all`
     layer = ExitStack()
     _open[layer] = None
     context.add_cleanup(_close, layer)
@@ -65,15 +66,16 @@ def use_service(
 
 
 def use_service_by_tag(tag: str, context: "Context", services: Mapping[str, Mapping[str, Any]] | None = None) -> Any:
-    """For `before_tag`: use what `@service.NAME` or `@service.NAME.isolated` asks for; other tags do nothing.
+    """For `before_tag`: use the service of `@service.NAME` or `@service.NAME.isolated`; ignore other tags.
 
     Args:
-        tag, context: what behave gave.
+        tag, context: the arguments of `before_tag`.
         services: arguments of `servicectx.managed` by NAME, with `service` among them unless NAME is the service:
             `{"orders": {"service": "postgres", "setup": migrate}}`.
 
     Raises:
-        ValueError: the tag has another ending. UnknownService, and whatever else `use_service` raises.
+        ValueError: the tag has another ending.
+        UnknownService, and the other errors of `use_service`.
     """
     kind, _, rest = tag.partition(".")
     if kind != PREFIX:
@@ -89,9 +91,10 @@ def use_service_by_tag(tag: str, context: "Context", services: Mapping[str, Mapp
 
 def _defaults(context: "Context") -> dict[str, Any]:
     userdata = context.config.userdata
-    said = {option: userdata.get(f"servicectx.{option}") for option in ("scope", "linger", "storage", "timeout")}
-    said["keep_data"] = "where possible" if userdata.getbool("servicectx.keep_data") else None  # it names no service
-    return {option: value for option, value in said.items() if value is not None}
+    options = {option: userdata.get(f"servicectx.{option}") for option in ("scope", "linger", "storage", "timeout")}
+    # The option names no service, so a service without kept data must not fail.
+    options["keep_data"] = "where possible" if userdata.getbool("servicectx.keep_data") else None
+    return {option: value for option, value in options.items() if value is not None}
 
 
 def _in_use(context: "Context", service: Any) -> ServiceDetails | None:
@@ -113,7 +116,7 @@ def _leave(managed: Managed[Any]) -> None:
 
 
 def _keep(managed: Managed[Any]) -> None:
-    """Hold this one until the worker ends, instead of the one before it."""
+    """Hold this service until the worker ends, and leave its predecessor of the same name."""
     assert managed.details is not None
     before = _kept.get(managed.details.name)
     _kept[managed.details.name] = managed
@@ -122,7 +125,7 @@ def _keep(managed: Managed[Any]) -> None:
 
 
 def _leave_all() -> None:
-    """In the order of a with statement. A namespace whose server is gone already must not keep the rest open."""
+    """Leave all in reverse order. A namespace of a dead server must not keep the rest open."""
     for layer in reversed(list(_open)):
         with contextlib.suppress(Exception):
             _close(layer)
@@ -133,7 +136,7 @@ def _leave_all() -> None:
 
 
 def _forget() -> None:
-    """What a parent entered, no child leaves."""
+    """A forked child must not leave services of its parent."""
     _open.clear()
     _kept.clear()
 

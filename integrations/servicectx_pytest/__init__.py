@@ -1,12 +1,12 @@
-"""servicectx for pytest: fixtures for real services, one of each for a whole run, however many workers it has.
+"""servicectx for pytest: fixtures for real services. A run shares one server of each kind, with any number of workers.
 
-`managed_<service>` gives the details of a running service, `isolated_<service>` those of a fresh namespace for each
-test, `managed_service` is a factory for everything else, and `service_fixture` makes a fixture of your own:
+`managed_<service>` gives the details of a running service, `isolated_<service>` the details of a fresh namespace for
+each test, `managed_service` is a factory for everything else, and `service_fixture` makes a fixture of your own:
 
     orders_db = service_fixture("postgres", name="orders", setup=migrate, isolated=True)
 
-Nothing is started or opened before the first of these fixtures is used. Of `servicectx` only the package itself is
-imported before: it copies what tests may replace later, such as `socket.socket` and `time.monotonic`.
+Nothing is started or opened before a test uses one of these fixtures. Until then only the package `servicectx` itself
+is imported: it copies functions that tests may replace later, such as `socket.socket` and `time.monotonic`.
 """
 
 import servicectx  # noqa: F401  # before any test

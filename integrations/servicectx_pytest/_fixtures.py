@@ -1,4 +1,4 @@
-"""The fixtures, and the helper that makes more of them."""
+"""The fixtures, and the function that makes further ones."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -8,9 +8,9 @@ import pytest
 
 from servicectx_pytest._services import Services
 from servicectx_pytest._settings import settings
-from servicectx_pytest._state import NAMESPACES, RUN, SERVICES
+from servicectx_pytest._state import COORDINATOR, NAMESPACES, SERVICES
 
-# The services of servicectx itself, so that their names need no import. Others are found when a test names them.
+# Built-in services: their names need no import. Other services are found when a test names them.
 STATIC = (
     "asgi",
     "cockroach",
@@ -38,17 +38,19 @@ STATIC = (
 
 
 class ManagedService(Protocol):
-    """What the fixture `managed_service` gives: `servicectx.managed` for the length of the run."""
+    """Type of the fixture `managed_service`: `servicectx.managed` for the length of the run."""
 
     def __call__(self, service: Any, /, **arguments: Any) -> Any: ...
 
 
 @pytest.fixture(scope="session")
 def _servicectx(request: pytest.FixtureRequest) -> Iterator[Services]:
-    """The services of this process; left when its tests are done."""
-    config, run = request.config, request.config.stash[RUN]
+    """The services of this process, left when its tests are done."""
+    config, coordinator = request.config, request.config.stash[COORDINATOR]
     worker = getattr(config, "workerinput", {}).get("workerid", "")
-    services = config.stash[SERVICES] = Services(settings(config, run.id, run.address), run, worker)
+    services = config.stash[SERVICES] = Services(
+        settings(config, coordinator.id, coordinator.address), coordinator, worker
+    )
     yield services
     del config.stash[SERVICES]
     services.close()
@@ -58,7 +60,8 @@ def _servicectx(request: pytest.FixtureRequest) -> Iterator[Services]:
 def managed_service(_servicectx: Services) -> ManagedService:
     """A factory: `managed_service("postgres", name="orders", setup=migrate)` gives the details of a service.
 
-    It takes what `servicectx.managed` takes. Asked twice for the same it gives the same; all is left when the run ends.
+    It takes the arguments of `servicectx.managed`. Equal calls give the same details. The run leaves all services
+    at its end.
     """
 
     def managed_service(service: Any, /, **arguments: Any) -> Any:
@@ -70,9 +73,9 @@ def managed_service(_servicectx: Services) -> ManagedService:
 
 @pytest.fixture(scope="session")
 def managed_asgi_app_factory(_servicectx: Services) -> Any:
-    """`with managed_asgi_app_factory("module:app") as app:` runs an ASGI app, for the block; gives its details.
+    """`with managed_asgi_app_factory("module:app") as app:` runs an ASGI app for the block, and gives its details.
 
-    Without an argument it is the app that the variable TEST_APP_LOCATION names, else app.main:app.
+    Without an argument the app is taken from the variable TEST_APP_LOCATION, else from app.main:app.
     """
 
     def factory(app_location: str | None = None, **arguments: Any) -> Any:
@@ -86,13 +89,13 @@ def service_fixture(service: Any, /, *, isolated: Any = False, **arguments: Any)
     """A fixture of your own, in one line of a conftest: `cache = service_fixture("redis", name="cache")`.
 
     Args:
-        service: as for `servicectx.managed`, and so are the `arguments`: name, setup, options ...
-        isolated: a fresh namespace of the service for each test, made as by `servicectx.isolated`: True, or a set-up
-            or several for what is to be in it. Otherwise the fixture has session scope and gives the details of the
-            service itself.
+        service: as for `servicectx.managed`.
+        isolated: give each test a fresh namespace, as `servicectx.isolated` does: True, or one or several set-ups for
+            its content. Otherwise the fixture has session scope and gives the details of the service itself.
+        arguments: as for `servicectx.managed`: name, setup, options ...
 
     Raises:
-        TypeError: `service` is something else, such as what `managed()` gave.
+        TypeError: `service` has another type, such as the result of `managed()`.
     """
     if not isinstance(service, str) and not hasattr(service, "name"):
         problem = f"service_fixture() takes the name of a service, or a Service, not {service!r}"
@@ -112,7 +115,7 @@ def service_fixture(service: Any, /, *, isolated: Any = False, **arguments: Any)
 
 
 def fixtures(services: Iterable[str]) -> dict[str, Any]:
-    """`managed_...` and `isolated_...` for each of the services, by their names."""
+    """Fixtures `managed_...` and `isolated_...` of these services, by name."""
     made = {}
     for service in services:
         name = "".join(letter if letter.isalnum() else "_" for letter in service)
@@ -123,7 +126,7 @@ def fixtures(services: Iterable[str]) -> dict[str, Any]:
 
 def _isolated_fixture(service: str, whole: str) -> Any:
     def part(_servicectx: Services, request: pytest.FixtureRequest) -> Iterator[Any]:
-        details = request.getfixturevalue(whole)  # which a conftest may have replaced, to add a set-up
+        details = request.getfixturevalue(whole)  # a conftest may have replaced this fixture, to add a set-up
         _servicectx.note_fixture(details, str(request.fixturename))
         yield from _namespace(request, details, None)
 
@@ -135,6 +138,6 @@ def _namespace(request: pytest.FixtureRequest, details: Any, setup: Any) -> Iter
     from servicectx import isolated
 
     isolating = isolated(details, setup=setup)
-    request.node.stash.setdefault(NAMESPACES, []).append(isolating)  # for the report, should the test fail
+    request.node.stash.setdefault(NAMESPACES, []).append(isolating)  # for the report of a failed test
     with isolating as namespace:
         yield namespace

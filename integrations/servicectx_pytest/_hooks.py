@@ -1,4 +1,4 @@
-"""Hooks: a run begins and ends, workers come, and fixtures appear for services that others register."""
+"""Hooks for the begin and end of a run, for workers, and for fixtures of services that other packages register."""
 
 import logging
 import sys
@@ -8,81 +8,81 @@ from typing import Any
 
 import pytest
 
+from servicectx_pytest._coordinator import Coordinator
 from servicectx_pytest._fixtures import STATIC, fixtures
 from servicectx_pytest._harmless import Harmless
-from servicectx_pytest._run import Run
 from servicectx_pytest._settings import settings
-from servicectx_pytest._state import KNOWN, RUN
+from servicectx_pytest._state import COORDINATOR, KNOWN
 
 PREFIXES = ("managed_", "isolated_")
 
 
 class Notes(logging.Handler):
-    """Hears what the library logs, for the summary."""
+    """Collect warnings of the library for the summary."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, coordinator: Coordinator) -> None:
         super().__init__(logging.WARNING)
-        self.run = run
+        self.coordinator = coordinator
 
     def emit(self, record: logging.LogRecord) -> None:
-        with Harmless(self.run.notes.append, "a line of the log"):
-            self.run.notes.append(record.getMessage())
+        with Harmless(self.coordinator.notes.append, "a line of the log"):
+            self.coordinator.notes.append(record.getMessage())
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    run = config.stash[RUN] = Run()
-    notes = Notes(run)
+    coordinator = config.stash[COORDINATOR] = Coordinator()
+    notes = Notes(coordinator)
     logging.getLogger("servicectx").addHandler(notes)
     config.add_cleanup(lambda: logging.getLogger("servicectx").removeHandler(notes))
-    config.add_cleanup(lambda: _close(run))
+    config.add_cleanup(lambda: _close(coordinator))
     config.stash[KNOWN] = {*fixtures(STATIC), "managed_service", "managed_asgi_app_factory"}
-    settings(config, run.id)  # says now what is wrong with them
+    settings(config, coordinator.id)  # an invalid option is reported here
     if config.getoption("forked", False) and not hasattr(config, "workerinput"):
-        run.listen()  # each test asks in a process of its own
+        coordinator.listen()  # each test runs in a process of its own
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """The controller of pytest-xdist is about to start a worker: say what holds for the whole run."""
-    run = node.config.stash[RUN]
-    run.id = node.workerinput["testrunuid"]
+    """Pass the settings of the run to a worker that pytest-xdist is about to start."""
+    coordinator = node.config.stash[COORDINATOR]
+    coordinator.id = node.workerinput["testrunuid"]
     address = ""
-    with Harmless(run.notes.append, "the line between workers"):  # they share services without it, too
-        address = run.listen()
-    node.workerinput["servicectx"] = settings(node.config, run.id, address)._asdict()
+    with Harmless(coordinator.notes.append, "the connection of workers"):  # they share services without it, too
+        address = coordinator.listen()
+    node.workerinput["servicectx"] = settings(node.config, coordinator.id, address)._asdict()
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
-    """After the workers have ended, before the summary is written."""
+    """Close the coordinator after the workers have ended, before the summary is written."""
     try:
         return (yield)
     finally:
-        _close(session.config.stash[RUN])
+        _close(session.config.stash[COORDINATOR])
 
 
-def _close(run: Run) -> None:
-    with Harmless(run.notes.append, "the end of a service"):
-        run.close()
+def _close(coordinator: Coordinator) -> None:
+    with Harmless(coordinator.notes.append, "the end of a service"):
+        coordinator.close()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """A conftest that registered a service has imported the register for that."""
+    """Add fixtures of services that a conftest registered: it imported the registry for that."""
     if "servicectx.services.registry" in sys.modules:
         _add_all_fixtures(session.config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test names a fixture of a service that came with another package, or was registered only now."""
+    """Add fixtures of services from other packages or late registrations, when a test names one."""
     known = metafunc.config.stash[KNOWN]
-    wanted = {name for name in metafunc.fixturenames if name.startswith(PREFIXES) and name not in known}
-    if wanted:
+    unknown = {name for name in metafunc.fixturenames if name.startswith(PREFIXES) and name not in known}
+    if unknown:
         _add_all_fixtures(metafunc.config)
-        known |= wanted  # what is still unknown is no business of ours
+        known |= unknown  # names that are still unknown belong to other plugins
 
 
 def _add_all_fixtures(config: pytest.Config) -> None:
-    with Harmless(config.stash[RUN].notes.append, "a fixture for a service that another package brings"):
+    with Harmless(config.stash[COORDINATOR].notes.append, "a fixture for a service that another package brings"):
         from servicectx import service_names
 
         _add_fixtures(config, service_names())

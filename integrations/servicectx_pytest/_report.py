@@ -1,4 +1,4 @@
-"""What people read: which services are in force, what was started, and what a service said while a test failed."""
+"""Reports: services from outside, a summary of starts, and the log of a service during a failed test."""
 
 import os
 import re
@@ -9,57 +9,57 @@ from typing import TYPE_CHECKING
 import pytest
 
 from servicectx_pytest._harmless import Harmless
-from servicectx_pytest._state import NAMESPACES, RUN, SERVICES
+from servicectx_pytest._state import COORDINATOR, NAMESPACES, SERVICES
 
 if TYPE_CHECKING:
     from servicectx_pytest._services import Services, Used
 
 LOG_LINES = 50
 LOG_BYTES = 16 * 1024
-# As they are now: a test may replace them. Not by names of their own, because pyfakefs searches modules for these.
+# Copies, since tests replace functions of os. Not plain names: pyfakefs searches modules for these.
 OS = SimpleNamespace(open=os.open, fstat=os.fstat, pread=os.pread, close=os.close)
 
 LEGACY = ("TEST_APP_DETAILS", "TEST_CRDB_DETAILS", "TEST_MOTO_DETAILS", "TEST_REDIS_DETAILS", "TEST_VAULT_DETAILS")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Services from outside: their variables, and the files that those name. JSON and URLs are not shown: passwords."""
+    """Variables of services from outside, with the paths of details files. JSON and URLs are hidden: passwords."""
     found = []
-    with Harmless(config.stash[RUN].notes.append, "the list of services from outside"):
-        for variable, said in sorted(os.environ.items()):
+    with Harmless(config.stash[COORDINATOR].notes.append, "the list of services from outside"):
+        for variable, value in sorted(os.environ.items()):
             if variable in LEGACY or re.fullmatch("SERVICECTX_.+_DETAILS", variable):
-                found.append(variable + (f"={said}" if os.path.exists(said) else ""))
+                found.append(variable + (f"={value}" if os.path.exists(value) else ""))
     return [f"services from outside: {', '.join(found)}"] if found else []
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:
-    run = config.stash[RUN]
+    coordinator = config.stash[COORDINATOR]
     with Harmless(terminalreporter.line, "the summary of services"):
-        if (run.uses or run.notes) and terminalreporter.verbosity >= 0:
+        if (coordinator.uses or coordinator.notes) and terminalreporter.verbosity >= 0:
             terminalreporter.section("services")
-            for line in [*_lines(run.uses), *dict.fromkeys(run.notes)]:
+            for line in [*_lines(coordinator.uses), *dict.fromkeys(coordinator.notes)]:
                 terminalreporter.line(line)
 
 
 def _lines(uses: list[dict[str, object]]) -> Iterator[str]:
-    """One for each service."""
+    """A line for each service."""
     for label in dict.fromkeys(use["label"] for use in uses):
-        said = []
-        for how in ("started", "joined", "external", "failed"):
-            those = [use for use in uses if use["label"] == label and use["how"] == how]
-            if not those:
+        parts = []
+        for outcome in ("started", "joined", "external", "failed"):
+            same = [use for use in uses if use["label"] == label and use["how"] == outcome]
+            if not same:
                 continue
-            who = ", ".join(dict.fromkeys(str(use["by"]) for use in those if use["by"]))
-            words = {"external": "from outside", "failed": f"failed with {those[0]['error']}"}.get(how, how)
-            if how in ("started", "joined"):
-                words += " in " + " and ".join(f"{use['took']:.2f} s" for use in those[:1])
-            said.append(words + (f" by {who}" if who else ""))
-        yield f"{label}: {', '.join(said)}"
+            workers = ", ".join(dict.fromkeys(str(use["by"]) for use in same if use["by"]))
+            text = {"external": "from outside", "failed": f"failed with {same[0]['error']}"}.get(outcome, outcome)
+            if outcome in ("started", "joined"):
+                text += f" in {same[0]['took']:.2f} s"
+            parts.append(text + (f" by {workers}" if workers else ""))
+        yield f"{label}: {', '.join(parts)}"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    with Harmless(item.config.stash[RUN].notes.append, f"what services write during {item.nodeid}"):
+    with Harmless(item.config.stash[COORDINATOR].notes.append, f"the log of services during {item.nodeid}"):
         services = item.config.stash.get(SERVICES, None)
         for used in services.used if services is not None else ():
             used.new_test()
@@ -71,15 +71,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     services = item.config.stash.get(SERVICES, None)
     if report.failed and services is not None:
         sections = report.sections
-        with Harmless(lambda line: sections.append(("servicectx", line)), "what services wrote"):
+        with Harmless(lambda line: sections.append(("servicectx", line)), "the log of services"):
             sections.extend(_sections(services, set(getattr(item, "fixturenames", ()))))
-        with Harmless(lambda line: sections.append(("servicectx", line)), "how to connect to what is kept"):
+        with Harmless(lambda line: sections.append(("servicectx", line)), "the address of a kept namespace"):
             sections.extend(_kept(item) if services.keep_failed else ())
     return report
 
 
 def _kept(item: pytest.Item) -> Iterator[tuple[str, str]]:
-    """Namespaces of the test that failed: they are left, and so is the server, for as long as the library says."""
+    """Keep the namespaces of a failed test, and report how to connect and how long the server stays."""
     for isolating in item.stash.get(NAMESPACES, []):
         if isolating.command is not None:
             isolating.keep = True
@@ -87,10 +87,10 @@ def _kept(item: pytest.Item) -> Iterator[tuple[str, str]]:
 
 
 def _sections(services: "Services", fixtures: set[str]) -> Iterator[tuple[str, str]]:
-    """For each service that the test can use and that wrote something meanwhile, or died."""
+    """Report sections: for each service of the test that wrote to its log meanwhile, or died."""
     for used in services.used:
-        concerned = used.asked or used.fixtures & fixtures
-        if concerned and used.managed.details is not None and (text := _died(used) + _log(used)):
+        is_used = used.requested or used.fixtures & fixtures
+        if is_used and used.managed.details is not None and (text := _died(used) + _log(used)):
             yield f"service {used.label}", text
 
 
@@ -104,7 +104,7 @@ def _died(used: "Used") -> str:
 
 
 def _log(used: "Used") -> str:
-    """The end of what it wrote since the test began."""
+    """End of the log since the test began."""
     path = used.managed.log_path
     try:
         descriptor = OS.open(path or "", os.O_RDONLY | os.O_CLOEXEC)

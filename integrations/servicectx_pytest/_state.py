@@ -1,15 +1,15 @@
-"""Where the plugin keeps what belongs to a run and to a process: in pytest's configuration."""
+"""Keys of pytest's stash: the state of the plugin for a run, a process and a test."""
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from servicectx_pytest._run import Run
+from servicectx_pytest._coordinator import Coordinator
 
 if TYPE_CHECKING:
     from servicectx_pytest._services import Services
 
-RUN = pytest.StashKey[Run]()
+COORDINATOR = pytest.StashKey[Coordinator]()
 NAMESPACES = pytest.StashKey[list[Any]]()
 SERVICES: "pytest.StashKey[Services]" = pytest.StashKey()
 KNOWN = pytest.StashKey[set[str]]()

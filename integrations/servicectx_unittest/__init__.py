@@ -1,8 +1,8 @@
-"""servicectx for unittest: what the standard library's `enterContext` and its kin leave open.
+"""servicectx for unittest: additions to the standard library's `enterContext` and related methods.
 
 `managed()` and `isolated()` are context managers, so `cls.enterClassContext(managed("postgres"))` and
-`self.enterContext(isolated(pg))` work as they are. This adds services for a whole run, modules that are left under
-every runner, and services that a class declares, with a fresh namespace for each test.
+`self.enterContext(isolated(pg))` work without this package. The package adds services for a whole run, module contexts
+that end under every runner, and services that a class declares, with a fresh namespace for each test.
 """
 
 from servicectx_unittest._contexts import enterModuleContext, enterRunContext

@@ -1,4 +1,4 @@
-"""Context managers for a run and for a module, beside those of unittest for a class and for a test."""
+"""Context managers for a run and for a module. unittest itself has them for a class and for a test."""
 
 import os
 import unittest
@@ -13,17 +13,18 @@ _run = ExitStack()
 
 
 def enterRunContext(manager: AbstractContextManager[T]) -> T:
-    """Enter a context manager for the rest of the run, and give what it gives.
+    """Enter a context manager for the rest of the run, and return its value.
 
-    unittest says nobody when a run is over, so it is left when this process ends. The next module that asks for the
-    same service finds it running and set up, and so do the other workers of a parallel run. In such a worker it is
-    left when the process that started the worker ends, too: some workers outlive their run.
+    unittest has no event for the end of a run, so the context is left when this process ends. The next module that
+    requests the same service finds it running and set up; so do the other workers of a parallel run. A worker leaves
+    the context as well when its parent process ends, because some workers outlive their run.
 
     Args:
-        manager: `managed(...)`, as a rule.
+        manager: usually `managed(...)`.
 
     Raises:
-        What entering it raises. Then there is nothing to leave. TypeError: it is not a context manager.
+        TypeError: `manager` is not a context manager.
+        Any error of entering `manager`. Then there is nothing to leave.
     """
     _check(manager, "enterRunContext")
     leave_at_exit(_run.close)
@@ -31,20 +32,21 @@ def enterRunContext(manager: AbstractContextManager[T]) -> T:
 
 
 def enterModuleContext(manager: AbstractContextManager[T]) -> T:
-    """As `unittest.enterModuleContext`, for `setUpModule`; and left at the end of the process where the runner forgets.
+    """As `unittest.enterModuleContext`, for `setUpModule`, but also left at the end of the process.
 
-    pytest never runs the clean-ups of a unittest module; after Ctrl-C in a test, unittest does not either.
+    pytest never runs the clean-ups of a unittest module. After Ctrl-C in a test, unittest does not either.
 
     Args:
         manager: `managed(...)` or `isolated(...)`.
 
     Raises:
-        What entering it raises. Then there is nothing to leave. TypeError: it is not a context manager.
+        TypeError: `manager` is not a context manager.
+        Any error of entering `manager`. Then there is nothing to leave.
     """
     _check(manager, "enterModuleContext")
     leave_at_exit(_run.close)
     module = ExitStack()
-    _run.callback(module.close)  # the second time, and when nothing was entered, it does nothing
+    _run.callback(module.close)  # idempotent, and without effect if nothing was entered
     unittest.addModuleCleanup(module.close)
     return module.enter_context(manager)
 
@@ -56,7 +58,7 @@ def _check(manager: object, function: str) -> None:
 
 
 def _forget() -> None:
-    """What a parent entered, no child leaves."""
+    """A forked child must not leave contexts of its parent."""
     _run.pop_all()
 
 

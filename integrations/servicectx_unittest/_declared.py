@@ -14,19 +14,19 @@ D = TypeVar("D", bound=ServiceDetails)
 class service(Generic[D]):
     """An attribute of a `ServiceTestCase` that gives the details of a service.
 
-    It is there before the first test of the first class that has it, and until the end of the run; subclasses share
-    it. A start or a set-up that failed is not tried again: every other class fails at once with the same error.
+    The service starts before the first test of the first class with this attribute, and stays until the end of the run;
+    subclasses share it. A failed start or set-up is not tried again: every other class fails at once with that error.
 
     Args:
-        managed: what `servicectx.managed(...)` gave. It belongs to this attribute from now on.
+        managed: the result of `servicectx.managed(...)`. From now on it belongs to this attribute.
         isolated: give each test a namespace of its own (a database cloned right after the set-up, a logical
-            database ...), made when the test first reads the attribute and removed when the test is over.
+            database ...), created when the test first reads the attribute and removed when the test is over.
 
     Raises:
-        TypeError: `managed` is something else, such as the name of a service.
-        ValueError: another attribute has this very `managed(...)` object.
+        TypeError: `managed` has another type, such as the name of a service.
+        ValueError: another attribute has the same `managed(...)` object.
         AttributeError: read before `setUpClass`, or in a class that is not a `ServiceTestCase`.
-        NotIsolable: read in a test, where `isolated` was asked for and the service has no namespaces.
+        NotIsolable: read in a test, with `isolated` and a service without namespaces.
     """
 
     _name = "a service"
@@ -45,17 +45,17 @@ class service(Generic[D]):
     def __get__(self, test: unittest.TestCase | None, owner: type) -> D:
         if self._details is None:
             if test is None:
-                return self  # type: ignore[return-value]  # whoever looks through classes for tests must not fail
+                return self  # type: ignore[return-value]  # runners read all attributes of classes
             raise AttributeError(self._why_not_entered(type(test)))
         if test is None or not self._isolated:
             return self._details
         namespace = test.enterContext(isolated(self._details))
-        test.__dict__[self._name] = namespace  # found before this descriptor, until the test is over
+        test.__dict__[self._name] = namespace  # hides this descriptor until the test is over
         test.addCleanup(test.__dict__.pop, self._name)
         return namespace
 
     def __getattr__(self, attribute: str) -> Any:
-        """For those who took this declaration for the details."""
+        """Explain that this is a declaration, and not the details."""
         if attribute.startswith("_"):
             raise AttributeError(attribute)
         problem = f"no {attribute!r} here: {self._name} is a declaration, service(...), and gives no details yet"
@@ -68,7 +68,7 @@ class service(Generic[D]):
         return f"{self._name} is not entered: {case.__name__} is not a ServiceTestCase; {cure}"
 
     def enter(self) -> None:
-        """Start or join it, unless this process has it already; once more if it died since."""
+        """Start or join the service, unless this process has it already; start it again if it died."""
         with self._lock:
             if self._failure is not None:
                 raise self._failure
@@ -92,20 +92,20 @@ def _check(managed: Any) -> None:
         example = managed if isinstance(managed, str) else "redis"
         raise TypeError(f'service() takes managed(...), not {managed!r}: write service(managed("{example}"))')
     if managed in _declared:
-        cure = "write managed(...) in each service(...): those who ask for the same share one server"
+        cure = "write managed(...) in each service(...): equal calls share one server"
         raise ValueError(f"{managed!r} belongs to another service(...) already; {cure}")
     _declared.add(managed)
 
 
 class ServiceTestCase(unittest.TestCase):
-    """A test case with declared services; beside `unittest.IsolatedAsyncioTestCase` it comes first.
+    """A test case with declared services. Write this base before `unittest.IsolatedAsyncioTestCase`.
 
-    A `setUpClass` of your own calls `super().setUpClass()`, and has the details afterwards.
+    A `setUpClass` of your own calls `super().setUpClass()` first; after that it can read the details.
     """
 
     @classmethod
     def setUpClass(cls) -> None:
-        """Enter what this class and its bases declare. Raises what `managed(...)` raises on entering."""
+        """Enter the services that this class and its bases declare. Raises the errors of entering `managed(...)`."""
         super().setUpClass()
         for name in dict.fromkeys(name for base in cls.__mro__ for name in vars(base)):
             declared = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
@@ -113,7 +113,7 @@ class ServiceTestCase(unittest.TestCase):
                 declared.enter()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Parallel runners pickle tests, and an asyncio test holds what cannot be pickled: make it anew over there."""
+        """Pickle an asyncio test by its name: parallel runners pickle tests, and its state cannot be pickled."""
         if isinstance(self, unittest.IsolatedAsyncioTestCase):
             return type(self), (self._testMethodName,)
         return super().__reduce_ex__(protocol)

@@ -4,14 +4,14 @@ import sys
 
 
 def main() -> None:
-    """Run it; exits with the statuses that docs/cli.md lists. Without the extra `cli`: how to get it, and status 2."""
+    """Run the command line; docs/cli.md lists the exit statuses. Without the extra `cli`: a hint and status 2."""
     try:
         import click  # noqa: F401
         import rich  # noqa: F401
     except ImportError:
-        from servicectx.cli import evaluated
+        from servicectx.cli import eval_output
 
-        if line := evaluated.failure(sys.argv[1:]):
+        if line := eval_output.failure(sys.argv[1:]):
             sys.stdout.write(f"{line}\n")
         sys.stderr.write("servicectx: the command line needs the extra 'cli': pip install 'servicectx[cli]'\n")
         raise SystemExit(2) from None

@@ -1,4 +1,4 @@
-"""The command `servicectx` itself: its commands, and what becomes of errors."""
+"""The command `servicectx`: its subcommands, and the handling of errors."""
 
 import contextlib
 import importlib
@@ -10,24 +10,24 @@ from typing import Any
 import click
 
 import servicectx
-from servicectx.cli import evaluated
+from servicectx.cli import eval_output
 from servicectx.cli.console import note
 from servicectx.request import key
 
-# Each is read only when it is called, or its help is.
+# A module is imported only when its command or its help is used.
 COMMANDS = {
     "run": "start services, run a command with them, stop them",
     "up": "start services that stay",
-    "down": "stop what stays",
+    "down": "stop services that stay",
     "open": "start a service on data that keep_data left",
-    "status": "what runs, where, and who holds it",
-    "env": "environment variables of what runs, for a shell or a file",
-    "details": "how to connect to what runs, as JSON",
-    "shell": "open psql, valkey-cli ... on what runs",
-    "logs": "what a server wrote",
+    "status": "running instances: address, state, holders",
+    "env": "environment variables of running instances, for a shell or a file",
+    "details": "connection details of running instances, as JSON",
+    "shell": "open psql, valkey-cli ... on a running instance",
+    "logs": "the log of a server",
     "list": "services that can be started here",
-    "doctor": "look for what is wrong on this machine",
-    "prune": "clear what dead machines and processes left",
+    "doctor": "look for problems on this machine",
+    "prune": "remove the remains of dead instances",
     "cache": "prepared data kept between runs",
     "completion": "completion for bash, zsh and fish",
 }
@@ -37,7 +37,7 @@ BROKEN_PIPE = 141  # as the shell reports a program that SIGPIPE ended
 
 
 class Group(click.Group):
-    """Finds a command in the module of its name."""
+    """A command group that loads each command from the module of the same name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -90,11 +90,11 @@ def app() -> None:
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Carry out a command line and exit with its status. Errors are said in words, with --debug as tracebacks too."""
+    """Run a command line and exit with its status. Errors are printed as messages; --debug adds tracebacks."""
     try:
         _run(arguments)
     except BaseException as error:
-        line = evaluated.failure(sys.argv[1:] if arguments is None else arguments)
+        line = eval_output.failure(sys.argv[1:] if arguments is None else arguments)
         if line is not None and not (isinstance(error, SystemExit) and error.code in (0, None, BROKEN_PIPE)):
             click.echo(line)
         raise
@@ -102,10 +102,10 @@ def run(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str] | None) -> None:
     _find_set_ups()
-    if (asked := os.environ.get("_SERVICECTX_COMPLETE")) is not None:
+    if (instruction := os.environ.get("_SERVICECTX_COMPLETE")) is not None:
         from click.shell_completion import shell_complete
 
-        raise SystemExit(shell_complete(app, {}, PROGRAM, "_SERVICECTX_COMPLETE", asked))
+        raise SystemExit(shell_complete(app, {}, PROGRAM, "_SERVICECTX_COMPLETE", instruction))
     meta: dict[str, Any] = {}
     try:
         context = app.make_context(PROGRAM, sys.argv[1:] if arguments is None else arguments)
@@ -124,19 +124,19 @@ def _run(arguments: list[str] | None) -> None:
         _debug(meta)
         raise SystemExit(130) from None
     except BrokenPipeError:
-        # Whoever read our output has enough. What is still in the buffer must not be tried again at exit.
+        # The reader closed the pipe. Python would write the rest of the buffer again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE) from None
     except servicectx.ServiceCtxError as error:
         _debug(meta)
         note(f"servicectx: {error}")
-        for more in getattr(error, "__notes__", ()):
-            note(more)
+        for line in getattr(error, "__notes__", ()):
+            note(line)
         raise SystemExit(getattr(error, "exit_status", 1)) from None
 
 
 class Failed(click.ClickException):
-    """Something that could not be done, said in one line or more; exit status 1."""
+    """A command that failed: a message of one line or more, and exit status 1."""
 
     def show(self, file: Any = None) -> None:
         note(f"servicectx: {self.message}")
@@ -152,8 +152,8 @@ def _flush() -> None:
 
 
 def _find_set_ups() -> None:
-    """Let set-ups given as "module:function" be found as the project's own programs find them."""
+    """Make set-ups given as "module:function" importable as in the project's own programs."""
     with contextlib.suppress(OSError):
-        for place in (os.getcwd(), str(key.project())):
-            if place not in sys.path:
-                sys.path.append(place)
+        for path in (os.getcwd(), str(key.project())):
+            if path not in sys.path:
+                sys.path.append(path)

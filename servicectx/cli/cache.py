@@ -1,4 +1,4 @@
-"""`servicectx cache`: prepared data and snapshots that are kept between runs."""
+"""`servicectx cache`: prepared data and snapshots, kept between runs."""
 
 import time
 
@@ -20,41 +20,41 @@ Examples:
   SERVICECTX_CACHE_SIZE=500M servicectx cache --trim
 """,
 )
-@click.option("--clear", is_flag=True, help="Remove all of them; the next starts make them anew.")
-@click.option("--trim", is_flag=True, help="Remove what is more than the limit, as a start would.")
+@click.option("--clear", is_flag=True, help="Remove all copies; the next starts make new ones.")
+@click.option("--trim", is_flag=True, help="Remove copies above the limit, as a start does.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object.")
 @debug_option
 def command(clear: bool, trim: bool, as_json: bool) -> None:
-    """Show the copies of prepared data that make starts fast: size, age since their last use, and the limit for all.
+    """Show the copies of prepared data that make starts fast: size, time since their last use, and the common limit.
 
-    They go by themselves when nobody has used them for a month, or when newer ones need their room. Removing them is
-    safe at any time.
+    A copy is removed when it was not used for a month, or when newer copies need the room. Removing copies is safe at
+    any time.
     """
     cache = Cache(paths.trusted_cache(), paths.cache_size())
-    every = cache.entries()
+    entries = cache.entries()
     if clear:
         cache.clear()
     elif trim:
         cache.trim()
-        every = cache.entries()
+        entries = cache.entries()
     if as_json:
-        copies = [_plain(each) for each in every]
-        total = sum(each.size for each in every)
+        copies = [_plain(entry) for entry in entries]
+        total = sum(entry.size for entry in entries)
         console.say_json({"path": str(cache.path), "size": total, "limit": cache.limit, "copies": copies})
         return
-    if every:
+    if entries:
         now = time.time()
         rows = [
-            [each.name, KINDS[each.kind], console.size(each.size), f"{console.age(now - each.last_used)} ago"]
-            for each in every
+            [entry.name, KINDS[entry.kind], console.size(entry.size), f"{console.age(now - entry.last_used)} ago"]
+            for entry in entries
         ]
         console.say(console.plain(["NAME", "DATA", "SIZE", "LAST USED"], rows))
-    total_text = f"{console.size(sum(each.size for each in every))} of at most {console.size(cache.limit)}"
-    if every:
+    total_text = f"{console.size(sum(entry.size for entry in entries))} of at most {console.size(cache.limit)}"
+    if entries:
         console.say(f"{total_text} in {cache.path}{', removed' if clear else ''}")
     else:
         console.say(f"{cache.path} is empty; at most {console.size(cache.limit)}")
 
 
-def _plain(each: Entry) -> dict[str, object]:
-    return each._asdict() | {"path": str(each.path)}
+def _plain(entry: Entry) -> dict[str, object]:
+    return entry._asdict() | {"path": str(entry.path)}

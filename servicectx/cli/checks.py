@@ -1,4 +1,4 @@
-"""What `servicectx doctor` looks at: each check does what a start would do, and says what came of it."""
+"""The checks of `servicectx doctor`. Each one does what a start would do, and reports the result."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from servicectx import ConfigError, ServiceCtxError, managed
 from servicectx.cli import console
-from servicectx.cli.list import cures, known
+from servicectx.cli.list import install_commands, known
 from servicectx.client import inventory
 from servicectx.datadirs.cache import Cache
 from servicectx.request import config
@@ -33,7 +33,7 @@ with open(sys.argv[1]) as file:
 
 
 class Finding(NamedTuple):
-    """What was looked at, what came of it, and for what is not as it should be: the cure."""
+    """Result of one check; for a problem, with its cure. The field names are the keys of `--json`."""
 
     what: str
     result: str
@@ -42,31 +42,30 @@ class Finding(NamedTuple):
 
 
 def machine() -> Iterator[Finding]:
-    """Everything but the services' programs."""
-    for what, check in CHECKS.items():
+    """All checks except the ones of the services' programs."""
+    for name, check in CHECKS.items():
         try:
-            yield check(what)
+            yield check(name)
         except ServiceCtxError as error:
             problem, _, cure = str(error).partition("\n")
-            yield Finding(what, WRONG, problem, cure)
+            yield Finding(name, WRONG, problem, cure)
         except OSError as error:
-            yield Finding(what, WRONG, str(error), "see whether this user may do that here")
+            yield Finding(name, WRONG, str(error), "check the permissions of this user")
 
 
 def programs(named: tuple[str, ...]) -> Iterator[Finding]:
-    """The program of each service; those that the user or the project names must be there."""
+    """Check the program of each service. A service that the user or the project names must be installed."""
     for name in registry.names():
-        found = known(name)
-        wanted = name in named
-        if found.found:
+        service = known(name)
+        if service.found:
             yield Finding(
-                name, FINE, f"{found.version or 'found'}, {found.program}" if found.program else "any program"
+                name, FINE, f"{service.version or 'found'}, {service.program}" if service.program else "any program"
             )
         else:
-            said = [*cures(found.install), f"SERVICECTX_{name.upper()}_BIN=/path/to/it"]
-            cure = f"install it: {'  or  '.join(said)}"
-            problem = (found.problem or "").splitlines()[0].partition(": ")[2]
-            yield Finding(name, WRONG if wanted else ABSENT, problem, cure)
+            choices = [*install_commands(service.install), f"SERVICECTX_{name.upper()}_BIN=/path/to/it"]
+            cure = f"install it: {'  or  '.join(choices)}"
+            problem = (service.problem or "").splitlines()[0].partition(": ")[2]
+            yield Finding(name, WRONG if name in named else ABSENT, problem, cure)
     try:
         of_project = [name for name in config.names() if name not in registry.names()]
     except ServiceCtxError as error:
@@ -77,57 +76,56 @@ def programs(named: tuple[str, ...]) -> Iterator[Finding]:
             key = managed(name).key
             yield Finding(name, FINE, "named by this project" if key else "details from outside")
         except ServiceCtxError as error:
-            problem, _, more = str(error).partition("\n")
-            cure = more.partition("install it with one of:\n")[2]
+            problem, _, rest = str(error).partition("\n")
+            cure = rest.partition("install it with one of:\n")[2]
             yield Finding(
                 name, WRONG, problem, cure or ("correct the file" if name in of_project else "servicectx list")
             )
 
 
-def _python(what: str) -> Finding:
+def _python(name: str) -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.platform not in ("linux", "darwin"):
-        return Finding(what, WRONG, f"{version} on {sys.platform}", "use Linux, macOS, or WSL on Windows")
-    return Finding(what, FINE, f"Python {version} on {sys.platform}")
+        return Finding(name, WRONG, f"{version} on {sys.platform}", "use Linux, macOS, or WSL on Windows")
+    return Finding(name, FINE, f"Python {version} on {sys.platform}")
 
 
-def _home(what: str) -> Finding:
+def _home(name: str) -> Finding:
     home = paths.home()
     _try_writing(home)
-    return Finding(what, FINE, f"{home}, {_room(home)}")
+    return Finding(name, FINE, f"{home}, {_room(home)}")
 
 
-def _data(what: str) -> Finding:
-    """Where data would lie; a disk instead of memory is slower, and nothing worse."""
-    place = storage.data_root(0, None, os.environ.get("SERVICECTX_STORAGE") or None)
-    _try_writing(place)
-    free = shutil.disk_usage(place).free
+def _data(name: str) -> Finding:
+    """The directory for data. A disk instead of memory is only slower."""
+    path = storage.data_root(0, None, os.environ.get("SERVICECTX_STORAGE") or None)
+    _try_writing(path)
+    free = shutil.disk_usage(path).free
     if free < LOW:
-        return Finding(what, WRONG, f"{place}, {_room(place)}", "free some space, or set SERVICECTX_HOME elsewhere")
-    in_memory = storage.is_memory(place)
-    why = "" if in_memory else ", not in memory: starts are slower"
-    return Finding(what, FINE, f"{place}, {_room(place)}{why}")
+        return Finding(name, WRONG, f"{path}, {_room(path)}", "free space, or set SERVICECTX_HOME to another directory")
+    remark = "" if storage.is_memory(path) else ", not in memory: starts are slower"
+    return Finding(name, FINE, f"{path}, {_room(path)}{remark}")
 
 
-def _cache(what: str) -> Finding:
+def _cache(name: str) -> Finding:
     cache = paths.trusted_cache()
-    cure = "set SERVICECTX_CACHE to a directory that can be written; without one each start prepares its data anew"
+    cure = "set SERVICECTX_CACHE to a writable directory; without a cache each start prepares its data anew"
     try:
         paths.make_parents(cache)
         marked.make(cache, marked.CACHE)
         _try_writing(cache)
     except OSError as error:
-        return Finding(what, WRONG, f"{cache}: {error.strerror}", cure)
+        return Finding(name, WRONG, f"{cache}: {error.strerror}", cure)
     try:
         limit = paths.cache_size()
     except ConfigError as error:
-        return Finding(what, WRONG, str(error), "unset SERVICECTX_CACHE_SIZE")
+        return Finding(name, WRONG, str(error), "unset SERVICECTX_CACHE_SIZE")
     held = console.size(sum(entry.size for entry in Cache(cache, limit).entries()))
-    return Finding(what, FINE, f"{cache}, {held} of at most {console.size(limit)}, {_room(cache)}")
+    return Finding(name, FINE, f"{cache}, {held} of at most {console.size(limit)}, {_room(cache)}")
 
 
-def _locks(what: str) -> Finding:
-    """A lock that this process holds must be held for another process, and free when its holder is gone."""
+def _locks(name: str) -> Finding:
+    """A lock must keep other processes out, and must be free when its holder is gone."""
     import fcntl
 
     home = paths.home()
@@ -141,47 +139,48 @@ def _locks(what: str) -> Finding:
         path.unlink(missing_ok=True)
     if (held, free) != (3, 0):
         cure = "set SERVICECTX_HOME to a local directory; some network file systems do not lock"
-        return Finding(what, WRONG, f"locks do not lock in {home}", cure)
-    return Finding(what, FINE, "held while their process lives, and free afterwards")
+        return Finding(name, WRONG, f"file locks have no effect in {home}", cure)
+    return Finding(name, FINE, "held until their process ends, free afterwards")
 
 
-def _ports(what: str) -> Finding:
+def _ports(name: str) -> Finding:
     cure = "the loopback device must be up (ip link set lo up), and this user must be allowed to listen on it"
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             socket.create_connection(server.getsockname(), 2.0).close()
     except OSError as error:
-        return Finding(what, WRONG, f"127.0.0.1: {error.strerror or error}", cure)
-    return Finding(what, FINE, "can be listened on and connected to, on 127.0.0.1")
+        return Finding(name, WRONG, f"127.0.0.1: {error.strerror or error}", cure)
+    return Finding(name, FINE, "listening and connecting work on 127.0.0.1")
 
 
-def _account(what: str) -> Finding:
+def _account(name: str) -> Finding:
     from servicectx.services.base import account_for_root
 
     try:
         account = account_for_root("postgres")
     except ServiceCtxError as error:
-        said, _, cure = str(error).rpartition("; ")
-        return Finding(what, WRONG, said or cure, cure if said else "useradd --system nobody")
+        problem, _, cure = str(error).rpartition("; ")
+        return Finding(name, WRONG, problem or cure, cure if problem else "useradd --system nobody")
     if account is None:
-        return Finding(what, FINE, "not root: servers run as this user")
-    return Finding(what, FINE, f"root: servers that refuse root run as {account}")
+        return Finding(name, FINE, "not root: servers run as this user")
+    return Finding(name, FINE, f"root: servers that refuse root run as {account}")
 
 
-def _stale(what: str) -> Finding:
+def _stale(name: str) -> Finding:
     running = inventory.running()
-    elsewhere = [each.state.name for each in running if each.elsewhere()]
-    every = [each for each in running if not each.elsewhere()]
-    dead = [each.state.name for each in every if each.state.phase == READY and not each.lives()]
+    elsewhere = [instance.state.name for instance in running if instance.elsewhere()]
+    here = [instance for instance in running if not instance.elsewhere()]
+    ready = [instance for instance in here if instance.state.phase == READY]
+    dead = [instance.state.name for instance in ready if not instance.lives()]
     if dead:
-        return Finding(what, WRONG, f"dead: {', '.join(dead)}", "servicectx prune")
-    silent = [each.state.name for each in every if each.state.phase == READY and not each.answers()]
+        return Finding(name, WRONG, f"dead: {', '.join(dead)}", "servicectx prune")
+    silent = [instance.state.name for instance in ready if not instance.answers()]
     if silent:
-        return Finding(what, WRONG, f"no answer: {', '.join(silent)}", "servicectx down --force")
-    said = f"{len(every)} running, all of them answer" if every else "none running, none left"
+        return Finding(name, WRONG, f"no answer: {', '.join(silent)}", "servicectx down --force")
+    result = f"{len(here)} running, all of them answer" if here else "none running, none left"
     if elsewhere:
-        said = f"{said}; not looked at, in another PID namespace: {', '.join(elsewhere)}"
-    return Finding(what, FINE, said)
+        result = f"{result}; not checked, in another PID namespace: {', '.join(elsewhere)}"
+    return Finding(name, FINE, result)
 
 
 CHECKS: dict[str, Callable[[str], Finding]] = {
@@ -196,8 +195,8 @@ CHECKS: dict[str, Callable[[str], Finding]] = {
 }
 
 
-def _try_writing(place: Path) -> None:
-    path = place / f".doctor-{os.getpid()}"
+def _try_writing(folder: Path) -> None:
+    path = folder / f".doctor-{os.getpid()}"
     try:
         path.write_text("x")
     finally:
@@ -205,5 +204,5 @@ def _try_writing(place: Path) -> None:
             path.unlink()
 
 
-def _room(place: Path) -> str:
-    return f"{console.size(shutil.disk_usage(place).free)} free"
+def _room(path: Path) -> str:
+    return f"{console.size(shutil.disk_usage(path).free)} free"

@@ -1,4 +1,4 @@
-"""`servicectx completion`: what a shell needs to complete commands, services and names of instances."""
+"""`servicectx completion`: shell completion of commands, services and names of instances."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -18,7 +18,7 @@ Examples:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @debug_option
 def command(shell: str) -> None:
-    """Print the lines that make a shell complete servicectx."""
+    """Print the shell code that completes servicectx."""
     kind = get_completion_class(shell)
     assert kind is not None
     say(kind(app, {}, PROGRAM, "_SERVICECTX_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""What is said where: results on stdout, the rest on stderr; colours and tables for terminals, plain text elsewhere."""
+"""Output: results on stdout, notes on stderr; colours and tables for terminals, plain text elsewhere."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from rich.text import Text
 
 
 def terminal(stderr: bool = False) -> Console | None:
-    """A console where a terminal listens; None where plain text is wanted. `NO_COLOR` and `TERM` are heard by rich."""
+    """A console where the stream is a terminal; None for plain text. rich evaluates `NO_COLOR` and `TERM`."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, highlight=False) if stream.isatty() else None
 
@@ -29,10 +29,10 @@ def say_json(value: Any) -> None:
 
 
 def plain(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns for scripts and logs: aligned, never cut, nothing behind the last one."""
+    """Columns for scripts and logs: aligned, never cut, without trailing spaces."""
     lines = [head, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    texts = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)) for line in lines]
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     return "\n".join(text.rstrip() for text in texts)
 
 
@@ -41,7 +41,7 @@ def styled(text: str, style: str) -> Text:
 
 
 def age(seconds: float) -> str:
-    """About how long, in at most seven letters."""
+    """A rounded duration, in at most seven letters."""
     if seconds == float("inf"):
         return "forever"
     for unit, length, finer, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
@@ -52,7 +52,7 @@ def age(seconds: float) -> str:
 
 
 def size(count: int | None) -> str:
-    """Bytes for people; "-" where nobody knows."""
+    """A size with its unit; "-" if it is unknown."""
     if count is None:
         return "-"
     value = float(count)

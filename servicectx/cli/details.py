@@ -1,12 +1,12 @@
-"""`servicectx details`: how to connect to what runs, as JSON."""
+"""`servicectx details`: connection details of running instances, as JSON."""
 
 import json
 
 import click
 
 from servicectx.cli.app import debug_option
-from servicectx.cli.chosen import choose, names_argument, scope_option
 from servicectx.cli.console import say_json
+from servicectx.cli.instances import choose, names_argument, scope_option
 
 
 @click.command(
@@ -20,7 +20,7 @@ Examples:
 @scope_option
 @debug_option
 def command(names: tuple[str, ...], scope: str | None) -> None:
-    """Print the details of an instance, as a details file holds them, password included; of several, by name."""
+    """Print the details of an instance as in a details file, with the password. Several: an object by name."""
     chosen = choose(names, scope)
-    every = {each.state.name: json.loads(each.details().model_dump_json()) for each in chosen}
+    every = {instance.state.name: json.loads(instance.details().model_dump_json()) for instance in chosen}
     say_json(every if len(chosen) > 1 else next(iter(every.values())))

@@ -1,4 +1,4 @@
-"""`servicectx doctor`: look for what is wrong on this machine, and say what cures it."""
+"""`servicectx doctor`: look for problems on this machine, and print their cures."""
 
 import click
 from rich.console import Console
@@ -6,8 +6,8 @@ from rich.text import Text
 
 from servicectx.cli import console
 from servicectx.cli.app import debug_option
-from servicectx.cli.asked import complete_service
 from servicectx.cli.checks import FINE, WRONG, Finding, machine, programs
+from servicectx.cli.selection import complete_service
 
 MARKS = {FINE: ("ok", "green"), WRONG: ("wrong", "bold red")}
 
@@ -24,33 +24,33 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
 @debug_option
 def command(services: tuple[str, ...], as_json: bool) -> None:
-    """Check this machine as services would find it: directories, locks, ports, accounts, what the dead left, and the
-    program of each service. Everything that is wrong comes with a cure.
+    """Check this machine for starts of services: directories, locks, ports, accounts, remains of dead instances, and
+    the program of each service. Every problem comes with a cure.
 
-    A service that is not installed is only wrong if it is named here, or in the project's pyproject.toml or setup.cfg.
-    The exit status is 1 if something is wrong.
+    A missing service is a problem only if it is named here, or in the project's pyproject.toml or setup.cfg. The exit
+    status is 1 if there is a problem.
     """
-    found = [*machine(), *programs(services)]
+    findings = [*machine(), *programs(services)]
     if as_json:
-        console.say_json([each._asdict() for each in found])
+        console.say_json([finding._asdict() for finding in findings])
     else:
         terminal = console.terminal()
-        width = max(len(each.what) for each in found)
-        for each in found:
-            _say(each, width, terminal)
-    raise SystemExit(1 if any(each.result == WRONG for each in found) else 0)
+        width = max(len(finding.what) for finding in findings)
+        for finding in findings:
+            _print(finding, width, terminal)
+    raise SystemExit(1 if any(finding.result == WRONG for finding in findings) else 0)
 
 
-def _say(each: Finding, width: int, terminal: Console | None) -> None:
-    mark, style = MARKS.get(each.result, ("-", "yellow"))
-    line = f"{each.what.ljust(width)}  {each.said}"
+def _print(finding: Finding, width: int, terminal: Console | None) -> None:
+    mark, style = MARKS.get(finding.result, ("-", "yellow"))
+    line = f"{finding.what.ljust(width)}  {finding.said}"
     if terminal is None:
         console.say(f"{mark:5}  {line}")
     else:
         terminal.print(Text.assemble((f"{mark:5}", style), "  ", line), soft_wrap=True)
-    for cure in each.cure.splitlines():
+    for cure in finding.cure.splitlines():
         text = f"{' ' * (9 + width)}{cure}"
         if terminal is None:
             console.say(text)
         else:
-            terminal.print(Text(text, "bold" if each.result == WRONG else "dim"), soft_wrap=True)
+            terminal.print(Text(text, "bold" if finding.result == WRONG else "dim"), soft_wrap=True)

@@ -1,13 +1,13 @@
-"""`servicectx env`: how to connect to what runs, as variables."""
+"""`servicectx env`: connection details of running instances, as variables."""
 
 import os
 
 import click
 
-from servicectx.cli import evaluated, variables
+from servicectx.cli import eval_output, variables
 from servicectx.cli.app import debug_option
-from servicectx.cli.chosen import choose, names_argument, scope_option
 from servicectx.cli.console import note, say
+from servicectx.cli.instances import choose, names_argument, scope_option
 from servicectx.client.inventory import Running
 from servicectx.request import external
 
@@ -27,15 +27,15 @@ Examples:
     "--format",
     "form",
     type=click.Choice(list(variables.FORMATS)),
-    default=evaluated.default_format,
-    help="How to write them; sh unless $SHELL is fish.",
+    default=eval_output.default_format,
+    help="Format of the variables; sh unless $SHELL is fish.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @debug_option
 def command(names: tuple[str, ...], scope: str | None, form: str, as_json: bool) -> None:
-    """Print environment variables of what runs in this project, or of the named instances, for a shell or a file.
+    """Print environment variables of this project's instances, or of the named ones, for a shell or a file.
 
-    Passwords are among them. Where that fails, the shell gets `false` to evaluate, so that what comes after
+    The variables include passwords. On failure the output is `false`, so that a command after
     `eval "$(servicectx env)" &&` does not run with old variables.
     """
     chosen = choose(names, scope)
@@ -43,18 +43,18 @@ def command(names: tuple[str, ...], scope: str | None, form: str, as_json: bool)
 
 
 def written(chosen: list[Running], form: str) -> str:
-    """Their variables in a format, and before them the removal of what leads clients to other servers."""
+    """The variables of these instances. Lines before them remove variables that lead clients to other servers."""
     found = environment(chosen)
-    foreign = variables.foreign([each.details() for each in chosen], os.environ, found)
+    foreign = variables.foreign([instance.details() for instance in chosen], os.environ, found)
     if foreign and form not in variables.UNSETS:
-        note(f"servicectx: unset {' '.join(foreign)} where this is read: clients would go to other servers")
+        note(f"servicectx: unset {' '.join(foreign)} where this is read: they lead clients to other servers")
     return "\n".join([*variables.unset(foreign, form), variables.FORMATS[form](found)])
 
 
 def environment(chosen: list[Running]) -> dict[str, str]:
-    """Their variables; SERVICECTX_NAME_DETAILS for those whose details were written to a file."""
-    found, remarks = variables.of(each.details() for each in chosen)
+    """The variables of these instances. SERVICECTX_NAME_DETAILS is set if the details were written to a file."""
+    found, remarks = variables.of(instance.details() for instance in chosen)
     for remark in remarks:
         note(f"servicectx: {remark}")
-    files = {external.own_variable(each.state.name): each.handed_out() for each in chosen}
+    files = {external.own_variable(instance.state.name): instance.handed_out() for instance in chosen}
     return found | {name: str(file) for name, file in files.items() if file is not None}

@@ -1,4 +1,4 @@
-"""`servicectx logs`: what a server wrote."""
+"""`servicectx logs`: the log of a server."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from typing import BinaryIO
 import click
 
 from servicectx.cli.app import Failed, debug_option
-from servicectx.cli.chosen import choose, name_argument, scope_option
+from servicectx.cli.instances import choose, name_argument, scope_option
 from servicectx.client.inventory import Running
 
 
@@ -22,19 +22,19 @@ Examples:
 )
 @name_argument
 @scope_option
-@click.option("-n", "--lines", type=click.IntRange(min=0), help="Only the last so many lines.")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the instance is gone, or Ctrl-C.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), help="Print the last N lines only.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines until the instance is gone, or Ctrl-C.")
 @debug_option
 def command(name: str, scope: str | None, lines: int | None, follow: bool) -> None:
-    """Print the log of an instance: what its server wrote to stdout and stderr."""
-    (each,) = choose((name,), scope, phases=())
+    """Print the log of an instance: stdout and stderr of its server."""
+    (instance,) = choose((name,), scope, phases=())
     try:
-        with open(each.log, "rb") as file:
+        with open(instance.log, "rb") as file:
             _print(file if lines is None else deque(file, lines))
             if follow:
-                _follow(each, file)
+                _follow(instance, file)
     except FileNotFoundError:
-        raise Failed(f"{name} has no log: it is gone, or has not started anything yet") from None
+        raise Failed(f"{name} has no log: the instance is gone, or its server has not started yet") from None
     except KeyboardInterrupt:
         if not follow:
             raise
@@ -46,9 +46,9 @@ def _print(chunks: "BinaryIO | deque[bytes]") -> None:
     sys.stdout.flush()
 
 
-def _follow(each: Running, file: BinaryIO) -> None:
+def _follow(instance: Running, file: BinaryIO) -> None:
     while True:
-        gone = not os.path.exists(each.log)
+        gone = not os.path.exists(instance.log)
         if chunk := file.read():
             _print(deque([chunk]))
         elif gone:

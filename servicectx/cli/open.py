@@ -1,4 +1,4 @@
-"""`servicectx open`: start the right service on data that an earlier run kept."""
+"""`servicectx open`: start a service on data that an earlier run kept."""
 
 import contextlib
 import json
@@ -12,16 +12,16 @@ from typing import Any
 import click
 
 from servicectx import Managed, ServiceCtxError, UnknownService, managed
-from servicectx.cli import child, console
+from servicectx.cli import child_process, console
 from servicectx.cli.app import Failed, debug_option
-from servicectx.cli.asked import Member, Seconds
-from servicectx.cli.guard import Guard
-from servicectx.cli.run import OURS, WORDS, WithCommand, _environment, _interruptible
-from servicectx.cli.starting import outcome, started
+from servicectx.cli.command_watchdog import CommandWatchdog
+from servicectx.cli.run import ARGV, OWN_FAILURE, WithCommand, _environment, _interruptible
+from servicectx.cli.selection import Member, Seconds
+from servicectx.cli.start_display import outcome, started
 from servicectx.request import opened_data
 from servicectx.services import registry
 
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK = 2.0  # seconds between looks at the server
 
 
@@ -37,59 +37,59 @@ Examples:
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @click.option("--timeout", type=Seconds(), help="Time for the whole start, such as 90s (default 60s).")
 @click.option("--json", "as_json", is_flag=True, help="Print the details as an object.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors, and the URL.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and the URL only.")
 @debug_option
 @click.pass_context
 def command(ctx: click.Context, path: Path, timeout: float | None, as_json: bool, quiet: bool) -> None:
-    """Start the service that wrote the data in PATH, on these very data, until Ctrl-C.
+    """Start the service that wrote the data in PATH, on these data, until Ctrl-C.
 
-    PATH is the directory that the end of a run named, where keep_data was asked for. The service runs as the account
-    that the data belong to, with the options and the password that they had, on a free port. The data stay.
+    PATH is the directory that a run with keep_data printed at its end. The service runs as the owner of the data, with
+    its former options and password, on a free port. The data stay.
 
-    Behind -- may follow a command, as for `servicectx run`: it gets the variables of the service, and the service ends
-    with it. The exit status is then the command's.
+    A command may follow after --, as for `servicectx run`. It gets the variables of the service, and the service ends
+    with it. The exit status is then that of the command.
     """
-    words = ctx.meta.get(WORDS)
-    if WORDS in ctx.meta and not words:
-        raise click.UsageError("Behind -- belongs a command: servicectx open PATH -- psql")
-    if words:
-        raise SystemExit(_run(words, path, timeout, quiet))
+    arguments = ctx.meta.get(ARGV)
+    if ARGV in ctx.meta and not arguments:
+        raise click.UsageError("Give a command after --: servicectx open PATH -- psql")
+    if arguments:
+        raise SystemExit(_run(arguments, path, timeout, quiet))
     member = _member(path, timeout)
     with contextlib.ExitStack() as stack:
         with _interruptible():
             stack.enter_context(started([member], quiet=True))
-        with _endings_blocked():
+        with _signals_blocked():
             _show(member, path, as_json, quiet)
-            _wait_for_the_end(member.managed)
+            _wait_for_signal(member.managed)
             if not quiet:
                 console.note("stopping; the data stay")
             stack.close()
 
 
-def _run(words: list[str], path: Path, timeout: float | None, quiet: bool) -> int:
-    guard = Guard()
+def _run(arguments: list[str], path: Path, timeout: float | None, quiet: bool) -> int:
+    watchdog = CommandWatchdog()
     try:
         member = _member(path, timeout)
         with contextlib.ExitStack() as stack:
             with _interruptible():
                 stack.enter_context(started([member], quiet))
-            return child.run(words, os.environ | _environment([member], quiet), guard)
+            return child_process.run(arguments, os.environ | _environment([member], quiet), watchdog)
     except ServiceCtxError as error:
-        error.exit_status = OURS  # type: ignore[attr-defined]
+        error.exit_status = OWN_FAILURE  # type: ignore[attr-defined]
         raise
     finally:
-        guard.dismiss()
+        watchdog.dismiss()
 
 
 def _member(path: Path, timeout: float | None) -> Member:
-    """The service of the record. Raises KeptDataError, InvalidOption."""
+    """The service that the record names. Raises KeptDataError, InvalidOption."""
     opened = opened_data.open_record(path)
     record = opened.record
     try:
         service = registry.find(record.service)
     except UnknownService:
-        cure = f"open them from Python, with the class of that service: managed(ITS_CLASS, data={str(opened.path)!r})"
-        raise opened.refuse(f"service {record.service!r} wrote them, and is not known here", cure) from None
+        cure = f"open them from Python, with the class of the service: managed(ITS_CLASS, data={str(opened.path)!r})"
+        raise opened.refuse(f"service {record.service!r} wrote the data, and is not registered here", cure) from None
     return Member(record.name, managed(service, name=record.name, data=opened.path, timeout=timeout))
 
 
@@ -110,25 +110,25 @@ def _show(member: Member, path: Path, as_json: bool, quiet: bool) -> None:
 
 
 @contextlib.contextmanager
-def _endings_blocked() -> Iterator[None]:
-    """Signals that end this process wait until they are looked for. A second one cannot break off the clean stop."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+def _signals_blocked() -> Iterator[None]:
+    """Block the signals that end this process, so that a second one cannot interrupt the clean stop."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
     try:
         yield
     finally:
-        while signal.sigpending() & set(ENDINGS):
-            signal.sigwait(ENDINGS)
+        while signal.sigpending() & set(END_SIGNALS):
+            signal.sigwait(END_SIGNALS)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _wait_for_the_end(running: Managed[Any]) -> None:
-    """Until one of these signals comes. Raises Failed when the server ends by itself."""
+def _wait_for_signal(running: Managed[Any]) -> None:
+    """Wait for one of these signals. Raises Failed when the server ends by itself."""
     while True:
         if hasattr(signal, "sigtimedwait"):
-            if signal.sigtimedwait(ENDINGS, LOOK) is not None:
+            if signal.sigtimedwait(END_SIGNALS, LOOK) is not None:
                 return
         else:
-            signal.sigwait(ENDINGS)
+            signal.sigwait(END_SIGNALS)
             return
         if (failure := running.failure) is not None:
             raise Failed(str(failure))

@@ -9,25 +9,25 @@ from types import FrameType
 import click
 
 from servicectx import ServiceCtxError
-from servicectx.cli import child, variables
+from servicectx.cli import child_process, variables
 from servicectx.cli.app import debug_option
-from servicectx.cli.asked import Member, members, service_options
+from servicectx.cli.command_watchdog import CommandWatchdog
 from servicectx.cli.console import note
-from servicectx.cli.guard import Guard
-from servicectx.cli.starting import started
+from servicectx.cli.selection import Member, members, service_options
+from servicectx.cli.start_display import started
 from servicectx.request import external
 
-OURS = 125  # the exit status that says: it was servicectx that failed, not the command
-WORDS = "servicectx.words"
+OWN_FAILURE = 125  # exit status: servicectx failed, not the command
+ARGV = "servicectx.argv"
 
 
 class WithCommand(click.Command):
-    """Everything behind the first `--` is the command, untouched."""
+    """A click command. Arguments after the first `--` are the command to run, unparsed."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if "--" in args:
             at = args.index("--")
-            args, ctx.meta[WORDS] = args[:at], args[at + 1 :]
+            args, ctx.meta[ARGV] = args[:at], args[at + 1 :]
         return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
@@ -45,7 +45,7 @@ Examples:
 """,
 )
 @service_options
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @debug_option
 @click.pass_context
 def command(
@@ -58,48 +58,48 @@ def command(
     timeout: float | None,
     quiet: bool,
 ) -> None:
-    """Start services side by side, run a command with them, and stop them when it has ended.
+    """Start services side by side, run a command with them, and stop them when the command has ended.
 
     The command gets the variables that the services' own tools read (PGHOST, DATABASE_URL, REDIS_URL ...), NAME_URL
-    for each, and SERVICECTX_NAME_DETAILS, by which managed() uses them too. Signals are passed on to it.
+    for each service, and SERVICECTX_NAME_DETAILS for managed(). Signals are passed on to the command.
 
-    When the command has ended, what it left running is ended, too: background processes and daemons.
+    When the command has ended, processes that it left are ended, too: background processes and daemons.
 
-    The exit status is the command's; 128 and the signal's number if a signal ended it; 125 if servicectx failed,
+    The exit status is the command's; 128 plus the signal's number if a signal ended it; 125 if servicectx failed,
     126 if the command cannot be run, 127 if there is no such command.
     """
-    words = ctx.meta.get(WORDS)
-    if not words:
-        raise click.UsageError("Say which command to run, behind --: servicectx run postgres -- pytest")
-    guard = Guard()
+    arguments = ctx.meta.get(ARGV)
+    if not arguments:
+        raise click.UsageError("Give a command after --: servicectx run postgres -- pytest")
+    watchdog = CommandWatchdog()
     try:
-        asked = members(services, roles, settings, scope=scope, storage=storage, timeout=timeout)
+        selected = members(services, roles, settings, scope=scope, storage=storage, timeout=timeout)
         with contextlib.ExitStack() as stack:
             with _interruptible():
-                stack.enter_context(started(asked, quiet))
-            status = child.run(words, _environment(asked, quiet), guard)
+                stack.enter_context(started(selected, quiet))
+            status = child_process.run(arguments, _environment(selected, quiet), watchdog)
     except ServiceCtxError as error:
-        error.exit_status = OURS  # type: ignore[attr-defined]
+        error.exit_status = OWN_FAILURE  # type: ignore[attr-defined]
         raise
     finally:
-        guard.dismiss()
+        watchdog.dismiss()
     raise SystemExit(status)
 
 
-def _environment(asked: list[Member], quiet: bool) -> dict[str, str]:
-    """The command's environment. The details are JSON in it, and in no file: nothing is left, however this one ends."""
-    every = [member.managed.details for member in asked]
+def _environment(selected: list[Member], quiet: bool) -> dict[str, str]:
+    """Environment of the command. It holds the details as JSON: a file could be left behind by a kill."""
+    every = [member.managed.details for member in selected]
     found, remarks = variables.of(every)
     if remarks and not quiet:
         for remark in remarks:
             note(f"servicectx: {remark}")
-    found |= {external.own_variable(each.name): each.model_dump_json() for each in every if each is not None}
+    found |= {external.own_variable(item.name): item.model_dump_json() for item in every if item is not None}
     return variables.combined(os.environ, every, found)
 
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """While services start, a wish to end is one to start nothing: as Ctrl-C, with the status of that signal."""
+    """While services start, let SIGTERM and SIGHUP cancel the start, as Ctrl-C does, with the status of the signal."""
 
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)

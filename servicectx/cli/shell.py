@@ -1,13 +1,13 @@
-"""`servicectx shell`: the service's own client, with everything filled in."""
+"""`servicectx shell`: the service's own client, with all connection arguments."""
 
 import os
 
 import click
 
-from servicectx.cli import child, variables
+from servicectx.cli import child_process, variables
 from servicectx.cli.app import Failed, debug_option
-from servicectx.cli.chosen import choose, name_argument, scope_option
-from servicectx.cli.guard import Guard
+from servicectx.cli.command_watchdog import CommandWatchdog
+from servicectx.cli.instances import choose, name_argument, scope_option
 from servicectx.services import binaries
 
 
@@ -24,26 +24,26 @@ Examples:
 @scope_option
 @debug_option
 def command(name: str, arguments: tuple[str, ...], scope: str | None) -> None:
-    """Open psql, valkey-cli or whatever client a service has, on a running instance, and hold that instance meanwhile.
+    """Open the client of a service, such as psql or valkey-cli, on a running instance. The client holds the instance.
 
-    Further arguments go to the client; its exit status is passed through. Where no client is installed, it says which
-    one to install.
+    Further arguments are passed to the client, and its exit status is passed through. If the client is not installed,
+    the error names the package.
     """
-    (each,) = choose((name,), scope)
-    details = each.details()
-    client = each.service.client(details) if each.service else None
+    (instance,) = choose((name,), scope)
+    details = instance.details()
+    client = instance.service.client(details) if instance.service else None
     if client is None:
-        raise Failed(f"{each.state.service} names no client of its own; it is at {details.url}")
+        raise Failed(f"{instance.state.service} has no client of its own; its address: {details.url}")
     program = binaries.find_as_written(client.search)
-    guard = Guard()
-    claim = each.hold()
+    watchdog = CommandWatchdog()
+    claim = instance.hold()
     try:
-        words = [program, *client.arguments, *arguments]
-        # What the client gets as an argument must not stand in the environment, too: etcdctl refuses that.
+        command_line = [program, *client.arguments, *arguments]
+        # etcdctl refuses a value that is given as an argument and in the environment.
         names = details.env()
         before = {name: value for name, value in os.environ.items() if name not in names}
-        status = child.run(words, variables.combined(before, [details], client.environment), guard)
+        status = child_process.run(command_line, variables.combined(before, [details], client.environment), watchdog)
     finally:
         claim.leave()
-        guard.dismiss()
+        watchdog.dismiss()
     raise SystemExit(status)

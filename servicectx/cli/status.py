@@ -1,4 +1,4 @@
-"""`servicectx status`: what runs, where, and who holds it."""
+"""`servicectx status`: running instances with address, state and holders."""
 
 import time
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import click
 from rich.live import Live
 
-from servicectx.cli import console, facts, table
+from servicectx.cli import console, instance_status, table
 from servicectx.cli.app import Failed, debug_option
-from servicectx.cli.asked import Seconds
-from servicectx.cli.chosen import absent, complete_name, scope_option, scope_text, shown_place
+from servicectx.cli.instances import absent, complete_name, scope_option, scope_text, shown_place
+from servicectx.cli.selection import Seconds
 from servicectx.client.inventory import Running, running
 
 
@@ -24,21 +24,23 @@ Examples:
 @click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=complete_name)
 @scope_option
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects; sizes in bytes, times in seconds.")
-@click.option("-w", "--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option("-w", "--watch", is_flag=True, help="Repeat until Ctrl-C.")
 @click.option("-n", "--interval", type=Seconds(), default="1", show_default=True, help="Time between two looks.")
 @debug_option
 def command(names: tuple[str, ...], scope: str | None, as_json: bool, watch: bool, interval: float) -> None:
     """Show this user's instances: name, service and version, address, state, age, memory, size of the data, scope,
-    who holds them, and what they wait for. Of all projects, unless names or a scope say less. Exits with 1 where
-    nothing has one of the names.
+    holders, and the event that an instance waits for. Names or a scope select instances; the default is all projects.
+    The exit status is 1 if a name has no instance.
     """
 
-    wanted = None if scope is None else scope_text(scope)
+    only_scope = None if scope is None else scope_text(scope)
     every: list[Running] = []
 
-    def look() -> list[facts.Facts]:
-        every[:] = [each for each in running() if wanted is None or each.state.scope == wanted]
-        return [facts.of(each) for each in every if not names or each.state.name in names or each.key in names]
+    def look() -> list[instance_status.InstanceStatus]:
+        every[:] = [each for each in running() if only_scope is None or each.state.scope == only_scope]
+        return [
+            instance_status.of(each) for each in every if not names or each.state.name in names or each.key in names
+        ]
 
     try:
         if watch:
@@ -52,11 +54,11 @@ def command(names: tuple[str, ...], scope: str | None, as_json: bool, watch: boo
             raise
     missing = [name for name in names if not any(name in (each.state.name, each.key) for each in every)]
     if missing and not watch:
-        place = f"in {shown_place(wanted)}" if wanted else "here"
+        place = f"in {shown_place(only_scope)}" if only_scope else "here"
         raise Failed("\n".join(absent(name, every, place) for name in missing))
 
 
-def _show(every: list[facts.Facts], as_json: bool) -> None:
+def _show(every: list[instance_status.InstanceStatus], as_json: bool) -> None:
     terminal = console.terminal()
     if as_json:
         console.say_json([each._asdict() for each in every])

@@ -1,4 +1,4 @@
-"""Tables of instances: on a terminal as wide as it is, elsewhere as plain columns."""
+"""Tables of instances: fitted to the width of a terminal, elsewhere as plain columns."""
 
 import os
 
@@ -7,23 +7,23 @@ from rich.table import Table
 from rich.text import Text
 
 from servicectx.cli import console
-from servicectx.cli.chosen import holder
-from servicectx.cli.facts import Facts
+from servicectx.cli.instance_status import InstanceStatus
+from servicectx.cli.instances import holder
 
-WIDE = 120  # columns of a terminal that has room for scope and holders beside the rest
-NARROW = 72  # and one that has room for the rest
+WIDE = 120  # columns of a terminal with room for scope and holders beside the other columns
+NARROW = 72  # columns of a terminal with room for the other columns
 STYLES = {"in use": "green", "up": "cyan", "starting": "yellow", "stopping": "yellow", "elsewhere": "blue"}
 HEAD = ("NAME", "SERVICE", "ADDRESS", "STATE", "AGE", "MEMORY", "DATA")
 SHOWN_HOLDERS = 5
 
 
-def status(every: list[Facts], width: int) -> RenderableType:
+def status(every: list[InstanceStatus], width: int) -> RenderableType:
     if not every:
         return Text("nothing runs", style="dim")
     return (_wide if width >= WIDE else _narrow if width >= NARROW else _tiny)(every)
 
 
-def plain_status(every: list[Facts]) -> str:
+def plain_status(every: list[InstanceStatus]) -> str:
     if not every:
         return "nothing runs"
     rows = [
@@ -33,7 +33,7 @@ def plain_status(every: list[Facts]) -> str:
     return console.plain([*HEAD, "SCOPE", "HOLDERS", "WAITS FOR"], rows)
 
 
-def _cells(each: Facts) -> list[str]:
+def _cells(each: InstanceStatus) -> list[str]:
     return [
         each.name,
         f"{each.service} {each.version}" if each.version else each.service,
@@ -45,14 +45,14 @@ def _cells(each: Facts) -> list[str]:
     ]
 
 
-def _styled(each: Facts) -> list[Text]:
+def _styled(each: InstanceStatus) -> list[Text]:
     name, service, address, state, *rest = _cells(each)
     colour = STYLES.get(each.state, "red")
     return [Text(name, "bold"), Text(service), Text(address), Text(state, colour), *map(Text, rest)]
 
 
-def _table(every: list[Facts]) -> Table:
-    """Names may be folded where it is narrow; an address or a size that is cut says nothing."""
+def _table(every: list[InstanceStatus]) -> Table:
+    """Names may be folded on a narrow terminal. Addresses and sizes are never cut, because a part is useless."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     rows = [_cells(each) for each in every]
     for number, title in enumerate(HEAD):
@@ -65,7 +65,7 @@ def _table(every: list[Facts]) -> Table:
     return table
 
 
-def _wide(every: list[Facts]) -> RenderableType:
+def _wide(every: list[InstanceStatus]) -> RenderableType:
     table = _table(every)
     table.add_column("SCOPE", overflow="fold")
     table.add_column("HELD BY, OR WAITS FOR", overflow="fold", ratio=1)
@@ -78,16 +78,16 @@ def _wide(every: list[Facts]) -> RenderableType:
     return table
 
 
-def _narrow(every: list[Facts]) -> RenderableType:
-    """The long texts go below, as far as the terminal is wide."""
+def _narrow(every: list[InstanceStatus]) -> RenderableType:
+    """A table with the long texts below, cut at the width of the terminal."""
     table = _table(every)
     for each in every:
         table.add_row(*_styled(each))
     return Group(table, Text(""), *_below(every))
 
 
-def _tiny(every: list[Facts]) -> RenderableType:
-    """One thing in a line."""
+def _tiny(every: list[InstanceStatus]) -> RenderableType:
+    """One value in a line."""
     lines = []
     for each in every:
         name, *cells = _styled(each)
@@ -96,7 +96,7 @@ def _tiny(every: list[Facts]) -> RenderableType:
     return Group(*lines, Text(""), *_below(every))
 
 
-def _below(every: list[Facts]) -> list[Text]:
+def _below(every: list[InstanceStatus]) -> list[Text]:
     below = []
     for each in every:
         below.append(Text.assemble((each.name, "bold"), ("  scope ", "dim"), _scope(each)))
@@ -109,13 +109,13 @@ def _below(every: list[Facts]) -> list[Text]:
     return below
 
 
-def _scope(each: Facts) -> str:
+def _scope(each: InstanceStatus) -> str:
     home = os.path.expanduser("~")
     inside = home != "/" and each.scope.startswith(f"{home}/")
     return f"~{each.scope.removeprefix(home)}" if inside else each.scope
 
 
-def _holder_lines(each: Facts) -> list[str]:
+def _holder_lines(each: InstanceStatus) -> list[str]:
     shown = [holder(user) for user in each.holders[:SHOWN_HOLDERS]]
-    more = len(each.holders) - len(shown)
-    return [*shown, f"{more} more"] if more > 0 else shown
+    hidden = len(each.holders) - len(shown)
+    return [*shown, f"{hidden} more"] if hidden > 0 else shown

@@ -1,4 +1,4 @@
-"""`servicectx up`: start services that stay until they are told to go, or nobody has used them for a while."""
+"""`servicectx up`: start services that stay until `servicectx down`, or for a time after their last user."""
 
 import json
 from pathlib import Path
@@ -7,10 +7,10 @@ import click
 
 from servicectx.cli import variables
 from servicectx.cli.app import Failed, debug_option
-from servicectx.cli.asked import Member, Seconds, members, service_options
 from servicectx.cli.console import age, say
 from servicectx.cli.env import written
-from servicectx.cli.starting import started
+from servicectx.cli.selection import Member, Seconds, members, service_options
+from servicectx.cli.start_display import started
 from servicectx.client import inventory
 from servicectx.client.inventory import Running
 
@@ -30,16 +30,18 @@ Examples:
     type=Seconds(),
     default="forever",
     show_default=True,
-    help="How long to stay after the last user has left, such as 2h.",
+    help="Time to stay after the last user has left, such as 2h.",
 )
-@click.option("--keep-data", is_flag=True, default=None, help="Leave the data when it goes, and say where.")
+@click.option(
+    "--keep-data", is_flag=True, default=None, help="Keep the data when the service ends, and print their path."
+)
 @click.option(
     "--details-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write NAME.json there, for SERVICECTX_NAME_DETAILS. Removed when the service goes.",
+    help="Write NAME.json there, for SERVICECTX_NAME_DETAILS. Removed when the service ends.",
 )
 @click.option("--format", "form", type=click.Choice(list(variables.FORMATS)), help="Print variables instead of advice.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @debug_option
 def command(
     services: tuple[str, ...],
@@ -54,17 +56,17 @@ def command(
     form: str | None,
     quiet: bool,
 ) -> None:
-    """Start services, or join running ones, and leave them running for the shell, the tests and everybody else who
-    asks for the same.
+    """Start services, or join running ones, and leave them running for the shell, the tests and all programs that
+    request the same.
 
-    Programs of the project that say managed("postgres") join what `servicectx up postgres` started.
+    Programs of the project that call managed("postgres") join the instance of `servicectx up postgres`.
     """
     if linger <= 0:
-        raise click.UsageError("--linger: with 0 it would stop at once; `servicectx run` is for that")
-    more = {"scope": scope, "storage": storage, "timeout": timeout, "linger": linger}
-    asked = members(services, roles, settings, keep_data=keep_data, **more)
-    with started(asked, quiet):
-        here = [_running(member) for member in asked if not member.managed.external]
+        raise click.UsageError("--linger: with 0 the service would stop at once; use `servicectx run` for that")
+    arguments = {"scope": scope, "storage": storage, "timeout": timeout, "linger": linger}
+    selected = members(services, roles, settings, keep_data=keep_data, **arguments)
+    with started(selected, quiet):
+        here = [_running(member) for member in selected if not member.managed.external]
         if details_dir is not None:
             _write_details(here, details_dir)
     if form is not None:
@@ -75,15 +77,15 @@ def command(
 
 
 def _running(member: Member) -> Running:
-    _, key, id = json.loads(member.managed.ticket or "")  # still held: it is there
-    return next(each for each in inventory.running() if (each.key, each.state.id) == (key, id))
+    _, key, id = json.loads(member.managed.ticket or "")  # the member is still entered, so its instance exists
+    return next(instance for instance in inventory.running() if (instance.key, instance.state.id) == (key, id))
 
 
 def _write_details(here: list[Running], directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for each in here:
-            each.hand_out((directory / f"{each.state.name}.json").absolute())
+        for instance in here:
+            instance.hand_out((directory / f"{instance.state.name}.json").absolute())
     except OSError as error:
         raise Failed(f"--details-dir {directory}: {error.strerror}") from None
 
@@ -91,15 +93,15 @@ def _write_details(here: list[Running], directory: Path) -> None:
 def _advice(here: list[Running], linger: float, scope: str | None) -> list[str]:
     if not here:
         return ["Nothing was started: the details come from outside."]
-    end = "until `servicectx down`" if linger == float("inf") else f"until nobody has held it for {age(linger)}"
-    names = " ".join(each.state.name for each in here)
-    more = f" --scope {scope}" if scope else ""
+    end = "until `servicectx down`" if linger == float("inf") else f"until {age(linger)} after its last user"
+    names = " ".join(instance.state.name for instance in here)
+    option = f" --scope {scope}" if scope else ""
     lines = [
-        (f'eval "$(servicectx env{more})"', "variables for this shell: bash, zsh"),
-        (f"servicectx env{more} --format fish | source", "fish"),
-        (f"servicectx env{more} --format dotenv > .env", "a file"),
-        (f"servicectx shell {here[0].state.name}{more}", "look into it"),
-        (f"servicectx down{more}", "stop"),
+        (f'eval "$(servicectx env{option})"', "variables for this shell: bash, zsh"),
+        (f"servicectx env{option} --format fish | source", "fish"),
+        (f"servicectx env{option} --format dotenv > .env", "a file"),
+        (f"servicectx shell {here[0].state.name}{option}", "its client"),
+        (f"servicectx down{option}", "stop"),
     ]
     width = max(len(line) for line, _ in lines)
-    return [f"{names}: up {end}", "", *(f"  {line.ljust(width)}  {what}" for line, what in lines)]
+    return [f"{names}: up {end}", "", *(f"  {line.ljust(width)}  {purpose}" for line, purpose in lines)]

@@ -1,4 +1,4 @@
-"""Environment variables that say how to connect, and how shells and files write them."""
+"""Environment variables with connection details, and their formats in shells and files."""
 
 import json
 import re
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def of(every: Iterable[Any]) -> tuple[dict[str, str], list[str]]:
-    """The variables of several details, in order, and a remark for each that two of them want: the first one has it.
+    """Variables of several details, and a remark for each variable that two details set: the first value stays.
 
-    Each has `<NAME>_URL` besides what its service's own tools read.
+    Each details object adds `<NAME>_URL` to the variables that its service's own tools read.
     """
     found: dict[str, str] = {}
     owner: dict[str, str] = {}
@@ -19,7 +19,8 @@ def of(every: Iterable[Any]) -> tuple[dict[str, str], list[str]]:
         foreign = details.unset_env()
         mine = {name: value for name, value in details.env().items() if name not in foreign}
         url = mine["DATABASE_URL"] if hasattr(details, "dsn") and "DATABASE_URL" in mine else details.url
-        mine |= {f"{prefix(details.name)}_URL": url}  # a URL without what is against variables that are removed
+        # Without URL parameters that override the caller's variables: these variables are removed.
+        mine |= {f"{prefix(details.name)}_URL": url}
         taken = [name for name, value in mine.items() if found.get(name, value) != value]
         if taken:
             remarks.append(f"{', '.join(taken)}: of {owner[taken[0]]}, not of {details.name}")
@@ -30,19 +31,19 @@ def of(every: Iterable[Any]) -> tuple[dict[str, str], list[str]]:
 
 
 def foreign(every: Iterable[Any], environment: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """The names in `environment` that lead clients to other servers in spite of the variables in `found`."""
+    """Names in `environment` that lead clients to other servers in spite of the variables in `found`."""
     names = dict.fromkeys(name for details in every for name in details.unset_env(environment))
     return [name for name in names if name not in found]
 
 
 def combined(environment: Mapping[str, str], every: Iterable[Any], found: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a program that uses these services."""
+    """Environment of a program that uses these services."""
     removed = foreign(every, environment, found)
     return {name: value for name, value in environment.items() if name not in removed} | dict(found)
 
 
 def unset(names: Iterable[str], form: str) -> list[str]:
-    """Lines that remove variables; none where the format has no such thing."""
+    """Lines that remove variables; none if the format cannot do that."""
     command = UNSETS.get(form)
     return [f"{command} {name}" for name in names if command and re.fullmatch(r"\w+", name)]
 
@@ -63,7 +64,7 @@ def posix(variables: dict[str, str]) -> str:
 
 
 def dotenv(variables: dict[str, str]) -> str:
-    """Single quotes are taken literally by every reader of .env files; a value that has one is escaped instead."""
+    """Write single quotes, which every reader of .env files takes literally; a value with a single quote is escaped."""
 
     def quoted(value: str) -> str:
         if "'" not in value:

@@ -1,11 +1,12 @@
-"""All instances of this user, from the outside: find them, read their details, take them down."""
+"""All instances of this user: find them, read their details, stop them, remove what dead ones left."""
 
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from servicectx.client import keeper_link
-from servicectx.client.claim import Claim, redeem
+from servicectx.client import cleanup, liveness
+from servicectx.client.claim import Claim
+from servicectx.client.ticket import redeem, ticket_for
 from servicectx.errors import HomeError, UnknownService
 from servicectx.request import key as _key
 from servicectx.services import registry
@@ -17,19 +18,19 @@ from servicectx.system import memory as usage
 from servicectx.system import processes as pids
 from servicectx.system.processes import Process
 
-PATIENCE = 30.0  # seconds for whoever holds the key's lock
+LOCK_TIMEOUT = 30.0  # seconds to wait for the key's lock
 
 
 class Busy(Exception):
-    """Somebody is starting or stopping it, and took too long for us to wait. Says who."""
+    """Another process starts or stops the instance for too long. The text names that process."""
 
 
 class Elsewhere(Exception):
-    """It runs in another PID namespace, where alone it can be stopped. Its text is the place."""
+    """The instance runs in another PID namespace and can be stopped only there. The text is the place."""
 
 
 class Running(NamedTuple):
-    """An instance as its files tell of it now."""
+    """An instance, as its files describe it now."""
 
     instance: Instance
     state: State
@@ -48,20 +49,20 @@ class Running(NamedTuple):
 
     @property
     def service(self) -> Service[Any] | None:
-        """None: it is a service of somebody's own, not known here."""
+        """The service; None for a service that is not registered in this process."""
         try:
             return registry.find(self.state.service)
         except UnknownService:
             return None
 
     def details(self) -> Any:
-        """The details model; the base one where the service is not known here."""
+        """The details model; the base model for a service that is not registered in this process."""
         from servicectx.services.details import ServiceDetails
 
-        state, told = self.state, self.state.details or {}
+        state, fields = self.state, self.state.details or {}
         model = self.service.details_model() if self.service else ServiceDetails
-        told = {name: value for name, value in told.items() if name in model.model_fields}
-        return model.model_construct(service=state.service, name=state.name, host=state.host, port=state.port, **told)
+        fields = {name: value for name, value in fields.items() if name in model.model_fields}
+        return model.model_construct(service=state.service, name=state.name, host=state.host, port=state.port, **fields)
 
     def users(self) -> list[dict[str, Any]]:
         return self.instance.users(self.state.id)
@@ -70,25 +71,25 @@ class Running(NamedTuple):
         return self.instance.linger(self.state.id)
 
     def kept_data(self) -> str | None:
-        """The data directory, if it is going to be left there."""
+        """The data directory, if the data stay after the last user."""
         return self.state.data_directory if self.instance.keeps_data(self.state.id) else None
 
     def answers(self) -> bool:
-        return keeper_link.answers(self.instance, self.state, 2.0)
+        return liveness.answers(self.instance, self.state, 2.0)
 
     def lives(self) -> bool:
-        return keeper_link.lives(self.instance, self.state)
+        return liveness.lives(self.instance, self.state)
 
     def elsewhere(self) -> str | None:
-        """Where it runs, in words, if that is another PID namespace."""
-        return keeper_link.runs_elsewhere(self.instance, self.state)
+        """The place of the instance, if that is another PID namespace."""
+        return liveness.runs_elsewhere(self.instance, self.state)
 
     def memory(self) -> int | None:
         server = self.server()
         return usage.memory(server) if server else None
 
     def server(self) -> Process | None:
-        """None as well where its process id means nothing: in another PID namespace."""
+        """The server's process; None for a server in another PID namespace."""
         processes = self.instance.processes(self.state.id)
         return processes.server if processes and processes.origin.is_here() else None
 
@@ -100,10 +101,10 @@ class Running(NamedTuple):
 
     def hold(self) -> Claim:
         """One more lease, in this process. Raises ServiceDied."""
-        return redeem(Claim.ticket_for(self.instance, self.state))
+        return redeem(ticket_for(self.instance, self.state))
 
     def hand_out(self, file: Path) -> None:
-        """Write the details file; it is removed together with the instance."""
+        """Write the details file. It is removed together with the instance."""
         self.details().write(file)
         owned_files.note(self.directory, file)
 
@@ -111,16 +112,16 @@ class Running(NamedTuple):
         return next(iter(owned_files.noted(self.directory)), None)
 
     def down(self, force: bool) -> list[dict[str, Any]]:
-        """Stop it and wait until it is gone, as its keeper would: announce it first, then count who holds it.
+        """Stop the instance and wait until it is removed: announce the stop, then count the users, as a keeper does.
 
-        Gives those who hold it: then, without `force`, nothing happened. Raises Busy, Elsewhere.
+        Returns the users: with any, and without `force`, nothing was stopped. Raises Busy, Elsewhere.
         """
         if place := self.elsewhere():
             raise Elsewhere(place)
-        with self.instance.locked(PATIENCE) as locked:
+        with self.instance.locked(LOCK_TIMEOUT) as locked:
             if not locked:
                 raise Busy(self.instance.holder())
-            now = keeper_link.current(self.instance)
+            now = liveness.current(self.instance)
             if now is None or now.id != self.state.id:
                 return []
             if not force and now.phase == READY:
@@ -128,12 +129,12 @@ class Running(NamedTuple):
                 if users := self.instance.users(now.id):
                     self.instance.write(now)
                     return users
-            keeper_link.clear(self.instance, now)
+            cleanup.clear(self.instance, now)
             return []
 
 
 def running() -> list[Running]:
-    """All of this user's home, by name. Raises HomeError."""
+    """All instances in this user's home, by name. Raises HomeError."""
     home = paths.home()
     found = []
     for key in names.keys(os.listdir(home), names.STATE):
@@ -144,16 +145,16 @@ def running() -> list[Running]:
             continue
         if state is not None:
             found.append(Running(instance, state))
-    return sorted(found, key=lambda each: (each.state.name, each.state.since))
+    return sorted(found, key=lambda one: (one.state.name, one.state.since))
 
 
 def project_scope(directory: str = "") -> str:
-    """The scope, as state files have it, of the project around `directory`."""
+    """The scope of the project around `directory`, in the form of state files."""
     return _key.scope_text(f"project:{directory}")
 
 
 class Remains(NamedTuple):
-    """What dead instances left: their keys, their data, data that were kept; what is left alone, with the reason."""
+    """Leftovers of dead instances: keys, data, kept data; and what `prune` leaves alone, each with the reason."""
 
     dead: list[str]
     data: list[Path]
@@ -162,15 +163,15 @@ class Remains(NamedTuple):
 
 
 def remains() -> Remains:
-    """Look for what `prune` may remove. Nothing that is locked is ever in it. Raises HomeError."""
+    """Find what `prune` may remove. Locked files and directories are never among it. Raises HomeError."""
     home = paths.home()
     dead: list[str] = []
     left_alone: dict[str, str] = {}
-    for key in sorted(names.keys(os.listdir(home), *keeper_link.OF_INSTANCES)):
+    for key in sorted(names.keys(os.listdir(home), *cleanup.OF_INSTANCES)):
         instance = Instance(home, key)
-        if keeper_link.is_in_use(instance):
+        if cleanup.is_in_use(instance):
             states = map(instance.own_copy, instance.ids())
-            places = [keeper_link.runs_elsewhere(instance, state) for state in states if state is not None]
+            places = [liveness.runs_elsewhere(instance, state) for state in states if state is not None]
             if place := next(filter(None, places), None):
                 left_alone[key] = f"it runs in {place}"
             continue
@@ -181,12 +182,12 @@ def remains() -> Remains:
         except HomeError as error:
             left_alone[key] = error.problem
     data, kept = [], []
-    for root in sorted({*storage.known_roots(), *(place.parent for place in keeper_link.noted_places(home))}):
+    for root in sorted({*storage.known_roots(), *(place.parent for place in cleanup.noted_places(home))}):
         for found in container.scan(root):
             if found.in_use or (home / found.path.name).exists():
-                continue  # it is alive, or goes with its instance
+                continue  # it lives, or is removed with its instance
             if found.record is None:
-                left_alone[str(found.path)] = "it does not say whose data they are; remove it yourself"
+                left_alone[str(found.path)] = "no record names its home; remove it yourself"
             elif found.record.kept:
                 kept.append(found.path)
             elif (Path(found.record.home) / found.path.name).exists():
@@ -197,12 +198,12 @@ def remains() -> Remains:
 
 
 def prune(found: Remains, kept_data: bool = False) -> None:
-    """Remove what was found, as far as it is still dead; kept data only with `kept_data`."""
+    """Remove what `remains` found and is still dead; kept data only with `kept_data`."""
     home = paths.home()
-    keeper_link.sweep(home, "", {path.parent for path in found.data})
+    cleanup.sweep(home, "", {path.parent for path in found.data})
     for path in [*found.data, *(found.kept if kept_data else ())]:
         container.remove(path, wait=0.0)
-    keeper_link.forget_places(home)
+    cleanup.forget_places(home)
 
 
 def _given_home(home: str) -> str:

@@ -1,222 +1,151 @@
-"""One user's share in an instance: join what is there, or start it; leave, and the last one out sees it gone."""
+"""Join the running instance of a key, or start one: the only place that decides between the two."""
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any
 
-from servicectx.client import keeper_link
-from servicectx.client.claim import Claim
+from servicectx.client import cleanup, liveness
+from servicectx.client.attempt import Attempt, Backoff
+from servicectx.client.claim import DEATH_RECORD_TIME, Claim, death, look
+from servicectx.client.keeper_link import KeeperLost
 from servicectx.client.prerequisites import check, explained
-from servicectx.client.start import Cancelled, StartAttempt
-from servicectx.errors import HomeError, ServiceCtxError, ServiceDied, StartFailed, StartTimeout, from_record
+from servicectx.client.start import StartAttempt
+from servicectx.errors import HomeError, ServiceCtxError, from_record
 from servicectx.request.request import Request
-from servicectx.state import paths
-from servicectx.state.instance import Instance
 from servicectx.state.leases import Lease
 from servicectx.state.record import DIED, FAILED, READY, State
 from servicectx.system import processes
 from servicectx.system.checkpoints import step
 from servicectx.system.originals import time
 
-if TYPE_CHECKING:
-    from servicectx.services.details import ServiceDetails
-
-D = TypeVar("D", bound="ServiceDetails")
-
 log = logging.getLogger("servicectx")
 
-KEEPER_TRIES = 3  # a keeper that somebody killed is no failure of the service
-PING_TIME = 5.0  # seconds for a running service that has no other users to answer a process that joins
+PING_TIME = 5.0  # seconds for an instance without other users to answer a process that joins
 PING_STEP = 0.5  # seconds for the first ping; each further one gets twice as long, up to PING_TIME
-OBITUARY_TIME = 0.5  # seconds for the keeper of a dead server to write down how it ended
+FAILURE_READ_TIME = 1.0  # seconds for waiting processes to read why a start failed
 
 
-class Share(Claim, Generic[D]):
-    """A claim that `take` takes: by joining what is there, or by starting it. `began`: a monotonic time."""
+def acquire(request: Request[Any], began: float, cancelled: threading.Event, held: list[Lease]) -> Claim:
+    """Claim an instance for the request. `began`: a monotonic time. `held` gets each lease at once, for an interrupt.
 
-    def __init__(self, ask: Request[Any], began: float, abandoned: threading.Event) -> None:
-        self.began = began
-        self.deadline = began + ask.timeout
-        self.abandoned = abandoned
-        self.joined = True
-        self._obituary_due = self.deadline
-        self._starting: StartAttempt | None = None
-        self._taken: Lease | None = None
-        check(ask.service.name, ask.name)
-        self.program = ask.program()
-        self.ask = ask.with_what_can_be_kept(self.program)
-        try:
-            self.instance = Instance(paths.home(), ask.key(self.program))
-        except HomeError as error:
-            raise explained(error, ask.service.name, ask.name) or error from None
-
-    def details(self) -> D:
-        made: D = self.ask.details(self.state.host, self.state.port, self.state.details or {})
-        return made
-
-    # -- taking ----------------------------------------------------------------------------------------------------
-
-    def take(self) -> None:
-        """Join or start. What it raises, `Managed.__enter__` lists; then `drop` must follow."""
-        try:
-            self._take()
-        except (OSError, HomeError) as error:
-            if (known := explained(error, self.ask.service.name, self.ask.name)) is not None:
-                raise known from error
-            raise
-
-    def _take(self) -> None:
+    There are three cases:
+    1. An instance runs, or is about to: take a lease, then look. No lock is needed.
+    2. Another process holds the key's lock, because it starts or stops the instance: wait.
+    3. Nothing usable is left under the key: start one, under the key's lock.
+    """
+    check(request.service.name, request.name)
+    try:
+        attempt = Attempt(request, began, cancelled, held)
         step("before-lock")
-        lost, pause = 0, 0.001
-        while not self._join():
-            self._starting = starting = StartAttempt(
-                self.ask, self.instance, self.program, self.deadline, self.abandoned
-            )
+        backoff = Backoff(attempt)
+        while True:
+            if claim := join(attempt):
+                return claim
+            starting = StartAttempt(attempt)
             try:
-                with self.instance.locked() as locked:
-                    if locked and not self._can_be_joined():
+                with attempt.instance.locked() as locked:
+                    if locked and remove_stale(attempt):
                         step("holding-lock")
-                        self.joined = False
-                        self.state, self._taken = starting.run()
-                        self.lease = self._taken
-                        return
-            except keeper_link.KeeperLost as error:
-                lost += 1
-                if lost == KEEPER_TRIES:
-                    raise self._failed(f"its keeper was killed {lost} times", error.log_tail) from None
+                        return starting.run()
+            except KeeperLost as error:
+                attempt.count_lost_keeper(error.log_tail)
             except ServiceCtxError:
-                starting.see_it_gone()
+                starting.wait_until_removed()
                 raise
-            self._pause(pause)
-            pause = min(pause * 1.5, 0.02)
+            backoff.wait()
+    except (OSError, HomeError) as error:
+        known = explained(error, request.service.name, request.name)
+        if known is not None and known is not error:
+            raise known from error
+        raise
 
-    def drop(self) -> None:
-        """Give the lease back, if there is one by now, and wait for nothing."""
-        started = self._starting.lease if self._starting is not None else None
-        for lease in (self._taken, started):
-            if lease is not None:
-                lease.release()
 
-    def _join(self) -> bool:
-        """Whether a running instance is now held by a lease of this user's."""
-        state = self._look()
-        if state is None or state.phase in (FAILED, DIED):
-            return False
-        lease = self.instance.lease(state.id, processes.me().start)
-        if lease is None:
-            return False
-        try:
-            ready = self._wait_until_ready(state.id)
-        except BaseException:
-            lease.release()
-            raise
-        if ready is None:
-            lease.release()
-            return False
-        self.state, self.lease, self._taken = ready, lease, lease
-        self.instance.wish(ready.id, self.ask.linger, self.ask.keep_data)
-        step("joined")
-        return True
+def join(attempt: Attempt) -> Claim | None:
+    """A claim on the running instance; None where there is none to join."""
+    instance = attempt.instance
+    state = look(instance)
+    if state is None or state.phase in (FAILED, DIED):
+        return None
+    lease = instance.lease(state.id, processes.me().start)  # first claim, then look: the keeper does the reverse
+    if lease is None:
+        return None
+    attempt.held.append(lease)
+    ready = _wait_until_ready(attempt, state.id)
+    if ready is None:
+        attempt.held.remove(lease)
+        lease.release()
+        return None
+    instance.wish(ready.id, attempt.request.linger, attempt.request.keep_data)
+    step("joined")
+    return Claim(instance, ready, lease)
 
-    def _wait_until_ready(self, id: str) -> State | None:
-        """Wait for an instance that is being started or stopped, lease in hand. None: it is not going to be ready."""
-        pause = 0.001
-        while True:
-            state = self._look()
-            if state is None or state.id != id or state.phase == DIED:
-                return None
-            if state.phase == FAILED:
-                raise from_record(state.failure or {})
-            if state.phase == READY:
-                return state if self._answers(state) else None
-            with self.instance.locked() as locked:
-                now = self._look() if locked else None
-                if locked and (now is None or now.id != id or now.phase not in (READY, FAILED)):
-                    return None  # whoever was starting or stopping it is dead
-            self._pause(pause)
-            pause = min(pause * 1.5, 0.02)
 
-    def _answers(self, state: State) -> bool:
-        """Whether it answers. An instance that only this process holds gets `PING_TIME`: it can be started anew.
-
-        An instance of other users gets until the deadline: it may be busy, and no process may take it away.
-        Raises StartTimeout then.
-        """
-        given_up = time.monotonic() + PING_TIME
-        wait = PING_STEP
-        while True:
-            left = self.deadline - time.monotonic()
-            if keeper_link.answers(self.instance, state, max(0.1, min(wait, left)), most=wait):
-                return True
-            if not keeper_link.lives(self.instance, state):
-                return False
-            if self.abandoned.is_set():
-                raise Cancelled
-            users = self.instance.users(state.id)
-            if len(users) < 2 and time.monotonic() >= given_up:
-                return False
-            if time.monotonic() >= self.deadline:
-                held = ", ".join(str(user["pid"]) for user in users)
-                raise self._timed_out(f"it runs but does not answer, and it is held by the processes {held}")
-            wait = min(2 * wait, PING_TIME)
-
-    def _can_be_joined(self) -> bool:
-        """Under the lock: whether there is something to join after all. What is stale is cleared."""
-        state = keeper_link.current(self.instance)
-        if state is None:
-            return False
-        if state.phase == READY and keeper_link.answers(self.instance, state, PING_TIME):
-            self.instance.write(state)  # it may have come from the instance's own copy
-            return True
-        if state.phase == READY and keeper_link.is_kept(self.instance, state) and time.monotonic() < self._obituary_due:
-            self._obituary_due = min(self._obituary_due, time.monotonic() + OBITUARY_TIME)
-            return True  # its server just died: let its keeper write down how, and come again
+def _wait_until_ready(attempt: Attempt, id: str) -> State | None:
+    """Wait for an instance that starts or stops, with a lease on it. None: it does not become ready."""
+    instance, backoff = attempt.instance, Backoff(attempt)
+    while True:
+        state = look(instance)
+        if state is None or state.id != id or state.phase == DIED:
+            return None
         if state.phase == FAILED:
-            self._let_waiters_hear(state.id)
-        elif state.phase in (READY, DIED):
-            log.warning("%s is started anew: %s", self.ask.name, died(self.ask, state))
-        keeper_link.clear(self.instance, state)
+            raise from_record(state.failure or {})
+        if state.phase == READY:
+            return state if _answers(attempt, state) else None
+        with instance.locked() as locked:
+            now = look(instance) if locked else None
+            if locked and (now is None or now.id != id or now.phase not in (READY, FAILED)):
+                return None  # the process that started or stopped it is dead
+        backoff.wait()
+
+
+def _answers(attempt: Attempt, state: State) -> bool:
+    """Whether the instance answers. Without other users it gets `PING_TIME`: this process can start another one.
+
+    An instance of other users gets until the deadline: it may be busy, and no process may take it away from them.
+    Raises StartTimeout then.
+    """
+    instance = attempt.instance
+    patience = time.monotonic() + PING_TIME
+    wait = PING_STEP
+    while True:
+        left = attempt.deadline - time.monotonic()
+        if liveness.answers(instance, state, max(0.1, min(wait, left)), most=wait):
+            return True
+        if not liveness.lives(instance, state):
+            return False
+        attempt.check_cancelled()
+        users = instance.users(state.id)
+        if len(users) < 2 and time.monotonic() >= patience:
+            return False
+        if time.monotonic() >= attempt.deadline:
+            held = ", ".join(str(user["pid"]) for user in users)
+            raise attempt.timed_out(f"it runs but does not answer, and it is held by the processes {held}")
+        wait = min(2 * wait, PING_TIME)
+
+
+def remove_stale(attempt: Attempt) -> bool:
+    """Remove what is stale under the key, whose lock the caller holds. False: there is an instance to join."""
+    instance = attempt.instance
+    state = liveness.current(instance)
+    if state is None:
+        return True
+    if state.phase == READY and liveness.answers(instance, state, PING_TIME):
+        instance.write(state)  # it may come from the copy of the instance
         return False
-
-    def _let_waiters_hear(self, id: str) -> None:
-        until = time.monotonic() + 1.0
-        while self.instance.is_used(id) and time.monotonic() < until:
-            time.sleep(0.005)
-
-    # -- looking ---------------------------------------------------------------------------------------------------
-
-    def failure(self) -> ServiceCtxError:
-        """Why it does not. Its keeper may be a moment away from writing that down."""
-        until = time.monotonic() + OBITUARY_TIME
-        while True:
-            state = self._look()
-            ours = state if state is not None and state.id == self.state.id else None
-            if ours is None or ours.phase == DIED or time.monotonic() > until:
-                return died(self.ask, ours)
-            time.sleep(0.005)
-
-    def _pause(self, seconds: float) -> None:
-        if self.abandoned.is_set():
-            raise Cancelled
-        if time.monotonic() > self.deadline:
-            raise self._timed_out(f"another one is starting or stopping it: {self.instance.holder()}")
-        time.sleep(seconds)
-
-    def _failed(self, reason: str, log_tail: str) -> StartFailed:
-        return StartFailed(service=self.ask.service.name, name=self.ask.name, reason=reason, log_tail=log_tail)
-
-    def _timed_out(self, waiting_for: str) -> StartTimeout:
-        return StartTimeout(
-            service=self.ask.service.name,
-            name=self.ask.name,
-            timeout=self.ask.timeout,
-            waited=time.monotonic() - self.began,
-            waiting_for=waiting_for,
-        )
+    now = time.monotonic()
+    if state.phase == READY and liveness.keeper_lives(instance, state) and now < attempt.death_record_due:
+        attempt.death_record_due = min(attempt.death_record_due, now + DEATH_RECORD_TIME)
+        return False  # its server just died: let its keeper record the exit, and come again
+    if state.phase == FAILED:
+        _let_waiting_processes_read(attempt, state)
+    elif state.phase in (READY, DIED):
+        reason = death(attempt.request.service.name, attempt.request.name, state)
+        log.warning("%s is started anew: %s", attempt.request.name, reason)
+    cleanup.clear(instance, state)
+    return True
 
 
-def died(ask: Request[Any], state: State | None) -> ServiceCtxError:
-    """What became of a dead instance, as far as anybody wrote it down."""
-    if state is not None and state.failure:
-        return from_record(state.failure)
-    return ServiceDied(service=ask.service.name, name=ask.name, reason="it is gone, and nobody saw how")
+def _let_waiting_processes_read(attempt: Attempt, state: State) -> None:
+    until = time.monotonic() + FAILURE_READ_TIME
+    while attempt.instance.is_used(state.id) and time.monotonic() < until:
+        time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""The cache as a whole: what is in it, and how large it may become."""
+"""The cache of prepared copies as a whole: its entries and its size limit."""
 
 import contextlib
 from pathlib import Path
@@ -13,7 +13,7 @@ KINDS = (SNAPSHOTS, TEMPLATES, SPARES)
 
 
 class Entry(NamedTuple):
-    """One kept copy: what kind of thing it is, its size in bytes, when it was last used (as `time.time()`)."""
+    """One prepared copy: its kind, its size in bytes, the time of its last use (as `time.time()`)."""
 
     kind: str
     name: str
@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """A directory of kept copies that are no more than `limit` bytes together. It may be missing or read-only."""
+    """A directory of prepared copies with at most `limit` bytes in total. The directory may be missing or read-only."""
 
     path: Path
     limit: int
@@ -32,24 +32,24 @@ class Cache(NamedTuple):
         return self.path / kind / name
 
     def entries(self) -> list[Entry]:
-        """All that is in it, whole or damaged."""
+        """All copies in the cache, complete or damaged."""
         found = []
         for kind in KINDS:
             for path in _folders(self.path / kind):
-                with contextlib.suppress(OSError):  # somebody removes it at this very moment
+                with contextlib.suppress(OSError):  # another process is removing the copy
                     size = prepared.size(path)
                     size = measure(path).bytes if size is None else size
                     found.append(Entry(kind, path.name, size, prepared.last_used(path), path))
         return found
 
     def has_room(self, size: int) -> bool:
-        """Whether `size` bytes more are within the limit."""
+        """Whether `size` more bytes are within the limit."""
         return sum(entry.size for entry in self.entries()) + size <= self.limit
 
     def keep(self, source: Path | int, place: Path, secret: str, owners: Owners = None) -> None:
-        """Keep a copy of `source` as `place`; others make room for it, oldest first, unless it is too large alone.
+        """Store a copy of `source` as `place`, then drop the oldest copies above the limit.
 
-        `source` may be an open directory, and `owners` those of `copy_tree`.
+        A source above the limit is not stored. `source` may be an open directory; `owners` as in `copy_tree`.
         """
         with contextlib.suppress(OSError):
             if measure(source).bytes <= self.limit:
@@ -57,9 +57,9 @@ class Cache(NamedTuple):
                 self.trim()
 
     def trim(self) -> None:
-        """Drop what is too much: spares first, then what nobody has used for longest.
+        """Drop copies above the limit: spares first, then the least recently used.
 
-        A start that copies one of them this moment finds its copy incomplete, and goes on without.
+        A start that is copying a dropped entry finds its copy incomplete and continues without it.
         """
         for kind in KINDS:
             with contextlib.suppress(OSError):
@@ -73,14 +73,14 @@ class Cache(NamedTuple):
             total -= entry.size
 
     def clear(self) -> list[Entry]:
-        """Remove all of it, half-made copies of the dead included; what there was."""
+        """Remove all entries and the half-made copies of dead processes. Return the removed entries."""
         entries = self.entries()
         for entry in entries:
             prepared.drop(entry.path)
         self.trim()
         for kind in KINDS:
             with contextlib.suppress(OSError):
-                (self.path / kind).rmdir()  # unless somebody is making one
+                (self.path / kind).rmdir()  # fails while a process is storing a copy there
         return entries
 
 

@@ -1,19 +1,19 @@
-"""The content of one file goes into another, and is checked on the way."""
+"""Copy the content of one file to another and compute its checksum on the way."""
 
 import os
 import zlib
 
 from servicectx.system import platform
 
-CHUNK = 1 << 16  # bytes: what is read stays in the processor's cache until it is written
+CHUNK = 1 << 16  # bytes: a chunk stays in the processor's cache between read and write
 NOTHING = bytes(CHUNK)
 
 
 def copy_contents(reading: int, writing: int, size: int, checksum: int) -> int:
-    """Copy `size` bytes from one descriptor to the other, new one; their checksum, which goes on from `checksum`.
+    """Copy `size` bytes from one descriptor to a new file. Return the checksum, continued from `checksum`.
 
-    Where btrfs, xfs and others let both files share blocks until one is written to, the kernel copies what is more
-    than a chunk. Chunks of zeros become holes: a write-ahead log is full of them.
+    The kernel copies files above a chunk, so that on btrfs, xfs and others both files share blocks until a write.
+    Chunks of zeros become holes: a write-ahead log is full of them.
     """
     if size <= CHUNK:
         chunk = os.read(reading, size)
@@ -25,7 +25,7 @@ def copy_contents(reading: int, writing: int, size: int, checksum: int) -> int:
     while left and (count := os.readv(reading, [memoryview(buffer)[:left]])):
         left -= count
         if count == CHUNK and buffer == NOTHING:
-            checksum = zlib.crc32(b"\0", checksum)  # one zero stands for all of them
+            checksum = zlib.crc32(b"\0", checksum)  # one zero stands for the chunk
             os.lseek(writing, count, os.SEEK_CUR)
             hole = True
             continue
@@ -44,11 +44,11 @@ def write(writing: int, chunk: bytes | memoryview) -> None:
 
 
 def _share(reading: int, writing: int, size: int) -> bool:
-    """Whether the kernel has copied it. If not, both are at their beginning."""
+    """Whether the kernel has copied the file. Afterwards both descriptors are at their beginning."""
     left = size
     try:
-        while left and (moved := copy_range(reading, writing, left)):
-            left -= moved
+        while left and (copied := copy_range(reading, writing, left)):
+            left -= copied
     except (OSError, AttributeError):  # another file system, an old kernel, another system
         pass
     os.lseek(reading, 0, os.SEEK_SET)

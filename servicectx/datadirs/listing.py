@@ -1,25 +1,25 @@
-"""The cache, for those who want to look at it or to clear it: what `servicectx cache` does, as functions."""
+"""Functions to list and to clear the cache, as `servicectx cache` does."""
 
 from servicectx.datadirs.cache import Cache, Entry
 from servicectx.state import paths
 
 
 def cache_entries() -> list[Entry]:
-    """What the cache holds: prepared data, snapshots, and spares for the next start.
+    """List the cache: prepared data, snapshots, and spares for the next start.
 
-    Each has `kind`, `name`, `size` (bytes), `last_used` (as `time.time()`) and `path`.
+    Each entry has `kind`, `name`, `size` (bytes), `last_used` (as `time.time()`) and `path`.
 
     Raises:
-        ConfigError: `SERVICECTX_CACHE_SIZE` is no size.
+        ConfigError: `SERVICECTX_CACHE_SIZE` is not a size.
     """
     return _cache().entries()
 
 
 def clear_cache() -> list[Entry]:
-    """Remove all of it; what there was. Safe at any time: who copies from it this moment does the work again.
+    """Remove all entries and return them. Safe at any time: a start that is copying an entry repeats the work.
 
     Raises:
-        ConfigError: `SERVICECTX_CACHE_SIZE` is no size.
+        ConfigError: `SERVICECTX_CACHE_SIZE` is not a size.
     """
     return _cache().clear()
 

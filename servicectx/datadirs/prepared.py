@@ -1,9 +1,9 @@
-"""Copies that are kept between runs: complete or not at all, checked before use, dropped when nobody wants them.
+"""Prepared copies of directories, stored between runs: complete or absent, checked before use, dropped when unused.
 
-The notes of a copy seal it. What is in it is known by its stamps, which the kernel keeps: nothing can be written to a
-file, nor put in its place, without new times. Where the stamps are others, as in a cache that was moved to another
-machine, all of it is read and hashed. Both are compared in full; the checksum of what is read on the way finds what a
-disk has lost without anybody writing.
+The manifest of a copy seals it with the stamps of its files, which the kernel keeps: a write to a file, or its
+replacement, changes the times in its stamp. Where the stamps differ, as in a cache that was moved to another machine,
+the whole copy is read and hashed. Both are compared in full. The checksum of the bytes that are copied also finds
+damage by the disk, without any write.
 """
 
 import contextlib
@@ -18,21 +18,21 @@ from servicectx.system.checkpoints import step
 from servicectx.system.directories import Owners
 from servicectx.system.removal import remove_entry, remove_tree
 
-UNUSED = 30 * 24 * 3600.0  # seconds after which a copy that nobody used is dropped
+UNUSED = 30 * 24 * 3600.0  # seconds after which an unused copy is dropped
 
 
 def store(source: Path | int, place: Path, link: bool = False, owners: Owners = None, **notes: str) -> None:
-    """Keep a copy of `source` as the directory `place`, complete or not at all, instead of a damaged one.
+    """Store a copy of `source` as the directory `place`, complete or not at all. A damaged copy there is replaced.
 
-    `source` may be an open directory, and `owners` those of `copy_tree`. The loser of a race is thrown away. Where
-    nothing can be kept, nothing is.
+    `source` may be an open directory; `owners` as in `copy_tree`; `notes` go into the manifest. The loser of a race
+    is removed. Where a copy cannot be stored, the call has no effect.
     """
     with contextlib.suppress(OSError):
         temporary = half_made(place)
         try:
             copied = copy_tree(source, temporary, link=link, owners=owners)
             if not link:
-                notes |= {"checksum": str(copied.checksum), "digest": digest(temporary, but=MANIFEST)}
+                notes |= {"checksum": str(copied.checksum), "digest": digest(temporary, exclude=MANIFEST)}
             write_manifest(temporary, copied.size, stamped=not link, **notes)
             step("kept")
             if place.exists() and not is_prepared(place):
@@ -42,40 +42,40 @@ def store(source: Path | int, place: Path, link: bool = False, owners: Owners = 
             remove_tree(temporary)
 
 
-def restore(place: Path, target: Path | Entry, owner: Owner | None = None, hands: int = 1) -> dict[str, str] | None:
-    """Copy what `keep` kept to the new directory `target`; gives its notes. None: nothing is kept, or not all of it.
+def restore(place: Path, target: Path | Entry, owner: Owner | None = None, workers: int = 1) -> dict[str, str] | None:
+    """Copy a prepared copy to the new directory `target` and return its manifest. None: it is missing or incomplete.
 
-    One that is complete but holds something else than what was kept is of no use to anybody, and dropped. So is one
-    that holds a file of another user. `target`, `owner` and `hands` are those of `copy_tree`.
+    A complete copy with a changed content is dropped, like one with a file of another user. `target`, `owner` and
+    `workers` are the arguments of `copy_tree`.
     """
-    said = _manifest(place)
-    if said is None:
+    manifest = _manifest(place)
+    if manifest is None:
         return None
-    _touch(place)  # before: what is oldest goes first when the cache is full
+    _touch(place)  # before the copy: a full cache drops the oldest entries first
     try:
-        copied = copy_tree(place, target, owner, hands=hands, but=MANIFEST, owners=[os.geteuid()])
-        if _is_complete(copied.size, said):
-            if _is_genuine(place, copied, said):
-                return said
+        copied = copy_tree(place, target, owner, workers=workers, exclude=MANIFEST, owners=[os.geteuid()])
+        if _is_complete(copied.size, manifest):
+            if _is_genuine(place, copied, manifest):
+                return manifest
             drop(place)
     except directories.Unsafe:
         drop(place)
-    except OSError:  # somebody removes it at this very moment
+    except OSError:  # another process is removing the copy
         pass
     remove_at(target)
     return None
 
 
 def unwrap(directory: int) -> dict[str, str] | None:
-    """Make a kept copy, an open directory, a plain one; gives its notes. None: it is not what was kept."""
-    said = _manifest_in(directory)
+    """Turn a prepared copy, an open directory, into a plain one and return its manifest. None: its content differs."""
+    manifest = _manifest_in(directory)
     try:
-        if said is not None:
+        if manifest is not None:
             os.unlink(MANIFEST, dir_fd=directory)
             found = survey(directory)
             return (
-                said
-                if _is_complete(found.size, said) and said.get("stamps") == manifest_checksum(found.stamps)
+                manifest
+                if _is_complete(found.size, manifest) and manifest.get("stamps") == manifest_checksum(found.stamps)
                 else None
             )
     except OSError:
@@ -84,38 +84,38 @@ def unwrap(directory: int) -> dict[str, str] | None:
 
 
 def half_made(place: Path) -> Path:
-    """Where this process may make what is then renamed to `place`. What the dead left there is removed."""
+    """The temporary path of this process for a copy to rename to `place`. Remains of dead processes are removed."""
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     drop_abandoned(place.parent)
     return place.parent / f".{place.name}.{os.getpid()}"
 
 
 def is_prepared(place: Path) -> bool:
-    """Whether `place` is a complete kept copy. Only `bring` reads what is in it."""
-    said = _manifest(place)
+    """Whether `place` is a complete prepared copy, by number and size of its files. Only `restore` reads them."""
+    manifest = _manifest(place)
     try:
-        return said is not None and _is_complete(measure(place, but=MANIFEST), said)
+        return manifest is not None and _is_complete(measure(place, exclude=MANIFEST), manifest)
     except OSError:
         return False
 
 
 def size(place: Path) -> int | None:
-    """Bytes in a kept copy, as noted. None: nothing is kept there."""
-    said = _manifest(place)
-    return int(said["bytes"]) if said is not None else None
+    """The bytes in a prepared copy by its manifest. None: there is no copy."""
+    manifest = _manifest(place)
+    return int(manifest["bytes"]) if manifest is not None else None
 
 
 def drop(place: Path) -> None:
-    """Remove a kept copy: first from sight, so that nobody finds half of it. Others may do the same meanwhile."""
-    aside = place.parent / f".{place.name}.{os.getpid()}.{os.getpid()}"
+    """Rename a prepared copy, then remove it, so that no process finds half of it. Concurrent calls are safe."""
+    renamed = place.parent / f".{place.name}.{os.getpid()}.{os.getpid()}"
     with contextlib.suppress(OSError):
-        os.rename(place, aside)
+        os.rename(place, renamed)
         step("dropping")
-    remove_tree(aside)
+    remove_tree(renamed)
 
 
 def drop_abandoned(folder: Path) -> None:
-    """Remove half-made copies whose makers are dead, and whole ones that nobody has used for long."""
+    """Remove half-made copies of dead processes, and prepared copies unused for `UNUSED` seconds."""
     for path in folder.iterdir():
         maker = path.name.rpartition(".")[2] if path.name.startswith(".") else ""
         if maker.isdigit():
@@ -126,7 +126,7 @@ def drop_abandoned(folder: Path) -> None:
 
 
 def last_used(place: Path) -> float:
-    """`bring` touches the notes; a directory without notes is not ours to drop."""
+    """The time of the manifest, which `restore` touches; now for a directory without one, which is never dropped."""
     try:
         return (place / MANIFEST).lstat().st_mtime
     except OSError:
@@ -134,39 +134,39 @@ def last_used(place: Path) -> float:
 
 
 def remove_at(target: Path | Entry) -> None:
-    """Remove what `copy_tree` may have made there."""
+    """Remove a target of `copy_tree`."""
     if isinstance(target, Path):
         remove_tree(target)
     else:
         remove_entry(*target)
 
 
-def write_manifest(place: Path, size: Size | None = None, stamped: bool = True, **said: str) -> None:
-    """Make a plain directory a kept copy, once it has the name that it is looked for by. Its size is `size`, if given.
+def write_manifest(place: Path, size: Size | None = None, stamped: bool = True, **manifest: str) -> None:
+    """Make a plain directory a prepared copy, before its rename to the final name. `size` defaults to its own size.
 
-    `stamped`: anything that is done to its files later will be noticed.
+    `stamped`: later changes of its files are detected.
     """
     with directories.entered(place) as directory:
         found = survey(directory)
         size = size or found.size
-        said = {**said, "files": str(size.files), "bytes": str(size.bytes)}
+        manifest = {**manifest, "files": str(size.files), "bytes": str(size.bytes)}
         if stamped:
-            said["stamps"] = manifest_checksum(found.stamps)
-        _write_manifest_at(directory, MANIFEST, said)
+            manifest["stamps"] = manifest_checksum(found.stamps)
+        _write_manifest_at(directory, MANIFEST, manifest)
 
 
 MANIFEST = ".servicectx"
-_LARGEST = 65536  # bytes of notes
+_LARGEST = 65536  # bytes of a manifest
 
 
-def _write_manifest_at(directory: int, name: str, said: dict[str, str]) -> None:
-    text = "".join(f"{name}={value}\n" for name, value in said.items())
+def _write_manifest_at(directory: int, name: str, manifest: dict[str, str]) -> None:
+    text = "".join(f"{name}={value}\n" for name, value in manifest.items())
     with open(directories.create_file(name, directory), "w", encoding="utf-8") as file:
         file.write(f"{text}{manifest_checksum([text])}\n")
 
 
 def _manifest(place: Path) -> dict[str, str] | None:
-    """None: there are none, or they are not what was noted down, or not by this user."""
+    """Read a manifest. None: it is missing, damaged, or belongs to another user."""
     try:
         with directories.entered(place) as directory:
             return _manifest_in(directory)
@@ -179,39 +179,39 @@ def _manifest_in(directory: int) -> dict[str, str] | None:
         with open(directories.open_file(MANIFEST, directory, [os.geteuid()]), encoding="utf-8") as file:
             *lines, last = file.read(_LARGEST).splitlines(keepends=True)
         if last.strip() == manifest_checksum(["".join(lines)]):
-            said = dict(line.rstrip("\n").split("=", 1) for line in lines)
-            return said if {"files", "bytes"} <= said.keys() else None
+            manifest = dict(line.rstrip("\n").split("=", 1) for line in lines)
+            return manifest if {"files", "bytes"} <= manifest.keys() else None
     except (OSError, ValueError):
         pass
     return None
 
 
-def _is_complete(size: Size, said: dict[str, str]) -> bool:
-    return (said["files"], said["bytes"]) == (str(size.files), str(size.bytes))
+def _is_complete(size: Size, manifest: dict[str, str]) -> bool:
+    return (manifest["files"], manifest["bytes"]) == (str(size.files), str(size.bytes))
 
 
-def _is_genuine(place: Path, copied: Copied, said: dict[str, str]) -> bool:
-    """Whether what was copied is what was kept. May raise OSError."""
-    if said.get("checksum") != str(copied.checksum):
+def _is_genuine(place: Path, copied: Copied, manifest: dict[str, str]) -> bool:
+    """Whether the copied content is the stored content. Raises OSError."""
+    if manifest.get("checksum") != str(copied.checksum):
         return False
     stamps = manifest_checksum(copied.stamps)
-    if said.get("stamps") == stamps:
+    if manifest.get("stamps") == stamps:
         return True
-    if said.get("digest") != digest(place, but=MANIFEST):
+    if manifest.get("digest") != digest(place, exclude=MANIFEST):
         return False
-    if manifest_checksum(survey(place, but=MANIFEST).stamps) != stamps:  # somebody writes to it this very moment
+    if manifest_checksum(survey(place, exclude=MANIFEST).stamps) != stamps:  # another process is writing to it
         return False
-    _write_manifest_again(place, {**said, "stamps": stamps})
+    _write_manifest_again(place, {**manifest, "stamps": stamps})
     return True
 
 
-def _write_manifest_again(place: Path, said: dict[str, str]) -> None:
-    """The next use need not read it all. The cache may be read-only."""
+def _write_manifest_again(place: Path, manifest: dict[str, str]) -> None:
+    """Record the new stamps, so that the next use need not hash all files. The cache may be read-only."""
     temporary = f".{place.name}.notes.{os.getpid()}"
     with contextlib.suppress(OSError), directories.parent_of(place) as parent:
         remove_entry(parent, temporary)
         try:
-            _write_manifest_at(parent, temporary, said)
+            _write_manifest_at(parent, temporary, manifest)
             with directories.entered(place.name, parent, [os.geteuid()]) as directory:
                 os.rename(temporary, MANIFEST, src_dir_fd=parent, dst_dir_fd=directory)
         finally:
@@ -220,8 +220,8 @@ def _write_manifest_again(place: Path, said: dict[str, str]) -> None:
 
 def _touch(place: Path) -> None:
     with contextlib.suppress(OSError), directories.entered(place) as directory:
-        notes = directories.open_file(MANIFEST, directory, [os.geteuid()])
+        descriptor = directories.open_file(MANIFEST, directory, [os.geteuid()])
         try:
-            os.utime(notes)
+            os.utime(descriptor)
         finally:
-            os.close(notes)
+            os.close(descriptor)

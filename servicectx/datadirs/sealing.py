@@ -1,4 +1,4 @@
-"""Cryptographic hashes: of the facts about a tree, and of everything that is in it."""
+"""Cryptographic hashes: of the facts about a tree, and of its whole content."""
 
 import os
 import stat
@@ -11,29 +11,29 @@ CHUNK = 1 << 18  # bytes
 
 
 def manifest_checksum(lines: list[str]) -> str:
-    """The hash of these lines, in their order."""
+    """The hash of the lines, in their order."""
     try:
-        from _blake2 import blake2b  # hashlib loads OpenSSL first, which takes longer than all that is hashed here
+        from _blake2 import blake2b  # hashlib loads OpenSSL first, which takes longer than the hash
     except ImportError:
         from hashlib import blake2b
 
     return blake2b("\n".join(lines).encode(errors="surrogateescape"), digest_size=32).hexdigest()
 
 
-def digest(place: Path, but: str) -> str:
-    """The hash of all that is in a directory, `but` for the entry of that name: names, modes, link targets, contents.
+def digest(place: Path, exclude: str) -> str:
+    """The hash of a directory's names, modes, link targets and contents, without the entry `exclude`.
 
-    It reads all of it: for the moment when a copy is made, and for one that was moved. Raises OSError.
+    It reads every file, so it is only for a new copy and for one that was moved. Raises OSError.
     """
     lines: list[str] = []
     with directories.entered(place) as directory:
-        _add(directory, "", lines, but)
+        _add(directory, "", lines, exclude)
     return manifest_checksum(sorted(lines))
 
 
-def _add(directory: int, path: str, lines: list[str], but: str = "") -> None:
+def _add(directory: int, path: str, lines: list[str], exclude: str = "") -> None:
     for name in os.listdir(directory):
-        if name == but:
+        if name == exclude:
             continue
         within = f"{path}/{name}"
         mode, fact = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode, ""
@@ -48,7 +48,7 @@ def _add(directory: int, path: str, lines: list[str], but: str = "") -> None:
 
 
 def _content(name: str, directory: int) -> str:
-    from hashlib import sha256  # with OpenSSL it may use the processor's instructions for it
+    from hashlib import sha256  # OpenSSL can use the processor's instructions for SHA-256
 
     hashed = sha256()
     with open(directories.open_file(name, directory), "rb") as file:

@@ -1,7 +1,7 @@
-"""A spare: a data directory made ahead while a service runs, so that the next start need not copy one.
+"""A spare: a data directory that is made while a service runs, so that the next start need not copy one.
 
-It is part of the cache, with the data's owner and on their file system, so that whoever takes it only renames it. It
-is made where data are on disk: in memory a copy takes no longer than looking at it.
+A spare is part of the cache, on the file system of the data and with its owner: a start only renames it. Spares are
+made for data on disk; in memory a copy takes no longer than the check of a spare.
 """
 
 import contextlib
@@ -19,29 +19,29 @@ from servicectx.system.checkpoints import step
 from servicectx.system.processes import Process
 from servicectx.system.removal import remove_tree
 
-CALM = 0.3  # seconds: who needs a service for less shall not pay for the next one
+CALM = 0.3  # seconds; services that live shorter than this do not build a spare
 
 
 def place(cache: Cache, source: Path, owner: Owner | None) -> Path:
-    """Where the spare made of `source` is, if there is one."""
+    """The path of the spare for `source`, which may be missing."""
     return cache.place(SPARES, f"{source.name}-{owner[0] if owner else os.geteuid()}")
 
 
 def take(spare: Path, target: Path | Entry) -> dict[str, str] | None:
-    """Make the spare the new directory `target`; gives its notes. Of several takers one gets it, the others None."""
-    said = None
+    """Rename the spare to `target` and return its manifest. Of several callers one gets it, the others get None."""
+    manifest = None
     with contextlib.suppress(OSError), entry_of(target) as (parent, name):
         os.rename(spare, name, dst_dir_fd=parent)
         step("taken")
         with contextlib.suppress(OSError), directories.entered(name, parent) as directory:
-            said = prepared.unwrap(directory)
-        if said is None:
+            manifest = prepared.unwrap(directory)
+        if manifest is None:
             prepared.remove_at(target)
-    return said
+    return manifest
 
 
 class Maker:
-    """Makes one in a child, which gives way to everything else that runs and ends with its keeper."""
+    """Make a spare in a child with the lowest priority, which ends with its keeper."""
 
     def __init__(self, cache: Cache, sources: list[Path], data: Path, owner: Owner | None) -> None:
         self._process: Process | None = None
@@ -64,7 +64,7 @@ class Maker:
         self._reaper.start()
 
     def end(self) -> None:
-        """Stop at once; what it has made so far is nothing, and the next maker removes it."""
+        """Kill the child at once. The next maker removes its half-made spare."""
         if self._process is not None:
             processes.send(self._process, signal.SIGKILL)
             self._reaper.join()
@@ -77,7 +77,7 @@ def _reap(child: int) -> None:
 
 
 def _is_of_use(cache: Cache, data: Path) -> bool:
-    from servicectx.state import storage  # not while somebody waits for a start
+    from servicectx.state import storage  # imported late: its import would delay a start
 
     try:
         return os.stat(cache.path).st_dev == os.stat(data).st_dev and not storage.is_memory(data)
@@ -93,9 +93,9 @@ def _make(cache: Cache, source: Path, spare: Path, owner: Owner | None) -> None:
         return
     temporary = prepared.half_made(spare)
     try:
-        said = prepared.restore(source, temporary, owner)
-        if said is not None:
-            prepared.write_manifest(temporary, secret=said.get("secret", ""))
+        manifest = prepared.restore(source, temporary, owner)
+        if manifest is not None:
+            prepared.write_manifest(temporary, secret=manifest.get("secret", ""))
             step("spare")
             os.rename(temporary, spare)
     finally:

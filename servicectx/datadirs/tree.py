@@ -1,7 +1,7 @@
 """Copies of directory trees, as cheap as is safe.
 
-Source and target are open directories, and every step is relative to one. The copy grows in a directory that no other
-account can enter; it gets its owner at last, from the bottom up.
+Source and target are open directories, and every step is relative to one. The copy is made in a directory that no
+other account can enter. At the end it gets its owner, from the bottom up.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ from servicectx.system.directories import Owners
 
 Owner = tuple[int, int]
 
-WORTHWHILE = 400  # files: copying fewer takes no longer than starting another process
+WORTHWHILE = 400  # files; fewer take no longer than the start of another process
 DEEPEST = 100  # levels: each takes two descriptors
 
 
 class Size(NamedTuple):
-    """What a tree holds: enough to tell a complete copy from one that lost something."""
+    """The number and size of the files in a tree, to detect an incomplete copy."""
 
     files: int = 0
     bytes: int = 0
@@ -34,9 +34,9 @@ class Size(NamedTuple):
 
 
 class Copied(NamedTuple):
-    """What was read: its size, the checksum of all names and contents, and the stamps of all entries (see `stamps`).
+    """The result of a copy: its size, the checksum of all names and contents, the stamps of all entries (see `stamp`).
 
-    The content of files that were linked was not read.
+    The checksum leaves out the content of linked files, which is not read.
     """
 
     size: Size
@@ -45,7 +45,7 @@ class Copied(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """A directory of the source: its mode, the names of its files, its directories."""
+    """A directory of the source."""
 
     name: str
     path: str  # from the root of the tree, with a slash before each name
@@ -62,12 +62,12 @@ class Entry(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What all processes of one copy have in common."""
+    """The settings that all worker processes of one copy share."""
 
     owner: Owner | None
     link: bool
     owners: Owners
-    hands: int
+    workers: int
 
 
 def copy_tree(
@@ -75,27 +75,27 @@ def copy_tree(
     target: Path | Entry,
     owner: Owner | None = None,
     link: bool = False,
-    hands: int = 1,
-    but: str = "",
+    workers: int = 1,
+    exclude: str = "",
     owners: Owners = None,
 ) -> Copied:
-    """Copy `source` to the new directory `target`, `but` for the file of that name. Modes are kept, times are not.
+    """Copy `source` to the new directory `target`, without the file `exclude`. Modes are kept, times are not.
 
     `source` may be an open directory, `target` a name in one. With `owner` every copy gets that user and group. With
-    `link` files become hard links where that is possible: for programs, never for data that a server writes to. With
-    more `hands` that many processes share the work; only for a process without threads. Raises OSError, also where
-    something in `source` belongs to none of `owners`.
+    `link` files become hard links where that is possible: for programs, never for data that a server writes to.
+    `workers` processes share the work; more than 1 only in a process without threads. Raises OSError, also where an
+    entry of `source` belongs to none of `owners`.
     """
     with contextlib.ExitStack() as stack:
         if isinstance(source, Path):
             source = stack.enter_context(directories.entered(source))
         entry = stack.enter_context(entry_of(target))
-        return _copy_tree(source, entry, Job(owner, link, owners, hands), but)
+        return _copy_tree(source, entry, Job(owner, link, owners, workers), exclude)
 
 
 @contextlib.contextmanager
 def entry_of(target: Path | Entry) -> Iterator[Entry]:
-    """The name in an open directory that `target` stands for, for the block."""
+    """Open the parent of `target` for the block, and return its entry there."""
     if isinstance(target, Entry):
         yield target
     else:
@@ -103,31 +103,34 @@ def entry_of(target: Path | Entry) -> Iterator[Entry]:
             yield Entry(parent, target.name)
 
 
-def _copy_tree(source: int, target: Entry, job: Job, but: str) -> Copied:
+def _copy_tree(source: int, target: Entry, job: Job, exclude: str) -> Copied:
     lines: list[str] = []
     copy = directories.make(target.name, target.parent)
     try:
         tree = _make_folders(source, copy, "", "", job, lines)
-        if but in tree.files:
-            tree.files.remove(but)
-        job = job._replace(hands=max(1, min(job.hands, _count(tree) // WORTHWHILE)))
+        if exclude in tree.files:
+            tree.files.remove(exclude)
+        job = job._replace(workers=max(1, min(job.workers, _count(tree) // WORTHWHILE)))
         with contextlib.ExitStack() as stack:
-            others = [stack.enter_context(_helper(tree, source, copy, job, hand)) for hand in range(1, job.hands)]
+            outputs = [
+                stack.enter_context(_worker_process(tree, source, copy, job, worker))
+                for worker in range(1, job.workers)
+            ]
             done = [_copy_files(tree, source, copy, job, 0)]
-            for other in others:
-                files, size, checksum, *stamps = (other.read() or "0\n0\n0").split("\n")
+            for output in outputs:
+                files, size, checksum, *stamps = (output.read() or "0\n0\n0").split("\n")
                 done.append(Copied(Size(int(files), int(size)), int(checksum), stamps))
         _finish(tree, copy, job.owner)
     finally:
         os.close(copy)
-    total = sum(map(_checksum, lines)) + sum(each.checksum for each in done)
-    for each in done:
-        lines += each.stamps
-    return Copied(sum((each.size for each in done), Size()), total, sorted(lines))
+    total = sum(map(_checksum, lines)) + sum(copied.checksum for copied in done)
+    for copied in done:
+        lines += copied.stamps
+    return Copied(sum((copied.size for copied in done), Size()), total, sorted(lines))
 
 
 def cpu_count() -> int:
-    """How many processes can work at once."""
+    """The number of processes that can run at once."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -135,7 +138,7 @@ def cpu_count() -> int:
 
 
 def _make_folders(source: int, target: int, name: str, path: str, job: Job, lines: list[str]) -> Folder:
-    """Make directories and links; each has a line in `lines`."""
+    """Make directories and links, and add a line for each to `lines`."""
     if path.count("/") > DEEPEST:
         raise OSError(errno.ENAMETOOLONG, f"directories are nested more than {DEEPEST} deep")
     folder = Folder(name, path, os.fstat(source).st_mode & 0o777, [], [])
@@ -145,11 +148,11 @@ def _make_folders(source: int, target: int, name: str, path: str, job: Job, line
             if entry.is_file(follow_symlinks=False):
                 folder.files.append(entry.name)
             elif entry.is_symlink():
-                meant = os.readlink(entry.name, dir_fd=source)
-                os.symlink(meant, entry.name, dir_fd=target)
+                link_target = os.readlink(entry.name, dir_fd=source)
+                os.symlink(link_target, entry.name, dir_fd=target)
                 if job.owner:
                     os.chown(entry.name, *job.owner, dir_fd=target, follow_symlinks=False)
-                lines.append(_line("l", f"{path}/{entry.name}", meant))
+                lines.append(_line("l", f"{path}/{entry.name}", link_target))
             elif entry.is_dir(follow_symlinks=False):
                 with directories.entered(entry.name, source, job.owners) as below:
                     copy = directories.make(entry.name, target)
@@ -166,7 +169,7 @@ def _count(folder: Folder) -> int:
 
 
 def _line(kind: str, path: str, *facts: object) -> str:
-    """One entry, on one line: paths may hold any character but a zero byte."""
+    """One entry on one line: paths may contain any character except a zero byte."""
     return " ".join([kind, *map(str, facts), repr(path)])
 
 
@@ -175,14 +178,14 @@ def _checksum(text: str) -> int:
 
 
 def stamp(path: str, status: os.stat_result) -> str:
-    """What the kernel knows of a file: whatever is done to it later, or put in its place, changes its times."""
+    """The facts of the kernel about a file: a later write or a replacement of the file changes its times."""
     mode, size, times = status.st_mode & 0o777, status.st_size, f"{status.st_mtime_ns} {status.st_ctime_ns}"
     return f"f {mode} {size} {status.st_ino} {times} {path!r}"
 
 
-def _copy_files(folder: Folder, source: int, target: int, job: Job, hand: int) -> Copied:
-    """Copy the share of one process. The checksum is the same in whatever order, by however many hands."""
-    names, size, checksum, stamps = folder.files[hand :: job.hands], 0, 0, []
+def _copy_files(folder: Folder, source: int, target: int, job: Job, worker: int) -> Copied:
+    """Copy the share of one worker. The checksum depends neither on the order nor on the number of workers."""
+    names, size, checksum, stamps = folder.files[worker :: job.workers], 0, 0, []
     for name in names:
         path = f"{folder.path}/{name}"
         status, part = _copy_file(name, source, target, _checksum(path), job)
@@ -195,30 +198,30 @@ def _copy_files(folder: Folder, source: int, target: int, job: Job, hand: int) -
             directories.entered(below.name, source, job.owners) as original,
             directories.entered(below.name, target) as copy,
         ):
-            copied = _copy_files(below, original, copy, job, hand)
+            copied = _copy_files(below, original, copy, job, worker)
         stamps += copied.stamps
         done = Copied(done.size + copied.size, done.checksum + copied.checksum, stamps)
     return done
 
 
 @contextlib.contextmanager
-def _helper(tree: Folder, source: int, target: int, job: Job, hand: int) -> Iterator[IO[str]]:
-    """A child that copies its share, and writes what `_copy_files` gives. Raises OSError where it could not."""
-    said, saying = os.pipe()
+def _worker_process(tree: Folder, source: int, target: int, job: Job, worker: int) -> Iterator[IO[str]]:
+    """Fork a child that copies its share and writes the result of `_copy_files`. Raises OSError when it fails."""
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            copied = _copy_files(tree, source, target, job, hand)
+            copied = _copy_files(tree, source, target, job, worker)
             lines = [*map(str, (*copied.size, copied.checksum)), *copied.stamps]
-            with open(saying, "w", encoding="utf-8", errors="surrogateescape") as file:
+            with open(writing, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write("\n".join(lines))
             status = 0
         finally:
             os._exit(status)
-    os.close(saying)
+    os.close(writing)
     try:
-        with open(said, encoding="utf-8", errors="surrogateescape") as file:
+        with open(reading, encoding="utf-8", errors="surrogateescape") as file:
             yield file
     except BaseException:
         os.kill(child, signal.SIGKILL)
@@ -240,7 +243,7 @@ def _copy_file(name: str, source: int, target: int, checksum: int, job: Job) -> 
         mode = status.st_mode & 0o777
         writing = os.open(name, directories.NEW_FILE, mode, dir_fd=target)
         try:
-            if mode & 0o077:  # what a umask may have taken away
+            if mode & 0o077:  # the umask may have removed bits
                 os.fchmod(writing, mode)
             checksum = copy_contents(reading, writing, status.st_size, checksum)
             if job.owner:
@@ -253,7 +256,7 @@ def _copy_file(name: str, source: int, target: int, checksum: int, job: Job) -> 
 
 
 def _finish(folder: Folder, target: int, owner: Owner | None) -> None:
-    """Directories get their modes and their owner last: the mode may forbid writing, the owner may write."""
+    """Set modes and owners of directories, last: the mode may forbid writing, and the owner may write."""
     for below in folder.folders:
         with directories.entered(below.name, target) as copy:
             _finish(below, copy, owner)
@@ -264,28 +267,28 @@ def _finish(folder: Folder, target: int, owner: Owner | None) -> None:
 
 
 class Survey(NamedTuple):
-    """What lies in a tree, from a look that reads no contents. `stamps` are those of `Copied`."""
+    """The size and the stamps of a tree (as in `Copied`), without reading contents."""
 
     size: Size
     stamps: list[str]
 
 
-def measure(folder: Path | int, but: str = "") -> Size:
-    """What is in it, `but` for the file of that name. Raises OSError."""
-    return survey(folder, but).size
+def measure(folder: Path | int, exclude: str = "") -> Size:
+    """The size of a tree without the file `exclude`. Raises OSError."""
+    return survey(folder, exclude).size
 
 
-def survey(folder: Path | int, but: str = "") -> Survey:
-    """What is in it, `but` for the file of that name. Raises OSError."""
+def survey(folder: Path | int, exclude: str = "") -> Survey:
+    """The size and the stamps of a tree without the file `exclude`. Raises OSError."""
     if isinstance(folder, Path):
         with directories.entered(folder) as directory:
-            return survey(directory, but)
+            return survey(directory, exclude)
     stamps: list[str] = []
-    size = _survey(folder, "", stamps, but)
+    size = _survey(folder, "", stamps, exclude)
     return Survey(size, sorted(stamps))
 
 
-def _survey(directory: int, path: str, stamps: list[str], but: str = "") -> Size:
+def _survey(directory: int, path: str, stamps: list[str], exclude: str = "") -> Size:
     if path.count("/") > DEEPEST:
         raise OSError(errno.ENAMETOOLONG, f"directories are nested more than {DEEPEST} deep")
     size = Size()
@@ -298,7 +301,7 @@ def _survey(directory: int, path: str, stamps: list[str], but: str = "") -> Size
                     size += _survey(below, within, stamps)
             elif entry.is_symlink():
                 stamps.append(_line("l", within, os.readlink(entry.name, dir_fd=directory)))
-            elif entry.is_file(follow_symlinks=False) and entry.name != but:
+            elif entry.is_file(follow_symlinks=False) and entry.name != exclude:
                 status = entry.stat(follow_symlinks=False)
                 size += (1, status.st_size)
                 stamps.append(stamp(within, status))

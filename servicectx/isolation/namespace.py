@@ -1,4 +1,4 @@
-"""A user's namespace: handed out by the pool of a local instance where there is one, else made and removed directly."""
+"""A user's namespace: from the pool of a local instance where there is one, else created and removed directly."""
 
 import os
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound="ServiceDetails")
 C = TypeVar("C", bound="ServiceDetails", covariant=True)
 
-PATIENCE = 0.04  # seconds for one that is on its way; where that takes longer, two are better made side by side
-KEPT_FOR = 3600.0  # seconds that an instance stays up for a namespace that was kept
+PATIENCE = 0.04  # seconds for a namespace in the making; after that, the creation of a second one is faster
+KEPT_FOR = 3600.0  # seconds; an instance stays up so long for a kept namespace
 
 
 class Namespace(Protocol[C]):
-    """One user's, until `close` or `keep`."""
+    """A namespace that belongs to one user until `close` or `keep`."""
 
     @property
     def details(self) -> C: ...
@@ -33,15 +33,15 @@ class Namespace(Protocol[C]):
     def close(self) -> None: ...
 
     def keep(self) -> None:
-        """Leave it in place."""
+        """Leave the namespace in place."""
 
     @property
     def stays(self) -> str:
-        """How long it stays when it is kept, in words."""
+        """A text for the user: how long a kept namespace stays."""
 
 
 class Place(NamedTuple):
-    """A running instance of this home."""
+    """A running instance of this home, its pool, and the data directory of its server."""
 
     instance: Instance
     id: str
@@ -56,7 +56,7 @@ STAYS_UP = f"its server stays up for {KEPT_FOR / 60:g} minutes after the last us
 
 
 class Direct(Generic[D]):
-    """Made and removed by the service's own means. Its name says whose it is."""
+    """A namespace that the service creates and removes itself. Its name contains its owner."""
 
     def __init__(self, service: Service[D], details: D, layers: SetupSteps, place: Place | None) -> None:
         self._service = service
@@ -74,13 +74,15 @@ class Direct(Generic[D]):
     @property
     def stays(self) -> str:
         if type(self._service).keep_namespace is Service.keep_namespace:
-            return "it stays until somebody asks for another one after the end of this process"
+            return "it stays until the first `isolated()` after the end of this process"
         return STAYS_UP if self._place is not None else "it stays until you remove it, or its server ends"
 
 
 class Pooled(Generic[D]):
-    """Handed out, or made under a lock that the keeper's helper looks at. That removes what is given back, and where it
-    gets behind, users do."""
+    """A namespace of the pool, or one that this process creates under a lock of the pool.
+
+    The prefetcher removes returned namespaces. Where it has a backlog, users remove their own.
+    """
 
     def __init__(self, place: Place, copies: Clones[D], taken: CheckedOut) -> None:
         self._place = place
@@ -98,7 +100,7 @@ class Pooled(Generic[D]):
             self._taken.path.unlink(missing_ok=True)
 
     def _remove(self) -> None:
-        """Remove it here and now. What cannot be removed is the helper's to try again."""
+        """Remove the namespace now. After a failure the prefetcher tries again."""
         try:
             self._copies.close(self._taken.name)
         except BaseException:
@@ -117,7 +119,7 @@ class Pooled(Generic[D]):
 
 
 def open_namespace(service: Service[D], details: D, layers: SetupSteps) -> Namespace[D]:
-    """A namespace of one's own. Raises NotIsolable, SetupFailed."""
+    """Open a namespace for one user. Raises NotIsolable, SetupFailed."""
     place = _find(details)
     copies = service.copies(details, place.data if place is not None else "")
     if copies is None or place is None or not place.pool.asked.exists():
@@ -127,14 +129,14 @@ def open_namespace(service: Service[D], details: D, layers: SetupSteps) -> Names
         place.pool.tell(SERVED + source)
         copies.rest()
         return Pooled(place, copies, taken)
-    if taken := _remade(place, copies, source) or place.pool.wait(source, PATIENCE):
+    if taken := _recycled(place, copies, source) or place.pool.wait(source, PATIENCE):
         place.pool.tell(SERVED + source)
         return Pooled(place, copies, taken)
     taken = place.pool.begin(copies.fresh_name(), source)
-    if taken is None:  # the instance has gone, and what there is to say the server's address says
+    if taken is None:  # the instance is gone: the connection to its address raises the error
         _places.clear()
         return Direct(service, details, layers, None)
-    place.pool.tell(RETURNED)  # a knock: should this process die now, somebody is to see it
+    place.pool.tell(RETURNED)  # wakes the prefetcher, which then watches this process
     try:
         step("pool-opening")
         copies.open(taken.name, layers)
@@ -147,23 +149,23 @@ def open_namespace(service: Service[D], details: D, layers: SetupSteps) -> Names
     return Pooled(place, copies, taken)
 
 
-def _remade(place: Place, copies: Clones[D], source: str) -> CheckedOut | None:
-    """One made out of what somebody gave back, when nobody has done that ahead. None: there was nothing, or no luck."""
+def _recycled(place: Place, copies: Clones[D], source: str) -> CheckedOut | None:
+    """A namespace recycled by this process from a returned one. None: none was returned, or the recycling failed."""
     old = place.pool.reclaim(source)
     new = place.pool.begin(copies.fresh_name(), source) if old is not None else None
     if old is None or new is None:
         return None
     try:
         step("pool-remaking")
-        made = copies.remake(old.name, new.name, source)
+        recycled = copies.remake(old.name, new.name, source)
     except BaseException as error:
         old.release()
         new.release()
         place.pool.tell(RETURNED)
-        if isinstance(error, Exception):  # refused, or the server is gone: making one from nothing tells
+        if isinstance(error, Exception):  # refused, or the server is gone: the creation of a new one shows which
             return None
         raise
-    if made:
+    if recycled:
         old.forget()
         return new
     new.forget()
@@ -176,10 +178,10 @@ _places: dict[tuple[Any, ...], Place] = {}
 
 
 def _find(details: Any) -> Place | None:
-    """The instance that details speak of, by its state file: no other server has its port *and* its secrets."""
+    """The local instance with these details, by its state file: no other server has its port *and* its secrets."""
     secret = _secret({name: getattr(details, name, None) for name in SECRETS})
-    asked = (os.environ.get("SERVICECTX_HOME"), details.service, details.host, details.port, secret)
-    if asked not in _places:
+    address = (os.environ.get("SERVICECTX_HOME"), details.service, details.host, details.port, secret)
+    if address not in _places:
         for instance in _instances():
             try:
                 state = instance.look()
@@ -187,12 +189,12 @@ def _find(details: Any) -> Place | None:
                 continue
             if state is None or state.phase != READY:
                 continue
-            if asked[1:] == (state.service, state.host, state.port, _secret(state.details or {})):
-                _places[asked] = Place(
+            if address[1:] == (state.service, state.host, state.port, _secret(state.details or {})):
+                _places[address] = Place(
                     instance, state.id, Pool(instance.directory(state.id)), _server_directory(state.data_directory)
                 )
                 break
-    return _places.get(asked)
+    return _places.get(address)
 
 
 def _server_directory(data_directory: str | None) -> str:
@@ -202,8 +204,8 @@ def _server_directory(data_directory: str | None) -> str:
 SECRETS = ("user", "password", "token")
 
 
-def _secret(said: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(said.get(name) or "" for name in SECRETS)
+def _secret(values: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(values.get(name) or "" for name in SECRETS)
 
 
 def _instances() -> list[Instance]:

@@ -1,13 +1,13 @@
-"""Namespaces that were made ahead of demand: a file for each, below an instance's directory.
+"""The pool of prefetched namespaces: one file for each namespace, below an instance's directory.
 
-    pool/asked                     a FIFO: what users tell the helper, a line each
-    pool/making/<source>/<name>    on its way, as long as the lock on it is held
-    pool/ready/<source>/<name>     complete, and nobody's
-    pool/taken/<name>-<pid>        somebody's for as long as the lock on it is held; then it is to be removed
-    pool/kept/<name>               left in place on somebody's wish
+    pool/asked                     a FIFO with the users' events for the prefetcher, one a line
+    pool/making/<source>/<name>    in the making, as long as the lock on the file is held
+    pool/ready/<source>/<name>     complete and unused
+    pool/taken/<name>-<pid>        used, as long as the lock on the file is held; then it must be removed
+    pool/kept/<name>               left in place for a user
 
-Each file says what it is a copy of. Who has the lock on a file may move it. So no two can have one namespace, asking
-costs no connection, and what the dead had is known by locks that the kernel has freed.
+Each file contains the source of its namespace. Only the holder of its lock may move a file. So no two users get the
+same namespace, a checkout needs no connection, and the kernel frees the locks of dead users.
 """
 
 import contextlib
@@ -22,25 +22,25 @@ from servicectx.state import leases
 from servicectx.system.checkpoints import step
 from servicectx.system.originals import time
 
-MAX_BACKLOG = 16  # namespaces in use or given back; with more, whoever removes them is behind
-BASE = "base"  # the source of whoever names none
-SERVED, MISSED, RETURNED = "+", "-", ""  # before a source: it was served, it was not; alone: one was given back
+MAX_BACKLOG = 16  # namespaces in use or returned; with more, the prefetcher has a backlog
+BASE = "base"  # the default source
+SERVED, MISSED, RETURNED = "+", "-", ""  # before a source: served or not; alone: a namespace was returned
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 class CheckedOut(leases.Lease):
-    """One user's namespace, until `release()` or the death of this process. A forked child neither has nor gives it."""
+    """One user's namespace, until `release()` or the death of this process. A forked child has no part in it."""
 
-    removes = False  # the file says what is to be removed
+    removes = False  # the file names the namespace that must be removed
 
     def __init__(self, path: Path, descriptor: int, name: str, source: str = "") -> None:
         super().__init__(path, descriptor)
         self.name = name
-        self.source = source  # what it is a complete copy of; "" where that is not sure
+        self.source = source  # of this complete copy; "" where the copy may be incomplete
 
     def forget(self) -> None:
-        """Nothing of it is there any more."""
+        """Remove the file, after the namespace was removed, and release the lock."""
         try:
             self.path.unlink(missing_ok=True)
         finally:
@@ -48,7 +48,7 @@ class CheckedOut(leases.Lease):
 
 
 class Pool:
-    """The pool below one directory. It knows files and locks, nothing of what the names stand for."""
+    """The pool below one directory: only files and locks, without any access to the namespaces themselves."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "pool"
@@ -66,7 +66,7 @@ class Pool:
     # -- users -----------------------------------------------------------------------------------------------------
 
     def claim(self, source: str) -> CheckedOut | None:
-        """One that is ready, now this process's own; None when there is none."""
+        """Check out a ready namespace for this process; None when there is none."""
         folder = self.ready / source
         for name in _names(folder):
             try:
@@ -79,7 +79,7 @@ class Pool:
                 path = self.taken / f"{name}-{os.getpid()}"
                 os.rename(folder / name, path)
                 step("pool-claimed")
-            except (BlockingIOError, FileNotFoundError):  # another one has it, or had it
+            except (BlockingIOError, FileNotFoundError):  # another process has it, or had it
                 os.close(descriptor)
                 continue
             except BaseException:
@@ -89,7 +89,7 @@ class Pool:
         return None
 
     def reclaim(self, source: str) -> CheckedOut | None:
-        """One that was given back, now this process's, to make another one of; None when there is none."""
+        """Take a returned namespace for recycling; None when there is none."""
         for taken in self._given_back():
             if taken.source == source:
                 return taken
@@ -97,9 +97,9 @@ class Pool:
         return None
 
     def wait(self, source: str, seconds: float) -> CheckedOut | None:
-        """As `claim`, but wait for one that is on its way.
+        """Check out as `claim`, but wait for a namespace in the making.
 
-        Only one process waits at a time: the others make their own meanwhile, and together they are faster.
+        Only one process waits at a time: the others create their own, which is faster in total.
         """
         until = time.monotonic() + seconds
         if not _names(self.making / source):
@@ -112,8 +112,8 @@ class Pool:
             fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
             while (taken := self.claim(source)) is None and time.monotonic() < until:
                 if not _names(self.making / source) and not _names(self.ready / source):
-                    break  # somebody else has it; what is published is locked for an instant
-                time.sleep(0.002)  # waiting for the lock on it would have no end if its maker were stopped
+                    break  # another process has it; a published file is locked for an instant
+                time.sleep(0.002)  # a wait for the lock would not end if its holder were stopped
             return taken
         except BlockingIOError:
             return None
@@ -121,7 +121,7 @@ class Pool:
             os.close(queue)
 
     def begin(self, name: str, source: str) -> CheckedOut | None:
-        """Claim a name before this process makes what it stands for. None: the instance is gone. Raises HomeError."""
+        """Claim a name before this process creates the namespace. None: the instance is gone. Raises HomeError."""
         path = self.taken / f"{name}-{os.getpid()}"
         try:
             return CheckedOut(path, _written(path, source), name, source)
@@ -129,26 +129,26 @@ class Pool:
             return None
         except OSError as error:
             cure = "free some space, or set SERVICECTX_HOME to a directory that has some"
-            raise HomeError(path=str(path), problem=f"no claim: {error.strerror}", cure=cure) from None
+            raise HomeError(path=str(path), problem=f"namespace not claimed: {error.strerror}", cure=cure) from None
 
     def keep(self, taken: CheckedOut) -> None:
-        """Leave it in place when its user goes."""
+        """Leave the namespace in place after its user's exit."""
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(taken.path, self.kept / taken.name)
         finally:
             taken.release()
 
-    def tell(self, what: str) -> bool:
-        """Whether a keeper or its helper is going to hear it. It never waits."""
+    def tell(self, event: str) -> bool:
+        """Write an event to the FIFO, without waiting. False: neither a keeper nor a prefetcher reads it."""
         try:
             descriptor = os.open(self.asked, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:  # no such pool any more, or nobody reads
+        except OSError:  # the pool is gone, or the FIFO has no reader
             return False
         try:
-            os.write(descriptor, f"{what}\n".encode())
+            os.write(descriptor, f"{event}\n".encode())
         except BlockingIOError:
-            pass  # so much was said already that there is going to be a look
+            pass  # the FIFO is full of unread events, so the prefetcher will wake up
         except BrokenPipeError:
             return False
         finally:
@@ -159,14 +159,14 @@ class Pool:
         return len(self.taken_names()) > MAX_BACKLOG
 
     def is_empty(self) -> bool:
-        """Whether nothing is ready, on its way, in use or given back."""
+        """Whether no namespace is ready, in the making, in use or returned."""
         folders = [folder / name for folder in (self.making, self.ready) for name in _names(folder)]
         return not self.taken_names() and not any(map(_names, folders))
 
-    # -- the helper --------------------------------------------------------------------------------------------------
+    # -- the prefetcher ----------------------------------------------------------------------------------------------
 
     def hear(self) -> int:
-        """A descriptor of what is told. It is open for writing, too, so that it never says that nobody is there."""
+        """Read end of the event FIFO. Also opened for writing, so that reads never return EOF."""
         return os.open(self.asked, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def sources(self) -> list[str]:
@@ -176,13 +176,13 @@ class Pool:
         return len(_names(self.ready / source))
 
     def begin_ahead(self, name: str, source: str) -> CheckedOut:
-        """Claim a name for one that is going to be ready. Raises OSError when the instance is gone."""
+        """Claim a name for a namespace to prefetch. Raises OSError when the instance is gone."""
         folder = self.making / source
         folder.mkdir(mode=0o700, exist_ok=True)
         return CheckedOut(folder / name, _written(folder / name, source), name, source)
 
     def publish(self, taken: CheckedOut, source: str) -> None:
-        """Let others have it."""
+        """Make a complete namespace ready for users."""
         folder = self.ready / source
         folder.mkdir(mode=0o700, exist_ok=True)
         os.rename(taken.path, folder / taken.name)
@@ -192,11 +192,11 @@ class Pool:
         return _names(self.taken, suffix=True)
 
     def users(self) -> set[int]:
-        """The processes that took one and did not give it back, living or dead."""
+        """The processes that checked out a namespace and did not return it, living or dead."""
         return {int(name.rpartition("-")[2]) for name in self.taken_names()}
 
     def returned(self) -> Iterator[CheckedOut]:
-        """What nobody holds any more, one after the other, each held by this process until it is forgotten."""
+        """Take the namespaces without a user, one by one. This process holds each until `forget` or `release`."""
         begun = [self.making / source / name for source in _names(self.making) for name in _names(self.making / source)]
         for path in begun:
             if (descriptor := _locked(path)) is not None:
@@ -212,15 +212,15 @@ class Pool:
 
 
 def _written(path: Path, source: str) -> int:
-    """A descriptor of the new file, locked."""
+    """Create a file with its source, locked, and return its descriptor."""
     descriptor = leases.open_locked(path)
-    with contextlib.suppress(OSError):  # on a full disk: then it is removed, and made from nothing
+    with contextlib.suppress(OSError):  # on a full disk: without a source the namespace is never recycled
         os.write(descriptor, source.encode())
     return descriptor
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor of the file, now locked; None where somebody holds it, or has forgotten it."""
+    """Lock the file and return its descriptor; None where another process holds it, or has removed it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -236,7 +236,7 @@ def _locked(path: Path) -> int | None:
 
 
 def source_of(line: str) -> tuple[str, str]:
-    """What a line of the FIFO says, as (kind, source); no source where it makes no sense."""
+    """Parse a line of the FIFO into (kind, source). An invalid line is (RETURNED, "")."""
     kind, source = line[:1], line[1:]
     return (kind, source) if kind in (SERVED, MISSED) and _NAME.fullmatch(source) else (RETURNED, "")
 

@@ -1,7 +1,7 @@
-"""The helper of a keeper: keeps copies of namespaces ready ahead of demand, and removes what was given back.
+"""The prefetcher of a keeper: keep copies of namespaces ready ahead of demand, and remove returned ones.
 
-It is a process of its own, begins with the first demand, ends when nobody has asked for a while, and is killed with
-its keeper. It may be killed at any instant: what it had begun, and what users gave back, its successor removes.
+The prefetcher is a separate process. It starts with the first demand, ends after a time without demand, and is killed
+with its keeper. It may be killed at any moment: its successor removes its unfinished work and returned namespaces.
 """
 
 import contextlib
@@ -22,38 +22,38 @@ from servicectx.system import faults, linux
 from servicectx.system.checkpoints import step
 
 REST = 1.0  # seconds without work after which the connection is closed
-ROOM = 256 * 2**20  # bytes of the file system that copies made ahead leave free
+ROOM = 256 * 2**20  # bytes of the file system that prefetched copies leave free
 
 
 class PrefetchBackend(Protocol):
-    """What a service gives: it makes and drops what is named, by its own protocol."""
+    """The interface of a service: create and drop namespaces by name, by the service's own protocol."""
 
     def begin(self) -> None:
-        """End whatever a former helper was in the middle of."""
+        """End the unfinished work of a former prefetcher."""
 
     def size(self, source: str) -> int:
-        """Bytes that a copy takes."""
+        """The bytes that a copy takes."""
 
     def make(self, name: str, source: str) -> None: ...
 
     def remake(self, name: str, new: str, source: str) -> bool:
-        """Make `new` out of `name`, a copy of `source` that nobody wants any more.
+        """Make `new` out of `name`, a returned copy of `source`.
 
-        False: there is no `new`, and `name` is still to be dropped.
+        False: `new` was not made, and `name` must still be dropped.
         """
 
     def drop(self, name: str) -> None:
-        """Also when its maker is in the middle of making it. No error where there is none."""
+        """Drop `name`, even while it is being made. A missing one is not an error."""
 
     def rest(self) -> None:
         """Close the connection; the next call opens it again."""
 
     def name(self) -> str:
-        """A fresh one."""
+        """Make a new name."""
 
 
 class Prefetcher:
-    """One pool, kept ahead of its users."""
+    """The work of the prefetcher for one pool."""
 
     def __init__(self, pool: Pool, copies: PrefetchBackend, data: str, parent: int) -> None:
         self.parent = parent
@@ -64,33 +64,33 @@ class Prefetcher:
         self.begun = False
         self.worked = 0.0
         self.sizes: dict[str, int] = {}
-        self.pause = 0.0  # until when nothing at all is tried
-        self.stuck: dict[str, float] = {}  # what was not to be dropped: until when it is not tried again
+        self.pause = 0.0  # the time before which the server is not contacted
+        self.stuck: dict[str, float] = {}  # names that could not be dropped: the time of the next attempt
 
     def serve(self) -> None:
-        """Until there is nothing to do and nobody to wait for, or the keeper is dead.
+        """Work until there is no demand and no user left, or the keeper is dead.
 
         Raises OSError or EOFError when the server is gone.
         """
-        heard = self.pool.hear()
-        watch = UserWatcher(self.pool, heard)
-        self._listen(heard)  # first of all: what is heard by a helper that fails calls for no other one
+        events = self.pool.hear()
+        watch = UserWatcher(self.pool, events)
+        self._listen(events)  # before any failure: unread events would start another prefetcher
         self.worked = time.monotonic()
         while os.getppid() == self.parent:
             try:
-                if self._turn(heard, watch):
+                if self._turn(events, watch):
                     return
             except OSError as error:
                 if not faults.is_shortage(error):
                     raise
-                self.begun = False  # too few descriptors, say: they end for a moment what would end for good
+                self.begun = False  # a passing shortage, for example of descriptors
                 with contextlib.suppress(OSError):
                     self.copies.rest()
                 time.sleep(AGAIN)
 
-    def _turn(self, heard: int, watch: UserWatcher) -> bool:
-        """Work once, or wait. True: there is nothing to do, and nobody to wait for."""
-        self._listen(heard)
+    def _turn(self, events: int, watch: UserWatcher) -> bool:
+        """Work once, or wait. True: there is no demand and no user left."""
+        self._listen(events)
         if self._work():
             self.worked = time.monotonic()
             return False
@@ -103,9 +103,9 @@ class Prefetcher:
 
     # -- work --------------------------------------------------------------------------------------------------------
 
-    def _listen(self, heard: int) -> None:
+    def _listen(self, events: int) -> None:
         with contextlib.suppress(BlockingIOError):
-            for line in os.read(heard, 65536).decode(errors="replace").splitlines():
+            for line in os.read(events, 65536).decode(errors="replace").splitlines():
                 kind, source = source_of(line)
                 if kind != RETURNED:
                     self.demands.setdefault(source, PoolSizer(0)).ask(kind != MISSED, len(self.pool.users()))
@@ -115,7 +115,7 @@ class Prefetcher:
                 del self.demands[source]
 
     def _work(self) -> bool:
-        """Making comes first, as somebody may be waiting, until what is given back piles up."""
+        """Create or remove one namespace. Creation comes first, as a user may wait, except with a backlog."""
         if not self._may_begin():
             return False
         if self.pool.is_piling_up():
@@ -123,32 +123,35 @@ class Prefetcher:
         return self._make() or self._clear()
 
     def _may_begin(self) -> bool:
-        """Whether the server lets this helper work; in a moment it may."""
+        """Whether the server accepts the prefetcher; after a refusal the next attempt follows soon."""
         if not self.begun and self.pause < time.monotonic():
             try:
                 self.copies.begin()
                 self.begun = True
             except (OSError, EOFError):
                 raise
-            except Exception:  # noqa: BLE001  # refused: it has no connection left, say
+            except Exception:  # noqa: BLE001  # refused, for example without a free connection
                 self.pause = time.monotonic() + AGAIN
         return self.begun
 
     def _make(self) -> bool:
-        """Whether one was made: of the source that has the fewest ready. What was given back is made anew first."""
+        """Prepare one namespace of the source with the fewest ready ones; recycle a returned one first.
+
+        True: the prefetcher did some work.
+        """
         now = time.monotonic()
         counts = {source: self.pool.count(source) for source in self.demands}
         for source, demand in self.demands.items():
             demand.filled |= counts[source] >= demand.target
-        wanted = [
+        short = [
             source for source, demand in self.demands.items() if counts[source] < demand.target and demand.pause < now
         ]
-        if not wanted or sum(counts.values()) >= MOST_OF_ALL:
+        if not short or sum(counts.values()) >= MOST_OF_ALL:
             return False
-        source = min(wanted, key=lambda each: counts[each])
+        source = min(short, key=lambda candidate: counts[candidate])
         for taken in self._returned():
             if taken.source == source:
-                return self._remade(taken) or self._drop(taken)
+                return self._recycle(taken) or self._drop(taken)
             taken.release()
         if not self._has_room(source):
             return False
@@ -158,7 +161,7 @@ class Prefetcher:
             self.copies.make(taken.name, source)
         except (OSError, EOFError):
             raise
-        except Exception:  # noqa: BLE001  # refused, in whatever words; whoever asks next hears them, from a try of its own
+        except Exception:  # noqa: BLE001  # refused: the next user gets the error from its own attempt
             self.demands[source].pause = now + AGAIN
             self._drop(taken)
             return False
@@ -167,18 +170,18 @@ class Prefetcher:
         return True
 
     def _clear(self) -> bool:
-        """Whether one is out of the way: made anew or removed, ready and wanted no more, or in the way of users."""
+        """Recycle or remove one returned namespace, or remove a surplus one. True: one was recycled or removed."""
         for taken in self._returned():
-            if (self._is_welcome(taken.source) and self._remade(taken)) or self._drop(taken):
+            if (self._is_welcome(taken.source) and self._recycle(taken)) or self._drop(taken):
                 return True
         for source, demand in self.demands.items():
-            unwanted = self.pool.count(source) > demand.most or not self._has_room()
-            if unwanted and (surplus := self.pool.claim(source)):
+            has_surplus = self.pool.count(source) > demand.most or not self._has_room()
+            if has_surplus and (surplus := self.pool.claim(source)):
                 return self._drop(surplus)
         return False
 
     def _returned(self) -> Iterator[CheckedOut]:
-        """What was given back, but for what is not to be dropped just now."""
+        """Take the returned namespaces, except the ones that could not be dropped a moment ago."""
         for taken in self.pool.returned():
             if self.stuck.get(taken.name, 0.0) > time.monotonic():
                 taken.release()
@@ -186,21 +189,21 @@ class Prefetcher:
                 yield taken
 
     def _is_welcome(self, source: str) -> bool:
-        """Whether one more of it may be ready."""
+        """Whether one more ready namespace of `source` is useful."""
         demand = self.demands.get(source)
         if demand is None or not demand.lasts or self.pool.count(source) >= demand.most or not self._has_room():
             return False
         return sum(map(self.pool.count, self.demands)) < MOST_OF_ALL
 
-    def _remade(self, taken: CheckedOut) -> bool:
-        """Whether a new one is ready that was made out of `taken`."""
+    def _recycle(self, taken: CheckedOut) -> bool:
+        """Recycle `taken` into a new, ready namespace. False: that was not possible."""
         new = self.pool.begin_ahead(self.copies.name(), taken.source)
         step("pool-remaking")
         try:
             made = self.copies.remake(taken.name, new.name, taken.source)
         except (OSError, EOFError):
             raise
-        except Exception:  # noqa: BLE001  # refused: the server is too busy, say
+        except Exception:  # noqa: BLE001  # refused, for example by a busy server
             self._drop(new)
             return False
         if made:
@@ -216,7 +219,7 @@ class Prefetcher:
             self.copies.drop(taken.name)
         except (OSError, EOFError):
             raise
-        except Exception:  # noqa: BLE001  # refused: the server is too busy, say
+        except Exception:  # noqa: BLE001  # refused, for example by a busy server
             self.stuck[taken.name] = time.monotonic() + AGAIN
             taken.release()
             return False
@@ -230,7 +233,7 @@ class Prefetcher:
         return not self.begun or any(pause > now for pause in pauses)
 
     def _has_room(self, source: str | None = None) -> bool:
-        """Whether the file system has room for users, beside one more copy of `source`."""
+        """Whether the file system has room for users, after one more copy of `source`."""
         try:
             room = os.statvfs(self.data)
         except OSError:
@@ -243,22 +246,22 @@ class Prefetcher:
                 self.sizes[source] = self.copies.size(source)
             except (OSError, EOFError):
                 raise
-            except Exception:  # noqa: BLE001  # refused; making it is going to tell
+            except Exception:  # noqa: BLE001  # refused; the creation reports the error
                 return 0
         return self.sizes[source]
 
 
 def main() -> None:
-    """The order comes on standard input: who the keeper is, the pool's directory, and what makes the copies."""
+    """Read the command from standard input: the keeper's id, the pool's directory, the backend. Then serve the pool."""
     order = json.loads(sys.stdin.readline())
     linux.die_with(order["keeper"], signal.SIGKILL)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(OSError):
-        os.nice(5)  # whoever is at work comes first
+        os.nice(5)  # users have priority
     pool = Pool(Path(order["directory"]))
     helper = order["helper"]
     data = helper.get("data", "")
     copies: PrefetchBackend = probes.call(**helper)
-    with contextlib.suppress(OSError, EOFError):  # the server is gone, or the instance: so is the need
+    with contextlib.suppress(OSError, EOFError):  # the server or the instance is gone
         Prefetcher(pool, copies, data, order["keeper"]).serve()

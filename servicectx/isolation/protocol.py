@@ -1,4 +1,4 @@
-"""What a service gives whose namespaces are copies that can be made ahead of demand."""
+"""The interface of a service with namespaces that are copies and can be prefetched."""
 
 from typing import Any, Protocol, TypeVar
 
@@ -8,24 +8,24 @@ D = TypeVar("D", bound=Any, covariant=True)
 
 
 class Clones(Protocol[D]):
-    """Namespaces of one instance by name. Their user is known by a lock that the caller holds, not by the name."""
+    """Namespaces of one instance by name. A lock of the caller, not the name, marks a namespace as used."""
 
     def fresh_name(self) -> str: ...
 
     def at(self, name: str) -> D:
-        """The details of the namespace of that name."""
+        """The details of the namespace `name`."""
 
     def source(self, layers: SetupSteps) -> str:
-        """What a namespace with these set-ups is a copy of: the same text for the same set-ups."""
+        """The identifier of the source for namespaces with these set-ups: the same text for the same set-ups."""
 
     def open(self, name: str, layers: SetupSteps) -> object:
-        """Make it. Raises NotIsolable, SetupFailed."""
+        """Create the namespace `name`. Raises NotIsolable, SetupFailed."""
 
     def remake(self, name: str, new: str, source: str) -> bool:
-        """Make `new` out of `name`, a copy of `source` that nobody wants any more. False: there is no `new`."""
+        """Make `new` out of `name`, a returned copy of `source`. False: `new` was not made."""
 
     def rest(self) -> None:
-        """Keep no connection: for a while they are made ahead of this process."""
+        """Close the connection: for a while the prefetcher creates the namespaces."""
 
     def close(self, name: str) -> None:
-        """Remove it, whoever makes or uses it. Nothing happens when there is none."""
+        """Remove the namespace `name`, even while it is being made or used. No effect when it is missing."""

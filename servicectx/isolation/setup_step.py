@@ -1,11 +1,14 @@
-"""A set-up on top of a namespace: what it is known by, what people call it, and how to run it."""
+"""A set-up on top of a namespace: its identity, its label, and its function."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 
 class SetupStep(NamedTuple):
-    """`text` differs where the set-up differs; `run` takes the details of the namespace and raises SetupFailed."""
+    """One set-up. `text` identifies it, `called` is its label in messages.
+
+    `run` takes the details of the namespace and raises SetupFailed.
+    """
 
     text: str
     called: str

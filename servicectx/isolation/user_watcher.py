@@ -1,4 +1,4 @@
-"""Who uses a pool, and the instant at which one of them dies."""
+"""The users of a pool, and the moment of a user's death."""
 
 import os
 import select
@@ -6,23 +6,23 @@ import select
 from servicectx.isolation.pool import Pool
 from servicectx.system import platform
 
-AGAIN = 0.5  # seconds to the next look where no event tells
+AGAIN = 0.5  # seconds between checks for events without a descriptor
 
 
 class UserWatcher:
-    """Waits for words, and for deaths."""
+    """Wait for events in the FIFO and for deaths of users."""
 
-    def __init__(self, pool: Pool, heard: int) -> None:
+    def __init__(self, pool: Pool, events: int) -> None:
         self.pool = pool
-        self._heard = heard
+        self._events = events
         self._watched: dict[int, int] = {}  # process: its pidfd
-        self._unseen: set[int] = set()  # processes whose end no event tells
+        self._unseen: set[int] = set()  # processes without a pidfd: their end makes no event
 
     def wait(self, seconds: float) -> None:
-        """Until somebody says something or dies, at most so long."""
+        """Wait for an event or the death of a user, at most `seconds`."""
         self._look()
         poller = select.poll()
-        for descriptor in (self._heard, *self._watched.values()):
+        for descriptor in (self._events, *self._watched.values()):
             poller.register(descriptor, select.POLLIN)
         if self._unseen:
             seconds = min(seconds, AGAIN)
@@ -30,7 +30,7 @@ class UserWatcher:
         for pid, descriptor in list(self._watched.items()):
             if descriptor in ended:
                 os.close(self._watched.pop(pid))
-                self._unseen.add(pid)  # should a child of it still have the lock, nothing else would tell
+                self._unseen.add(pid)  # a child of the dead process may still hold the lock, and its end makes no event
 
     def _look(self) -> None:
         users = self.pool.users()

@@ -1,4 +1,4 @@
-"""What a killed server could not free by itself, written down, so that its keeper's heirs can free it too."""
+"""Cleanup calls for resources that a killed server leaves, in a file that the watchdog and later visitors can read."""
 
 import contextlib
 from pathlib import Path
@@ -12,15 +12,15 @@ FILE = "cleanup.json"
 
 
 def note(directory: Path, call: dict[str, Any]) -> None:
-    """Write down a "call" for the instance in `directory`, which nobody but this user can write. Raises HomeError."""
+    """Record a "call" for the instance in `directory`, which only this user can write. Raises HomeError."""
     write_private(directory / FILE, json.dumps(call))
 
 
 def run(directory: Path) -> None:
-    """Carry out what was written down. Its processes are gone, its data are still there."""
+    """Run the recorded call. The processes of the instance are gone, its data still exists."""
     try:
         call = json.loads((directory / FILE).read_bytes())
     except (OSError, ValueError):
         return
-    with contextlib.suppress(Exception):  # a service of another program's own, which is not known here, say
+    with contextlib.suppress(Exception):  # for example a module that only the caller can import
         probes.call(**call)

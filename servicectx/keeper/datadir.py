@@ -1,11 +1,11 @@
-"""A server's data directory: a copy of what was kept, made beside everything else that a start has to do.
+"""The data directory of a server: a copy of prepared data, made in parallel to the other work of a start.
 
-    DATA_ROOT/KEY.ID/          the container: it stays this user's, 0700 until the server's account must pass
-        run/                   `{dir}`: the account's, as all that is in it
+    DATA_ROOT/KEY.ID/          the container: owned by this user, 0700 until the server's account must pass
+        run/                   `{dir}`: owned by the account, like everything in it
             data/              `{data}`
 
-Whatever this user makes for the account is made in the container, where the account can write nothing, gets its owner
-there, and is moved into `run` when it is complete. Nothing in `run` is reached by a path: see `directories`.
+Files for the account are made in the container, where the account cannot write. They get their owner there and are
+moved into `run` when they are complete. Files in `run` are never reached by a path: see `directories`.
 """
 
 import contextlib
@@ -31,37 +31,40 @@ from servicectx.system.directories import RUN
 from servicectx.system.removal import remove_entry
 
 DATA = "data"
-ARRIVING = "arriving"  # a copy that is on its way, in the container
-NEW = "new"  # a file or directory that is going to be moved into `run`, in the container
+ARRIVING = "arriving"  # in the container: an incomplete copy
+NEW = "new"  # in the container: a file or directory before its move into `run`
 LOG = "service.log"
 PASSABLE = 0o711
 
 
 class Source(NamedTuple):
-    """What the data are a copy of, and the password in them."""
+    """The source of a copy, and the password in its data."""
 
     place: Path
     secret: str
 
 
 class DataDirectory:
-    """`begin` early, `arrived` when the copy is needed: meanwhile a child copies, and the keeper reads its modules."""
+    """The data directory of one start: call `begin` early and `arrived` when the copy is needed.
 
-    def __init__(self, directory: Path, what: plan.Plan, order: dict[str, Any], home: Path) -> None:
+    Between the two calls a child copies, and the keeper loads its modules.
+    """
+
+    def __init__(self, directory: Path, service_plan: plan.Plan, order: dict[str, Any], home: Path) -> None:
         self.home = home
         self.container = directory
         self.directory = directory / RUN
         self.path = self.directory / DATA
         self.cache = Cache(Path(order["cache"]), order["cache_size"])
         self.snapshot = self.cache.place(SNAPSHOTS, order["snapshot"]) if order["snapshot"] else None
-        self.template = self.cache.place(TEMPLATES, what.template.key) if what.template else None
+        self.template = self.cache.place(TEMPLATES, service_plan.template.key) if service_plan.template else None
         self.sources = [place for place in (self.snapshot, self.template) if place is not None]
-        self._service, self._name = what.service, order.get("name")
+        self._service, self._name = service_plan.service, order.get("name")
         self.opened: bool = order.get("opened", False)
         self.locks: tuple[int, ...] = ()
         self._secret: str = (order.get("record") or {}).get("secret", "")
-        self._account = what.account
-        self._wanted = plan.mentions(order["plan"], "data")
+        self._account = service_plan.account
+        self._needs_data = plan.mentions(order["plan"], "data")
         self._child: int | None = None
         self._answer = -1
         self._trouble: Exception | None = None
@@ -70,7 +73,7 @@ class DataDirectory:
         self._run = -1
 
     def begin(self) -> None:
-        """Make the directory for the server, and start to copy the first source that is complete."""
+        """Make the directory for the server and start to copy the first complete source."""
         try:
             self._make_directory()
         except (OSError, KeyError, HomeError, KeptDataError) as error:
@@ -80,14 +83,14 @@ class DataDirectory:
         self.begin_copy()
 
     def begin_copy(self) -> None:
-        """Start to copy the best there is."""
+        """Start a child that copies the first complete source."""
         if self.opened:
             return
         if any(source.exists() or spare.place(self.cache, source, self.owner).exists() for source in self.sources):
             self._answer, answer = os.pipe()
             self._child = os.fork()
             if self._child == 0:
-                close_pipes()  # a starter that waits for a keeper's report must see the end of that keeper
+                close_pipes()  # a waiting requester must see the end of the keeper
                 self._copy(answer)
             os.close(answer)
 
@@ -104,7 +107,7 @@ class DataDirectory:
         self._give(self._run)
 
     def _reopen(self) -> None:
-        """Hold kept data for the server that is about to run on them."""
+        """Lock kept data for the server that will run on it."""
         self.locks = (reopen.lock(self.container),)
         self._container = directories.enter(self.container, owners=[os.geteuid()])
         try:
@@ -115,16 +118,16 @@ class DataDirectory:
         reopen.remove_runtime_files(self._run)
 
     def hand_over(self) -> None:
-        """Let the server's account through, before the first process of it begins."""
+        """Let the server's account enter the container, before its first process starts."""
         if self.owner:
             os.fchmod(self._container, PASSABLE)
 
     def is_here(self, wait: float) -> bool:
-        """Whether the copy is complete within `wait` seconds, or there is none to wait for."""
+        """Whether the copy is complete within `wait` seconds, or no copy was started."""
         return self._child is None or polling.is_readable(self._answer, wait)
 
     def arrived(self) -> Source | None:
-        """What the copy is of, or None when nothing was complete. Raises what `begin` met."""
+        """The source of the copy, or None when no source was complete. Raises the error that `begin` met."""
         if self._trouble is not None:
             raise self._trouble
         if self.opened:
@@ -132,40 +135,40 @@ class DataDirectory:
         if self._child is None:
             return None
         with open(self._answer, encoding="utf-8") as file:
-            said = file.read()
+            raw = file.read()
         os.waitpid(self._child, 0)
         self._child = None
-        if not said:
-            remove_entry(self._container, ARRIVING)  # what there may be of it, had somebody killed the child
+        if not raw:
+            remove_entry(self._container, ARRIVING)  # a killed child may have left an incomplete copy
             return None
         os.rename(ARRIVING, DATA, src_dir_fd=self._container, dst_dir_fd=self._run)
-        number, secret = json.loads(said)
+        number, secret = json.loads(raw)
         return Source(self.sources[number], secret)
 
     def forget(self, source: Source) -> None:
-        """Remove a copy that no server can use, and what it is of."""
+        """Remove a copy that no server can use, and its source."""
         self.sources.remove(source.place)
         for useless in (source.place, spare.place(self.cache, source.place, self.owner)):
             prepared.drop(useless)
         remove_entry(self._run, DATA)
 
     def make_empty(self) -> None:
-        """For a service that fills it by itself. The second time it is emptied."""
-        if self._wanted:
+        """Make `{data}` empty, for a service that fills it by itself. A second call empties it again."""
+        if self._needs_data:
             remove_entry(self._run, DATA)
             self._make_in(self._run, DATA)
 
     def open(self) -> int:
-        """A descriptor of `{data}`, which belongs to the server's account. Raises OSError."""
+        """Open `{data}`, which belongs to the server's account, and return a descriptor. Raises OSError."""
         return directories.enter(DATA, self._run, self.owners)
 
     @property
     def owners(self) -> list[int]:
-        """Whom all that is in `run` belongs to."""
+        """The user ids that may own the files in `run`."""
         return [self.owner[0] if self.owner else os.geteuid()]
 
     def keep(self, place: Path, secret: str) -> None:
-        """Keep a copy of the data in the cache, where that is possible."""
+        """Store a copy of the data in the cache, where that is possible."""
         with contextlib.suppress(OSError):
             data = self.open()
             try:
@@ -174,7 +177,7 @@ class DataDirectory:
                 os.close(data)
 
     def leave_out(self, pattern: str) -> None:
-        """Remove the files with such names. Raises OSError."""
+        """Remove the files with names that match `pattern`. Raises OSError."""
         data = self.open()
         try:
             _remove_files(data, re.compile(pattern), self.owners)
@@ -182,9 +185,9 @@ class DataDirectory:
             os.close(data)
 
     def write(self, files: dict[str, Any], facts: dict[str, Any]) -> None:
-        """Write files, with their placeholders filled in, beside the data; whatever had their names is replaced.
+        """Write files, with their placeholders filled in, beside the data. Entries with the same names are replaced.
 
-        Raises StartFailed where one of them cannot be written there; none is, if its name is the reason.
+        Raises StartFailed where a file cannot be written there. An invalid name is found before the first write.
         """
         rendered = plan.render(files, facts)
         for name in rendered:
@@ -197,7 +200,7 @@ class DataDirectory:
                 raise self._refused(name, str(error)) from None
 
     def unlink(self, files: Iterable[str]) -> None:
-        """Remove files that were written."""
+        """Remove files that `write` made."""
         for name in files:
             *folders, last = name.split("/")
             with contextlib.suppress(OSError), self._folder(folders) as folder:
@@ -229,7 +232,7 @@ class DataDirectory:
 
     @contextlib.contextmanager
     def _folder(self, names: list[str]) -> Any:
-        """A descriptor of a directory below `run`, made if need be. It belongs to the server's account."""
+        """Open a directory below `run` for the block; a missing one is made for the server's account."""
         folder = os.dup(self._run)
         try:
             for name in names:
@@ -243,7 +246,7 @@ class DataDirectory:
             os.close(folder)
 
     def _make_in(self, folder: int, name: str) -> None:
-        """Make a directory of the account's. Raises FileExistsError."""
+        """Make a directory that belongs to the account. Raises FileExistsError."""
         with contextlib.suppress(FileNotFoundError):
             os.stat(name, dir_fd=folder, follow_symlinks=False)
             raise FileExistsError(name)
@@ -263,14 +266,14 @@ class DataDirectory:
         return StartFailed(service=self._service, name=self._name, reason=plan.refusal(name, problem))
 
     def _copy(self, answer: int) -> None:
-        """In the child. It says what the copy itself says of its password: the source may be gone by then."""
+        """Copy in the child and write the number and the password of the source, which may be removed afterwards."""
         target = Entry(self._container, ARRIVING)
         try:
             remove_entry(*target)
             for number, source in enumerate(self.sources):
-                said = spare.take(spare.place(self.cache, source, self.owner), target)
-                if (said := said or prepared.restore(source, target, self.owner, cpu_count())) is not None:
-                    os.write(answer, json.dumps([number, said.get("secret", "")]).encode())
+                manifest = spare.take(spare.place(self.cache, source, self.owner), target)
+                if (manifest := manifest or prepared.restore(source, target, self.owner, cpu_count())) is not None:
+                    os.write(answer, json.dumps([number, manifest.get("secret", "")]).encode())
                     break
         finally:
             os._exit(0)

@@ -1,4 +1,4 @@
-"""The keeper: the small process that is the parent of one server, from its start until nothing of it is left."""
+"""The keeper: the small parent process of one server, from its start until the last file is removed."""
 
 import contextlib
 import os
@@ -33,41 +33,41 @@ if TYPE_CHECKING:
 
 
 class TerminationRequested(BaseException):
-    """SIGTERM came: stop at once. Whoever sent it holds the key's lock."""
+    """SIGTERM arrived: stop at once. Its sender holds the key's lock."""
 
 
 class Keeper:
-    """Starts the server, tells the starter, watches server and users, stops, clears up."""
+    """Start the server, report to the requester, watch server and users, stop, clean up."""
 
-    def __init__(self, instance: Instance, id: str, guard: int) -> None:
+    def __init__(self, instance: Instance, id: str, watchdog: int) -> None:
         self.name: str | None = None
         self.instance = instance
         self.id = id
-        self.guard = processes.identity(guard)
+        self.watchdog = processes.identity(watchdog)
         self.me = processes.me()
         self.service = instance.key.rpartition("-")[0]
         self.data_directory: Path | None = None
         self.stopping = False
-        self.starter = Requester()
+        self.requester = Requester()
         self.start: Startup | None = None
         self.reserve = Reserve()
-        self.is_clean = True  # False: something that should have been ended or removed may be left
+        self.is_clean = True  # False: a process or a file of the instance may be left
         self.spare: spare.Maker | None = None
         self.keeping: kept_data.KeptData | None = None
-        self.helper: PrefetcherProcess | None = None
-        signal.signal(signal.SIGTERM, self._told)
+        self.prefetcher: PrefetcherProcess | None = None
+        signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def live(self) -> None:
         linux.adopt_orphans()
         try:
             failure = self._start()
             if failure is None:
-                self.starter.close()
+                self.requester.close()
                 assert self.start is not None
                 self.watch(self.start)
             else:
-                self.starter.report({"failed": failure.record()})
-                self.starter.close()
+                self.requester.report({"failed": failure.record()})
+                self.requester.close()
                 self.clear_server()
                 remove_when_unused(self.instance, self.id)
         except TerminationRequested:
@@ -78,69 +78,69 @@ class Keeper:
             self._withdraw()
 
     def _start(self) -> ServiceCtxError | None:
-        """Carry out the order and report. The result is a failure that is still to be reported.
+        """Carry out the command and report. Return a failure that is not reported yet.
 
-        No lock is taken in here: the starter holds the key's lock until it has a report, whatever goes wrong.
+        This method takes no lock: the requester holds the key's lock until it has a report or the keeper is gone.
         """
         try:
-            order = self.starter.order()
-            what = plan.decode(order["plan"])
-            self.name, self.service = order["name"], what.service
+            order = self.requester.order()
+            service_plan = plan.decode(order["plan"])
+            self.name, self.service = order["name"], service_plan.service
             self.keeping = kept_data.KeptData(self.instance, self.id, order)
             self.data_directory = Path(order["data_directory"])
-            data = DataDirectory(self.data_directory, what, order, self.instance.home)
+            data = DataDirectory(self.data_directory, service_plan, order, self.instance.home)
             self.instance.hold(self.id, KEEPER, self.me)
             self.record_server(None)
             data.begin()
-            from servicectx.keeper.startup import (  # meanwhile; it brings mirakuru, which the guard does without
+            from servicectx.keeper.startup import (  # while the data is copied; the watchdog never loads mirakuru
                 Host,
                 Startup,
             )
 
             directory = self.instance.directory(self.id)
-            host = Host(directory, self.starter, self.record_server, (self.me, self.guard))
-            self.start = start = Startup(host, what, order, data)
+            host = Host(directory, self.requester, self.record_server, (self.me, self.watchdog))
+            self.start = start = Startup(host, service_plan, order, data)
             facts = start.run()
             assert self.keeping is not None
             self.keeping.note(facts)
-            if what.helper is not None:
+            if service_plan.helper is not None:
                 from servicectx.keeper.prefetcher_process import PrefetcherProcess
 
-                with contextlib.suppress(OSError):  # it can do without
-                    self.helper = PrefetcherProcess(
-                        self.instance.directory(self.id), plan.render(what.helper, start.facts)
+                with contextlib.suppress(OSError):  # prefetching is optional
+                    self.prefetcher = PrefetcherProcess(
+                        self.instance.directory(self.id), plan.render(service_plan.helper, start.facts)
                     )
-            self.starter.report({"ready": facts})
+            self.requester.report({"ready": facts})
             if snapshot.is_wanted(start) and self._is_set_up():
-                self.starter.report({"ready": snapshot.take(start)})
+                self.requester.report({"ready": snapshot.take(start)})
             return None
         except ServiceCtxError as error:
             return error
         except OSError as error:
             return faults.home_error(error, "not written", str(self.data_directory)) or self.crash(error)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the starter must hear of it
+        except Exception as error:  # noqa: BLE001  # the requester needs a report of every failure
             return self.crash(error)
 
     def crash(self, error: BaseException) -> StartFailed:
-        """An error that the plan does not explain, with its traceback, which keeper.log gets as well."""
+        """Describe an unexpected error with its traceback, which is also written to keeper.log."""
         import traceback
 
         text = "".join(traceback.format_exception(error))
         sys.stderr.write(text)
         reason = f"{type(error).__name__}: {error}"
         failure = self.start.failure(reason) if self.start else StartFailed(reason=reason)
-        log_tail = "\n".join(filter(None, [failure.log_tail, "the traceback of its keeper:", text.rstrip()]))
+        log_tail = "\n".join(filter(None, [failure.log_tail, "traceback of the keeper:", text.rstrip()]))
         return StartFailed(**failure.data | {"service": self.service, "name": self.name, "log_tail": log_tail})
 
     def _is_set_up(self) -> bool:
-        """Wait for the starter's word. False: its set-up failed, or it died, which its lease will tell."""
+        """Wait for the requester's set-up. False: the set-up failed, or the requester died (its lease is then free)."""
         try:
-            return "snapshot" in self.starter.order()
+            return "snapshot" in self.requester.order()
         except RequesterGone:
             return False
 
     def _withdraw(self) -> None:
-        """Leave nothing of a start that nobody waits for any more, but for a failure that others still read."""
+        """Remove a start without a requester. A recorded failure stays until its last reader has left."""
         try:
             with self.instance.locked(PATIENCE):
                 state = current(self.instance, self.id)
@@ -153,20 +153,20 @@ class Keeper:
         self._remove_directory()
 
     def record_server(self, server: Process | None) -> None:
-        """Record the processes of this instance. Raises HomeError when it was removed meanwhile."""
-        self.instance.tell_processes(self.id, Processes(self.me, self.guard, server))
+        """Record the processes of this instance. Raises HomeError when the instance was removed meanwhile."""
+        self.instance.tell_processes(self.id, Processes(self.me, self.watchdog, server))
 
-    # -- the long wait ---------------------------------------------------------------------------------------------
+    # -- wait for the end ------------------------------------------------------------------------------------------
 
     def watch(self, start: "Startup") -> None:
-        """Until the last user has left and none came while lingering, or the server ended.
+        """Wait for the end of the linger time after the last user, or for the end of the server.
 
-        A fault of the machine ends neither: as long as users cannot be counted, the server is taken for used.
+        A fault of the machine ends neither wait: a server counts as used while its users cannot be counted.
         """
-        leases.get_ready()  # to stop without delay when it is time
+        leases.get_ready()  # now, so that the stop is not delayed
         server = start.server
         assert server is not None
-        with contextlib.suppress(OSError, RuntimeError):  # it can do without
+        with contextlib.suppress(OSError, RuntimeError):  # a spare is optional
             self.spare = spare.Maker(start.data.cache, start.data.sources, start.data.path, start.data.owner)
         waiter = UnusedWaiter(self.instance, self.id, self.reserve)
         pause = Pause()
@@ -196,14 +196,14 @@ class Keeper:
         persist(remove_when_unused, self.instance, self.id)
 
     def _wait_until_unused(self, server: "Server", waiter: UnusedWaiter) -> bool:
-        """True: nobody holds a lease. False: the server ended first."""
+        """Return True when no lease is held, False when the server ended first."""
         waiter.begin()
         descriptor = server.descriptor()
         while True:
             poller = select.poll()
             poller.register(waiter.descriptor, select.POLLIN)
-            for each in self.helper.descriptors() if self.helper is not None else ():
-                poller.register(each, select.POLLIN)
+            for prefetcher_descriptor in self.prefetcher.descriptors() if self.prefetcher is not None else ():
+                poller.register(prefetcher_descriptor, select.POLLIN)
             if descriptor is not None:
                 poller.register(descriptor, select.POLLIN)
             poller.poll(self._poll_time(descriptor, waiter))
@@ -211,17 +211,17 @@ class Keeper:
                 return False
             if waiter.is_unused():
                 return True
-            if self.helper is not None:
-                self.helper.look()
+            if self.prefetcher is not None:
+                self.prefetcher.look()
 
     def _poll_time(self, descriptor: int | None, waiter: UnusedWaiter) -> int | None:
-        """Milliseconds; None where every event has its descriptor."""
+        """The poll timeout in milliseconds; None where every event has a descriptor."""
         if descriptor is None or waiter.polls:
             return 50
-        return 500 if self.helper is not None and self.helper.is_paused() else None
+        return 500 if self.prefetcher is not None and self.prefetcher.is_paused() else None
 
     def _lingered(self, server: "Server") -> bool:
-        """Whether nobody came or went for the whole time that the users wished."""
+        """Whether no user joined or left during the whole linger time."""
         left = self.instance.linger(self.id)
         traffic = self.instance.traffic(self.id)
         while left > 0:
@@ -229,14 +229,14 @@ class Keeper:
             if server.wait(pause) or self.instance.is_used(self.id):
                 return False
             left -= pause
-            if self.helper is not None:
-                self.helper.look()
+            if self.prefetcher is not None:
+                self.prefetcher.look()
             if traffic != (now := self.instance.traffic(self.id)):
                 traffic, left = now, self.instance.linger(self.id)
         return True
 
     def _stop(self) -> bool:
-        """Announce it, count once more, and end. False: somebody joined in that moment."""
+        """Announce the stop, count users once more, and end. False: a user joined in that moment."""
         self.reserve.release()
         with self.instance.locked(PATIENCE):
             state = current(self.instance, self.id)
@@ -251,13 +251,13 @@ class Keeper:
             self.clear_server()
             step("cleaning")
             if state is not None:
-                with contextlib.suppress(OSError):  # a read-only file system: the next visitor removes it
+                with contextlib.suppress(OSError):  # a read-only file system: the next visitor removes the state file
                     self.instance.forget()
             self._remove_directory()
         return True
 
     def _announce(self, state: State) -> None:
-        """On a full file system too: without a state file nobody joins either."""
+        """Write the STOPPING state, or remove the state file on a full file system: both prevent joins."""
         self.instance.keep_for_write_back(state.id)
         try:
             self.instance.write_failure(state)
@@ -265,7 +265,7 @@ class Keeper:
             self.instance.forget()
 
     def _stop_unlocked(self) -> None:
-        """Where no lock can be had, since the home takes no files any more: then it takes no lease either."""
+        """Stop without the lock, for a home that accepts no new files: no new lease can appear there either."""
         self.stopping = True
         self.clear_server()
         with contextlib.suppress(OSError):
@@ -273,17 +273,17 @@ class Keeper:
         self._remove_directory()
 
     def clear_server(self) -> None:
-        """End the server and remove its data, or leave its log beside them where a user wished to keep them.
+        """End the server and remove its data. Kept data stays, with the server's log beside it.
 
-        Each part is ended whatever becomes of the others. What could not be done is left to the guard.
+        A failure in one part does not stop the others. The watchdog repeats the parts that failed.
         """
         keeps = self.keeping is not None and self.keeping.applies()
         if keeps and self.start is not None:
             self._attempt(kept_data.end_cleanly, self.start)
-        parts = [self.helper, self.spare, self.start]
+        parts = [self.prefetcher, self.spare, self.start]
         for end in [part.end for part in parts if part is not None]:
             self._attempt(end)
-        self._attempt(linux.end_orphans)  # one that still copies data, say
+        self._attempt(linux.end_orphans)  # for example a child that still copies data
         self._attempt(owned_files.remove_owned, self.instance.directory(self.id))
         if self.keeping is None or self.data_directory is None:
             return
@@ -311,7 +311,7 @@ class Keeper:
             if not os.statvfs(path).f_flag & os.ST_RDONLY:
                 self.is_clean = False
 
-    def _told(self, *_: Any) -> None:
+    def _on_sigterm(self, *_: Any) -> None:
         if not self.stopping:
             self.stopping = True
             raise TerminationRequested

@@ -1,4 +1,4 @@
-"""Keeping the data of one instance: when they stay, a clean end of the server, and the record that opens them again."""
+"""Keeping the data of one instance: the condition, a clean end of the server, and the record for a later `open`."""
 
 import contextlib
 import signal
@@ -18,7 +18,10 @@ COMPANION_STOP = 10.0
 
 
 class KeptData:
-    """`asked`: data are kept from the start on. `opened`: the instance runs on data that an earlier one kept."""
+    """The decision whether the data of one instance stays, and its record.
+
+    `_requested`: the start requested it. `opened`: the instance runs on data that an earlier one kept.
+    """
 
     def __init__(self, instance: Instance, id: str, order: dict[str, Any]) -> None:
         self._instance = instance
@@ -26,16 +29,16 @@ class KeptData:
         self._container = Path(order["data_directory"])
         self._record = KeepRecord(**order["record"]) if order.get("record") else None
         self.opened: bool = order.get("opened", False)
-        self._asked: bool = order.get("keep_data", False)
+        self._requested: bool = order.get("keep_data", False)
         self._usable = False
         self._lock = -1
 
     def applies(self) -> bool:
-        """Whether the data stay. Those of a start that never became usable are nobody's."""
-        return self.opened or (self._usable and (self._asked or self._instance.keeps_data(self._id)))
+        """Whether the data stays. Data of a start that never became usable is removed."""
+        return self.opened or (self._usable and (self._requested or self._instance.keeps_data(self._id)))
 
     def note(self, facts: dict[str, Any]) -> None:
-        """The server is usable: leave the record for the process that ends it, and beside data that stay anyway.
+        """Write the record, once the server is usable: in the instance, and beside data that stays in any case.
 
         Raises OSError where data that must stay could not be opened again.
         """
@@ -44,8 +47,8 @@ class KeptData:
             return
         record = self._record._replace(server_version=facts.get("valkey") or facts.get("version"))
         directory = self._instance.directory(self._id)
-        if not self._asked:
-            with contextlib.suppress(OSError):  # a full home: then what is kept later has no record
+        if not self._requested:
+            with contextlib.suppress(OSError):  # a full home: data that is kept later then has no record
                 keep_record.write_draft(directory, record)
         else:
             keep_record.write_draft(directory, record)
@@ -54,14 +57,14 @@ class KeptData:
         self._usable = True
 
     def finish(self) -> None:
-        """The server is gone: leave the record beside the data."""
+        """Publish the record beside the data, once the server is gone."""
         keep_record.publish(self._instance.directory(self._id), self._container)
 
 
 def end_cleanly(start: "Startup") -> None:
-    """End the server by its clean signal, after it has written what the signal alone would lose.
+    """End the server by its clean signal, after a flush of data that the signal alone would lose.
 
-    A server that does not end in time is killed, as one that died: durable settings are what protects its data then.
+    A server that does not end in time is killed; then, as after a crash, only durable settings protect its data.
     """
     server, plan = start.server, start.plan
     if server is None:

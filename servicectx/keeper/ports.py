@@ -1,4 +1,4 @@
-"""Ports of the loopback interface: pick a free one, and tell whose a listening one is."""
+"""Ports of the loopback interface: pick a free port, and find the owner of a listening one."""
 
 import contextlib
 import os
@@ -11,13 +11,13 @@ from servicectx.system import processes as pids
 TRIES = 100
 
 
-def pick(host: str, more: int = 0, neighbours: int = 0) -> list[int]:
-    """A port that is free now with `neighbours` free ports right after it, and then `more` others.
+def pick(host: str, extra: int = 0, neighbours: int = 0) -> list[int]:
+    """Pick a free port, with `neighbours` free ports right after it, then `extra` other ports.
 
-    They can be lost before the server binds them; the keeper then picks again. Raises OSError when none are to be had.
+    A port can be lost before the server binds it; the keeper then picks again. Raises OSError when no port is free.
     """
     for _ in range(TRIES):
-        with contextlib.ExitStack() as held:  # all at once, so that no two are the same
+        with contextlib.ExitStack() as held:  # all stay open, so that no two ports are the same
             try:
                 first = held.enter_context(socket.socket())
                 first.bind((host, 0))
@@ -27,7 +27,7 @@ def pick(host: str, more: int = 0, neighbours: int = 0) -> list[int]:
             except (OSError, OverflowError) as error:
                 problem = error
                 continue
-            others = [held.enter_context(socket.socket()) for _ in range(more)]
+            others = [held.enter_context(socket.socket()) for _ in range(extra)]
             for other in others:
                 other.bind((host, 0))
             return [port, *(other.getsockname()[1] for other in others)]
@@ -35,16 +35,16 @@ def pick(host: str, more: int = 0, neighbours: int = 0) -> list[int]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on `port`, for a server that inherits it. Raises OSError when somebody has that port."""
-    made = socket.socket()
+    """Open a socket that listens on `port`, for a server that inherits it. Raises OSError when the port is taken."""
+    listener = socket.socket()
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((host, port))
-        made.listen(1024)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
     except BaseException:
-        made.close()
+        listener.close()
         raise
-    return made
+    return listener
 
 
 def is_free(host: str, port: int) -> bool:
@@ -58,7 +58,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def belongs_to(server: int, port: int) -> bool | None:
-    """Whether `server` or a process below it listens on `port`. None: this system does not tell."""
+    """Whether `server` or a process below it listens on `port`. None: unknown on this system."""
     if not platform.PROC:
         return _belongs_by_psutil({server, *pids.descendants(server)}, port)
     sockets = listening(port)
@@ -66,13 +66,13 @@ def belongs_to(server: int, port: int) -> bool | None:
 
 
 def is_lost(host: str, server: int, port: int) -> bool:
-    """Whether another program than `server` and those below it has `port`."""
+    """Whether a program other than `server` and its descendants has `port`."""
     taken = listening(port) if platform.PROC else not is_free(host, port)
     return bool(taken) and belongs_to(server, port) is False
 
 
 def _belongs_by_psutil(processes: set[int], port: int) -> bool | None:
-    """A user may look at the sockets of his own processes; of what others have, not everywhere."""
+    """As `belongs_to`, for systems without /proc. Some of them hide the sockets of other users' processes (None)."""
     import psutil
 
     hidden = False
@@ -84,7 +84,7 @@ def _belongs_by_psutil(processes: set[int], port: int) -> bool | None:
         except (psutil.Error, OSError):
             hidden = True
             continue
-        if any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets):
+        if any(entry.status == psutil.CONN_LISTEN and entry.laddr.port == port for entry in sockets):
             return True
     return None if hidden else False
 

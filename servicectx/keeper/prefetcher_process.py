@@ -1,4 +1,4 @@
-"""The keeper's side of a pool: it waits for the first demand and then has one process work ahead."""
+"""The keeper's side of a pool: start the prefetcher on the first demand, and restart it when needed."""
 
 import contextlib
 import json
@@ -13,15 +13,15 @@ from servicectx.isolation.pool import Pool
 from servicectx.keeper import search_path
 from servicectx.system import platform, polling
 
-QUICK = 1.0  # seconds; a helper that ends sooner did not get to work
+QUICK = 1.0  # seconds; a prefetcher that ends sooner did no work
 TRIES = 3
-PAUSE = 0.5  # seconds after one could not even be spawned
+PAUSE = 0.5  # seconds after a failed spawn
 
 _BOOTSTRAP = f"{search_path.BEGIN} from servicectx.isolation.prefetcher import main; main()"
 
 
 class PrefetcherProcess:
-    """At most one helper process at a time. None before the first demand, and none after some that failed at once."""
+    """At most one prefetcher at a time: none before the first demand, none after `TRIES` that failed at once."""
 
     def __init__(self, directory: Path, order: dict[str, Any]) -> None:
         self._pool = Pool(directory)
@@ -32,33 +32,33 @@ class PrefetcherProcess:
         self._failed = 0
         self._paused_until = 0.0
         self._pool.make()
-        self._heard = self._pool.hear()
+        self._events = self._pool.hear()
 
     def descriptors(self) -> list[int]:
-        """What to poll: it becomes readable when `look` has something to do."""
+        """The descriptors to poll: one becomes readable when `look` has work."""
         if self._process is None:
-            return [self._heard] if self._heard >= 0 and not self.is_paused() else []
+            return [self._events] if self._events >= 0 and not self.is_paused() else []
         return [self._descriptor] if self._descriptor is not None else []
 
     def look(self) -> None:
-        """Start a helper where one is wanted, and see to one that has ended: what it had in hand is the next one's."""
-        wanted = False
+        """Start a prefetcher where one is needed. The work of an ended prefetcher passes to the next one."""
+        needed = False
         if self._process is not None and self._process.poll() is not None:
-            wanted = not self._pool.is_empty()
-            self._ended(early=wanted)
-        if self._process is None and self._heard >= 0 and not self.is_paused() and (wanted or self._is_asked()):
+            needed = not self._pool.is_empty()
+            self._ended(early=needed)
+        if self._process is None and self._events >= 0 and not self.is_paused() and (needed or self._has_events()):
             try:
                 self._begin()
-            except OSError as error:  # no descriptor or process is left for it just now
+            except OSError as error:  # no descriptor or process is free at the moment
                 self._note(error)
                 self._paused_until = time.monotonic() + PAUSE
 
     def is_paused(self) -> bool:
-        """Whether `look` is to be called again soon, although no descriptor becomes readable."""
+        """Whether `look` must be called again soon, although no descriptor becomes readable."""
         return time.monotonic() < self._paused_until
 
     def end(self) -> None:
-        """Kill it. The second time nothing happens."""
+        """Kill the prefetcher. A second call has no effect."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -83,15 +83,15 @@ class PrefetcherProcess:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-        if self._failed >= TRIES:  # nobody hears any more: users do by themselves
-            os.close(self._heard)
-            self._heard = -1
+        if self._failed >= TRIES:  # without a reader of the FIFO, users create and drop by themselves
+            os.close(self._events)
+            self._events = -1
 
-    def _is_asked(self) -> bool:
-        return polling.is_readable(self._heard, 0)
+    def _has_events(self) -> bool:
+        return polling.is_readable(self._events, 0)
 
     @staticmethod
     def _note(error: OSError) -> None:
         with contextlib.suppress(OSError):
-            sys.stderr.write(f"nothing is made ahead of demand: {error}\n")
+            sys.stderr.write(f"the prefetcher could not be started: {error}\n")
             sys.stderr.flush()

@@ -1,9 +1,9 @@
-"""Probes: does a service answer its own protocol? Standard library only; plain data says which and with what.
+"""Probes: does a service answer its own protocol? Standard library only. A probe is plain data:
 
 `{"kind": "tcp"}`, `{"kind": "http", "url": ...}`, `{"kind": "log", "pattern": ...}`, `{"kind": "exchange", "send":
 ..., "expect": ...}`, `{"kind": "call", "target": "package.module:function", ...}`, `{"kind": "running"}`.
-With `"port"` it asks at another port than the server's.
-A probe gives a dict of what it learnt (a version, say), or None for "not yet".
+With `"port"` a probe connects to another port than the server's.
+A probe returns a dict of facts (for example a version), or None for "not yet".
 """
 
 import errno
@@ -16,9 +16,9 @@ from servicectx.system.originals import open, socket
 
 
 def run_probe(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float = 1.0) -> dict[str, Any] | None:
-    """Ask once, for at most about `wait` seconds. Any failure to connect or to understand is "not yet".
+    """Run a probe once, for at most about `wait` seconds. A failed connection or an unexpected answer is "not yet".
 
-    Raises HomeError where this process has no descriptor left to ask with: that says nothing of the service.
+    Raises HomeError where this process has no free descriptor: then the state of the service is unknown.
     """
     arguments = {name: value for name, value in probe.items() if name not in ("kind", "target", "port")}
     port = int(probe.get("port", port))
@@ -36,39 +36,39 @@ def run_probe(probe: dict[str, Any], host: str, port: int, log: str = "", wait: 
             case "log":
                 return _log(log, **arguments)
             case "call":
-                learnt = call(probe["target"], host, port, wait, **arguments)
-                assert learnt is None or isinstance(learnt, dict)
-                return learnt
+                result = call(probe["target"], host, port, wait, **arguments)
+                assert result is None or isinstance(result, dict)
+                return result
             case unknown:
-                raise ValueError(f"no probe is of the kind {unknown!r}")
+                raise ValueError(f"unknown kind of probe: {unknown!r}")
     except EOFError:
         return None
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise faults.home_error(error, "it was not asked whether it answers", f"{host}:{port}") or error from None
+            raise faults.home_error(error, "the service could not be probed", f"{host}:{port}") or error from None
         return None
 
 
-def call(target: str, *arguments: Any, **more: Any) -> Any:
+def call(target: str, *arguments: Any, **options: Any) -> Any:
     """Call "package.module:function"."""
     module, _, function = target.partition(":")
-    return getattr(search_path.load(module), function)(*arguments, **more)
+    return getattr(search_path.load(module), function)(*arguments, **options)
 
 
 def _exchange(host: str, port: int, wait: float, send: str, expect: str) -> dict[str, Any] | None:
-    """Send a text (as latin-1) and read until `expect` matches. Named groups are what was learnt."""
+    """Send a text (as latin-1) and read until `expect` matches. The named groups are the facts."""
     with socket.create_connection((host, port), wait) as connection:
         connection.sendall(send.encode("latin-1"))
-        heard = b""
+        reply = b""
         while chunk := connection.recv(65536):
-            heard += chunk
-            if found := re.search(expect, heard.decode("latin-1"), re.DOTALL):
+            reply += chunk
+            if found := re.search(expect, reply.decode("latin-1"), re.DOTALL):
                 return found.groupdict()
     return None
 
 
 def _http(wait: float, url: str) -> dict[str, Any] | None:
-    """A status below 400 is an answer. The environment's proxies are not for loopback."""
+    """Accept a status below 400. The environment's proxies are ignored on the loopback interface."""
     import http.client
     import urllib.error
     import urllib.request
@@ -77,7 +77,7 @@ def _http(wait: float, url: str) -> dict[str, Any] | None:
         def do_open(self, http_class: Any, req: Any, **http_conn_args: Any) -> Any:
             def connection(*arguments: Any, **options: Any) -> Any:
                 made = http_class(*arguments, **options)
-                made._create_connection = socket.create_connection  # not one that a test forbids
+                made._create_connection = socket.create_connection  # the original, not one that a test has replaced
                 return made
 
             return super().do_open(connection, req, **http_conn_args)

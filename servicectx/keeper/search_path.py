@@ -1,8 +1,8 @@
-"""Where the processes of a keeper find modules: the standard library first, whatever the caller's path begins with.
+"""The module search path of a keeper's processes: the standard library first, then this package's dependencies.
 
-A file of the project named `select.py`, or a package of the environment that brings `typing` or `uuid` for old Pythons,
-would otherwise take the place of a standard module in a keeper. A service of the user's own may name functions of
-the caller's modules; only then the caller's path counts, and still after the standard library.
+Otherwise a project file named `select.py`, or an installed backport of `typing` or `uuid`, could replace a standard
+module in a keeper. A user's own service may name functions of the caller's modules; only then is the caller's path
+added, after the standard library.
 """
 
 import importlib
@@ -14,21 +14,21 @@ from typing import Any
 
 from servicectx.system.originals import json
 
-DEPENDENCIES = ("mirakuru", "filelock", "platformdirs", "psutil")  # pydantic is for callers alone
+DEPENDENCIES = ("mirakuru", "filelock", "platformdirs", "psutil")  # without pydantic, which only callers use
 
-# The start of a program for `python -I -S -c`: its own path is the standard library, and nothing else.
+# The start of a program for `python -I -S -c`, which has only the standard library in its path.
 BEGIN = (
     "import gc, json, sys; gc.disable(); ours, theirs = json.loads(sys.argv[1]); sys.path += ours; "
     "from servicectx.keeper import search_path; search_path.callers = theirs; "
 )
 
-callers: list[str] = []  # in a keeper's processes: the caller's path, until a module of the caller's is needed
+callers: list[str] = []  # in a keeper's processes: the caller's path, until a caller's module is needed
 
 _found: dict[tuple[str, ...], list[str]] = {}
 
 
 def argument() -> str:
-    """What `BEGIN` reads, in a caller's process."""
+    """The argument that `BEGIN` reads, made in a caller's process."""
     theirs = tuple(filter(os.path.isabs, sys.path))
     if theirs not in _found:
         _found[theirs] = list(dict.fromkeys([str(Path(__file__).parents[2]), *_places()]))
@@ -36,12 +36,12 @@ def argument() -> str:
 
 
 def argument_again() -> str:
-    """The same, in a keeper."""
+    """The argument that `BEGIN` reads, made in a keeper."""
     return json.dumps([[place for place in sys.path if place not in _library()], callers])
 
 
 def load(name: str) -> Any:
-    """The module of that name: one of this package, else one that the caller could import."""
+    """Import a module of this package, else one that the caller could import."""
     if callers and name.partition(".")[0] != "servicectx":
         ours = [place for place in sys.path if place not in _library()]
         sys.path[:] = dict.fromkeys([*_library(), *callers, *ours])
@@ -50,7 +50,7 @@ def load(name: str) -> Any:
 
 
 def _library() -> list[str]:
-    """The standard library: below its directory, and beside it as a zip file."""
+    """The entries of the standard library: its directory, its extensions, and a zip file."""
     place = os.path.dirname(os.__file__)
     return [entry for entry in sys.path if entry in (place, os.path.join(place, "lib-dynload")) or _is_zip(entry)]
 
@@ -60,6 +60,6 @@ def _is_zip(entry: str) -> bool:
 
 
 def _places() -> list[str]:
-    """The directories that hold what this package needs, each found as the caller finds it."""
+    """The directories of this package's dependencies, as the caller's Python finds them."""
     specs = [find_spec(name) for name in DEPENDENCIES]
     return [os.path.dirname(os.path.dirname(spec.origin)) for spec in specs if spec is not None and spec.origin]

@@ -26,19 +26,19 @@ else:
     def _executor_alone() -> Any:
         """mirakuru's SimpleExecutor without the rest of the package, which imports an HTTP client, TLS and psutil.
 
-        A keeper uses none of these, and somebody waits for it: this halves the time until a server is started.
-        Without psutil mirakuru's search for left processes would ask ps; the executor below never searches.
+        A keeper uses none of these, and leaving them out halves the time until the server is started.
+        Without psutil, mirakuru searches left processes with ps; the executor below never searches.
         """
         package = types.ModuleType("mirakuru")
         spec = importlib.util.find_spec("mirakuru")
         package.__path__ = list(spec.submodule_search_locations)
-        spared = {"mirakuru": package, "psutil": None}
-        before = {name: sys.modules.pop(name) for name in spared if name in sys.modules}
-        sys.modules.update(spared)
+        substitutes = {"mirakuru": package, "psutil": None}
+        before = {name: sys.modules.pop(name) for name in substitutes if name in sys.modules}
+        sys.modules.update(substitutes)
         try:
             return importlib.import_module("mirakuru.base").SimpleExecutor
         finally:
-            for name in spared:
+            for name in substitutes:
                 del sys.modules[name]
             sys.modules.update(before)
 
@@ -48,14 +48,14 @@ else:
 class _Executor(SimpleExecutor):
     """mirakuru's executor, without the marker by which mirakuru's exit hook finds processes to kill.
 
-    That hook runs in every process that imported mirakuru, and takes one process's id for part of another's
-    (3.1.0: `env_value in ...`), so a shared server must not carry the marker. The server dies with its keeper.
+    That hook runs in every process that imported mirakuru. It compares process ids as substrings
+    (3.1.0: `env_value in ...`), so a shared server must not carry the marker. The server ends with its keeper.
     """
 
     parting_signal = signal.SIGKILL
 
     def _kill_all_kids(self, sig: int) -> set[int]:
-        """Nothing carries the marker, so reading every process's environment would find nothing."""
+        """Find no process: none carries the marker, so reading every process's environment is useless."""
         return set()
 
     @property
@@ -68,7 +68,7 @@ class _Executor(SimpleExecutor):
 
         def prepare() -> None:
             os.setsid()
-            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):  # ignored by the keeper, not by servers
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):  # the keeper ignores them, servers must not
                 signal.signal(number, signal.SIG_DFL)
             linux.die_with(keeper, self.parting_signal)
 
@@ -76,7 +76,7 @@ class _Executor(SimpleExecutor):
 
 
 class Server:
-    """A started program with its own session, log file and account. Ends when told to, or with its keeper."""
+    """A started program with its own session, log file and account. It ends by `end`, or with its keeper."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Server:
         if account:
             entry = pwd.getpwnam(account)
             switch = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-        if inherited or locks:  # a lock on data lasts as long as the server, however its keeper ends
+        if inherited or locks:  # the lock on the data then lasts as long as the server, even when the keeper is killed
             switch["pass_fds"] = (*locks, *([inherited.fileno()] if inherited else []))
         with log.open("ab") as output:
             self._executor = _Executor(
@@ -121,15 +121,15 @@ class Server:
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """The exit status; None while the server runs; negative: the signal that ended it."""
         return self._process.poll()
 
     def descriptor(self) -> int | None:
-        """Something to poll that becomes readable when the process ends (Linux), or None."""
+        """A descriptor that becomes readable when the process ends (Linux), or None."""
         return self._descriptor
 
     def wait(self, seconds: float) -> bool:
-        """Whether it ended within `seconds`."""
+        """Whether the server ended within `seconds`."""
         if self._descriptor is None:
             deadline = time.monotonic() + seconds
             while self.exit_status is None and time.monotonic() < deadline:
@@ -141,13 +141,13 @@ class Server:
         return self.exit_status is not None
 
     def end(self, grace: float, number: int | None = None) -> None:
-        """Send a signal (its stop signal), after `grace` seconds SIGKILL, then see to whatever it left running."""
+        """Send `number` (default: the stop signal), after `grace` seconds SIGKILL, then end its remaining children."""
         if self.exit_status is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number or self._stop_signal)
-                os.kill(self.pid, signal.SIGCONT)  # one that was stopped takes no other signal but SIGKILL
+                os.kill(self.pid, signal.SIGCONT)  # a stopped process handles no signal except SIGKILL
             self.wait(grace)
-        # Found now, while they have a parent: workers of Postgres overwrite the mark in their environment.
+        # Listed now, while they have a parent: Postgres workers overwrite the mark in their environment.
         stuck = [] if platform.SUBREAPER or self.exit_status is not None else processes.family(self.identity)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -173,7 +173,7 @@ def status_text(status: int | None) -> str:
 
 
 def tail(log: Path, lines: int = 30, size: int = 65536) -> str:
-    """The last lines of a log file: enough for servers that say how they are used after what is wrong."""
+    """The last lines of a log file: enough for servers that print their usage after the error."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - size))

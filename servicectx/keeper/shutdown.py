@@ -1,4 +1,4 @@
-"""How an instance ends in its files: its death is recorded for those who use it, and then it is removed."""
+"""The end of an instance in its files: record the death for its users, then remove the instance."""
 
 import signal
 
@@ -6,13 +6,13 @@ from servicectx.errors import HomeError, ServiceDied
 from servicectx.state.instance import Instance
 from servicectx.state.record import DIED, READY, STOPPING, State, StateError
 
-PATIENCE = 3600.0  # seconds for a lock that others hold for moments
+PATIENCE = 3600.0  # seconds; other processes hold this lock only for moments
 
 
 def record_death(
     instance: Instance, id: str, reason: str, exit_status: int | None = None, log_tail: str = ""
 ) -> State | None:
-    """Tell those who still hold the instance, and those who come, how it ended."""
+    """Record the end of the instance, for its present users and for processes that join later."""
     with instance.locked(PATIENCE):
         state = current(instance, id)
         if state is not None:
@@ -25,21 +25,21 @@ def record_death(
 
 
 def remove_when_unused(instance: Instance, id: str) -> None:
-    """Wait until nobody holds it any more, then remove it."""
+    """Wait until no process uses the instance, then remove it."""
     while instance.directory(id).exists():
         instance.wait_until_unused(id)
         with instance.locked(PATIENCE):
             state = current(instance, id)
             if state is None:
                 state = instance.own_copy(id)
-            if state is None:  # another process removed it, all but the directory
+            if state is None:  # another process removed the instance, except the directory
                 instance.remove_directory(id)
             elif not instance.is_used(id):
                 instance.remove(state)
 
 
 def current(instance: Instance, id: str) -> State | None:
-    """The state of this instance, if no other one has its place."""
+    """The state of this instance; None if another instance has the key."""
     try:
         state = instance.look()
     except (StateError, HomeError):

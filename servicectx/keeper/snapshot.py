@@ -1,4 +1,4 @@
-"""A snapshot is taken: the server writes everything down, ends, its data are kept, and it goes on."""
+"""Taking a snapshot: flush the server, stop it, store a copy of its data, and start it again."""
 
 import os
 import re
@@ -19,30 +19,30 @@ CLEAN_STOP = 30.0  # seconds for each step
 
 
 def is_wanted(start: "Startup") -> bool:
-    """Whether the starter is going to say that the set-up is done and the data are worth keeping."""
+    """Whether the requester will report a finished set-up, after which a snapshot is taken."""
     return start.data.snapshot is not None and not start.restored
 
 
 def take(start: "Startup") -> dict[str, Any]:
-    """Stop the server cleanly, keep a copy of its data, start it again on the same port; the new facts.
+    """Stop the server cleanly, store a copy of its data, and start it again on the same port. Return the new facts.
 
-    The cache may be read-only or full: then there is no snapshot, and the next start runs the set-up again. So it is
-    where data lie elsewhere, too, which copies would share; the facts say that, as `unkept`.
+    With a read-only or full cache there is no snapshot, and the next start runs the set-up again. The same holds
+    for data outside of the directory, which copies would share; the fact `unkept` then has the reason.
     """
-    server, what = start.server, start.plan
+    server, service_plan = start.server, start.plan
     assert server is not None
     assert start.data.snapshot is not None
     if not is_settled(start, server):
         return start.ready
     if link := _link_out_of(start):
-        return {**start.ready, "unkept": f"{link} leads out of the data, and all copies would share what is there"}
+        return {**start.ready, "unkept": f"{link} leads out of the data, and all copies would share that target"}
     start.server = None
-    server.end(CLEAN_STOP, what.clean_signal)
+    server.end(CLEAN_STOP, service_plan.clean_signal)
     start.end_companions()
-    if server.exit_status in what.clean_statuses:
+    if server.exit_status in service_plan.clean_statuses:
         step("keeping")
-        start.data.keep(start.data.snapshot, what.secret)
-    start.facts["template_secret"] = what.secret
+        start.data.keep(start.data.snapshot, service_plan.secret)
+    start.facts["template_secret"] = service_plan.secret
     start.deadline = time.monotonic() + CLEAN_STOP
     return start.run_once()
 
@@ -56,9 +56,9 @@ def _link_out_of(start: "Startup") -> str | None:
 
 
 def _link_out(directory: int | Path, path: str = "") -> str | None:
-    """A symbolic link that may not lead to something in the same tree, wherever that is copied to.
+    """Find a symbolic link that may lead out of the tree or of a copy of it.
 
-    A link may climb only at its beginning, no higher than the tree. Then no link that it meets leads out either.
+    A link may climb only at its beginning, no higher than the tree. Then no chain of such links leads out either.
     """
     if isinstance(directory, Path):
         with directories.entered(directory) as opened:
@@ -67,12 +67,12 @@ def _link_out(directory: int | Path, path: str = "") -> str | None:
         found = [(entry.name, entry.is_symlink(), entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_link, is_directory in found:
         if is_link:
-            meant = os.readlink(name, dir_fd=directory)
-            climb = re.match(r"(?:\.\./*|\./+)*", meant + "/")
+            target = os.readlink(name, dir_fd=directory)
+            climb = re.match(r"(?:\.\./*|\./+)*", target + "/")
             assert climb is not None
             inside = climb[0].count("..") <= path.count("/")
-            if os.path.isabs(meant) or not inside or ".." in (meant + "/")[climb.end() :].split("/"):
-                return f"{path}{name} -> {meant}"
+            if os.path.isabs(target) or not inside or ".." in (target + "/")[climb.end() :].split("/"):
+                return f"{path}{name} -> {target}"
         elif is_directory:
             with directories.entered(name, directory) as below:
                 if link := _link_out(below, f"{path}{name}/"):
@@ -81,10 +81,10 @@ def _link_out(directory: int | Path, path: str = "") -> str | None:
 
 
 def is_settled(start: "Startup", server: "Server") -> bool:
-    """Whether it has written down what would not survive a stop."""
-    settle = plan.render(start.plan.settle or {"kind": "running"}, start.facts)
+    """Flush the server: wait until its data survives a stop. False: it ended or took too long."""
+    flush = plan.render(start.plan.settle or {"kind": "running"}, start.facts)
     until = time.monotonic() + CLEAN_STOP
-    while probes.run_probe(settle, plan.HOST, start.facts["port"], str(start.log), CLEAN_STOP) is None:
+    while probes.run_probe(flush, plan.HOST, start.facts["port"], str(start.log), CLEAN_STOP) is None:
         if server.wait(0.01) or time.monotonic() > until:
             return False
     return True

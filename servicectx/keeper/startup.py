@@ -1,4 +1,4 @@
-"""A start, as its keeper carries it out: prepare the data, pick ports, run the program, probe until usable."""
+"""The keeper's side of a start: prepare the data, pick ports, run the program, probe until the service is usable."""
 
 import os
 import re
@@ -25,17 +25,17 @@ IN_USE = re.compile(r"address already in use|could not bind|could not create any
 
 NO_SHARED_MEMORY = re.compile(r"shared memory segment .*No space left on device")
 SHARED_MEMORY_CURE = (
-    "\n/dev/shm is too small for its shared memory; "
+    "\n/dev/shm is too small for the server's shared memory; "
     "enlarge it: docker run --shm-size=256m, or mount -o remount,size=256m /dev/shm"
 )
 
 
 class PortLost(Exception):
-    """Somebody else has the port that was picked."""
+    """Another program has the picked port."""
 
 
 class Host(NamedTuple):
-    """The keeper, as far as a start needs it. `spared`: processes that carry the mark of another instance."""
+    """The parts of the keeper that a start needs. `spared`: processes that `process_marks.end` must not kill."""
 
     instance_directory: Path
     requester: Requester
@@ -44,11 +44,11 @@ class Host(NamedTuple):
 
 
 class Startup:
-    """One start for one keeper. `run()` gives the facts that the details are made of."""
+    """One start for one keeper. `run()` returns the facts for the service details."""
 
-    def __init__(self, host: Host, what: plan.Plan, order: dict[str, Any], data: DataDirectory) -> None:
+    def __init__(self, host: Host, service_plan: plan.Plan, order: dict[str, Any], data: DataDirectory) -> None:
         self._host = host
-        self.plan = what
+        self.plan = service_plan
         self.name: str = order["name"]
         self.timeout: float = order["timeout"]
         self.data = data
@@ -62,7 +62,7 @@ class Startup:
         self.facts["template_secret"] = ""
         self.server: process.Server | None = None
         self.companions: list[process.Server] = []
-        self.command: list[str] = what.command
+        self.command: list[str] = service_plan.command
 
     def run(self) -> dict[str, Any]:
         source = self._arrived()
@@ -73,7 +73,7 @@ class Startup:
         except (StartFailed, StartTimeout) as error:
             if source is None or not self.restored or self.data.opened:
                 raise
-            # A server that came up on these data before does not now: what a look at sizes does not tell.
+            # A server ran on this data before and fails now: damage that the manifest check does not find.
             self._end_server()
             self.data.forget(source)
             if isinstance(error, StartTimeout):
@@ -96,11 +96,11 @@ class Startup:
             except PortLost:
                 self._end_server()
                 if source is None and self.plan.template is None:
-                    self.data.make_empty()  # of what a server that was killed half-way had begun
+                    self.data.make_empty()  # a server that was killed half-way may have left files
         raise self.failure(f"{PORT_TRIES} ports were picked, and each was taken by another program before it was bound")
 
     def end(self) -> None:
-        """End the server, if there is one. The second time nothing happens."""
+        """End the server, if there is one. A second call has no effect."""
         self._end_server()
 
     def log_tail(self) -> str:
@@ -121,7 +121,7 @@ class Startup:
     # -- steps -----------------------------------------------------------------------------------------------------
 
     def _prepare(self, source: Source | None) -> None:
-        """The data directory: a copy of a kept one, else made by the template's command and then kept, else empty."""
+        """Fill the data directory: with a prepared copy, else by the template's command (then stored), else empty."""
         if source is not None:
             self.restored = self.data.opened or source.place == self.data.snapshot
             self.facts["template_secret"] = source.secret
@@ -154,7 +154,7 @@ class Startup:
         owned_files.leave(self._instance_directory, leavings, self.data.owners[0])
         if self.plan.cleanup:
             call = plan.render(self.plan.cleanup, self.facts)
-            if self.data.opened:  # the server before this one may have been killed
+            if self.data.opened:  # the previous server may have been killed
                 probes.call(**call)
             after_kill.note(self._instance_directory, call)
         for companion in self.plan.companions:
@@ -164,21 +164,21 @@ class Startup:
         self._host.record_server(server.identity)
         step("started")
         ready = plan.render(self.plan.ready, self.facts)
-        pause, looked = 0.001, time.monotonic()
+        pause, last_check = 0.001, time.monotonic()
         while True:
-            for one in (server, *self.companions):
-                if one.exit_status is not None:
-                    self._ended_early(one)
+            for program in (server, *self.companions):
+                if program.exit_status is not None:
+                    self._ended_early(program)
             wait = max(0.05, min(2.0, self.deadline - time.monotonic()))
-            learnt = probes.run_probe(ready, plan.HOST, port, str(self.log), wait)
-            if learnt is not None and server.exit_status is None:
+            result = probes.run_probe(ready, plan.HOST, port, str(self.log), wait)
+            if result is not None and server.exit_status is None:
                 if not self._is_ours(server, port):
                     raise PortLost
                 self._check("it answered its own protocol too late")
-                self.ready = {**self.facts, **learnt, "pid": server.pid, "restored": self.restored}
+                self.ready = {**self.facts, **result, "pid": server.pid, "restored": self.restored}
                 return self.ready
-            if self.plan.owns_port and time.monotonic() - looked > 0.5:
-                looked = time.monotonic()
+            if self.plan.owns_port and time.monotonic() - last_check > 0.5:
+                last_check = time.monotonic()
                 if ports.is_lost(plan.HOST, server.pid, port):
                     raise PortLost
             self._check("it did not answer its own protocol")
@@ -186,14 +186,14 @@ class Startup:
             pause = min(pause * 1.05, 0.02)
 
     def _start_companion(self, companion: plan.Companion) -> None:
-        one = self._launched(plan.render(companion.command, self.facts), signal.SIGKILL)
-        self.companions.append(one)
+        started = self._launched(plan.render(companion.command, self.facts), signal.SIGKILL)
+        self.companions.append(started)
         ready = plan.render(companion.ready, self.facts)
         while probes.run_probe(ready, plan.HOST, self.facts["port"], str(self.log)) is None:
-            if one.exit_status is not None:
-                self._ended_early(one)
-            self._check(f"{os.path.basename(one.command[0])}, which it needs, did not answer")
-            one.wait(0.005)
+            if started.exit_status is not None:
+                self._ended_early(started)
+            self._check(f"{os.path.basename(started.command[0])}, which it needs, did not answer")
+            started.wait(0.005)
 
     def _launch_server(self, port: int) -> process.Server:
         command = plan.render(self.plan.command, self.facts)
@@ -208,13 +208,13 @@ class Startup:
             return self._launch(plan.render(self.plan.command, self.facts), listener)
 
     def _is_ours(self, server: process.Server, port: int) -> bool:
-        """Whether it was our server that answered."""
+        """Whether the answer came from this server."""
         looked_up = self.plan.owns_port and not self.plan.proves_itself
         return not looked_up or ports.belongs_to(server.pid, port) is not False
 
     def _ended_early(self, server: process.Server) -> None:
         status = server.exit_status
-        self.end_companions()  # they have some of its ports
+        self.end_companions()  # they hold some of the picked ports
         used = [number for name, number in self.facts.items() if name == "port" or name.startswith("port_")]
         taken = not all(ports.is_free(plan.HOST, number) for number in used)
         if self.plan.owns_port and (IN_USE.search(self.log_tail()) or taken):
@@ -248,11 +248,11 @@ class Startup:
             server, self.server = self.server, None
             ended = server.exit_status is not None
             server.end(self.plan.grace)
-            killed = ended or server.exit_status == -signal.SIGKILL  # it may have been stopped, and deaf to its signal
+            killed = ended or server.exit_status == -signal.SIGKILL  # a stopped server ignores its stop signal
             if killed and self.plan.cleanup:
                 probes.call(**plan.render(self.plan.cleanup, self.facts))
         self.end_companions()
-        if not platform.SUBREAPER:  # what they left in sessions of their own is nobody's child
+        if not platform.SUBREAPER:  # their children in other sessions have no parent here
             process_marks.end(self._instance_directory, spared=self._host.spared)
 
     def end_companions(self) -> None:

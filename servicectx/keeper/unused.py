@@ -1,4 +1,4 @@
-"""The wait for the last user, beside whatever else a keeper waits for."""
+"""The wait for the last user, in a thread beside the keeper's other waits."""
 
 import os
 import threading
@@ -10,9 +10,10 @@ from servicectx.system.reserve import Reserve
 
 
 class UnusedWaiter:
-    """One thread that waits until no lease is held, and tells by a pipe. It never gives up: users rely on its count.
+    """One thread that waits until no lease is held and then writes to a pipe. It retries every fault.
 
-    Made once, with its pipe, because a keeper may have no descriptor left later. Without a thread, `is_unused` counts.
+    Thread and pipe are made once, because a keeper may have no free descriptor later. Without a thread, `is_unused`
+    counts the leases itself.
     """
 
     def __init__(self, instance: Instance, id: str, reserve: Reserve) -> None:
@@ -20,19 +21,19 @@ class UnusedWaiter:
         self._id = id
         self._reserve = reserve
         self._pending = False
-        self._wanted = threading.Semaphore(0)
+        self._requests = threading.Semaphore(0)
         self.descriptor, self._writing = os.pipe()
         try:
             threading.Thread(target=self._run, daemon=True).start()
             self.polls = False
-        except RuntimeError:  # no process is left for it
+        except RuntimeError:  # no thread can be started
             self.polls = True
 
     def begin(self) -> None:
-        """Wait from now on. The second time before it was unused nothing happens."""
+        """Start to wait. A call during the wait has no effect."""
         if not self._pending:
             self._pending = True
-            self._wanted.release()
+            self._requests.release()
 
     def is_unused(self) -> bool:
         """Whether no lease was held at one moment since `begin`."""
@@ -47,7 +48,7 @@ class UnusedWaiter:
 
     def _run(self) -> None:
         while True:
-            self._wanted.acquire()
+            self._requests.acquire()
             pause = Pause()
             while True:
                 try:

@@ -1,7 +1,7 @@
-"""Beside every keeper stands a guard that does nothing but wait for it.
+"""The watchdog: a process beside every keeper that only waits for the keeper's end.
 
-Should somebody kill the keeper, the guard ends what it left running and clears up. Both have left the caller's
-session, so no Ctrl-C and no hang-up reaches them.
+When the keeper is killed, the watchdog ends the processes of the instance and removes its files. Keeper and watchdog
+have left the caller's session, so neither Ctrl-C nor SIGHUP reaches them.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from servicectx.system.reserve import Reserve
 
 
 def main(home: str, key: str, id: str) -> None:
-    """Leave the caller's family, split into guard and keeper, and live."""
+    """Leave the caller's session and fork: the parent becomes the watchdog, the child the keeper."""
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -33,27 +33,27 @@ def main(home: str, key: str, id: str) -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     os.closerange(3, min(os.sysconf("SC_OPEN_MAX"), 65536))
-    guard = os.getpid()
+    watchdog = os.getpid()
     instance = Instance(Path(home), key)
     status = 1
     try:
         if keeper := os.fork():
-            _guard(instance, id, keeper)
+            _watch(instance, id, keeper)
         else:
             os.setsid()
-            living = Keeper(instance, id, guard)
-            living.live()
-            if not living.is_clean:
-                raise OSError("not all that ran or lay here could be ended and removed; the guard tries again")
+            keeping = Keeper(instance, id, watchdog)
+            keeping.live()
+            if not keeping.is_clean:
+                raise OSError("some processes or files of the instance are left; the watchdog tries again")
         status = 0
-    except BaseException as error:  # noqa: BLE001  # the last frame of this process: its guard learns from the status
+    except BaseException as error:  # noqa: BLE001  # the last frame of this process: the watchdog reads the exit status
         _report_crash(error, key)
     finally:
-        os._exit(status)  # no exit hook runs: mirakuru's would kill other people's processes
+        os._exit(status)  # no exit hook runs: mirakuru's hook would kill unrelated processes
 
 
 def _report_crash(error: BaseException, key: str) -> None:
-    """Into keeper.log, and to the starter where that still waits for a report: it must not try the same again."""
+    """Write the crash to keeper.log and report it to a requester that still waits, so that it does not retry."""
     import traceback
 
     from servicectx.errors import StartFailed
@@ -68,8 +68,9 @@ def _report_crash(error: BaseException, key: str) -> None:
         write_report({"failed": failure.record()})
 
 
-def _guard(instance: Instance, id: str, keeper: int) -> None:
-    with contextlib.suppress(HomeError):  # without it the keeper's own lock tells that it lives
+def _watch(instance: Instance, id: str, keeper: int) -> None:
+    """Wait for the keeper; after a failure remove what is left of the instance."""
+    with contextlib.suppress(HomeError):  # without this lock, the keeper's own lock shows that the instance lives
         instance.hold(id, WATCHDOG, pids.me())
     reserve = Reserve()
     silence = os.open(os.devnull, os.O_RDWR)
@@ -80,9 +81,9 @@ def _guard(instance: Instance, id: str, keeper: int) -> None:
     if status == 0:
         return
     reserve.release()
-    persist(linux.end_orphans, 1.0)  # the kernel has sent them their parting signal already
+    persist(linux.end_orphans, 1.0)  # the kernel has already sent their parent-death signal
     if (processes := instance.processes(id)) is not None:
-        pids.send(processes.server, signal.SIGKILL)  # where no kernel does that, and nobody adopts
+        pids.send(processes.server, signal.SIGKILL)  # for systems without parent-death signals and subreapers
     persist(process_marks.end, instance.directory(id))
     after_kill.run(instance.directory(id))
     reason = f"its keeper (process {keeper}) was {exit_text(os.waitstatus_to_exitcode(status))}"

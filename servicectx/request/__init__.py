@@ -1,1 +1,1 @@
-"""WHAT was asked for: resolved once, without locks and processes."""
+"""The arguments of a request, resolved once, without locks and processes."""

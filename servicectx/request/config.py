@@ -1,7 +1,7 @@
 """Named services of a project: `[tool.servicectx]` in pyproject.toml, `[servicectx]` in setup.cfg.
 
-Every `managed()` with a name looks here. Where there is no such section, that costs a few calls of stat; a file is
-parsed only if it speaks of us, and once for as long as it does not change.
+Every `managed()` with a name looks here. Without such a section the look-up costs a few calls of stat. A file is
+parsed only if it contains the name of the section, and again only after it has changed.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ from servicectx.state.storage import WORDS
 from servicectx.system import files, typos
 from servicectx.system.originals import json
 
-# The arguments of managed() that a file may give; everything else in an entry is an option of its service.
+# The arguments of managed() that a file may set; every other field of an entry is an option of its service.
 ARGUMENTS = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout")
 
 
 class Entry(NamedTuple):
-    """What a file says of one named service. `key` is where: `tool.servicectx.orders`."""
+    """One named service of a file. `key` is the place in the file: `tool.servicectx.orders`."""
 
     path: Path
     key: str
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 
 def find(name: str, scope: str | None = None) -> Entry | None:
-    """What the project's file says of `name`; None where it says nothing. Raises ConfigError."""
+    """The entry for `name` in the project's files, or None without one. Raises ConfigError."""
     kind, _, directory = (scope or "").partition(":")
     try:
         tables = _tables(_key.project(directory if kind == "project" else ""))
@@ -45,12 +45,12 @@ def find(name: str, scope: str | None = None) -> Entry | None:
         return None
     if name not in tables:
         return None
-    path, key, said = tables[name]
-    return _entry(name, path, key, said)
+    path, key, raw = tables[name]
+    return _entry(name, path, key, raw)
 
 
 def names() -> list[str]:
-    """The names that the project's files give to services. Raises ConfigError when they cannot be parsed."""
+    """The names of services in the project's files. Raises ConfigError for a file that cannot be parsed."""
     try:
         return sorted(_tables(_key.project()))
     except FileNotFoundError:
@@ -59,7 +59,7 @@ def names() -> list[str]:
 
 @contextlib.contextmanager
 def blaming(entry: Entry | None, given: Mapping[str, Any]) -> Iterator[None]:
-    """Errors about what the file says name the file and the key; those about what the caller gave stay as they are."""
+    """Convert errors about values of the file into ConfigError with its path and key; errors about `given` pass."""
     try:
         yield
     except UnknownService as error:
@@ -73,28 +73,28 @@ def blaming(entry: Entry | None, given: Mapping[str, Any]) -> Iterator[None]:
         raise entry.error(error.option, error.problem + known) from None
 
 
-def from_text(words: Mapping[str, str]) -> dict[str, Any]:
-    """Values given as text, as in setup.cfg and on a command line: `settings.jit` goes into the mapping `settings`."""
-    made: dict[str, Any] = {}
-    for key, text in words.items():
+def from_text(texts: Mapping[str, str]) -> dict[str, Any]:
+    """The values of texts from setup.cfg or a command line: `settings.jit` is an item of the mapping `settings`."""
+    values: dict[str, Any] = {}
+    for key, text in texts.items():
         *path, last = key.split(".")
-        place = made
+        table = values
         for part in path:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
                 raise ValueError(f"{key}: {part} has a value already")
-        place[last] = _value(key, text)
-    return made
+        table[last] = _value(key, text)
+    return values
 
 
 def _value(key: str, text: str) -> Any:
     if key == "setup" and not text.startswith("["):
         import shlex
 
-        words = shlex.shlex(text, posix=True, punctuation_chars=False)
-        words.whitespace += ","
-        words.whitespace_split, words.commenters = True, ""
-        return list(words)
+        lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+        lexer.whitespace += ","
+        lexer.whitespace_split, lexer.commenters = True, ""
+        return list(lexer)
     if key in ("keep_data", "snapshot") and text.lower() in ("true", "false"):
         return text.lower() == "true"
     if text.startswith(("[", "{")):
@@ -105,8 +105,8 @@ def _value(key: str, text: str) -> Any:
 
 # -- files ---------------------------------------------------------------------------------------------------------
 
-LIMIT = 2**24  # bytes of a configuration file, which other programs fill, too
-Table = tuple[Path, str, Any]  # the file, the key, what it says
+LIMIT = 2**24  # bytes; other programs also write into these files
+Table = tuple[Path, str, Any]  # the file, the key, the raw value
 
 _read: dict[Path, tuple[tuple[int, int], dict[str, Table]]] = {}
 
@@ -126,7 +126,8 @@ def _tables(root: Path) -> dict[str, Table]:
             _read[path] = (stamp, parse(path))
         for name, table in _read[path][1].items():
             if name in found:
-                raise ConfigError(path=str(path), key=table[1], problem=f"{found[name][0].name} says it too; keep one")
+                problem = f"also defined in {found[name][0].name}; remove one of the two"
+                raise ConfigError(path=str(path), key=table[1], problem=problem)
             found[name] = table
     return found
 
@@ -139,10 +140,10 @@ def _parse_toml(path: Path) -> dict[str, Table]:
     import tomllib
 
     try:
-        said = tomllib.loads(data.decode()).get("tool", {}).get("servicectx", {})
+        entries = tomllib.loads(data.decode()).get("tool", {}).get("servicectx", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(path=str(path), problem=f"it is not TOML: {error}") from None
-    return {name: (path, f"tool.servicectx.{name}", value) for name, value in said.items()}
+    return {name: (path, f"tool.servicectx.{name}", value) for name, value in entries.items()}
 
 
 def _bytes(path: Path) -> bytes:
@@ -153,14 +154,14 @@ def _bytes(path: Path) -> bytes:
         raise ConfigError(path=str(path), problem=str(error)) from None
 
 
-def _refuse_misspelt(path: Path, data: bytes, wanted: str) -> None:
-    """Raise ConfigError for a table whose name is nearly ours: without this, it would silently have no effect."""
+def _refuse_misspelt(path: Path, data: bytes, expected: str) -> None:
+    """Raise ConfigError for a misspelt table of this library, which would otherwise silently have no effect."""
     for line in re.findall(rb"^[ \t]*\[+[ \t]*([^\]\r\n]+?)[ \t]*\]", data, re.MULTILINE):
         table = line.decode(errors="replace").replace('"', "").replace("'", "").replace(" ", "")
         kind, _, name = table.replace(":", ".").rpartition("tool.")
-        word = name.partition(".")[0].replace("-", "").replace("_", "")
-        if not kind and (word == "servicectx" or typos.closest(word, ("servicectx",), slips=2)):
-            cure = f"did you mean [{wanted}]? If this table belongs to another program, add an empty [{wanted}]"
+        first = name.partition(".")[0].replace("-", "").replace("_", "")
+        if not kind and (first == "servicectx" or typos.closest(first, ("servicectx",), slips=2)):
+            cure = f"did you mean [{expected}]? If this table belongs to another program, add an empty [{expected}]"
             raise ConfigError(path=str(path), key=table, problem=f"this table has no effect; {cure}")
 
 
@@ -183,63 +184,67 @@ def _parse_cfg(path: Path) -> dict[str, Table]:
         if "=" not in text:
             found[name] = (path, key, text.strip())
             continue
-        words = {}
+        fields = {}
         for line in filter(None, map(str.strip, text.splitlines())):
-            word, equals, value = line.partition("=")
+            field, equals, value = line.partition("=")
             if not equals:
                 raise ConfigError(path=str(path), key=key, problem=f"{line!r} is not written as key = value")
-            words[word.strip()] = value.strip()
-        found[name] = (path, key, from_text(words))
+            fields[field.strip()] = value.strip()
+        found[name] = (path, key, from_text(fields))
     return found
 
 
 # -- entries -------------------------------------------------------------------------------------------------------
 
 
-def _entry(name: str, path: Path, key: str, said: Any) -> Entry:
-    if isinstance(said, str):
-        said = {"service": said}
+def _entry(name: str, path: Path, key: str, raw: Any) -> Entry:
+    if isinstance(raw, str):
+        raw = {"service": raw}
     entry = Entry(path, key, name, {}, {})
-    if not isinstance(said, dict):
+    if not isinstance(raw, dict):
         raise entry.error("", 'write a table, such as {service = "postgres", version = "16"}')
-    if "service" not in said:
-        for word in said:
-            if typos.closest(word, ("service",), slips=2):
-                raise entry.error(word, "unknown; did you mean 'service'?")
-    service = said.get("service", name)
+    if "service" not in raw:
+        for field in raw:
+            if typos.closest(field, ("service",), slips=2):
+                raise entry.error(field, "unknown; did you mean 'service'?")
+    service = raw.get("service", name)
     if not isinstance(service, str):
         raise entry.error("service", f"{service!r} is not the name of a service")
     return Entry(
         path,
         key,
         service,
-        {word: checked(entry, word, value) for word, value in said.items() if word in ARGUMENTS and word != "service"},
-        {word: value for word, value in said.items() if word not in ARGUMENTS},
+        {
+            field: checked(entry, field, value)
+            for field, value in raw.items()
+            if field in ARGUMENTS and field != "service"
+        },
+        {field: value for field, value in raw.items() if field not in ARGUMENTS},
     )
 
 
-def checked(entry: Entry, word: str, value: Any) -> Any:
-    """One of ARGUMENTS as managed() wants it. Raises ConfigError."""
-    if word in ("linger", "timeout"):
+def checked(entry: Entry, argument: str, value: Any) -> Any:
+    """The value of one of ARGUMENTS in the form that managed() takes. Raises ConfigError."""
+    if argument in ("linger", "timeout"):
         try:
             return durations.seconds(value)
         except ValueError as error:
-            raise entry.error(word, str(error)) from None
-    if word == "setup":
+            raise entry.error(argument, str(error)) from None
+    if argument == "setup":
         return _setup(entry, [value] if isinstance(value, str) else value)
-    wanted = {"scope": str, "storage": str, "keep_data": bool, "snapshot": (bool, str)}[word]
-    if not isinstance(value, wanted):  # type: ignore[arg-type]
-        raise entry.error(word, f"{value!r} is not {'a text' if wanted is str else 'true or false'}")
-    if word == "storage" and value not in WORDS:
+    expected = {"scope": str, "storage": str, "keep_data": bool, "snapshot": (bool, str)}[argument]
+    if not isinstance(value, expected):  # type: ignore[arg-type]
+        raise entry.error(argument, f"{value!r} is not {'a text' if expected is str else 'true or false'}")
+    if argument == "storage" and value not in WORDS:
         return str(entry.path.parent / value)
     return value
 
 
 def _setup(entry: Entry, value: Any) -> Any:
-    """Files beside the one that names them, functions as "module:name"; carried out in order."""
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+    """The steps in order: files relative to the configuration file, functions as "module:name"."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise entry.error("setup", f'{value!r} is not a list of files, such as ["schema.sql"]')
-    steps = [_step(entry, each) for each in value]
+    steps = [_step(entry, item) for item in value]
     return steps[0] if len(steps) == 1 and callable(steps[0]) else steps
 
 

@@ -1,4 +1,4 @@
-"""Durations: one parser for arguments, variables, configuration files, the command line and options of pytest."""
+"""The parser of durations for arguments, variables, configuration files, the command line and options of pytest."""
 
 import math
 import re

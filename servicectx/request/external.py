@@ -1,4 +1,4 @@
-"""Details from the environment: a service that runs elsewhere, named by a variable. They win, loudly."""
+"""Details of external services from environment variables. They take precedence, and every mistake is an error."""
 
 import os
 import re
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 D = TypeVar("D", bound="ServiceDetails")
 
-WAIT = 1.5  # seconds for a server from outside to take a connection
+WAIT = 1.5  # seconds for an external server to accept a connection
 
-# The variables that users of managed-service-fixtures know, and what some of their fields are called here.
+# The variables of managed-service-fixtures, and the names of some of their fields in this library.
 LEGACY = {
     "redis": "TEST_REDIS_DETAILS",
     "cockroach": "TEST_CRDB_DETAILS",
@@ -33,9 +33,9 @@ LEGACY_FIELDS = {"hostname": "host", "sql_port": "port", "username": "user"}
 
 
 def variable(name: str) -> str | None:
-    """The variable that is set for this name, or for another word for the service of this name, or None."""
-    ours = [*map(own_variable, words(name)), *([LEGACY[name]] if name in LEGACY else [])]
-    return next((each for each in ours if each in os.environ), None)
+    """The variable that is set for this name, or for an alias of the service of this name, or None."""
+    variables = [*map(own_variable, words(name)), *([LEGACY[name]] if name in LEGACY else [])]
+    return next((variable for variable in variables if variable in os.environ), None)
 
 
 def own_variable(name: str) -> str:
@@ -43,11 +43,11 @@ def own_variable(name: str) -> str:
 
 
 def read(source: str, service: Service[D], name: str) -> D:
-    """The details that the variable `source` gives: a JSON object, a URL, or the path of a JSON file.
+    """The details in the variable `source`: a JSON object, a URL, or the path of a JSON file.
 
     Raises DetailsError, which names the variable, the path and the field, and shows no value.
     """
-    from servicectx.services import urls  # with pydantic: only when there is something to read
+    from servicectx.services import urls  # imports pydantic, so only when a variable is set
 
     value = os.environ[source].strip()
     if not value:
@@ -63,14 +63,14 @@ def read(source: str, service: Service[D], name: str) -> D:
         value = _renamed(value, model)
     details = model.parse(value, source=source, path=path, **given)
     if details.service != service.name:
-        theirs = repr(details.service) if details.service in registry.names() else "another service"
-        problem = f"it tells of {theirs}, and {service.name!r} is wanted"
+        described = repr(details.service) if details.service in registry.names() else "another service"
+        problem = f"it describes {described}, not {service.name!r}"
         raise DetailsError(source=source, path=path, field="service", problem=problem)
     return details.model_copy(update={"name": name, "external": True})
 
 
 def _text_of(path: str, source: str) -> str:
-    """The text of the file at `path`. Raises DetailsError; it shows the path only if that looks like one."""
+    """The text of the file at `path`. Raises DetailsError, which shows `path` only if it looks like a path."""
     from servicectx.services.details import read_text
 
     try:
@@ -84,30 +84,30 @@ def _text_of(path: str, source: str) -> str:
 
 
 def reach(details: "ServiceDetails", source: str, cancelled: Callable[[], bool] = lambda: False) -> None:
-    """Raise DetailsError where nothing takes connections at the address of `details`, within 2 s.
+    """Raise DetailsError where no server accepts connections at the address of `details`, within 2 s.
 
-    `SERVICECTX_EXTERNAL_WAIT` is the time to wait for a server that is about to start; with 0 nothing is looked at.
-    A name that takes long to resolve counts as no answer.
+    `SERVICECTX_EXTERNAL_WAIT` is the time to wait for a server that is about to start; 0 disables the check.
+    A name that takes too long to resolve counts as no answer.
     """
     setting = os.environ.get("SERVICECTX_EXTERNAL_WAIT")
     try:
         wait = durations.seconds(setting or WAIT)
     except ValueError as error:
         raise DetailsError(source="SERVICECTX_EXTERNAL_WAIT", problem=str(error)) from None
-    if not wait or details.host.startswith("/"):  # the directory of a socket, as libpq has it
+    if not wait or details.host.startswith("/"):  # the directory of a socket, as in libpq
         return
     if problem := reachable.problem(details.host, details.port, wait, patient=bool(setting), cancelled=cancelled):
-        place = f"[{details.host}]" if ":" in details.host else details.host
+        host = f"[{details.host}]" if ":" in details.host else details.host
         raise DetailsError(
             source=source,
-            problem=f"no server answers at {place}:{details.port} ({problem}); start it, correct the address, or unset "
+            problem=f"no server answers at {host}:{details.port} ({problem}); start it, correct the address, or unset "
             f"{source} to have a service started. SERVICECTX_EXTERNAL_WAIT=30s waits for a server that is about to "
             "start; SERVICECTX_EXTERNAL_WAIT=0 does not look",
         )
 
 
 def _renamed(text: str, model: "type[ServiceDetails]") -> str:
-    """The JSON object with the names of fields that are used here. One that is wrong stays, for `parse` to refuse."""
+    """The JSON object with the field names of this library. A wrong text is returned unchanged: `parse` refuses it."""
     from servicectx.services.checked import Problems, json_object
 
     try:

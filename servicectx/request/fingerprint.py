@@ -1,4 +1,4 @@
-"""What a callable is known by: its name, what it holds, and its code; the same in every process that has the same."""
+"""The fingerprint of a callable: its name, its captured values and its code, equal in every process."""
 
 import copyreg
 import functools
@@ -15,27 +15,27 @@ LONG = 100  # a longer text is hashed
 
 
 def called(function: Any) -> str:
-    """A callable's name, and what it holds besides: arguments, the object it is bound to, what it closes over.
+    """The name of a callable and its captured values: bound arguments, the bound object, the closure.
 
-    A lambda or a local function is known by its code, too: its name says too little.
+    A lambda or a local function also includes its code, because its name is ambiguous.
     """
     return _text(function, code=False)
 
 
 def coded(function: Any) -> str:
-    """Its name, what it holds, and the code: its own, that of its class, and of functions of its module it names."""
+    """The text of `called`, and the code: of the callable, its class, and the functions of its module that it names."""
     return _text(function, code=True)
 
 
 def source(function: Any) -> str:
-    """The file that a callable's code stands in, as far as that can be told."""
+    """The source file of a callable, or "" where it cannot be found."""
     if isinstance(function, functools.partial):
         return source(function.func)
     target = getattr(function, "__wrapped__", function)
     code = getattr(target, "__code__", None)
     module = sys.modules.get(getattr(target, "__module__", None) or "")
     file: str = code.co_filename if code else getattr(module, "__file__", None) or ""
-    return file if file[:1] in ("", "<") else os.path.abspath(file)  # "<string>": it came from no file
+    return file if file[:1] in ("", "<") else os.path.abspath(file)  # "<string>": code without a file
 
 
 def _text(function: Any, code: bool) -> str:
@@ -46,15 +46,15 @@ def _text(function: Any, code: bool) -> str:
 
 
 class _Description:
-    """Tells values as text. An object's address must not get in, nor an order that differs between processes."""
+    """A description of values as text, without addresses of objects and without an order that differs by process."""
 
     def __init__(self, code: bool) -> None:
         self._code = code
-        self._told: dict[int, tuple[Any, str]] = {}  # with the values: an address may come again
+        self._texts: dict[int, tuple[Any, str]] = {}  # the values stay referenced, so that no address is reused
         self._depth = 0
 
     def callable(self, value: Any) -> str:
-        """A set-up, or a part of one: in the code of its class are the methods that it calls."""
+        """The text of a set-up or a part of one. The code of its class is included, because it may call its methods."""
         if isinstance(value, functools.partial):
             return f"{self.callable(value.func)}({self.value(value.args)}, {self.value(value.keywords)})"
         if isinstance(value, MethodType):
@@ -64,28 +64,28 @@ class _Description:
     def value(self, value: Any) -> str:
         if type(value) in PLAIN:
             return _short(repr(value))
-        if id(value) in self._told:
-            return self._told[id(value)][1]
-        self._told[id(value)] = (value, f"#{self._depth}")  # what stands for it within itself
+        if id(value) in self._texts:
+            return self._texts[id(value)][1]
+        self._texts[id(value)] = (value, f"#{self._depth}")  # the text for a reference to the value inside itself
         self._depth += 1
-        text = self._tell(value)
+        text = self._describe(value)
         self._depth -= 1
-        self._told[id(value)] = (value, text)
+        self._texts[id(value)] = (value, text)
         return text
 
-    def _tell(self, value: Any) -> str:
+    def _describe(self, value: Any) -> str:
         kind = type(value)
         if kind is tuple or kind is list:
             return kind.__name__ + _short(f"({', '.join(map(self.value, value))})")
         if kind is set or kind is frozenset:
             return kind.__name__ + _short(f"({', '.join(sorted(map(self.value, value)))})")
         if kind is dict or kind is MappingProxyType:
-            items = (f"{self.value(name)}: {self.value(each)}" for name, each in value.items())
+            items = (f"{self.value(name)}: {self.value(item)}" for name, item in value.items())
             return "dict" + _short(f"({', '.join(sorted(items))})")
         if kind is CellType:
             try:
                 return self.value(value.cell_contents)
-            except ValueError:  # nothing in it yet
+            except ValueError:  # the cell is still empty
                 return "nothing"
         if kind is CodeType:
             parts = (value.co_code, value.co_names, value.co_consts, value.co_exceptiontable)
@@ -106,38 +106,38 @@ class _Description:
         if named and not self._code:
             return name
         held = (value.__code__, value.__defaults__, value.__kwdefaults__, value.__closure__, value.__dict__)
-        helpers = [self.value(each) for each in _helpers(value)] if self._code else []
+        helpers = [self.value(helper) for helper in _helpers(value)] if self._code else []
         return f"{name}:{_hash(self.value(held) + ''.join(helpers))}"
 
     def _members(self, kind: type) -> str:
-        """What a class does: its methods, and its plain attributes."""
-        told = []
-        for name, each in sorted(vars(kind).items()):
-            if isinstance(each, staticmethod | classmethod):
-                told.append(f"{name}: {type(each).__name__} {self.value(each.__func__)}")
-            elif isinstance(each, property):
-                told.append(f"{name}: {self.value((each.fget, each.fset, each.fdel))}")
-            elif (isinstance(each, FunctionType) or type(each) in PLAIN) and name not in ("__module__", "__doc__"):
-                told.append(f"{name}: {self.value(each)}")
-        return "{" + _hash(f"{', '.join(told)}; {', '.join(map(self.value, kind.__bases__))}") + "}"
+        """The hash of a class: its methods, its plain attributes and its bases."""
+        texts = []
+        for name, member in sorted(vars(kind).items()):
+            if isinstance(member, staticmethod | classmethod):
+                texts.append(f"{name}: {type(member).__name__} {self.value(member.__func__)}")
+            elif isinstance(member, property):
+                texts.append(f"{name}: {self.value((member.fget, member.fset, member.fdel))}")
+            elif (isinstance(member, FunctionType) or type(member) in PLAIN) and name not in ("__module__", "__doc__"):
+                texts.append(f"{name}: {self.value(member)}")
+        return "{" + _hash(f"{', '.join(texts)}; {', '.join(map(self.value, kind.__bases__))}") + "}"
 
     def _body(self, value: Any) -> str:
         if not self._code:
             return ""
         kind = value if isinstance(value, type) else type(value)
-        return _hash("".join(self._members(each) for each in kind.__mro__ if each.__module__ == kind.__module__))
+        return _hash("".join(self._members(base) for base in kind.__mro__ if base.__module__ == kind.__module__))
 
     def _object(self, value: Any) -> str:
-        """As pickling would: a class and what makes one that is equal. Not all objects can tell that."""
+        """The text of an object from its pickled state: its class and the arguments that rebuild it."""
         kind = type(value)
         try:
             registered: Any = copyreg.dispatch_table.get(kind)
             reduced = registered(value) if registered else value.__reduce_ex__(4)
         except RecursionError:
             raise
-        except Exception:  # noqa: BLE001  # whatever its class raises, it cannot be told
+        except Exception:  # noqa: BLE001  # a class may raise anything; the object has no pickled state
             return f"{_name(kind)} {_unique(value)}"
-        if isinstance(reduced, str):  # a name in its module
+        if isinstance(reduced, str):  # the name of a global of the module
             wrapped = getattr(value, "__wrapped__", None)
             return f"{_name(kind)} {getattr(value, '__module__', '')}:{reduced} {self.value(wrapped)}"
         make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
@@ -147,10 +147,10 @@ class _Description:
 
 
 def _helpers(function: FunctionType) -> Iterator[FunctionType]:
-    """The functions of its own module that a function's code names."""
+    """The functions of the same module that the code of a function names."""
     codes = [function.__code__]
     for code in codes:
-        codes += [each for each in code.co_consts if isinstance(each, CodeType)]
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
         for name in code.co_names:
             found = function.__globals__.get(name)
             if isinstance(found, FunctionType) and found.__module__ == function.__module__:
@@ -158,7 +158,7 @@ def _helpers(function: FunctionType) -> Iterator[FunctionType]:
 
 
 def _name(value: Any) -> str:
-    """Of a function or a class: where it is from, and its name there."""
+    """The module and the qualified name of a function or a class."""
     module = value.__module__
     if module == "__main__":
         module = os.path.abspath(getattr(sys.modules["__main__"], "__file__", None) or "")
@@ -177,12 +177,12 @@ _unlike: dict[tuple[int, int], tuple[Any, str]] = {}
 
 
 def _unique(value: Any) -> str:
-    """For what cannot be told: a text that no other object has, here or in another process."""
-    place = (os.getpid(), id(value))
-    if place not in _unlike:
+    """A text for an object without a description; no other object has it, in this process or another one."""
+    identity = (os.getpid(), id(value))
+    if identity not in _unlike:
         try:
-            kept: Any = weakref.ref(value, lambda _: _unlike.pop(place, None))
+            reference: Any = weakref.ref(value, lambda _: _unlike.pop(identity, None))
         except TypeError:
-            kept = value  # so that its address never comes again
-        _unlike[place] = (kept, os.urandom(8).hex())
-    return f"only {_unlike[place][1]}"
+            reference = value  # a strong reference, so that its address is never reused
+        _unlike[identity] = (reference, os.urandom(8).hex())
+    return f"only {_unlike[identity][1]}"

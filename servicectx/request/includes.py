@@ -1,4 +1,4 @@
-"""A set-up file's content, with that of the files that it takes in: `\\i`, `\\ir`, `\\copy ... from`, `source`."""
+"""The content of a set-up file and of the files that it includes: `\\i`, `\\ir`, `\\copy ... from`, `source`."""
 
 import hashlib
 import os
@@ -7,16 +7,16 @@ from pathlib import Path
 
 NAME = rb"('(?:[^'\n]|'')*'|\"[^\"\n]*\"|[^\s\\]+)"
 INCLUDES = (
-    re.compile(rb"\\(?P<how>include_relative|include|ir|i)[ \t]+" + NAME),
-    re.compile(rb"\\(?P<how>copy)\b[^\n]*?\bfrom[ \t]+" + NAME, re.IGNORECASE),
-    re.compile(rb"^[ \t]*(?P<how>source|\\\.)[ \t]+" + NAME, re.IGNORECASE | re.MULTILINE),
+    re.compile(rb"\\(?P<command>include_relative|include|ir|i)[ \t]+" + NAME),
+    re.compile(rb"\\(?P<command>copy)\b[^\n]*?\bfrom[ \t]+" + NAME, re.IGNORECASE),
+    re.compile(rb"^[ \t]*(?P<command>source|\\\.)[ \t]+" + NAME, re.IGNORECASE | re.MULTILINE),
 )
 
 
 def digest(file: Path) -> str:
-    """A name in it that holds a variable, or belongs to no file, counts as the text that it is.
+    """The hash of a file and its includes. The name of an include without a file counts only as text.
 
-    Raises OSError when `file` itself cannot be read.
+    Such a name may contain a variable. Raises OSError when `file` itself cannot be read.
     """
     found: dict[Path, str] = {}
     _read(file, found)
@@ -29,10 +29,10 @@ def _read(file: Path, found: dict[Path, str]) -> None:
     found[file] = hashlib.sha256(content).hexdigest()
     for pattern in INCLUDES:
         for match in pattern.finditer(content):
-            how, said = match["how"].lower(), match[2]
-            name = said[1:-1].replace(b"''", b"'") if said[:1] in (b"'", b'"') else said.rstrip(b";")
+            command, raw = match["command"].lower(), match[2]
+            name = raw[1:-1].replace(b"''", b"'") if raw[:1] in (b"'", b'"') else raw.rstrip(b";")
             if b"\0" not in name and len(name) < 1000:
-                near = file.parent if how in (b"ir", b"include_relative") else Path.cwd()
-                included = near / os.path.expanduser(os.fsdecode(name))
+                base = file.parent if command in (b"ir", b"include_relative") else Path.cwd()
+                included = base / os.path.expanduser(os.fsdecode(name))
                 if included not in found and included.is_file():
                     _read(included, found)

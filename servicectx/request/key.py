@@ -1,4 +1,4 @@
-"""The key: who shares an instance with whom. Same scope, name, service, options, set-up and program: same instance."""
+"""The key of an instance. Requests with equal scope, name, service, options, set-up and program share an instance."""
 
 import hashlib
 import os
@@ -16,18 +16,18 @@ from servicectx.system.typos import closest
 PROJECT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg")
 
 REMOVED = (
-    "it does not exist any more, and it tells which project this is\n"
+    "it no longer exists, and the project scope is derived from it\n"
     'change to a directory that exists (cd), or give a scope that needs none, such as scope="user"'
 )
 
 SCOPES = ("project", "user", "private")
 
 Step = Callable[..., Any] | str | os.PathLike[str]
-Setup = Step | Sequence[Step]  # a tuple where a function is among several steps
+Setup = Step | Sequence[Step]  # a tuple where several steps include a function
 
 
 def scope_text(scope: str) -> str:
-    """A scope as part of a key: a project by its directory, `private` by a text nobody else has."""
+    """The part of a key for a scope: the directory of a project, a unique text for `private`."""
     kind, _, directory = scope.partition(":")
     if kind == "project":
         try:
@@ -40,7 +40,7 @@ def scope_text(scope: str) -> str:
 
 
 def misspelt_scope(scope: str) -> str | None:
-    """The word with a meaning that a scope was probably meant to be; None for any other text."""
+    """The reserved scope that a misspelt `scope` resembles; None for any other text."""
     kind, colon, directory = scope.partition(":")
     if colon:
         return f"project:{directory}" if closest(kind, ("project",)) else None
@@ -48,16 +48,16 @@ def misspelt_scope(scope: str) -> str | None:
 
 
 def project(directory: str = "") -> Path:
-    """The directory of the project around `directory` (the working one); that directory itself when there is none."""
+    """The project directory at or above `directory` (default: the working directory); else `directory` itself."""
     here = Path(directory) if os.path.isabs(directory) else Path.cwd() / directory
-    for place in (here, *here.parents):
-        if any((place / mark).exists() for mark in PROJECT_MARKS):
-            return place
+    for parent in (here, *here.parents):
+        if any((parent / mark).exists() for mark in PROJECT_MARKS):
+            return parent
     return here
 
 
 def working_directory() -> str:
-    """The working directory, "" where it was removed."""
+    """The working directory, or "" where it was removed."""
     try:
         return os.getcwd()
     except FileNotFoundError:
@@ -72,16 +72,16 @@ def key(scope: str, name: str, service: str, options: dict[str, Any], setup: str
 
 
 def _readable(name: str) -> str:
-    """What of a name may be part of a file's name: ASCII alone, as the pattern for keys has it."""
+    """The part of a name that the pattern of keys permits: ASCII letters and digits, at most 20."""
     return "".join(letter for letter in name if letter.isascii() and letter.isalnum())[:20]
 
 
 def setup_files(service: str, setup: Setup) -> list[Path] | None:
-    """The files of a set-up that is given as files, or None for a callable. Raises InvalidOption."""
+    """The absolute paths of a set-up of files, or None for a callable. Raises InvalidOption."""
     if callable(setup) or isinstance(setup, tuple):
         return None
-    given: Sequence[Any] = [setup] if isinstance(setup, str | os.PathLike) else list(setup)
-    files = [Path(each).absolute() for each in given]
+    paths: Sequence[Any] = [setup] if isinstance(setup, str | os.PathLike) else list(setup)
+    files = [Path(path).absolute() for path in paths]
     for file in files:
         if not file.is_file():
             raise InvalidOption(service=service, option="setup", problem=f"{file} is not a file")
@@ -89,19 +89,19 @@ def setup_files(service: str, setup: Setup) -> list[Path] | None:
 
 
 def setup_steps(setup: tuple[Any, ...]) -> list[tuple[Any, list[Path] | None]]:
-    """The steps of a set-up that has several, in order, each with its file or with None for a callable."""
+    """The steps of a set-up in order, each with its file, or with None for a callable."""
     return [(step, None if callable(step) else [Path(step).absolute()]) for step in setup]
 
 
 def setup_text(setup: Setup | None, files: list[Path] | None) -> str:
-    """A set-up as part of a key: a callable by its name and what it holds, files by their content."""
+    """The part of a key for a set-up: the name and captured values of a callable, the content of files."""
     if isinstance(setup, tuple) and files is None:
         return " then ".join(setup_text(*step) for step in setup_steps(setup))
     return "" if setup is None else called(setup) if files is None else _content(files)
 
 
 def setup_data(setup: Setup | None, files: list[Path] | None) -> str:
-    """A set-up as a name for the data it leaves, for those who keep them: a callable by its code and place, too."""
+    """The identity of the data that a set-up makes: as `setup_text`, with the code and the file of a callable."""
     if isinstance(setup, tuple) and files is None:
         return " then ".join(setup_data(*step) for step in setup_steps(setup))
     return "" if setup is None else f"{coded(setup)} {source(setup)}" if files is None else _content(files)
@@ -122,7 +122,7 @@ def _plain(value: Any) -> Any:
 
 
 def program_state(program: str) -> str:
-    """Tells a program from the one that stands at its path after an upgrade."""
+    """The time stamp and size of a program, which change when it is upgraded in place."""
     try:
         status = os.stat(program)
     except OSError:
@@ -131,7 +131,7 @@ def program_state(program: str) -> str:
 
 
 def _machine() -> str:
-    """Process ids and loopback mean something only within these namespaces (Linux)."""
+    """The PID and network namespaces, within which process ids and loopback are valid (Linux)."""
     if not platform.PROC:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Whether a server takes connections, within a bounded time: also where its name does not resolve."""
+"""A check whether a server accepts connections, in bounded time even if its name does not resolve."""
 
 import queue
 import threading
@@ -10,10 +10,9 @@ PAUSE = 0.05  # seconds between two attempts
 
 
 def problem(host: str, port: int, wait: float, *, patient: bool, cancelled: Callable[[], bool]) -> str:
-    """Why nothing takes a connection at `host` and `port` within `wait` seconds; "" as soon as something does.
+    """The reason why no connection to `host` and `port` succeeds within `wait` seconds; "" on success.
 
-    Where nothing listens, the attempt is repeated for `wait` seconds if `patient`, else not. Once `cancelled` gives
-    true, the wait ends with "".
+    A failed attempt is repeated for `wait` seconds if `patient`. Once `cancelled` returns true, the result is "".
     """
     deadline = time.monotonic() + wait
     while True:
@@ -24,7 +23,7 @@ def problem(host: str, port: int, wait: float, *, patient: bool, cancelled: Call
 
 
 def _attempt(host: str, port: int, deadline: float, cancelled: Callable[[], bool]) -> str:
-    """One connection. It is made in a thread: a resolver may block for longer than any time-out of a socket."""
+    """Try one connection, in a thread: a resolver may block for longer than any time-out of a socket."""
     outcomes: queue.SimpleQueue[str] = queue.SimpleQueue()
     left = max(0.1, deadline - time.monotonic())
     threading.Thread(target=lambda: outcomes.put(_connect(host, port, min(left, 3e6))), daemon=True).start()

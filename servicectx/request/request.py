@@ -1,4 +1,4 @@
-"""What a caller of `managed()` asks for: the arguments, with the environment's defaults, checked."""
+"""The checked arguments of one `managed()` call, with the defaults of the environment and the project."""
 
 import hashlib
 import logging
@@ -22,12 +22,12 @@ log = logging.getLogger("servicectx")
 
 Keep = bool | Literal["where possible"]
 WHERE_POSSIBLE: Literal["where possible"] = "where possible"
-TIMEOUT = 60.0
-SNAPSHOTS = 2  # what is in them, and how: a copy that an older version kept is never found
+TIMEOUT = 60.0  # seconds
+SNAPSHOTS = 2  # the format of snapshots; part of their names, so that snapshots of an older format are never found
 
 
 class Request(NamedTuple, Generic[D]):
-    """Arguments of `managed()` after the environment was heard. `program` is found when the key is made."""
+    """Arguments of `managed()` with environment defaults applied. `program` is found when the key is made."""
 
     service: Service[Any]
     name: str
@@ -44,27 +44,27 @@ class Request(NamedTuple, Generic[D]):
     opened: opened_data.Opened | None = None
 
     def program(self) -> str:
-        """The server's program. A search looks at dozens of places; its answer holds while it is still there."""
+        """The server's program. A search reads dozens of directories, so the result is cached while it exists."""
         if self.opened is not None:
             return opened_data.program(self.service, self.options, self.opened)
-        asked = (
+        inputs = (
             *(type(self.service), repr(option_values(self.options)), _key.working_directory()),
             *map(os.environ.get, ("PATH", *binaries.variables(self.service.name))),
             tuple(sys.path),
         )
-        if asked not in _programs or not os.access(_programs[asked], os.X_OK):
-            _programs[asked] = self.service.program(self.options)
-        return _programs[asked]
+        if inputs not in _programs or not os.access(_programs[inputs], os.X_OK):
+            _programs[inputs] = self.service.program(self.options)
+        return _programs[inputs]
 
     def key(self, program: str) -> str:
         setup = _key.setup_text(self.setup, self.setup_files) + (f" snapshot {self.snapshot}" if self.snapshot else "")
         options = option_values(self.options)
-        if self.storage is not None:  # who wants the data here must not get an instance that has them there
+        if self.storage is not None:  # callers that request different storage must not share an instance
             options["storage"] = self.storage
         return _key.key(self.scope, self.name, self.service.name, options, setup, program)
 
     def plan(self, program: str, secret: str) -> Plan:
-        """What a keeper must do: with durable settings where the data are to stay."""
+        """The plan for the keeper: with durable settings where the data is kept."""
         if not self.keep_data:
             return self.service.plan(self.options, program, secret)
         data = self.opened.data if self.opened is not None else None
@@ -74,9 +74,9 @@ class Request(NamedTuple, Generic[D]):
         return plan if self.opened is None else opened_data.as_owner(plan, self.opened)
 
     def with_what_can_be_kept(self, program: str) -> "Request[D]":
-        """These arguments, without `keep_data` where the service has no data and they are only kept where possible.
+        """This request, without `keep_data` if that is "where possible" and the service has no data to keep.
 
-        Raises InvalidOption, before anything starts or is joined.
+        Raises InvalidOption before any start or join.
         """
         if not self.keep_data or self.service.kept_plan(self.options, program, "", None) is not None:
             return self
@@ -90,22 +90,21 @@ class Request(NamedTuple, Generic[D]):
         return InvalidOption(service=self.service.name, option="keep_data", problem=problem, known=[])
 
     def record(self, program: str, secret: str) -> keep_record.KeepRecord:
-        """What opens the data again."""
+        """The record that opens the data again."""
         given = option_values(self.options)
         return keep_record.new(self.service.name, self.name, given, program, _key.program_state(program), secret)
 
-    def details(self, host: str, port: int, told: dict[str, Any]) -> Any:
-        """The details model, from our own plain data. These need no check, and building a model's validators takes
-        longer than a join: only who reads a details file does that."""
+    def details(self, host: str, port: int, fields: dict[str, Any]) -> Any:
+        """The details model, built without validation: `fields` is trusted, and validators take longer than a join."""
         model = self.service.details_model()
-        if unknown := told.keys() - model.model_fields.keys():
+        if unknown := fields.keys() - model.model_fields.keys():
             raise TypeError(f"{type(self.service).__name__}.details() gives {sorted(unknown)}, unknown to {model}")
-        return model.model_construct(service=self.service.name, name=self.name, host=host, port=port, **told)
+        return model.model_construct(service=self.service.name, name=self.name, host=host, port=port, **fields)
 
     def snapshot_name(self, plan: Plan, program: str) -> str | None:
-        """Where the data after the set-up are kept: the same for the same program, options, set-up and text.
+        """The name of the snapshot: equal for equal program, options, set-up and text. None without a snapshot.
 
-        Durable settings may give the data another form.
+        Kept data has a name of its own: durable settings may change its format.
         """
         if self.snapshot is None:
             return None
@@ -118,7 +117,7 @@ class Request(NamedTuple, Generic[D]):
             )
         template = plan.template.key if plan.template else ""
         server = f"{template} {program} {_key.program_state(program)} {os.uname().machine}"
-        # A set-up's name is the same in many projects; here they all meet, so its place counts too.
+        # Snapshots of all projects share a cache, and set-ups of several projects may share a name: include the file.
         setup = f"{_key.setup_data(self.setup, self.setup_files)} snapshot {self.snapshot}"
         text = f"{SNAPSHOTS} {server} {sorted(option_values(self.options).items())} {setup}"
         text += " durable" if self.keep_data else ""
@@ -142,34 +141,34 @@ def resolve(
     data: str | os.PathLike[str] | None = None,
 ) -> Request[Any]:
     entry = config.find(service, scope if isinstance(scope, str) else None) if isinstance(service, str) else None
-    said: dict[str, Any] = {} if entry is None else entry.arguments
+    configured: dict[str, Any] = {} if entry is None else entry.arguments
     arguments = {"setup": setup, "snapshot": snapshot, "linger": linger, "storage": storage, "timeout": timeout}
     given = {argument: value for argument, value in (arguments | {"scope": scope}).items() if value is not None}
     with config.blaming(
         entry, options | given | {argument: True for argument in (*arguments, "scope") if _variable(argument)}
     ):
         found = _find(service) if entry is None else registry.find(entry.service)
-        called = name or (service if entry is not None or service == found.name else found.name)
-        setup = steps_of(found, said.get("setup") if setup is None else setup)
+        effective_name = name or (service if entry is not None or service == found.name else found.name)
+        setup = steps_of(found, configured.get("setup") if setup is None else setup)
         files = files_of(found, setup)
         opened = None
         if data is not None:
             opened_data.refuse_others(found.name, setup=setup, snapshot=snapshot, storage=storage)
             opened = opened_data.find(found, data)
-        kept = _keep(found, keep_data, entry)
+        keep = _keep(found, keep_data, entry)
         merged = options if entry is None else entry.options | options
         return Request(
             service=found,
-            name=_text(found, "name", called),
-            scope=_scope(found, scope, said.get("scope"), opened),
+            name=_text(found, "name", effective_name),
+            scope=_scope(found, scope, configured.get("scope"), opened),
             setup=setup,
             setup_files=files,
-            snapshot=_snapshot(found, said.get("snapshot") if snapshot is None else snapshot, setup, files),
-            linger=_seconds(found, "linger", linger, "SERVICECTX_LINGER", said.get("linger", 0.0)),
-            keep_data=kept is not False or opened is not None,
-            keep_strictly=kept is not WHERE_POSSIBLE,
-            storage=None if opened is not None else _storage(found, storage, said.get("storage")),
-            timeout=_seconds(found, "timeout", timeout, "SERVICECTX_TIMEOUT", said.get("timeout", TIMEOUT)),
+            snapshot=_snapshot(found, configured.get("snapshot") if snapshot is None else snapshot, setup, files),
+            linger=_seconds(found, "linger", linger, "SERVICECTX_LINGER", configured.get("linger", 0.0)),
+            keep_data=keep is not False or opened is not None,
+            keep_strictly=keep is not WHERE_POSSIBLE,
+            storage=None if opened is not None else _storage(found, storage, configured.get("storage")),
+            timeout=_seconds(found, "timeout", timeout, "SERVICECTX_TIMEOUT", configured.get("timeout", TIMEOUT)),
             options=found.options(merged) if opened is None else opened_data.options(found, opened, merged),
             opened=opened,
         )
@@ -180,9 +179,9 @@ def _variable(argument: str) -> str | None:
 
 
 def _keep(service: Service[Any], given: Any, entry: config.Entry | None) -> Keep:
-    """A caller or a project's file names one service. The environment names none: it means all that have data."""
+    """The value of `keep_data`. The environment applies to all services, so there it means "where possible"."""
     if given not in (True, False, WHERE_POSSIBLE):
-        problem = f"{given!r} is none of True, False and {WHERE_POSSIBLE!r}"
+        problem = f"{given!r} is not True, False or {WHERE_POSSIBLE!r}"
         raise InvalidOption(service=service.name, option="keep_data", problem=problem, known=[])
     if given:
         return True if given is True else WHERE_POSSIBLE
@@ -200,14 +199,14 @@ def _find(service: Any) -> Service[Any]:
 
 
 def _snapshot(
-    service: Service[Any], said: bool | str | None, setup: _key.Setup | None, files: list[Path] | None
+    service: Service[Any], value: bool | str | None, setup: _key.Setup | None, files: list[Path] | None
 ) -> str | None:
-    """The text that stands for the set-up's version: the caller's, or "files", whose content is in the key anyway."""
-    if said is None or said is False:
+    """The version of the set-up: the caller's text, or "files" for files, because the key has their content."""
+    if value is None or value is False:
         return None
-    if setup is not None and (isinstance(said, str) or files is not None):
-        return said if isinstance(said, str) else "files"
-    problem = "True is for a set-up given as files; for a callable give a text, and change it with the set-up"
+    if setup is not None and (isinstance(value, str) or files is not None):
+        return value if isinstance(value, str) else "files"
+    problem = "True is for a set-up of files; for a callable give a text, and change the text with the set-up"
     if setup is None:
         problem = "it keeps the data after a set-up, and none is given"
     raise InvalidOption(service=service.name, option="snapshot", problem=problem)
@@ -220,38 +219,38 @@ def _text(service: Service[Any], option: str, value: Any) -> str:
 
 
 def _scope(service: Service[Any], given: Any, default: str | None, opened: opened_data.Opened | None) -> str:
-    """The scope. A text that is nearly one of the words with a meaning is refused: it would share with nobody.
+    """The scope. A misspelt reserved scope is refused: no other request would share its instance.
 
-    The users of the same kept data share an instance, whichever projects they are in.
+    Users of the same kept data share an instance across projects.
     """
     variable = os.environ.get("SERVICECTX_SCOPE")
     scope = _text(service, "scope", given or variable or default or "project")
-    if word := _key.misspelt_scope(scope):
+    if guess := _key.misspelt_scope(scope):
         source = "" if given or not variable else " (from SERVICECTX_SCOPE)"
-        problem = f"{scope!r}{source}: did you mean {word!r}? Any text that is not close to one of these words will do"
+        problem = f"{scope!r}{source}: did you mean {guess!r}? Any text that is not close to one of these words will do"
         raise InvalidOption(service=service.name, option="scope", problem=problem)
     return scope if opened is None or scope == "private" else f"data:{opened.path}"
 
 
 def _seconds(service: Service[Any], option: str, given: float | str | None, variable: str, default: float) -> float:
-    said: Any = given if given is not None else os.environ.get(variable) or default
+    raw: Any = given if given is not None else os.environ.get(variable) or default
     try:
-        return durations.seconds(said, "" if given is not None else f" (from {variable})")
+        return durations.seconds(raw, "" if given is not None else f" (from {variable})")
     except ValueError as error:
         raise InvalidOption(service=service.name, option=option, problem=str(error)) from None
 
 
 def _storage(service: Service[Any], given: Any, default: str | None) -> str | None:
-    """Where the data shall live: one of two words, or the directory; None: the usual way."""
-    said = given if given is not None else os.environ.get("SERVICECTX_STORAGE") or default
-    if said is None or said in WORDS:
-        return said
-    if not isinstance(said, str | os.PathLike) or not os.fspath(said):
-        problem = f'{said!r} is neither "memory" nor "disk" nor a directory'
+    """The storage of the data: "memory", "disk" or a directory; None for the default."""
+    value = given if given is not None else os.environ.get("SERVICECTX_STORAGE") or default
+    if value is None or value in WORDS:
+        return value
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        problem = f'{value!r} is neither "memory" nor "disk" nor a directory'
         raise InvalidOption(service=service.name, option="storage", problem=problem)
-    return os.path.abspath(said)
+    return os.path.abspath(value)
 
 
 def _flag(variable: str, default: bool) -> bool:
-    said = os.environ.get(variable, "").lower()
-    return said not in ("0", "false", "no", "off") if said else default
+    raw = os.environ.get(variable, "").lower()
+    return raw not in ("0", "false", "no", "off") if raw else default

@@ -1,4 +1,4 @@
-"""Running a set-up: the caller's code or files, on fresh data, with whatever goes wrong told as SetupFailed."""
+"""The run of a set-up: the caller's code or files, on fresh data. Its exception is raised as SetupFailed."""
 
 import inspect
 import os
@@ -15,19 +15,19 @@ from servicectx.system.checkpoints import step
 
 
 def steps_of(service: Service[Any], setup: Any) -> Any:
-    """A set-up in its simplest form: one callable, files, or a tuple of steps where a callable is among several.
+    """A set-up in its simplest form: one callable, files, or a tuple of steps where several include a callable.
 
-    Raises InvalidOption for what is neither a callable nor a file, and for a file that is missing.
+    Raises InvalidOption for a value that is neither a callable nor a file, and for a missing file.
     """
     steps = list(setup) if isinstance(setup, list | tuple) and not callable(setup) else [setup]
-    for each in steps:
-        if setup is not None and not callable(each) and not isinstance(each, str | os.PathLike):
-            problem = f"{each!r} is neither a callable nor a file; give one of them, or a list of them"
+    for item in steps:
+        if setup is not None and not callable(item) and not isinstance(item, str | os.PathLike):
+            problem = f"{item!r} is neither a callable nor a file; give one of them, or a list of them"
             raise InvalidOption(service=service.name, option="setup", problem=problem)
     if not any(map(callable, steps)):
         return setup if len(steps) == 1 and steps[0] is setup else steps
-    for each in steps:
-        files_of(service, each)
+    for item in steps:
+        files_of(service, item)
     return steps[0] if len(steps) == 1 else tuple(steps)
 
 
@@ -41,7 +41,7 @@ def files_of(service: Service[Any], setup: key.Setup | None) -> list[Path] | Non
 
 
 def called(setup: Any, files: list[Path] | None) -> str:
-    """What people call it."""
+    """The label of a set-up in messages."""
     if isinstance(setup, tuple) and files is None:
         return ", ".join(called(*step) for step in key.setup_steps(setup))
     return fingerprint.called(setup) if files is None else ", ".join(str(file) for file in files)
@@ -55,7 +55,7 @@ def run(
     program: Callable[[], str],
     then: Callable[[Any], bool | None] | None = None,
 ) -> bool:
-    """Run it, and `then`; False when that gave False. Raises SetupFailed, whose cause is what the set-up raised."""
+    """Run the set-up, and `then`; False if `then` returned False. Raises SetupFailed from the error of the set-up."""
     if isinstance(setup, tuple) and files is None:
         *before, (setup, files) = key.setup_steps(setup)
         for step_setup, step_files in before:
@@ -82,11 +82,11 @@ def run(
 
 
 def layers(service: Service[Any], setup: Any) -> list[SetupStep]:
-    """The set-ups of `isolated()`: one, or a list or tuple of them that stack."""
+    """The set-up steps of `isolated()`: one set-up, or a list or tuple of set-ups on top of each other."""
     stack = [] if setup is None else list(setup) if isinstance(setup, list | tuple) else [setup]
-    for each in stack:
-        steps_of(service, each)
-    return [_layer(service, each, files_of(service, each)) for each in stack]
+    for item in stack:
+        steps_of(service, item)
+    return [_layer(service, item, files_of(service, item)) for item in stack]
 
 
 def _layer(service: Service[Any], setup: Any, files: list[Path] | None) -> SetupStep:
@@ -98,7 +98,7 @@ def _program(service: Service[Any]) -> Callable[[], str]:
     def find() -> str:
         try:
             return service.program(service.options({}))
-        except BinaryNotFound:  # the server may run elsewhere; what runs files says what it lacks
+        except BinaryNotFound:  # the server may be external; `run_files` reports a missing program
             return ""
 
     return find

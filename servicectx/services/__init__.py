@@ -1,1 +1,1 @@
-"""WHAT can be run: one file for each service, and the register of their names."""
+"""The services: one folder for each, the shared modules, and the registry of names."""

@@ -1,8 +1,8 @@
-"""Other words for services."""
+"""Aliases of service names."""
 
 ALIASES = {"aws": "moto", "mysql": "mariadb", "postgresql": "postgres", "valkey": "redis"}
 
 
 def words(service: str) -> list[str]:
-    """What people call a service: its name first."""
-    return [service, *(alias for alias, meant in ALIASES.items() if meant == service)]
+    """The names that a service accepts: its own name, then its aliases."""
+    return [service, *(alias for alias, name in ALIASES.items() if name == service)]

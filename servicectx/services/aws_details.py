@@ -1,4 +1,4 @@
-"""How to connect to what speaks as AWS does: an endpoint, a pair of keys, a region."""
+"""Connection details of servers with an AWS API: an endpoint, a pair of keys, a region."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from servicectx.services.proxies import without_proxy
 
 
 class AwsDetails(ServiceDetails):
-    """What moto's and S3's details have in common. The keys are those of boto3's environment variables."""
+    """The shared part of moto's and S3's details. The keys go into boto3's environment variables."""
 
     secrets: ClassVar[frozenset[str]] = frozenset({"secret_key"})
 
@@ -49,7 +49,7 @@ class AwsDetails(ServiceDetails):
 
     @property
     def endpoint_url(self) -> str:
-        """The same, by boto3's word for it."""
+        """The URL under boto3's name."""
         return self.url
 
     @property
@@ -63,13 +63,13 @@ class AwsDetails(ServiceDetails):
         }
 
     def env(self) -> dict[str, str]:
-        """What boto3, the AWS command line and other SDKs read."""
+        """The variables that boto3, the AWS command line and other SDKs read."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_REGION": self.region,
-            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",  # else clients would go to the real AWS
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",  # otherwise clients use the real AWS
             **without_proxy(self.host),
         }

@@ -1,4 +1,4 @@
-"""What a service must give, and what it may: the base class of all services, also of your own."""
+"""The base class of all services, built-in and custom: required and optional methods."""
 
 import importlib
 import os
@@ -26,7 +26,7 @@ ARGUMENTS = ("name", "scope", "setup", "snapshot", "linger", "keep_data", "stora
 
 
 class Client(NamedTuple):
-    """A program that talks to one instance: where to look for it, its arguments, its variables."""
+    """A client program for one instance: where to search for it, its arguments, its variables."""
 
     search: Search
     arguments: list[str]
@@ -34,7 +34,7 @@ class Client(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A server program and its version: one that wrote data, or one that is about to read them."""
+    """A server program and its version: the writer of a data directory, or its next reader."""
 
     program: str
     version: str | None
@@ -42,43 +42,43 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NoOptions:
-    """For services without options."""
+    """The options of a service without options."""
 
 
 class Service(Generic[D]):
-    """A kind of thing that can be run. Subclass it, then pass it to `managed()` or `register()` it.
+    """A kind of server. Subclass it, then pass it to `managed()` or `register()` it.
 
-    A subclass says its `name`, its `Options` (a dataclass or pydantic model whose fields have defaults), its `Details`
-    (a subclass of `ServiceDetails`, or "module:Class" so that pydantic is imported only while the service starts),
-    and makes a `plan`. Nothing here may start processes or hold locks: a plan is plain data for a keeper.
+    A subclass sets `name`, `Options` (a dataclass or pydantic model with a default for each field) and `Details` (a
+    subclass of `ServiceDetails`, or "module:Class" so that pydantic is imported only while the service starts). It
+    implements `plan`. No method may start processes or hold locks: a plan is plain data for the keeper.
     """
 
     name: ClassVar[str]
     Options: ClassVar[type] = NoOptions
     Details: ClassVar[Any]
-    install: ClassVar[dict[str, str]] = {}  # by pip, apt, brew: a command, or what else helps, which begins with "not"
-    namespace: ClassVar[str | None] = None  # what `isolated()` gives, in words: "a database"
-    volatile: ClassVar[str] = "it writes nothing to its data directory; leave keep_data out"  # why, where that is so
+    install: ClassVar[dict[str, str]] = {}  # pip, apt, brew: a command, or a hint that begins with "not"
+    namespace: ClassVar[str | None] = None  # what `isolated()` returns, as a noun: "a database"
+    volatile: ClassVar[str] = "it writes nothing to its data directory; leave keep_data out"  # why `kept_plan` is None
 
     def program(self, options: Any) -> str:
-        """The path of the server's program; part of the key. Raises BinaryNotFound."""
+        """The path of the server's program, which is part of the key. Raises BinaryNotFound."""
         raise NotImplementedError
 
     def plan(self, options: Any, program: str, secret: str) -> Plan:
-        """What a keeper must do to run this. `secret` is a fresh random text, good as a password."""
+        """The plan that a keeper runs. `secret` is a fresh random text, suitable as a password."""
         raise NotImplementedError
 
     def kept_plan(self, options: Any, program: str, secret: str, data: Path | None) -> Plan | None:
-        """The plan of an instance whose data are to stay: with settings that survive a crash. None: it has no data.
+        """The plan of an instance that keeps its data: with crash-safe settings. None: the service has no data.
 
-        `data`: those of an earlier instance that it is to run on. At its end the server gets `clean_signal`, else
-        SIGTERM, once `settle` has answered. The password stays the same for as long as the data are there.
+        `data` is the data directory of an earlier instance, if the server runs on one. On shutdown the server gets
+        `clean_signal`, else SIGTERM, once `settle` has succeeded. The password stays the same as long as the data.
         """
         plan = self.plan(options, program, secret)
         return plan if mentions(encode(plan), "data") else None
 
     def reads(self, written: Written, mine: Written) -> bool:
-        """Whether the program `mine` can run on data that `written` left: the same program, not older."""
+        """Whether the program `mine` can run on data of `written`: the same program, not older."""
         if os.path.basename(written.program) != os.path.basename(mine.program):
             return False
         if written.version is None or mine.version is None:
@@ -88,34 +88,34 @@ class Service(Generic[D]):
     def details(self, options: Any, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         """The fields of the details beyond service, name, host and port.
 
-        `facts` are what the keeper found: host, port, pid, dir, data, and what the probe learnt (a version).
+        `facts` come from the keeper: host, port, pid, dir, data, and the results of the probe, such as a version.
         """
         return {}
 
     def check(self, options: Any, details: D) -> bool:
-        """One more look by the caller, repeated until true: for readiness that only Python code can tell."""
+        """An extra readiness check in the caller, repeated until true: for checks that need Python code."""
         return True
 
     def run_files(self, details: D, files: list[Path], program: str) -> None:
-        """Run the files of a set-up. Where a service does not say how, files are refused before anything starts."""
+        """Run the files of a set-up. Without an override, files are refused before the start."""
         raise NotImplementedError
 
     def freeze(self, details: D) -> bool | None:
-        """Called once, right after the set-up: keep the state that namespaces will be copies of.
+        """Store the state that namespaces will be copies of. Called once, right after the set-up.
 
-        False: that could not be done. Then no snapshot is kept either, and the next start runs the set-up again.
+        False: the state could not be stored. Then no snapshot is stored either, and the next start repeats the set-up.
         """
         return None
 
     def open_namespace(self, details: D) -> D:
-        """Make a fresh namespace for one user; its details. Raises NotIsolable where there is no such thing."""
-        raise NotIsolable(service=self.name, reason="this service gives no namespaces of its own")
+        """Create a namespace and return its details. Raises NotIsolable where the service has no namespaces."""
+        raise NotIsolable(service=self.name, reason="this service has no namespaces")
 
     def close_namespace(self, namespace: D) -> None:
-        """Remove what `open_namespace` made, also while somebody still uses it."""
+        """Remove a namespace of `open_namespace`, even while clients use it."""
 
     def open_layered(self, details: D, layers: SetupSteps) -> D:
-        """A fresh namespace in which these set-ups have run. A service that can copy one runs each only once."""
+        """Create a namespace in which these set-ups have run. A service with copies runs each set-up only once."""
         namespace = self.open_namespace(details)
         try:
             for layer in layers:
@@ -126,34 +126,34 @@ class Service(Generic[D]):
         return namespace
 
     def keep_namespace(self, namespace: D) -> None:
-        """Let nobody remove it for a dead maker's: its user wants it to stay."""
+        """Protect a namespace from the removal that follows the death of its owner process."""
 
     def copies(self, details: D, directory: str = "") -> Clones[D] | None:
-        """Where namespaces are copies: what makes them, for instances that have some ready ahead of demand.
+        """The factory of namespaces, for services that can copy namespaces ahead of demand.
 
-        `directory` holds the server's data; "" where this user cannot see them.
+        `directory` holds the server's data; "" where this user cannot read it.
         """
         return None
 
     def version(self, program: str) -> str | None:
-        """The version of `program`, for people who list what is here; None where it does not tell.
+        """The version of `program`, for listings of installed servers; None where the program prints none.
 
-        It is asked with `--version`; a service whose program starts a server by that knows another way.
+        The program is run with `--version`. Override this for a program that has no such argument.
         """
         return binaries.ask_version(program)
 
     def client(self, details: D) -> Client | None:
-        """The service's own shell, for people: what to look for and what to hand it. Secrets go into `environment`."""
+        """The service's own shell: its program and its arguments. Secrets go into `environment`."""
         return None
 
     def shell_command(self, details: D) -> str:
-        """How to connect, in words: a command line where one will do, else the address."""
+        """A command line that connects where there is one, else the address."""
         return details.url
 
     # -- used by the core ------------------------------------------------------------------------------------------
 
     def options(self, given: dict[str, Any]) -> Any:
-        """The options, checked. Raises InvalidOption that lists the known ones."""
+        """The checked options. Raises InvalidOption, which lists the known options."""
         if not given:
             return self.Options()
         return _checked(self.name, self.Options, given)
@@ -170,10 +170,10 @@ def option_names(options: type) -> list[str]:
 
 
 def option_values(options: Any) -> dict[str, Any]:
-    """The options that differ from their defaults: what makes two askers differ."""
-    plain = type(options)()
+    """The options that differ from their defaults. They are part of the key."""
+    defaults = type(options)()
     names = option_names(type(options))
-    return {name: value for name in names if (value := getattr(options, name)) != getattr(plain, name)}
+    return {name: value for name in names if (value := getattr(options, name)) != getattr(defaults, name)}
 
 
 def _checked(service: str, kind: type, given: dict[str, Any]) -> Any:
@@ -200,10 +200,10 @@ def _numbers(version: str) -> list[int]:
 
 
 def account_for_root(*wanted: str) -> str | None:
-    """The account a server that refuses root runs as, or None when this process is not root.
+    """The account for a server that refuses root, or None when this process is not root.
 
-    Raises StartFailed, with the cure, where there is no account: some platforms run containers under ids that no
-    passwd entry knows, and such servers refuse those too.
+    Raises StartFailed, with the cure, where there is no account. Some platforms run containers under ids without a
+    passwd entry, and such servers refuse these ids too.
     """
     import pwd
 
@@ -213,7 +213,7 @@ def account_for_root(*wanted: str) -> str | None:
         except KeyError:
             uid, gid = os.geteuid(), os.getegid()
             cure = f"add one to /etc/passwd: test:x:{uid}:{gid}::/tmp:/bin/sh"
-            reason = f"user id {uid} has no passwd entry, and the server refuses to run without; {cure}"
+            reason = f"user id {uid} has no passwd entry, and the server refuses to run without one; {cure}"
             raise StartFailed(service=wanted[0] if wanted else "the service", reason=reason) from None
         return None
     known = {entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != 0}
@@ -226,16 +226,16 @@ def account_for_root(*wanted: str) -> str | None:
     )
 
 
-def environment(**more: str) -> dict[str, str]:
-    """A server's environment: what programs need to run, and none of the caller's settings for clients."""
+def environment(**extra: str) -> dict[str, str]:
+    """The environment of a server: the basic variables, without the caller's settings for clients."""
     passed = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
     kept = {name: os.environ[name] for name in passed if name in os.environ}
-    return {"PATH": os.defpath, **kept, "HOME": "{dir}", "TMPDIR": "{dir}", "LC_ALL": "C.UTF-8", **more}
+    return {"PATH": os.defpath, **kept, "HOME": "{dir}", "TMPDIR": "{dir}", "LC_ALL": "C.UTF-8", **extra}
 
 
-def inherited(more: Mapping[str, str]) -> dict[str, str]:
-    """The caller's whole environment and more: for programs of the caller's own."""
-    return {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"} | dict(more)
+def inherited(extra: Mapping[str, str]) -> dict[str, str]:
+    """The caller's whole environment plus `extra`: for programs of the caller."""
+    return {name: value for name, value in os.environ.items() if name != "mirakuru_uuid"} | dict(extra)
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Finding servers: the user's word, then PATH, then well-known places, then wheels; and what was looked at."""
+"""Find server programs: the user's variable, PATH, well-known places, then wheels; record each place searched."""
 
 import glob
 import os
@@ -15,16 +15,16 @@ from servicectx.services.aliases import words
 from servicectx.system.originals import open
 
 SYSTEM_DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
-VERSION_TIME = 5.0  # seconds for a program to say its version
+VERSION_TIME = 5.0  # seconds for a program to print its version
 HOMEBREW = ("/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt")
 
 
 class Search(NamedTuple):
-    """Where a service's program may be.
+    """The places of a service's program.
 
     `programs` are names in order of preference; `trees` are glob patterns of directories, the highest version first;
     `wheels` are (import package, directory inside it); `formulas` are Homebrew's names; `homes` are variables that name
-    an unpacked tree, whose `bin` is looked at first.
+    an unpacked tree; its `bin` is searched first.
     """
 
     service: str
@@ -37,7 +37,7 @@ class Search(NamedTuple):
 
     @property
     def variable(self) -> str:
-        """The user's word for where it is: of several, the one that is set."""
+        """The variable that names the program's path: of several, the one that is set."""
         ours = variables(self.service)
         return next((name for name in ours if os.environ.get(name)), ours[0])
 
@@ -49,12 +49,12 @@ class Search(NamedTuple):
 
 
 def variables(service: str) -> list[str]:
-    """By which a user may say where the program is."""
+    """The variables by which a user can set the program's path."""
     return [f"SERVICECTX_{word.upper()}_BIN" for word in words(service)]
 
 
 def find(search: Search) -> str:
-    """The path of the first program found, links followed. Raises BinaryNotFound."""
+    """The path of the first program found, with links followed. Raises BinaryNotFound."""
     looked: list[str] = []
     for path in candidates(search, looked):
         return path
@@ -62,7 +62,7 @@ def find(search: Search) -> str:
 
 
 def find_as_written(search: Search) -> str:
-    """Like `find`, with links not followed: for programs that look at the name they are called by."""
+    """Like `find`, with links not followed: for programs that depend on `argv[0]`."""
     looked: list[str] = []
     for path in as_written(search, looked):
         return os.path.abspath(path)
@@ -70,21 +70,21 @@ def find_as_written(search: Search) -> str:
 
 
 def candidates(search: Search, looked: list[str]) -> Iterator[str]:
-    """Every program found, best first, links followed; `looked` fills with the places on the way.
+    """Every program found, best first, with links followed. `looked` collects the places searched.
 
-    Raises BinaryNotFound when the user's variable names a place that has none: nothing else is tried then.
+    Raises BinaryNotFound when the user's variable names a place without the program: no other place is searched then.
     """
     yield from map(_real, as_written(search, looked))
 
 
 def as_written(search: Search, looked: list[str]) -> Iterator[str]:
     """Like `candidates`, with links not followed."""
-    if said := os.environ.get(search.variable):
-        looked.append(f"{search.variable}={said}")
-        found = [said] if _is_program(said) else _in_directory(os.path.expanduser(said), search.programs)
+    if value := os.environ.get(search.variable):
+        looked.append(f"{search.variable}={value}")
+        found = [value] if _is_program(value) else _in_directory(os.path.expanduser(value), search.programs)
         if not found:
             raise search.not_found(
-                looked, f"{search.variable} is set, but there is no {' or '.join(search.programs)} at {said}"
+                looked, f"{search.variable} is set, but there is no {' or '.join(search.programs)} at {value}"
             )
         yield from found
         return
@@ -96,10 +96,10 @@ def as_written(search: Search, looked: list[str]) -> Iterator[str]:
 
 def _directories(search: Search, looked: list[str]) -> Iterator[str]:
     for variable in search.homes:
-        said = os.environ.get(variable)
-        looked.append(f"{variable}={said}" if said else f"{variable} (not set)")
-        if said:
-            yield os.path.join(os.path.expanduser(said), "bin")
+        value = os.environ.get(variable)
+        looked.append(f"{variable}={value}" if value else f"{variable} (not set)")
+        if value:
+            yield os.path.join(os.path.expanduser(value), "bin")
     path = [place for place in os.environ.get("PATH", "").split(os.pathsep) if place]
     looked.append(f"PATH ({os.pathsep.join(path) or 'empty'})")
     yield from path
@@ -122,13 +122,13 @@ def _directories(search: Search, looked: list[str]) -> Iterator[str]:
     yield from scripts
 
 
-def ask_version(program: str, words: tuple[str, ...] = ("--version",)) -> str | None:
-    """What a program says of itself when it is given `words`, or None. It gets a few seconds."""
+def ask_version(program: str, arguments: tuple[str, ...] = ("--version",)) -> str | None:
+    """The version that a program prints when run with `arguments`, or None. The time limit is VERSION_TIME."""
     import subprocess
 
     try:
-        said = subprocess.run(
-            [program, *words],
+        done = subprocess.run(
+            [program, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -138,7 +138,7 @@ def ask_version(program: str, words: tuple[str, ...] = ("--version",)) -> str | 
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(r"(?<![\d.])\d+(?:\.\d+)+|(?<![\d.])\d+(?=devel|beta|rc)", said.stdout + said.stderr)
+    found = re.search(r"(?<![\d.])\d+(?:\.\d+)+|(?<![\d.])\d+(?=devel|beta|rc)", done.stdout + done.stderr)
     return found[0] if found else None
 
 
@@ -147,7 +147,7 @@ def _in_directory(directory: str, programs: tuple[str, ...]) -> list[str]:
 
 
 def _only_launches(path: str) -> bool:
-    """Whether it is a script of this Python: of a wheel that has the program itself, which starts sooner, elsewhere."""
+    """Whether `path` is a wheel's launcher script. The program itself, elsewhere in the wheel, starts sooner."""
     if os.path.dirname(path) not in _scripts():
         return False
     with open(path, "rb") as file:
@@ -159,7 +159,7 @@ def _scripts() -> list[str]:
 
 
 def _real(path: str) -> str:
-    """Where a link leads, unless it leads to another name: one program may be several, by the name it is called."""
+    """The target of a link, unless its name differs: a program may behave differently under each name."""
     real = os.path.realpath(path)
     folder, name = os.path.split(path)
     return real if os.path.basename(real) == name else os.path.join(os.path.realpath(folder), name)

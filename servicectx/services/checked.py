@@ -1,4 +1,4 @@
-"""Checks of details from outside: every mistake is found at once, and no error shows a value."""
+"""Checks of external details: one error lists every mistake, and no error shows a value."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -14,21 +14,21 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Problems(Exception):
-    """What is wrong, as pairs of a field (or "" for the whole) and a problem."""
+    """Pairs of a field (or "" for the whole) and a problem."""
 
     def __init__(self, *problems: tuple[str, str]) -> None:
         self.problems = list(problems)
         super().__init__(problems)
 
     def error(self, source: str | None, path: str | None) -> DetailsError:
-        """The error for users. With one problem, `field` and `problem` hold it; with several, `problems` all."""
+        """The error for users. `field` and `problem` hold the first problem, `problems` all of several."""
         field, problem = self.problems[0]
-        several = [list(each) for each in self.problems] if len(self.problems) > 1 else None
+        several = [list(pair) for pair in self.problems] if len(self.problems) > 1 else None
         return DetailsError(source=source, path=path, field=field or None, problem=problem, problems=several)
 
 
 class JsonObject(NamedTuple):
-    """A JSON object. `twice` lists its keys that were given more than once."""
+    """A JSON object. `twice` lists the keys that occur more than once."""
 
     values: dict[str, Any]
     twice: list[str]
@@ -55,7 +55,7 @@ def json_object(text: str) -> JsonObject:
 
 
 def checked(model: type[M], values: Mapping[str, Any], twice: Iterable[str] = ()) -> M:
-    """The details in `values`, strictly. Raises Problems, which lists every mistake."""
+    """The details in `values`, strictly validated. Raises Problems, which lists every mistake."""
     problems = [(_shown(key), "it is given more than once") for key in twice]
     problems += [(_shown(key), _unknown(key, model)) for key in values if key not in model.model_fields]
     problems += _odd_values(values)
@@ -64,8 +64,8 @@ def checked(model: type[M], values: Mapping[str, Any], twice: Iterable[str] = ()
         details = model.model_validate_json(json.dumps(known), strict=True)
     except ValidationError as error:
         found = [
-            (".".join(str(part) for part in each["loc"]), each["msg"])
-            for each in error.errors(include_url=False, include_input=False)
+            (".".join(str(part) for part in entry["loc"]), entry["msg"])
+            for entry in error.errors(include_url=False, include_input=False)
         ]
         named = {field for field, _ in problems}
         problems += [(field, problem) for field, problem in found if field not in named]
@@ -97,5 +97,5 @@ def _unknown(key: str, model: type[BaseModel]) -> str:
 
 
 def _shown(key: str) -> str:
-    """A key as errors show it: what is not a name may be anything, a password in the wrong place, too."""
+    """A key as errors show it. A key that is not a name is hidden: it may be a misplaced password."""
     return key if NAME.fullmatch(key) else "(not a name)"

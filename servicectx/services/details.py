@@ -1,4 +1,4 @@
-"""The base of all details: fields, secrets that stay out of `repr`, the details file."""
+"""The base class of all details: fields, secrets hidden from `repr`, the details file."""
 
 import contextlib
 import os
@@ -17,18 +17,18 @@ from servicectx.system.originals import open
 
 
 class ServiceDetails(BaseModel):
-    """How to connect to one instance. Plain data: it can be pickled, compared, hashed and sent to other processes.
+    """Connection details of one instance. Plain data: picklable, comparable, hashable, usable in other processes.
 
-    `external` is true when the details came from outside, so that nothing was started. Fields named in `secrets`
-    never show in `repr()`; they do in `url` and in the details file.
+    `external` is true for a server that servicectx did not start. `repr()` hides the fields named in `secrets`;
+    `url` and the details file show them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
     secrets: ClassVar[frozenset[str]] = frozenset({"password", "token"})
-    #: What URLs of this service look like, for `from_url`.
+    #: The form of this service's URLs, for `from_url`.
     url_form: ClassVar[urls.Form] = urls.Form()
 
-    #: Variables by which clients of this service could go elsewhere; `*` stands for any text.
+    #: Variables that can lead clients of this service to another server; `*` stands for any text.
     foreign: ClassVar[tuple[str, ...]] = ()
 
     service: str
@@ -39,7 +39,7 @@ class ServiceDetails(BaseModel):
 
     @property
     def url(self) -> str:
-        """The address in the form that this service's clients read."""
+        """The address in the form that this service's clients accept."""
         return f"tcp://{self.host}:{self.port}"
 
     def env(self) -> dict[str, str]:
@@ -47,9 +47,9 @@ class ServiceDetails(BaseModel):
         return {}
 
     def unset_env(self, environment: Mapping[str, str] | None = None) -> list[str]:
-        """Variables in `environment` (this process's unless given) that lead clients elsewhere in spite of `env()`.
+        """Variables in `environment` (this process's by default) that override `env()` and lead to another server.
 
-        They were set for another server. Remove them where `env()` is used; `environment()` does.
+        Remove these variables where `env()` is used; `environment()` does so.
         """
         names = proxies.matching(os.environ if environment is None else environment, self.foreign)
         return [name for name in names if name not in self.env()]
@@ -57,7 +57,7 @@ class ServiceDetails(BaseModel):
     def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """The whole environment of a process that uses this service, for `subprocess.run(..., env=...)`.
 
-        It is `base` (this process's unless given) without `unset_env()`, and with `env()`.
+        It is `base` (this process's by default) without `unset_env()`, and with `env()`.
         """
         before = dict(os.environ if base is None else base)
         for name in self.unset_env(before):
@@ -65,9 +65,9 @@ class ServiceDetails(BaseModel):
         return before | self.env()
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """Write the details file: JSON, secrets included, mode 0600, whole or not at all. Gives its path.
+        """Write the details file atomically and return its path: JSON, secrets included, mode 0600.
 
-        The second time it replaces the first. Raises OSError where the directory cannot be written.
+        An existing file is replaced. Raises OSError where the directory cannot be written.
         """
         target = Path(path)
         temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
@@ -84,14 +84,14 @@ class ServiceDetails(BaseModel):
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
-        """The details in a file that `write` or a person made. Raises DetailsError naming the path and the field."""
+        """Read the details from a file. Raises DetailsError, which names the path and the field."""
         return cls.parse(read_text(Path(path)), path=str(path))
 
     @classmethod
     def parse(cls, text: str, *, source: str | None = None, path: str | None = None, **given: Any) -> Self:
-        """Details from JSON text, strictly: an unknown key or a wrong type is a DetailsError.
+        """Read the details from JSON text, strictly: an unknown key or a wrong type is a DetailsError.
 
-        `source` and `path` say in the error where the text came from; `given` are fields the text need not hold.
+        `source` and `path` name the origin of the text in the error. `given` holds fields that the text may omit.
         """
         try:
             raw = json_object(text)
@@ -101,11 +101,11 @@ class ServiceDetails(BaseModel):
 
     @classmethod
     def from_url(cls, url: str, *, source: str | None = None, **given: Any) -> Self:
-        """The details in a URL such as `postgresql://user:password@host:5432/dbname`, or in `host:port`.
+        """Read the details from a URL such as `postgresql://user:password@host:5432/dbname`, or from `host:port`.
 
-        Parts are percent-decoded; a port that is missing is the service's usual one. `source` and `given` are as for
-        `parse`; without `given`, the details are those of a service from outside. Raises DetailsError for what these
-        details cannot hold, such as an unknown parameter. Its text has no part of the URL in it but names.
+        Parts are percent-decoded. A missing port is the service's usual port. `source` and `given` are as for
+        `parse`; without `given`, the details are external. Raises DetailsError for parts that these details cannot
+        hold, such as an unknown parameter. The error text contains only names from the URL, no values.
         """
         try:
             fields = cls.url_fields(urls.fields(url.strip(), cls._form()))
@@ -118,7 +118,7 @@ class ServiceDetails(BaseModel):
 
     @classmethod
     def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of a URL as this model holds them: numbers as numbers. Raises urls.BadUrl."""
+        """The fields of a URL converted for this model: numbers as numbers. Raises urls.BadUrl."""
         numbers = {name for name, field in cls.model_fields.items() if field.annotation is int}
         return {
             name: int(value) if name in numbers and isinstance(value, str) and value.isdecimal() else value
@@ -127,7 +127,7 @@ class ServiceDetails(BaseModel):
 
     @classmethod
     def _form(cls) -> urls.Form:
-        """`url_form`; for a model without one, any scheme, and the parts that it has fields for."""
+        """`url_form`; for a model without one, any scheme, and the parts that have fields in the model."""
         if cls.url_form != urls.Form():
             return cls.url_form
         known = cls.model_fields.keys() & {"user", "password", "dbname"}
@@ -137,7 +137,7 @@ class ServiceDetails(BaseModel):
 
     @classmethod
     def usual_service(cls) -> str:
-        """The name of the service that this model is for, by the name of the class."""
+        """The name of this model's service, from the name of the class."""
         return cls.__name__.removesuffix("Details").lower()
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
@@ -149,7 +149,7 @@ class ServiceDetails(BaseModel):
 
 
 def read_text(path: Path, source: str | None = None) -> str:
-    """The text of a details file. Raises DetailsError that names `source` (a variable), the path and the problem."""
+    """The text of a details file. Raises DetailsError, which names `source` (a variable), the path and the problem."""
     try:
         return files.read(path).decode("utf-8-sig")
     except files.Unreadable as error:
@@ -164,7 +164,7 @@ def read_text(path: Path, source: str | None = None) -> str:
 def address(
     scheme: str, host: str, port: int, path: str = "", user: str | None = None, password: str | None = None
 ) -> str:
-    """A URL with every part quoted as its place demands."""
+    """A URL with each part percent-encoded."""
     login = ""
     if user is not None or password is not None:
         login = quote(user or "", safe="") + (f":{quote(password, safe='')}" if password is not None else "") + "@"
@@ -172,21 +172,21 @@ def address(
 
 
 def place(host: str, port: int) -> str:
-    """`host:port`, an IPv6 address in brackets."""
+    """`host:port`, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def sqlalchemy_address(scheme: str, host: str, port: int, dbname: str, user: str, password: str | None) -> str:
-    """A URL as SQLAlchemy reads it: version 2.0 takes the database's name as it stands, and so can 2.1."""
+    """A URL for SQLAlchemy: version 2.0 does not percent-decode the database's name, and 2.1 accepts it as it is."""
     return f"{address(scheme, host, port, user=user, password=password)}/{dbname}"
 
 
 def filled(names: dict[str, str]) -> dict[str, str]:
-    """The variables that say something: an empty one would hide what a tool takes by default."""
+    """The variables with a value: an empty variable would hide a tool's default."""
     return {name: value for name, value in names.items() if value}
 
 
 def named(details: ServiceDetails) -> dict[str, str]:
-    """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name that a service was given."""
+    """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, from the name that the service was given."""
     prefix = "".join(letter if letter.isalnum() else "_" for letter in details.name.upper())
     return {f"{prefix}_URL": details.url, f"{prefix}_HOST": details.host, f"{prefix}_PORT": str(details.port)}

@@ -1,6 +1,6 @@
 """Variables and parameters of libpq that decide which server a client reaches, and how.
 
-An environment has them for another server: a connection string that does not name them is completed from there.
+The environment may set these variables for another server. libpq adds them to a connection string that omits them.
 """
 
 import ipaddress
@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 
 class Setting(NamedTuple):
-    """A parameter of libpq, its variable, and the value that leaves everything to the server. `everywhere`: asyncpg
-    accepts it in a URL, too; it leaves out parameters that are empty. `place`: it decides which server is reached.
+    """A parameter of libpq, its variable, and a neutral value that leaves the choice to the server.
+
+    `everywhere`: asyncpg accepts the parameter in a URL, too; asyncpg ignores empty parameters. `place`: the parameter
+    decides which server is reached.
     """
 
     variable: str
@@ -35,33 +37,33 @@ SETTINGS = (
     Setting("PGMINPROTOCOLVERSION", "min_protocol_version", "3.0"),
     Setting("PGMAXPROTOCOLVERSION", "max_protocol_version", "3.0"),
 )
-# A service file may give any parameter. These are known to every libpq in use; an unknown one would be refused.
+# A service file may set any parameter. Every libpq in use supports these; it refuses an unknown parameter.
 OLD = ("hostaddr", "target_session_attrs", "sslmode", "options", "channel_binding", "gssencmode")
 
-# Variables without which a client still finds its way. Those of the place concern servers from outside, too.
-PLACE = ("PGSERVICE", "PGSERVICEFILE", *(each.variable for each in SETTINGS if each.place))
+# Variables that a client does not need. Variables with `place` apply to external servers, too.
+PLACE = ("PGSERVICE", "PGSERVICEFILE", *(setting.variable for setting in SETTINGS if setting.place))
 UNSET = (
     *PLACE,
-    *(each.variable for each in SETTINGS if not each.place),
+    *(setting.variable for setting in SETTINGS if not setting.place),
     *("PGPASSFILE", "PGREQUIRESSL", "PGREALM"),
     *("PGSSLCERT", "PGSSLKEY", "PGSSLROOTCERT", "PGSSLCRL", "PGSSLCRLDIR", "PGSSLSNI", "PGSSLCOMPRESSION"),
     *("PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION"),
     *("PGKRBSRVNAME", "PGGSSLIB", "PGGSSDELEGATION"),
 )
-# What a caller may well want for this server, too.
+# Variables that are useful for this server, too.
 KEPT = ("PGAPPNAME", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING", "PGDATESTYLE", "PGTZ", "PGGEQO", "PGLOCALEDIR")
 
 
 def in_the_way(environment: Mapping[str, str], external: bool) -> Iterator[Setting]:
-    """The settings that `environment` would give to a connection that does not name them itself."""
-    for each in SETTINGS:
-        from_service = "PGSERVICE" in environment and each.parameter in OLD
-        if (each.variable in environment or from_service) and (each.place or not external):
-            yield each
+    """The settings that `environment` would add to a connection string that omits them."""
+    for setting in SETTINGS:
+        from_service = "PGSERVICE" in environment and setting.parameter in OLD
+        if (setting.variable in environment or from_service) and (setting.place or not external):
+            yield setting
 
 
 def address_of(host: str) -> str:
-    """`host` as a value of `hostaddr` where it is an address; else "", which makes libpq look the name up."""
+    """The value of `hostaddr`: `host` where it is an address; else "", which makes libpq resolve the name."""
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:

@@ -1,10 +1,10 @@
-"""What details have in common where a server knows one user, and namespaces are prefixes."""
+"""The shared details of services with one user and a prefix as namespace."""
 
 from servicectx.services.details import ServiceDetails
 
 
 class LoginDetails(ServiceDetails):
-    """`user` and `password`, empty where a server asks for none. In a namespace `prefix` goes before all names."""
+    """`user` and `password`, empty where a server requires none. In a namespace `prefix` precedes all names."""
 
     user: str = ""
     password: str = ""

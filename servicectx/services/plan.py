@@ -2,12 +2,12 @@
 
 Its texts may hold `{host}`, `{port}`, `{port_NAME}` for each of `ports`, `{socket}` where the server inherits one,
 `{dir}` (the instance's directory for the server), `{data}` (its data directory) and `{template_secret}` (the password
-that the data hold as they are found). The keeper fills them in once it has picked the ports.
+in the data at the start). The keeper replaces these placeholders once the ports are chosen.
 
-A path may hold any character, so each is escaped for the format that it lands in: `{data|redis}` is the inside of a
-quoted text in redis.conf; `quoting.FORMATS` lists the formats. `{dir}` alone is the path as it is, for command lines
-and variables. For servers that take no quotes, and run in `{dir}`: `{data|relative}` is the path from there, and
-`{data|cwd}` an absolute path without odd characters, by way of the process's own entry in /proc.
+A path may hold any character, so each path is escaped for its target format: `{data|redis}` is the inside of a quoted
+text in redis.conf; `quoting.FORMATS` lists the formats. `{dir}` alone is the unescaped path, for command lines and
+variables. For servers that accept no quotes and run in `{dir}`: `{data|relative}` is the path relative to `{dir}`, and
+`{data|cwd}` is an absolute path without special characters, through the process's own entry in /proc.
 """
 
 import os
@@ -21,7 +21,7 @@ from servicectx.system.originals import json
 HOST = "127.0.0.1"
 CWD = "/proc/self/cwd"
 NOT_UTF8 = "[\\udc80-\\udcff]"  # for `refused_in_paths`
-LONGEST_PATH = 3000  # bytes of {dir}: the kernel takes 4,095 for a whole path, and servers have files in it
+LONGEST_PATH = 3000  # bytes of {dir}: the kernel allows 4,095 for a whole path, and servers have files in it
 
 _NAMES = "brace|host|port|port_\\w+|socket|dir|data|template_secret"
 _PLACEHOLDER = re.compile(rf"\{{({_NAMES})(?:\|({'|'.join(FORMATS)}|relative|cwd))?\}}")
@@ -29,11 +29,11 @@ _OPENING = re.compile(rf"\{{(?=({_NAMES})(?:\||\}}))")
 
 
 class Template(NamedTuple):
-    """How to make a data directory once; afterwards it is copied from the cache.
+    """The recipe for a data directory that is made once and then copied from the cache.
 
-    `command` makes `{data}`; `files` are written into `{dir}` before it runs; `key` names whatever the result
-    depends on; `secret` is a password that the template holds until the instance gets its own. Files in `{data}`
-    whose whole name matches `without`, a regular expression, are left out: each of them would be copied every time.
+    `command` makes `{data}`. `files` are written into `{dir}` before it runs. `key` contains everything that the
+    result depends on. `secret` is the password in the template until the instance sets its own. Files in `{data}` are
+    left out if their whole name matches the regular expression `without`: fewer files make each copy faster.
     """
 
     key: str
@@ -44,27 +44,27 @@ class Template(NamedTuple):
 
 
 class Companion(NamedTuple):
-    """A program that a server needs beside it: started before it, once `ready` answers, and ended after it."""
+    """A program that a server depends on. It starts first, must pass its `ready` probe, and ends after the server."""
 
     command: list[str]
     ready: dict[str, Any]
 
 
 class Plan(NamedTuple):
-    """All that a keeper needs to run one service.
+    """The complete instructions for a keeper that runs one service.
 
-    `ready` and `ping` are probes (see `probes`): `ready` says that the instance is usable, `ping`, asked by those
-    who join, that it still answers. `account` is the user a server runs as when this process is root.
+    `ready` and `ping` are probes (see `probes`). `ready` succeeds when the instance is usable. Joining processes run
+    `ping` to check that the instance still answers. `account` is the server's user when this process is root.
 
-    `{data}` is a kept copy where there is one: of the data after the same set-up, else of what `template` made.
-    Else `template` makes it; a plan without one that speaks of `{data}` gets it made, empty. It belongs to `account`.
+    `{data}` is a prepared copy if one exists: of the data after the same set-up, else of the template. Without a copy,
+    `template` makes it. A plan without a template that mentions `{data}` gets an empty directory. `account` owns it.
 
-    Snapshots need `clean_signal`, and all that is worth keeping in `{data}`. After the set-up `settle` is asked until
-    it answers, at most 30 s; then the signal is sent, and if the server ends with one of `clean_statuses` (negative:
-    the signal that ended it) within 30 s, `{data}` is copied. A server that cannot be ended so goes without a snapshot.
-    It then starts on the same ports and data again, and `ready` must hold again, with the instance's own `secret` in
-    `{template_secret}`. An instance made from the copy finds there the secret of the one that was copied, and `ready`
-    must put its own in place. No set-up runs for it.
+    Snapshots need `clean_signal`, and all state in `{data}`. After the set-up the probe `settle` is repeated until it
+    succeeds, for at most 30 s. Then the signal is sent. If the server exits within 30 s with one of `clean_statuses`
+    (negative: the signal that ended it), `{data}` is copied; otherwise there is no snapshot. The server then starts
+    again on the same ports and data, and `ready` must succeed again, with the instance's own `secret` in
+    `{template_secret}`. For an instance made from the copy, `{template_secret}` is the secret of the copied instance,
+    and `ready` must replace it. No set-up runs for such an instance.
     """
 
     service: str
@@ -72,33 +72,33 @@ class Plan(NamedTuple):
     environment: dict[str, str]
     ready: dict[str, Any]
     ping: dict[str, Any] = {"kind": "tcp"}
-    files: dict[str, Any] = {}  # a text each; a dict is written as JSON
+    files: dict[str, Any] = {}  # file name -> text; a dict is written as JSON
     template: Template | None = None
     account: str | None = None
-    programs: str | None = None  # the tree that holds the server's programs, copied where `account` can reach it
+    programs: str | None = None  # the server's program tree, copied to a place that `account` can read
     working_directory: str = "{dir}"
     stop_signal: int = 9
-    clean_signal: int | None = None  # ends it with its data fit to be copied; without, there are no snapshots
-    clean_statuses: list[int] = [0]  # what it ends with then
-    settle: dict[str, Any] | None = None  # a probe that makes it write down what the signal would not
-    secret: str = ""  # the instance's password, kept with a snapshot, private, until the next instance gets its own
+    clean_signal: int | None = None  # ends the server with its data complete; without it there are no snapshots
+    clean_statuses: list[int] = [0]  # exit statuses after `clean_signal`
+    settle: dict[str, Any] | None = None  # a probe that flushes state which the signal would lose
+    secret: str = ""  # the instance's password, stored privately with a snapshot until the next instance sets its own
     grace: float = 5.0
-    cleanup: dict[str, Any] | None = None  # a "call" after a server that others killed, and before kept data are used
+    cleanup: dict[str, Any] | None = None  # a "call" after a foreign kill of the server, and before kept data is used
     owns_port: bool = True
-    proves_itself: bool = False  # nobody else could answer `ready`: whose the port is need not be looked up
-    helper: dict[str, Any] | None = None  # a "call" for what makes namespaces ahead of demand; see `ahead`
+    proves_itself: bool = False  # `ready` authenticates the server: the owner of the port need not be checked
+    helper: dict[str, Any] | None = None  # a "call" that creates namespaces ahead of demand; see `isolation.prefetcher`
     expected_size: int = 16 * 2**20
-    ports: list[str] = []  # more ports that it opens, by name: each is chosen free
-    neighbours: int = 0  # how many ports right after {port} it takes too
-    inherits_socket: bool = False  # the keeper listens on {port}, and hands it that socket as descriptor {socket}
+    ports: list[str] = []  # names of further ports of the server; a free port is chosen for each
+    neighbours: int = 0  # number of ports directly after {port} that the server also uses
+    inherits_socket: bool = False  # the keeper listens on {port} and passes the socket as descriptor {socket}
     companions: list[Companion] = []
-    leavings: list[str] = []  # glob patterns: what it makes outside {dir}, and cannot be kept from
-    refused_in_paths: str = ""  # a regular expression for one character that the server takes in no path
-    longest_path: int = LONGEST_PATH  # bytes of {dir} that it can take
+    leavings: list[str] = []  # glob patterns of files that the server always makes outside {dir}
+    refused_in_paths: str = ""  # a regular expression for one character that the server accepts in no path
+    longest_path: int = LONGEST_PATH  # bytes of {dir} that the server accepts
 
 
 def problem_with(name: str) -> str:
-    """Why a file of a plan cannot have that name: files lie in the instance's own directory. "" where it can."""
+    """The reason why a plan's file cannot have this name, or "". Files lie in the instance's own directory."""
     if not name or "\0" in name:
         return "that is not a name"
     if name.startswith("/"):
@@ -110,12 +110,12 @@ def problem_with(name: str) -> str:
 
 
 def refusal(name: str, problem: str) -> str:
-    """The reason of a start that fails because of one file."""
+    """The reason for a start that fails because of one file."""
     return f"the file {name!r} of its plan cannot be written: {problem}"
 
 
 def refused_file(plan: Plan) -> str | None:
-    """The reason why one of the plan's files cannot be written, before anything is; None where there is none."""
+    """The reason why one of the plan's files cannot be written, or None. Checked before any file is written."""
     facts = {"dir": "/dir", "data": "/dir/data"}
     for name in [*plan.files, *(plan.template.files if plan.template else ())]:
         if problem := problem_with(render(name, facts)):
@@ -140,7 +140,7 @@ def decode(text: str) -> Plan:
 
 
 def render(value: Any, facts: dict[str, Any]) -> Any:
-    """`value` with its placeholders filled in, in whatever texts it holds. Other braces stay as they are."""
+    """`value` with the placeholders in all of its texts replaced. Other braces stay."""
     if isinstance(value, str):
         return _PLACEHOLDER.sub(lambda found: _filled(found, facts), value)
     if isinstance(value, dict):
@@ -164,17 +164,17 @@ def _filled(found: re.Match[str], facts: dict[str, Any]) -> str:
 
 
 def has_cwd() -> bool:
-    """Whether `{dir|cwd}` has no odd characters. Without /proc it is the path as it is."""
+    """Whether `{dir|cwd}` has no special characters. Without /proc it is the unchanged path."""
     return os.path.isdir(CWD)
 
 
 def refused_without_cwd() -> str:
-    """For `refused_in_paths` of a plan that relies on `{dir|cwd}`: where there is none, plain paths are taken alone."""
+    """The value of `refused_in_paths` for a plan with `{dir|cwd}`: without /proc only plain paths are accepted."""
     return "" if has_cwd() else r"[^\w/.+%=@~-]"
 
 
 def quoted(text: str, form: str) -> str:
-    """`text` escaped for a format, in such a way that each placeholder in it is filled in escaped likewise."""
+    """`text` escaped for a format. The values of its placeholders will be escaped for the same format."""
     made, end = "", 0
     for found in _PLACEHOLDER.finditer(text):
         made += FORMATS[form](text[end : found.start()]) + f"{{{found[1]}|{found[2] or form}}}"
@@ -183,7 +183,7 @@ def quoted(text: str, form: str) -> str:
 
 
 def literal(text: str) -> str:
-    """`text` so that `render` gives it as it is: for names and paths of other people's in a plan's texts."""
+    """`text` escaped so that `render` returns it unchanged: for foreign names and paths in a plan's texts."""
     return _OPENING.sub("{brace}", text)
 
 
@@ -192,18 +192,18 @@ def mentions(text: str, name: str) -> bool:
     return any(found[1] == name for found in _PLACEHOLDER.finditer(text))
 
 
-def path_problem(what: Plan, directory: Path) -> str | None:
-    """Why the server cannot have `directory` as its `{dir}`, or None."""
+def path_problem(plan: Plan, directory: Path) -> str | None:
+    """The reason why the server cannot use `directory` as its `{dir}`, or None."""
     path = str(directory)
-    if what.refused_in_paths and (found := re.search(what.refused_in_paths, path)):
-        return f"{what.service} takes no {_called(found[0])} in the path of its files"
-    if (length := len(os.fsencode(path))) > what.longest_path:
-        return f"the path of its files has {length} bytes, and {what.service} takes no more than {what.longest_path}"
+    if plan.refused_in_paths and (found := re.search(plan.refused_in_paths, path)):
+        return f"{plan.service} takes no {_called(found[0])} in the path of its files"
+    if (length := len(os.fsencode(path))) > plan.longest_path:
+        return f"the path of its files has {length} bytes, and {plan.service} takes no more than {plan.longest_path}"
     return None
 
 
 def _called(character: str) -> str:
-    """One character as people read it."""
+    """One character in a readable form."""
     names = {" ": "blank", "\n": "line break", "\r": "carriage return", "\t": "tab", "\0": "NUL"}
     if "\udc80" <= character <= "\udcff":
         return f"byte {ord(character) - 0xDC00:#04x} (which is not UTF-8)"

@@ -1,4 +1,4 @@
-"""Namespaces for servers that have none: a prefix of one's own, carried in the details, for all names that one uses."""
+"""Namespaces for servers without any: the details carry a unique prefix for all names."""
 
 from collections.abc import Collection
 from typing import Any, ClassVar, TypeVar, cast
@@ -8,28 +8,28 @@ from servicectx.services.base import Service
 
 D = TypeVar("D", bound=Any)
 
-KEPT = "_kept"  # after a signature: the name of what says that a namespace is to stay
+KEPT = "_kept"  # after a signature: the name of the entry that marks a namespace as kept
 
 
 class Prefixed(Service[D]):
-    """A service whose details have a field `prefix`, empty but in a namespace. Users put it before their names.
+    """A service with a field `prefix` in its details, empty outside of a namespace. Users put it before their names.
 
-    Where names stay on the server, a service says which there are (`stored`) and how they go (`remove`): those of a
-    namespace when it is closed, and those of makers that died when the next one is made.
+    Where names stay on the server, a service implements `stored` and `remove`. The names of a namespace are removed
+    when it is closed. The names of a dead owner are removed when the next namespace is opened.
     """
 
     namespace: ClassVar[str | None] = "a prefix for names"
     separator: ClassVar[str] = "."
 
     def stored(self, details: D) -> Collection[str]:
-        """The names on the server, or those of them that a namespace has signed."""
+        """The names on the server, or at least the names with a namespace's signature."""
         return ()
 
     def remove(self, details: D, names: list[str]) -> None:
-        """Remove what has one of these names; what is gone already is passed over."""
+        """Remove the items with these names; missing items are ignored."""
 
     def store(self, details: D, name: str) -> None:
-        """Store something under this name, whatever it is. Without it, none that is to stay outlives its maker long."""
+        """Store any item under this name. Without an override, a kept namespace does not outlive its owner for long."""
 
     def open_namespace(self, details: D) -> D:
         stored = self.stored(details)

@@ -1,4 +1,4 @@
-"""The environment of a process that is to use a service: what to add, and what to remove from the caller's."""
+"""Changes to the caller's environment for a process that uses a service."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,11 @@ def matching(environment: Mapping[str, str], patterns: Iterable[str]) -> list[st
 
 
 def without_proxy(host: str) -> dict[str, str]:
-    """`NO_PROXY` and `no_proxy` with `host`, where a proxy is set that could not reach it: it is on this machine."""
+    """`NO_PROXY` and `no_proxy` with `host`, if it is on this machine and a proxy is set."""
     if not is_loopback(host) or not any(os.environ.get(name) for name in PROXIES):
         return {}
     before = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    hosts = [each.strip() for each in before.split(",") if each.strip()]
+    hosts = [name.strip() for name in before.split(",") if name.strip()]
     value = before if host in hosts or "*" in hosts else ",".join([*hosts, host])
     return {"NO_PROXY": value, "no_proxy": value}
 

@@ -1,4 +1,4 @@
-"""A program: `python -P -u launcher.py ORDER SOCKET` calls what the order names, with the socket's descriptor."""
+"""A program: `python -P -u python_launcher.py ORDER SOCKET` calls the order's target with the socket's descriptor."""
 
 import os
 import sys
@@ -9,31 +9,31 @@ ZIP = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
 
 
 def library_first(path: "list[str]") -> list[str]:
-    """The same, with the standard library first: no other file is taken for a module of it."""
+    """`path` with the standard library first, so that no other file shadows one of its modules."""
     ends = (LIBRARY, os.path.join(LIBRARY, "lib-dynload"))
-    return sorted(path, key=lambda place: place not in ends and os.path.basename(place) != ZIP)
+    return sorted(path, key=lambda entry: entry not in ends and os.path.basename(entry) != ZIP)
 
 
 def write_nothing_into_projects() -> None:
-    """Let modules that are compiled be kept for installed packages alone, whose next start is then fast.
+    """Write compiled modules for installed packages only, so that their next start is fast.
 
-    What is there already is read; where the user has a place of their own for all of them, they go there.
+    Existing compiled modules are read. With `sys.pycache_prefix` set, all compiled modules are written below it.
     """
     from importlib.machinery import SourceFileLoader
     from typing import Any
 
     write = SourceFileLoader.set_data
 
-    def set_data(loader: SourceFileLoader, path: str, data: Any, **more: Any) -> None:
+    def set_data(loader: SourceFileLoader, path: str, data: Any, **options: Any) -> None:
         installed = not {*INSTALLED}.isdisjoint(path.split(os.sep))
         if path.startswith(LIBRARY + os.sep) or installed or sys.pycache_prefix:
-            write(loader, path, data, **more)
+            write(loader, path, data, **options)
 
     SourceFileLoader.set_data = set_data  # type: ignore[assignment, method-assign]
 
 
 def main() -> None:
-    sys.path[:] = library_first(sys.path)  # before anything else is imported
+    sys.path[:] = library_first(sys.path)  # before any other import
     import json
     import pkgutil
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""Servers that are Python packages: run by this Python, with its search path, on a socket that they inherit."""
+"""Servers that are Python packages: run by this Python, with its search path, on an inherited socket."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ ORDER = "order.json"
 
 
 def find(search: binaries.Search, packages: tuple[str, ...]) -> str:
-    """This Python, where it has one of `packages`, or the one beside the program that the user's variable names.
+    """This Python, if it has one of `packages`, or the Python beside the program that the user's variable names.
 
     Raises BinaryNotFound.
     """
@@ -47,7 +47,7 @@ def _is_this(program: str) -> bool:
 
 
 def version(program: str, packages: tuple[str, ...]) -> str | None:
-    """Which of `packages` it is, and its version; another Python is not asked."""
+    """The name and version of the first installed one of `packages`, or None for another Python."""
     if not _is_this(program):
         return None
     package = next(package for package in packages if find_spec(package))
@@ -57,17 +57,17 @@ def version(program: str, packages: tuple[str, ...]) -> str | None:
 
 
 def command(program: str) -> list[str]:
-    launcher = Path(__file__).parents[1] / "servers/launcher.py"
+    launcher = Path(__file__).with_name("python_launcher.py")
     return [literal(program), "-P", "-u", literal(str(launcher)), f"{{dir}}/{ORDER}", "{socket}"]
 
 
 def files(program: str, target: str, **arguments: Any) -> dict[str, Any]:
-    """What `command` reads: `target` ("module:function") is called with the descriptor of a socket that listens, and
-    `arguments`.
+    """The file that `command` reads. The launcher calls `target` ("module:function") with the descriptor of a
+    listening socket and `arguments`.
 
-    Another Python than this one has a search path of its own.
+    A Python other than this one uses its own search path.
     """
-    here = [literal(os.path.abspath(place)) for place in sys.path]
+    here = [literal(os.path.abspath(entry)) for entry in sys.path]
     path = here if _is_this(program) else None
-    json.dumps(arguments)  # raises TypeError now, and not in the keeper
+    json.dumps(arguments)  # raises TypeError here instead of in the keeper
     return {ORDER: {"path": path, "here": literal(os.getcwd()), "target": target, "arguments": arguments}}

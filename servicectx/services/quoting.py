@@ -1,7 +1,7 @@
-"""How a text is escaped for the format that it lands in: one function for each format.
+"""Escape a text for its target format: one function for each format.
 
-Each gives the inside of the text: quotes stand in the text around it, as in `dir "{data|redis}"`.
-`relative` and `name` are no formats: see `plan`. Bytes that are not UTF-8 are lone surrogates here, as in all paths.
+Each function returns the inside of a quoted text. The quotes are in the surrounding text, as in `dir "{data|redis}"`.
+`relative` and `cwd` are not formats: see `plan`. Bytes that are not UTF-8 are lone surrogates here, as in all paths.
 """
 
 import re
@@ -14,31 +14,31 @@ _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
 
 def in_redis(text: str) -> str:
-    """Between double quotes in redis.conf."""
+    """Escape for double quotes in redis.conf."""
     text = re.sub(r'(["\\])', r"\\\1", text)
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def in_postgres(text: str) -> str:
-    """Between single quotes in postgresql.conf."""
+    """Escape for single quotes in postgresql.conf."""
     text = text.replace("\\", "\\\\").replace("'", "''")
     return _CONTROL.sub(lambda found: f"\\{ord(found[0]):03o}", text)
 
 
 def in_json(text: str) -> str:
-    """Between double quotes in JSON; in YAML and in TOML too, for nothing is escaped but what they escape alike."""
+    """Escape for double quotes in JSON, YAML and TOML: only with escapes that all three share."""
     inside = json.dumps(text, ensure_ascii=False)[1:-1]
     return re.sub("[\x7f-\x9f\u2028\u2029\ufeff]", lambda found: f"\\u{ord(found[0]):04x}", inside)
 
 
 def in_nats(text: str) -> str:
-    """Between double quotes in the configuration of NATS, which knows fewer escapes than JSON."""
+    """Escape for double quotes in the configuration of NATS, which has fewer escapes than JSON."""
     text = re.sub(r'(["\\])', r"\\\1", text)
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def in_properties(text: str) -> str:
-    """The value of a line of Java properties, whose readers take ISO 8859-1."""
+    """Escape for a value in Java properties, which are read as ISO 8859-1."""
 
     def escaped(found: re.Match[str]) -> str:
         units = found[0].encode("utf-16-be", "surrogatepass")
@@ -50,28 +50,28 @@ def in_properties(text: str) -> str:
 
 
 def in_shell(text: str) -> str:
-    """Between single quotes in a shell command."""
+    """Escape for single quotes in a shell command."""
     return text.replace("'", "'\\''")
 
 
 def in_mycnf(text: str) -> str:
-    """Between double quotes in my.cnf."""
+    """Escape for double quotes in my.cnf."""
     escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b"}
     return "".join(escapes.get(letter, letter) for letter in text)
 
 
 def in_url(text: str) -> str:
-    """Anywhere in a URL; slashes stay."""
+    """Escape for any part of a URL; slashes stay."""
     return quote(text, errors="surrogateescape")
 
 
 def in_regex(text: str) -> str:
-    """In a regular expression, as the literal text."""
+    """Escape for a regular expression that matches the literal text."""
     return re.escape(text)
 
 
 def in_glob(text: str) -> str:
-    """In a glob pattern, as the literal text."""
+    """Escape for a glob pattern that matches the literal text."""
     return re.sub(r"([*?[])", r"[\1]", text)
 
 

@@ -1,4 +1,4 @@
-"""The register of services: names, aliases, and services of other packages."""
+"""The registry of services: names, aliases, and services of other packages."""
 
 import functools
 import importlib
@@ -8,6 +8,7 @@ from typing import Any
 from servicectx.errors import UnknownService
 from servicectx.services.aliases import ALIASES
 from servicectx.services.base import Service
+from servicectx.system.real_files import RealFiles
 
 ENTRY_POINTS = "servicectx.services"
 
@@ -19,17 +20,18 @@ _passed: dict[str, Service[Any]] = {}
 def built_in() -> tuple[str, ...]:
     """The services of this package: its folders. Folder NAME has the class Name in NAME/service.py."""
     root = os.path.dirname(__file__)
-    return tuple(sorted(name for name in os.listdir(root) if os.path.exists(f"{root}/{name}/service.py")))
+    with RealFiles():
+        return tuple(sorted(name for name in os.listdir(root) if os.path.exists(f"{root}/{name}/service.py")))
 
 
 def register(service: type[Service[Any]] | Service[Any]) -> None:
-    """Make a service known by its `name`, in this process. The second time replaces the first.
+    """Register a service under its `name`, in this process. A later call replaces an earlier one.
 
     Args:
         service: a subclass of `Service`, or an instance of one.
 
     Raises:
-        TypeError: it is neither, or it has no `name`.
+        TypeError: `service` is neither, or it has no `name`.
     """
     made: object = service() if isinstance(service, type) else service
     if not isinstance(made, Service) or not getattr(made, "name", ""):
@@ -38,7 +40,7 @@ def register(service: type[Service[Any]] | Service[Any]) -> None:
 
 
 def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
-    """The service for a name, a class or an instance. Raises UnknownService, which lists the known names."""
+    """The service of a name, a class or an instance. Raises UnknownService, which lists the known names."""
     if isinstance(service, type) and issubclass(service, Service):
         service = service()
     if isinstance(service, Service):
@@ -57,12 +59,12 @@ def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
 
 
 def find_again(name: str) -> Service[Any]:
-    """The service that details speak of: also one that was passed to `managed()` and never registered."""
+    """The service with the name in some details, including a service that was only passed to `managed()`."""
     return _passed[name] if name in _passed else find(name)
 
 
 def names() -> list[str]:
-    """The names of all services that `managed()` knows here, aliases left out."""
+    """The names of all services that `managed()` accepts here, without aliases."""
     return sorted({*built_in(), *_registered, *(point.name for point in _entry_points())})
 
 

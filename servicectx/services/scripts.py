@@ -1,4 +1,4 @@
-"""Files of a set-up, run by a server's own client."""
+"""Run the files of a set-up with a server's own client."""
 
 import os
 import subprocess
@@ -9,12 +9,12 @@ from servicectx.system.originals import open
 
 
 def run(command: list[str], variables: dict[str, str], file: Path | None = None) -> None:
-    """Run the client once, `file` as its input. `variables` hold the login. Raises RuntimeError with what it said."""
-    with open(file or os.devnull, "rb") as given:
+    """Run the client once with `file` as its input. `variables` hold the login. Raises RuntimeError with its stderr."""
+    with open(file or os.devnull, "rb") as source:
         done = subprocess.run(
             command,
             env=environment(HOME=os.devnull, TMPDIR="/tmp") | variables,
-            stdin=given,
+            stdin=source,
             capture_output=True,
             text=True,
             check=False,

@@ -1,4 +1,4 @@
-"""How to connect to Elasticsearch and OpenSearch."""
+"""Connection details of Elasticsearch and OpenSearch."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from servicectx.services.proxies import without_proxy
 
 
 class SearchDetails(LoginDetails):
-    """A search server. `prefix`, empty but in a namespace, is put before the names of indices."""
+    """A search server. `prefix`, empty outside of a namespace, precedes the names of indices."""
 
     url_form: ClassVar[urls.Form] = urls.Form(
         schemes={"http": {"scheme": "http"}, "https": {"scheme": "https"}},
@@ -22,17 +22,17 @@ class SearchDetails(LoginDetails):
 
     @property
     def url(self) -> str:
-        """`http://user:password@host:port`, as the usual clients take it."""
+        """`http://user:password@host:port`, as the usual clients accept it."""
         login = (self.user, self.password) if self.user else (None, None)
         return address(self.scheme, self.host, self.port, "", *login)
 
     @property
     def endpoint_url(self) -> str:
-        """The same without the login."""
+        """The URL without the login."""
         return address(self.scheme, self.host, self.port)
 
     def _env(self, name: str) -> dict[str, str]:
-        told = {"URL": self.url, "HOSTS": self.endpoint_url, "PREFIX": self.prefix}
+        fields = {"URL": self.url, "HOSTS": self.endpoint_url, "PREFIX": self.prefix}
         login = {"USERNAME": self.user, "PASSWORD": self.password} if self.user else {}
-        names = filled({f"{name}_{what}": value for what, value in (told | login).items()})
+        names = filled({f"{name}_{suffix}": value for suffix, value in (fields | login).items()})
         return names | without_proxy(self.host)

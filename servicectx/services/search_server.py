@@ -1,4 +1,4 @@
-"""Elasticsearch and OpenSearch: unpacked archives, run with a configuration directory of the instance's own.
+"""Elasticsearch and OpenSearch: unpacked archives, run with the instance's own configuration directory.
 
 Written from their documentation and their start scripts: https://www.elastic.co/docs/deploy-manage/deploy/self-managed,
 .../users-roles/cluster-or-deployment-auth/file-based (users in files), and
@@ -41,7 +41,7 @@ rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
 """
 
-# Of the tree's own options for Java: sizes, and whatever writes files into the tree.
+# The Java options of the archive that are replaced: sizes, and options that write files into the archive's tree.
 REPLACED = re.compile(r"-Xm[sx]|-Xlog|loggc|GCLog|PrintGC|HeapDump|ErrorFile|java\.io\.tmpdir|UsePerfData|\$\{")
 
 
@@ -58,7 +58,7 @@ class SearchOptions:
 
 
 class SearchServer(Prefixed[D]):
-    """One node in a configuration directory of its own. It refuses root, and is killed at the end."""
+    """One node with its own configuration directory. It refuses root, and is killed at the end."""
 
     Options: ClassVar[type] = SearchOptions
     namespace: ClassVar[str | None] = "a prefix for indices, which are removed"
@@ -67,11 +67,11 @@ class SearchServer(Prefixed[D]):
     search: ClassVar[binaries.Search]
 
     def lines(self, home: Path) -> dict[str, Any]:
-        """What is particular about its configuration."""
+        """The lines of configuration that are specific to the product."""
         raise NotImplementedError
 
     def users(self, secret: str) -> dict[str, str]:
-        """The files that say who may log in."""
+        """The files that define the users."""
         return {}
 
     def program(self, options: SearchOptions) -> str:
@@ -136,12 +136,12 @@ class SearchServer(Prefixed[D]):
             clean_statuses=[0, 143],
             ports=["transport"],
             expected_size=128 * 2**20,
-            # Its start scripts have no quotes around Java's options, and its settings are lists parted at commas.
+            # The start scripts do not quote Java options, and the settings are lists split at commas.
             refused_in_paths=r"[^\w/.+%=@:~-]",
         )
 
     def login(self, user: str, password: str) -> dict[str, str]:
-        """The header that logs in."""
+        """The header with the login."""
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
         return {"Authorization": f"Basic {token}"}
 
@@ -152,18 +152,18 @@ class SearchServer(Prefixed[D]):
             raise NotIsolable(service=self.name, reason=f"the server refuses: {refusal}") from None
 
     def stored(self, details: D) -> Collection[str]:
-        wanted = f"/_cat/indices/{owner_names.PREFIX}_*?format=json&h=index&expand_wildcards=all"
-        return [each["index"] for each in self._ask(details, "GET", wanted).data]
+        path = f"/_cat/indices/{owner_names.PREFIX}_*?format=json&h=index&expand_wildcards=all"
+        return [row["index"] for row in self._request(details, "GET", path).data]
 
     def remove(self, details: D, names: list[str]) -> None:
         for name in names:
-            self._ask(details, "DELETE", f"/{name}?ignore_unavailable=true")
+            self._request(details, "DELETE", f"/{name}?ignore_unavailable=true")
 
-    def _ask(self, details: D, method: str, path: str) -> http.Answer:
+    def _request(self, details: D, method: str, path: str) -> http.Answer:
         login = self.login(details.user, details.password) if details.user else {}
         answer = http.ask(details.host, details.port, method, path, headers=login, tls=details.scheme == "https")
         if answer.status >= 400:
-            raise _Refused(f"it answers {answer.status} to {method} {path}: {answer.text[:200]}")
+            raise _Refused(f"status {answer.status} for {method} {path}: {answer.text[:200]}")
         return answer
 
 

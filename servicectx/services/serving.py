@@ -1,18 +1,18 @@
-"""What servers of ours have in common: the line that one writes when it serves, and where it finds the user's app."""
+"""Shared parts of the Python servers in this package: the ready line, and the search path for the user's app."""
 
 import sys
 
-SERVING = "servicectx: serving"  # the line of the log that says so
+SERVING = "servicectx: serving"  # the line in the log of a server that accepts connections
 
 callers_path: list[str] = []
 
 
 def find_modules_as_the_caller() -> None:
-    """For the user's app. The server itself was imported before, with the standard library first on the path."""
+    """Set the caller's search path, for the user's app. The server itself is imported already."""
     sys.path[:] = callers_path or sys.path
 
 
 def tell_serving() -> None:
-    """Said by the server itself. The socket listens before anybody accepts, so a connection proves nothing."""
+    """Report that the server accepts connections. The socket listens earlier, so a connection alone proves nothing."""
     sys.stdout.write(f"{SERVING}\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Settings that users hand on to a server's own configuration, but for those that servicectx needs for itself."""
+"""Users' settings for a server's own configuration. Settings that servicectx needs itself are refused."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -9,7 +9,7 @@ from servicectx.services.base import Service, option_names
 
 
 def check(service: Service[Any], given: Iterable[str], ours: Collection[str]) -> None:
-    """Raises InvalidOption when one of the settings `given` is one of `ours`."""
+    """Raise InvalidOption if one of the settings `given` is one of `ours`."""
     for name in given:
         if name.lower() in ours:
             raise InvalidOption(
@@ -21,15 +21,15 @@ def check(service: Service[Any], given: Iterable[str], ours: Collection[str]) ->
 
 
 def check_lines(service: Service[Any], given: Mapping[str, Any]) -> None:
-    """Raises InvalidOption for a value that would not stay on its line: the rest would be a setting of its own."""
+    """Raise InvalidOption for a value with a line break: the rest would be another setting."""
     check_names(service, given)
     for name, value in given.items():
         if re.search(r"[\n\r\0]", str(value)):
-            raise _invalid(service, f"the value of {name!r} holds a line break, and its file has a line for each")
+            raise _invalid(service, f"the value of {name!r} holds a line break, and each setting has one line")
 
 
 def check_names(service: Service[Any], given: Iterable[str]) -> None:
-    """Raises InvalidOption for what can be no name: it would be read as something else."""
+    """Raise InvalidOption for a text that cannot be a name: the server would misread it."""
     for name in given:
         if not re.fullmatch(r"[\w.$/*-]+", name):
             raise _invalid(service, f"{name!r} is not the name of a setting")
@@ -41,5 +41,5 @@ def _invalid(service: Service[Any], problem: str) -> InvalidOption:
 
 
 def text(value: str | float | bool) -> str:
-    """A value as most servers read it: yes and no are `true` and `false`."""
+    """A value in the form that most servers read: booleans are `true` and `false`."""
     return str(value).lower() if isinstance(value, bool) else str(value)

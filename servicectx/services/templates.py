@@ -1,4 +1,4 @@
-"""What prepared data depend on, so that a template is made anew when that changes."""
+"""The key of prepared data: a template is made again when its key changes."""
 
 import hashlib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def key(service: str, program: str, depends: Iterable[str]) -> str:
-    """The key of a template that `program`, as it is now, makes; `depends` are the other words that matter."""
+    """The key of a template made by the current `program`. `depends` holds the other texts that it depends on."""
     status = os.stat(program)
-    words = [program, str(status.st_mtime_ns), str(status.st_size), *depends]
-    return f"{service}-{hashlib.sha256(repr(words).encode()).hexdigest()[:16]}"
+    parts = [program, str(status.st_mtime_ns), str(status.st_size), *depends]
+    return f"{service}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"

@@ -1,6 +1,6 @@
-"""URLs as details: `postgresql://user:password@host:5432/dbname`, read for the fields of a details model.
+"""Parse URLs such as `postgresql://user:password@host:5432/dbname` into the fields of a details model.
 
-No text of an error holds a part of a URL but its scheme and the names of its parameters: a password may stand anywhere.
+Error texts contain only the scheme and the parameter names of a URL: any other part may contain a password.
 """
 
 import re
@@ -16,7 +16,7 @@ TLS |= {"https": "http", "mysqls": "mysql", "kafka+ssl": "kafka"}
 
 
 class BadUrl(Exception):
-    """Why a URL is not accepted, as pairs of a field (or "") and a problem."""
+    """A URL that is not accepted: pairs of a field (or "") and a problem."""
 
     def __init__(self, *problems: tuple[str, str]) -> None:
         self.problems = list(problems)
@@ -24,10 +24,10 @@ class BadUrl(Exception):
 
 
 class Form(NamedTuple):
-    """What URLs of a service look like. Names are fields of the details model; "" where a part has no field.
+    """The form of a service's URLs. Names are fields of the details model; "" where a part has no field.
 
-    `schemes` maps each scheme to the fields that it gives. Without any, every scheme is accepted. With `drivers`, a
-    driver may follow a plus, as SQLAlchemy has it: `mysql+pymysql`. `port` is the default. `query` maps parameters to
+    `schemes` maps each scheme to the fields that it sets. If empty, every scheme is accepted. With `drivers`, a
+    driver may follow a plus, as in SQLAlchemy: `mysql+pymysql`. `port` is the default. `query` maps parameters to
     fields. Parameters in `without_effect` are accepted with these values, or empty.
     """
 
@@ -42,7 +42,7 @@ class Form(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The parts of a URL, decoded. `path` is None where there is none, or only a slash."""
+    """The decoded parts of a URL. `path` is None if it is missing or only a slash."""
 
     scheme: str
     user: str | None
@@ -54,12 +54,12 @@ class Parts(NamedTuple):
 
 
 def is_url(text: str) -> bool:
-    """Whether `text` is meant as a URL, or as `host:port`."""
+    """Whether `text` has the form of a URL or of `host:port`."""
     return URL.match(text) is not None or PLACE.fullmatch(text) is not None
 
 
 def fields(text: str, form: Form) -> dict[str, object]:
-    """The fields that a URL gives, unchecked. Raises BadUrl with every problem."""
+    """The unchecked fields of a URL. Raises BadUrl with every problem."""
     parts = split(text)
     given: dict[str, object] = {"host": parts.host}
     problems = list(_scheme(parts, form, given))
@@ -105,7 +105,7 @@ def split(text: str) -> Parts:
         _decoded(host, "host"),
         port,
         _decoded(path, "path") or None if slash else None,
-        [_parameter(each) for each in query.split("&") if each],
+        [_parameter(pair) for pair in query.split("&") if pair],
     )
 
 
@@ -143,7 +143,7 @@ def _scheme(parts: Parts, form: Form, given: dict[str, object]) -> Iterator[tupl
     if scheme in form.schemes:
         given.update(form.schemes[scheme])
         return
-    known = ", ".join(f"{each}://" for each in form.schemes)
+    known = ", ".join(f"{name}://" for name in form.schemes)
     if TLS.get(parts.scheme) in form.schemes:
         yield "", f"{parts.scheme}:// means TLS, which these details cannot hold; known: {known}"
     else:

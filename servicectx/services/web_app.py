@@ -1,4 +1,4 @@
-"""What ASGI and WSGI apps have in common: the caller's code, in the caller's directory and environment."""
+"""The shared part of ASGI and WSGI apps: the caller's code runs in the caller's directory and environment."""
 
 import os
 import re
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AppOptions:
-    """`app`: where it is, "package.module:app". `factory`: that is a function which makes it.
+    """`app`: the import path, "package.module:app". `factory`: the path is a function that returns the app.
 
-    `ready`: a path that must answer with a status below 400 before the app counts as usable; without, no request is
-    made. `env`: variables added to the caller's. `settings`: the server's own. `grace`: seconds to end after SIGTERM.
+    `ready`: a path that must answer with a status below 400 before the app is usable; without it no request is made.
+    `env`: variables added to the caller's. `settings`: settings of the server. `grace`: seconds to end after SIGTERM.
     """
 
     app: str = ""
@@ -33,16 +33,16 @@ class AppOptions:
 
 
 class App(Service["AppDetails"]):
-    """An app, served in a process of its own. It may have left things that only its own end removes: it is asked."""
+    """An app, served in its own process. It gets SIGTERM at the end, so that it can clean up."""
 
     Details: ClassVar[Any] = "servicectx.services.web_app_details:AppDetails"
-    volatile: ClassVar[str] = "the app keeps its data in other services; ask for keep_data there, and leave it out here"
+    volatile: ClassVar[str] = "the app keeps its data in other services; use keep_data there, and leave it out here"
     search: ClassVar[binaries.Search]
     packages: ClassVar[tuple[str, ...]]
     ours: ClassVar[Collection[str]]
 
     def serving(self, options: Any) -> tuple[str, dict[str, Any]]:
-        """The function that serves, as "module:function", and its arguments beside the socket."""
+        """The serving function, as "module:function", and its arguments besides the socket."""
         raise NotImplementedError
 
     def program(self, options: AppOptions) -> str:
@@ -53,32 +53,32 @@ class App(Service["AppDetails"]):
 
     def plan(self, options: AppOptions, program: str, secret: str) -> Plan:
         if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", options.app):
-            said = f"{options.app!r} does not say where" if options.app else "say where"
-            raise self._invalid("app", f'{said} the app is: app="package.module:app"')
+            problem = f"{options.app!r} is not the path of an app" if options.app else "the path of the app is missing"
+            raise self._invalid("app", f'{problem}: app="package.module:app"')
         if options.ready is not None and not options.ready.startswith("/"):
             raise self._invalid("ready", f"{options.ready!r} is not a path, such as '/health'")
         settings.check(self, options.settings, self.ours)
         target, arguments = self.serving(options)
-        asked = {"kind": "http", "url": f"http://{{host}}:{{port}}{options.ready}"} if options.ready else None
+        probe = {"kind": "http", "url": f"http://{{host}}:{{port}}{options.ready}"} if options.ready else None
         return Plan(
             service=self.name,
             command=python_servers.command(program),
             environment=inherited(options.env),
             files=self._files(program, target, arguments),
-            ready=asked or python_servers.READY,
-            ping=asked or {"kind": "tcp"},
+            ready=probe or python_servers.READY,
+            ping=probe or {"kind": "tcp"},
             working_directory=literal(os.getcwd()),
             stop_signal=int(signal.SIGTERM),
             grace=options.grace,
             inherits_socket=True,
-            owns_port=False,  # nobody else can have it: the keeper has
+            owns_port=False,  # the keeper holds it, so no other process can take it
         )
 
     def _files(self, program: str, target: str, arguments: dict[str, Any]) -> dict[str, Any]:
         try:
             return python_servers.files(program, target, **arguments)
         except TypeError as error:
-            raise self._invalid("settings", f"they go to another process as JSON: {error}") from None
+            raise self._invalid("settings", f"settings are sent to another process as JSON: {error}") from None
 
     def _invalid(self, option: str, problem: str) -> InvalidOption:
         return InvalidOption(service=self.name, option=option, problem=problem, known=option_names(self.Options))

@@ -1,4 +1,4 @@
-"""How to reach an ASGI or WSGI app."""
+"""Connection details of an ASGI or WSGI app."""
 
 from typing import ClassVar, Literal
 
@@ -25,5 +25,5 @@ class AppDetails(ServiceDetails):
         return address("wss" if self.scheme == "https" else "ws", self.host, self.port)
 
     def env(self) -> dict[str, str]:
-        """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name it was given."""
+        """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, from the name that the app was given."""
         return named(self) | without_proxy(self.host)

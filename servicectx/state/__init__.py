@@ -1,1 +1,1 @@
-"""What lies on disk about instances: locks, leases, records and marks."""
+"""The files of instances on disk: locks, leases, records and markers."""

@@ -1,9 +1,9 @@
 """The container of one instance's data: a directory `KEY.ID` in a marked data root, with a record and a lock.
 
-    KEY.ID/record.json     the home, key and id that the data belong to, where they were made, and whether they are kept
-    KEY.ID/lock            held by the keeper while it lives: data that are locked are in use, whichever process looks
+    KEY.ID/record.json     the home, key and id of the instance, the origin of the data, and whether it is kept
+    KEY.ID/lock            held by the keeper while it lives: locked data is in use, in every PID namespace
 
-Both are there before anything else is, so that any later process can judge the data without their home.
+Both are created before all other files, so that any later process can judge the data without its home.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from servicectx.system.checkpoints import step
 from servicectx.system.originals import json, open
 
 RECORD, LOCK = "record.json", "lock"
-LOCK_TIME = 5.0  # seconds for another process that removes the same data
+LOCK_TIME = 5.0  # seconds; another process may be removing the same data
 TRIES = 20
 
 
 class Record(NamedTuple):
-    """What the data say about themselves. `home_inode` tells homes apart that have one path in two containers."""
+    """The record of the data. `home_inode` distinguishes homes that have the same path in two containers."""
 
     home: str
     home_inode: str
@@ -36,7 +36,7 @@ class Record(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A container in a data root. `record`: None where its maker was killed before it wrote one."""
+    """A container in a data root. `record`: None where the keeper was killed before it wrote one."""
 
     path: Path
     record: Record | None
@@ -44,7 +44,7 @@ class Found(NamedTuple):
 
 
 def begin(path: Path, home: Path, passable: bool) -> None:
-    """In a keeper: make the container, lock it for as long as this process and its children live, write its record.
+    """In a keeper: create the container, lock it while this process and its children live, and write its record.
 
     Raises OSError, HomeError.
     """
@@ -52,7 +52,7 @@ def begin(path: Path, home: Path, passable: bool) -> None:
     key, _, id = path.name.partition(".")
     for _ in range(TRIES):
         with marked.claim(path.parent, marked.DATA, mode) as root:
-            fcntl.flock(root.descriptor, fcntl.LOCK_SH)  # `_retire` holds it alone
+            fcntl.flock(root.descriptor, fcntl.LOCK_SH)  # `_retire` takes an exclusive lock
             if not os.fstat(root.descriptor).st_nlink:
                 continue
             try:
@@ -60,14 +60,14 @@ def begin(path: Path, home: Path, passable: bool) -> None:
                     os.mkdir(path.name, 0o700, dir_fd=root.descriptor)
                 presence.hold(path / LOCK, in_children=True)
             except FileNotFoundError:
-                continue  # a process that prunes took it for one that a killed keeper left
+                continue  # a pruning process took it for the remains of a killed keeper
             _write(path, Record(str(home), inode(home), key, id, origin.here()))
             return
-    raise HomeError(path=str(path), problem="it was removed again and again", cure="see which program removes it")
+    raise HomeError(path=str(path), problem="it was removed repeatedly", cure="find the program that removes it")
 
 
 def read(path: Path) -> Record | None:
-    """The record of a container, or None where there is none that can be read."""
+    """The record of a container, or None without a readable one."""
     try:
         raw = json.loads(reading.read_text(path / RECORD, 65536) or "")
         home, home_inode, key, id = (str(raw[name]) for name in ("home", "home_inode", "key", "id"))
@@ -79,7 +79,7 @@ def read(path: Path) -> Record | None:
 
 
 def keep(path: Path) -> None:
-    """Mark the data as kept: no process removes them but for `servicectx prune --kept-data`."""
+    """Mark the data as kept: only `servicectx prune --kept-data` removes it."""
     record = read(path)
     if record is not None and not record.kept:
         with contextlib.suppress(OSError):
@@ -92,9 +92,9 @@ def is_kept(path: Path) -> bool:
 
 
 def remove(path: Path, own: bool = False, wait: float = LOCK_TIME) -> bool:
-    """Remove the container; whether it is gone. What is locked stays, unless `own`: this process's keeper locked it.
+    """Remove the container and return whether it is gone. A locked one stays, unless `own`: the caller has the lock.
 
-    Only a container in a marked data root is removed: a path in a record is otherwise no proof that it is ours.
+    Only a container in a marked data root is removed: a path in a record does not prove that it is ours.
     """
     if not names.is_instance(path.name):
         return False
@@ -114,7 +114,7 @@ def remove(path: Path, own: bool = False, wait: float = LOCK_TIME) -> bool:
             step("removing-data")
             if lock is None and not own:
                 with contextlib.suppress(OSError):
-                    os.rmdir(path.name, dir_fd=root.descriptor)  # one that its keeper is just making stays
+                    os.rmdir(path.name, dir_fd=root.descriptor)  # fails where its keeper is just creating it
             else:
                 root.remove(path.name)
             step("removed-data")
@@ -126,7 +126,7 @@ def remove(path: Path, own: bool = False, wait: float = LOCK_TIME) -> bool:
 
 
 def scan(root: Path) -> list[Found]:
-    """All containers in a data root, by name; none where the root is missing or not ours."""
+    """All containers in a data root, by name; none where the root is missing or foreign."""
     try:
         directory = marked.existing(root, marked.DATA)
     except HomeError:
@@ -139,7 +139,7 @@ def scan(root: Path) -> list[Found]:
 
 
 def inode(home: Path) -> str:
-    """Which directory a home is, whatever its path."""
+    """The device and inode of a home, which identify it independently of its path."""
     try:
         status = os.stat(home)
     except OSError:
@@ -148,10 +148,10 @@ def inode(home: Path) -> str:
 
 
 def _retire(root: marked.MarkedDirectory) -> None:
-    """Remove the marked directory in one of the caller's once nothing is in it, so that theirs is as it was."""
+    """Remove an empty marked directory from the caller's storage directory, to leave that as it was."""
     if root.path.name != paths.IN_STORAGE and not root.path.name.endswith("-data"):
         return
-    from servicectx.state import storage  # for these alone
+    from servicectx.state import storage  # only needed for such directories
 
     if not storage.is_given(root.path):
         return

@@ -1,10 +1,10 @@
-"""One key's place on disk: its lock, its state file, and the directory of its current instance.
+"""The files of one key: its lock, its state file, and the directory of its current instance.
 
-This is the only place where a phase changes, and it changes under the key's lock.
+Only this module changes a phase, and only under the key's lock.
 
-    home/postgres-1f0c2a9b7d3e.lock        held while somebody starts, stops or clears; removed as the last act under it
-    home/postgres-1f0c2a9b7d3e.json        the state file: which instance is the current one, and its phase
-    home/postgres-1f0c2a9b7d3e.<id>/       that instance: leases/, service.log, wishes of its users
+    home/postgres-1f0c2a9b7d3e.lock        held while a process starts, stops or clears; removed last, under the lock
+    home/postgres-1f0c2a9b7d3e.json        the state file: the current instance and its phase
+    home/postgres-1f0c2a9b7d3e.<id>/       that instance: leases/, service.log, preferences of its users
 """
 
 import contextlib
@@ -39,13 +39,13 @@ LINGER = "linger-"
 KEEP = "keep-data"
 STATE = "state.json"
 KEEPER, WATCHDOG = "keeper.lock", "watchdog.lock"
-RESERVE = "reserve"  # space that a failure record takes when the file system is full
-RESERVE_SIZE = 16384
+RESERVE = "reserve"  # space for a failure record on a full file system
+RESERVE_SIZE = 16384  # bytes
 BEFORE = "before.json"
 
 
 class Instance:
-    """The place of one key below `home`. It knows files and locks; processes are somebody else's business."""
+    """The files and locks of one key below `home`. It starts and ends no processes."""
 
     def __init__(self, home: Path, key: str) -> None:
         self.home = home
@@ -53,18 +53,17 @@ class Instance:
         self._lock_file = home / f"{key}.lock"
         self._state_file = home / f"{key}.json"
 
-    # -- looking: no lock needed ---------------------------------------------------------------------------------
+    # -- reading: without a lock ---------------------------------------------------------------------------------
 
     def look(self) -> State | None:
-        """The current state, or None where there is none. Raises StateError for a file that this version did not write,
-        whatever is in its place."""
+        """The current state, or None without a state file. Raises StateError for a file of another version or kind."""
         return _decoded(self._state_file)
 
     def directory(self, id: str) -> Path:
         return self.home / f"{self.key}.{id}"
 
     def users(self, id: str) -> list[dict[str, Any]]:
-        """Who holds the instance `id` now: pid, command, since."""
+        """The current users of the instance `id`: pid, command, since."""
         return leases.users(self.directory(id) / "leases")
 
     def is_used(self, id: str) -> bool:
@@ -75,13 +74,13 @@ class Instance:
         leases.wait_until_free(self.directory(id) / "leases")
 
     def lease(self, id: str, start: str) -> leases.Lease | None:
-        """Claim the instance `id`; None when it is gone. It holds in every phase: first claim, then look."""
+        """Take a lease on the instance `id`; None when it is gone. It holds in every phase: take it, then look."""
         return leases.take(self.directory(id) / "leases", start)
 
-    # -- wishes: what users ask of the keeper; a file each, so that no lock is needed -------------------------------
+    # -- preferences of users, read by the keeper: one file each, so that no lock is needed ------------------------
 
     def wish(self, id: str, linger: float, keep_data: bool) -> None:
-        """Raises HomeError where the file system takes no more files. Nothing happens when the instance is gone."""
+        """Record a user's preferences. Raises HomeError on a full file system; does nothing for a removed instance."""
         names = ([f"{LINGER}{linger!r}"] if linger > 0 else []) + ([KEEP] if keep_data else [])
         for path in (self.directory(id) / name for name in names):
             try:
@@ -92,22 +91,24 @@ class Instance:
                 raise HomeError(path=str(path), problem=f"not made: {error.strerror}", cure=_CURE) from None
 
     def linger(self, id: str) -> float:
-        """Seconds to stay up after the last user, the longest that any user asked for."""
-        wishes = [0.0]
+        """Seconds to stay up after the last user: the longest time that a user requested."""
+        seconds = [0.0]
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for name in os.listdir(self.directory(id)):
                 with contextlib.suppress(ValueError):
-                    wishes += [float(name.removeprefix(LINGER))] if name.startswith(LINGER) else []
-        return max(wishes)
+                    seconds += [float(name.removeprefix(LINGER))] if name.startswith(LINGER) else []
+        return max(seconds)
 
     def keeps_data(self, id: str) -> bool:
         return (self.directory(id) / KEEP).exists()
 
-    # -- processes: written by the keeper, read by whoever must know whether it lives ------------------------------
+    # -- processes: written by the keeper, read by other processes that check whether it lives ---------------------
 
     def hold(self, id: str, role: str, process: Process) -> None:
-        """In a keeper or watchdog: hold the lock of that role until this process ends. Raises HomeError when the
-        instance is gone: another process cleared it, and this one must not go on."""
+        """In a keeper or watchdog: hold the lock of that role until this process ends.
+
+        Raises HomeError when another process has removed the instance: this process must then stop.
+        """
         path = self.directory(id) / role
         try:
             presence.hold(path, json.dumps([process, origin.here()]))
@@ -115,41 +116,41 @@ class Instance:
             raise HomeError(path=str(path), problem="the instance was removed", cure="start it again") from None
 
     def is_kept(self, id: str) -> bool:
-        """Whether its keeper lives, in whatever PID namespace."""
+        """Whether its keeper lives, in any PID namespace."""
         return presence.is_held(self.directory(id) / KEEPER)
 
     def is_attended(self, id: str) -> bool:
-        """Whether its keeper or its watchdog lives, in whatever PID namespace. Then it is theirs to remove."""
+        """Whether its keeper or its watchdog lives, in any PID namespace, and will remove the instance."""
         return any(presence.is_held(self.directory(id) / role) for role in (KEEPER, WATCHDOG))
 
     def tell_processes(self, id: str, processes: Processes) -> None:
-        """Raises HomeError when the instance is gone: another process cleared it, and its keeper must not go on."""
+        """Record the processes. Raises HomeError when the instance was removed: its keeper must then stop."""
         record = processes._replace(origin=origin.here())
         write_private(self.directory(id) / "processes.json", encode_processes(record))
 
     def processes(self, id: str) -> Processes | None:
-        """The processes that run it, as its keeper recorded them; where that is damaged, as its locks have it."""
+        """The processes of the instance from the keeper's record; from the lock files where that record is damaged."""
         try:
             text = reading.read_text(self.directory(id) / "processes.json", 65536)
         except reading.Unreadable:
             text = None
-        return (decode_processes(text) if text is not None else None) or self._holders(id)
+        return (decode_processes(text) if text is not None else None) or self._lock_holders(id)
 
     def place(self, id: str) -> origin.Origin | None:
-        """Boot and PID namespace of its keeper or watchdog; None while neither has recorded them."""
+        """Boot and PID namespace of its keeper or watchdog; None while neither is recorded."""
         if (processes := self.processes(id)) is not None:
             return processes.origin
-        watchdog = self._holder(id, WATCHDOG)  # its keeper has not read its order yet
+        watchdog = self._holder(id, WATCHDOG)  # its keeper has not read its command yet
         return watchdog[1] if watchdog is not None else None
 
-    def _holders(self, id: str) -> Processes | None:
+    def _lock_holders(self, id: str) -> Processes | None:
         keeper, watchdog = self._holder(id, KEEPER), self._holder(id, WATCHDOG)
         if keeper is None:
             return None
         return Processes(keeper[0], watchdog[0] if watchdog is not None else None, None, keeper[1])
 
     def _holder(self, id: str, role: str) -> tuple[Process, origin.Origin] | None:
-        """The process that holds or held the lock of that role, as it wrote into the file."""
+        """The process that holds or held the lock of that role, from the text of the file."""
         try:
             (pid, start), raw = json.loads(reading.read_text(self.directory(id) / role, 65536) or "")
             return Process(int(pid), str(start)), origin.decode(raw)
@@ -157,7 +158,7 @@ class Instance:
             return None
 
     def traffic(self, id: str) -> int:
-        """A number that changes whenever somebody joins or leaves."""
+        """A number that changes with every join and leave."""
         try:
             return (self.directory(id) / "leases").stat().st_mtime_ns
         except FileNotFoundError:
@@ -167,7 +168,7 @@ class Instance:
 
     @contextlib.contextmanager
     def locked(self, wait: float = 0.0) -> Iterator[bool]:
-        """The key's lock for the block, or False when it was not free within `wait` seconds."""
+        """Hold the key's lock for the block; False when it was not free within `wait` seconds."""
         from filelock import Timeout
 
         lock = leases.key_lock(self._lock_file)
@@ -175,7 +176,7 @@ class Instance:
         try:
             while not lock.is_locked:
                 try:
-                    lock.acquire(blocking=False)  # with a timeout it waits for ever where a test has frozen its clock
+                    lock.acquire(blocking=False)  # a timeout would never expire where a test has frozen the clock
                 except Timeout:
                     if time.monotonic() >= until:
                         raise
@@ -187,38 +188,38 @@ class Instance:
             cure = _CURE if self._lock_file.is_file() or not os.path.lexists(self._lock_file) else "remove it"
             raise HomeError(path=str(self._lock_file), problem=f"no lock: {error.strerror}", cure=cure) from None
         try:
-            self._sign()
+            self._write_holder()
             yield True
         finally:
             try:
                 self._unlock(lock)
             except BaseException:
-                run_to_end(lambda: self._unlock(lock))  # a signal handler raised in the middle of it
+                run_to_end(lambda: self._unlock(lock))  # a signal handler interrupted `_unlock`
                 raise
 
     def _unlock(self, lock: "FileLock") -> None:
-        """Give the key's lock back. The second time nothing happens."""
+        """Release the key's lock. A second call does nothing."""
         if not lock.is_locked:
             return
         try:
             if not os.path.lexists(self._state_file):
-                # Safe as the last act under the lock: whoever still waits on this file sees that its name is gone
-                # (filelock looks) and tries again on the new one.
+                # Safe as the last act under the lock: filelock checks that the file still has its name, so a process
+                # that waits on the removed file tries again on the new one.
                 self._lock_file.unlink(missing_ok=True)
         finally:
             lock.release(force=True)
 
     def holder(self) -> str:
-        """Who holds the key's lock, for people."""
+        """A description of the process that holds the key's lock, for messages."""
         try:
-            said = json.loads(reading.read_text(self._lock_file, 65536) or "")
-            age = time.time() - said["since"]
-            return f"process {said['pid']} ({' '.join(said['command'])}) has held the lock for {age:.1f} s"
+            record = json.loads(reading.read_text(self._lock_file, 65536) or "")
+            age = time.time() - record["since"]
+            return f"process {record['pid']} ({' '.join(record['command'])}) has held the lock for {age:.1f} s"
         except (reading.Unreadable, ValueError, KeyError, TypeError):
-            return "nobody says who holds the lock"
+            return "the lock file does not name its holder"
 
     def create(self, id: str) -> Path:
-        """The directory of a new instance."""
+        """Create the directory of a new instance."""
         path = self.directory(id)
         try:
             path.mkdir(mode=0o700)
@@ -229,23 +230,23 @@ class Instance:
         return path
 
     def write(self, state: State) -> None:
-        """Make `state` the current one. A copy stays in the instance's directory, for `recover`."""
+        """Make `state` the current one. The instance's directory gets a copy, for `recover`."""
         text = encode(state)
         write_private(self.directory(state.id) / STATE, text)
         write_private(self._state_file, text)
 
     def write_failure(self, state: State) -> None:
-        """As `write`, for a record that must reach its readers although the file system may be full."""
+        """As `write`, also on a full file system: the reserve is freed first."""
         (self.directory(state.id) / RESERVE).unlink(missing_ok=True)
         self.write(state)
 
     def keep_for_write_back(self, id: str) -> None:
-        """Keep the state file's content under a second name, which takes no space."""
+        """Give the state file a second name, a hard link that takes no space."""
         with contextlib.suppress(OSError):
             os.link(self._state_file, self.directory(id) / BEFORE)
 
     def write_back(self, state: State) -> None:
-        """As `write`, for the state that `keep_for_write_back` kept: on a full file system too."""
+        """As `write`, for the state of `keep_for_write_back`, also on a full file system."""
         try:
             self.write(state)
             (self.directory(state.id) / BEFORE).unlink(missing_ok=True)
@@ -253,11 +254,11 @@ class Instance:
             os.replace(self.directory(state.id) / BEFORE, self._state_file)
 
     def recover(self) -> State | None:
-        """The state in an instance's own copy, for when the state file is lost or damaged.
+        """The state from an instance's own copy, for a lost or damaged state file.
 
-        Directories of this key without a copy were left by a starter killed at its first steps, or by a process killed
-        while it removed them; they are removed, unless a lease or a lock in them is held: then another version of this
-        package wrote what cannot be read.
+        A directory without a copy was left by a requester killed at its first steps, or by a process killed during
+        its removal. It is removed here, unless a lease or a lock in it is held: then another version of this
+        package wrote a copy that this version cannot read.
         """
         for id in self.ids():
             if (state := self.own_copy(id)) is not None:
@@ -269,12 +270,12 @@ class Instance:
         return None
 
     def ids(self) -> list[str]:
-        """The instances of this key that have a directory; several, where a process was killed as it removed one."""
+        """The ids of this key's directories; several where a process was killed during a removal."""
         listing = names.of_key(os.listdir(self.home), self.key, names.INSTANCE)
         return [name.partition(".")[2] for name in listing]
 
     def own_copy(self, id: str) -> State | None:
-        """The state in the directory of the instance itself. It is there for as long as its data may be."""
+        """The state in the directory of the instance itself. It exists as long as the data may exist."""
         try:
             state = _decoded(self.directory(id) / STATE)
         except StateError:
@@ -284,9 +285,9 @@ class Instance:
     def remove(self, state: State, keep_data: bool = False) -> None:
         """Remove the instance, its data and its record. Its processes must be gone.
 
-        Data that a user wished to keep stay; `keep_data` is for when the wish went with the directory. The copy of the
-        state goes after the data, and before all else in the directory: whenever this process is killed, the next one
-        either finds the data by it, or finds a directory that has no data.
+        Data that a user requested to keep stays; `keep_data` replaces that request when the directory is lost. The copy
+        of the state is removed after the data, and before the rest of the directory. So if this process is killed, the
+        next one finds the data by the copy, or finds a directory without data.
         """
         id = state.id
         if self._is_current(id):
@@ -297,12 +298,14 @@ class Instance:
         self.remove_directory(id)
 
     def made_data(self, state: State) -> bool:
-        """Whether the data are the instance's own. Kept data that it was opened on are a user's."""
+        """Whether the instance created its data. Kept data that it was opened on belongs to a user."""
         return bool(state.data_directory) and Path(state.data_directory or "").name == self.directory(state.id).name
 
     def remove_data(self, state: State, keep_data: bool = False) -> None:
-        """Remove the data of an instance, or mark them as kept. Data that a process has locked stay, and so do kept
-        data that the instance was opened on."""
+        """Remove the data of an instance, or mark it as kept.
+
+        Data that a process has locked stays, and so does kept data that the instance was opened on.
+        """
         if not self.made_data(state):
             return
         path = Path(state.data_directory or "")
@@ -313,13 +316,15 @@ class Instance:
             self._note_place(state.id, path)
 
     def mark_kept(self, id: str, data: Path) -> None:
-        """Mark data as kept: no process removes them any more, but for `servicectx prune --kept-data`."""
+        """Mark data as kept: only `servicectx prune --kept-data` removes it."""
         container.keep(data)
         self._note_place(id, data)
 
     def _note_place(self, id: str, data: Path) -> None:
-        """Note in the home where data are that outlive the instance, for `prune`. It looks in all places but those in
-        directories of the caller's."""
+        """Record in the home the path of data that outlives the instance in a directory of the caller's.
+
+        `prune` searches all other data roots itself.
+        """
         if data.is_dir() and storage.is_given(data.parent):
             with contextlib.suppress(HomeError):
                 write_private(self.home / f"{self.key}.{id}.data", json.dumps(str(data)))
@@ -347,13 +352,13 @@ class Instance:
         return state is None or state.id == id
 
     def _remove(self, name: str) -> None:
-        """Remove one of this key's own entries in the home. Without a home that carries our marker there is none."""
+        """Remove one of this key's own entries in the home. Nothing happens in a home without our marker."""
         found = marked.existing(self.home, marked.HOME)
         if found is not None:
             with found:
                 found.remove(name)
 
-    def _sign(self) -> None:
+    def _write_holder(self) -> None:
         holder = {"pid": os.getpid(), "command": sys.argv or ["python"], "since": time.time()}
         with contextlib.suppress(OSError):
             self._lock_file.write_text(json.dumps(holder))
@@ -368,7 +373,7 @@ def _decoded(path: Path) -> State | None:
 
 
 def _reserve(path: Path) -> None:
-    """Take space that is real: a hole would promise what a full file system cannot give."""
+    """Allocate real blocks: a sparse file could not be filled on a full file system."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if hasattr(os, "posix_fallocate"):
@@ -380,12 +385,12 @@ def _reserve(path: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a private file, whole or not at all, in place of whatever has its name."""
+    """Write a private file atomically, in place of any entry of that name."""
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         try:
             _write_new(temporary, text)
-        except FileExistsError:  # a writer was killed, or it is something else
+        except FileExistsError:  # from a killed writer, or a foreign entry
             _remove_beside(temporary)
             _write_new(temporary, text)
         try:
@@ -408,7 +413,7 @@ def _write_new(path: Path, text: str) -> None:
 
 
 def _remove_beside(path: Path) -> None:
-    """Remove one of our own files that is something else than a file."""
+    """Remove an entry at the path of one of our files that is not a regular file."""
     from servicectx.system.removal import remove_entry
 
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

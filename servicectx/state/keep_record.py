@@ -1,6 +1,6 @@
-"""The record of kept data: `kept.json` beside the data names what wrote them, and a lock on it says they are in use.
+"""The record of kept data: `kept.json` beside the data names the program that wrote it. Its lock marks use.
 
-It lies in the container of the data, written and read relative to that directory, never through a link.
+The record lies in the container of the data. It is written and read relative to that directory, never through a link.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ from servicectx.system.originals import json, open, time
 
 FILE = "kept.json"
 VERSION = 1
-MAX_SIZE = 1 << 20  # bytes; options and a password are a few hundred
+MAX_SIZE = 1 << 20  # bytes; options and a password take a few hundred
 
-_FIND = "give the path that the end of a run named; `servicectx prune` lists what was kept"
+_FIND = "give the path that the end of a run named; `servicectx prune` lists kept data"
 
 
 class KeepRecord(NamedTuple):
-    """What wrote the data. `options` is None where they are not plain data, so that a user must give them again."""
+    """The origin of kept data. `options` is None where they are not plain data; then a user must give them again."""
 
     service: str
     name: str
@@ -39,14 +39,14 @@ def encode(record: KeepRecord) -> str:
 
 
 def decode(text: str) -> KeepRecord:
-    """Raises ValueError for anything that `encode` of this version did not write."""
+    """The record in `text`. Raises ValueError for a text that `encode` of this version did not write."""
     raw = json.loads(text)
     if not isinstance(raw, dict) or raw.pop("version", None) != VERSION:
-        raise ValueError("another version of servicectx wrote it, or something else did")
+        raise ValueError("another version of servicectx or another program wrote it")
     try:
         record = KeepRecord(**raw)
     except TypeError:
-        raise ValueError("its fields are not those of a record") from None
+        raise ValueError("its fields are not the fields of a record") from None
     texts = (record.service, record.name, record.program, record.program_state, record.secret)
     if not all(isinstance(text, str) for text in texts) or not isinstance(record.options, dict | None):
         raise ValueError("a field has the wrong type")
@@ -54,13 +54,13 @@ def decode(text: str) -> KeepRecord:
 
 
 def write_draft(directory: Path, record: KeepRecord) -> None:
-    """Leave the record in the directory of a running instance, for whichever process ends the instance."""
+    """Write the record into the directory of a running instance, for the process that ends the instance."""
     with _opened(directory) as parent:
         _write(parent, encode(record))
 
 
 def publish(directory: Path, container: Path) -> None:
-    """Copy the draft in `directory` beside the data. Where there is no draft, or a record already, nothing happens."""
+    """Copy the draft in `directory` beside the data. Without a draft, or with an existing record, do nothing."""
     with contextlib.suppress(OSError, ValueError), _opened(directory) as source, _opened(container) as target:
         text = _read(source)
         if not is_record(target):
@@ -74,7 +74,7 @@ def has_record(container: Path) -> bool:
 
 
 def is_record(parent: int) -> bool:
-    """Whether the directory that the descriptor `parent` stands for holds a record of this user's."""
+    """Whether the open directory `parent` contains a record of this user's."""
     try:
         status = os.stat(FILE, dir_fd=parent, follow_symlinks=False)
     except OSError:
@@ -90,9 +90,9 @@ def read(container: Path) -> KeepRecord:
         with _opened(container) as parent:
             return decode(_read(parent, container))
     except FileNotFoundError:
-        inside = next((each for each in container.absolute().parents[:2] if has_record(each)), None)
+        owner = next((parent for parent in container.absolute().parents[:2] if has_record(parent)), None)
         problem = f"it holds no {FILE}, so keep_data did not leave it"
-        cure = f"the data are those of {inside}: servicectx open {shlex.quote(str(inside))}" if inside else _FIND
+        cure = f"its data belongs to {owner}: servicectx open {shlex.quote(str(owner))}" if owner else _FIND
         raise KeptDataError(path=str(container), problem=problem, cure=cure) from None
     except OSError as error:
         cure = "open it as the user that kept the data"
@@ -106,7 +106,7 @@ def read(container: Path) -> KeepRecord:
 
 
 def lock(container: Path) -> int:
-    """A descriptor that holds the data for as long as any process has it open. Raises KeptDataError: in use."""
+    """Lock the data, until no process has the returned descriptor open. Raises KeptDataError: in use."""
     with _opened(container) as parent:
         descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
@@ -114,13 +114,13 @@ def lock(container: Path) -> int:
     except BlockingIOError:
         holder = _holder(os.fstat(descriptor))
         os.close(descriptor)
-        cure = "leave that instance first (`servicectx status` lists it), or ask with the same options to share it"
-        raise KeptDataError(path=str(container), problem=f"the data are in use{holder}", cure=cure) from None
+        cure = "leave that instance first (`servicectx status` lists it), or give the same options to share it"
+        raise KeptDataError(path=str(container), problem=f"the data is in use{holder}", cure=cure) from None
     return descriptor
 
 
 def is_locked(container: Path) -> bool:
-    """Whether an instance runs on the data. Nothing is waited for."""
+    """Whether an instance runs on the data; returns at once."""
     try:
         with _opened(container) as parent:
             descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
@@ -136,12 +136,12 @@ def is_locked(container: Path) -> bool:
 
 
 def data_path(container: Path) -> Path:
-    """Where the server's own files are."""
+    """The directory of the server's own files."""
     return next((path for path in (container / "run" / "data", container / "data") if path.is_dir()), container)
 
 
 def advice(name: str, container: str) -> str:
-    """The end of a run, in words: one command opens the data again."""
+    """The message at the end of a run, with the command that opens the data again."""
     return f"the data of {name} are kept; open them with: servicectx open {shlex.quote(container)}"
 
 
@@ -155,7 +155,7 @@ def _opened(directory: Path) -> Any:
 
 
 def _read(parent: int, container: Path | None = None) -> str:
-    """The text of the record. With `container` its owner is checked, too: on the descriptor that is then read."""
+    """The text of the record. With `container`, its owner is also checked, on the descriptor that is read."""
     descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -166,7 +166,7 @@ def _read(parent: int, container: Path | None = None) -> str:
 
 
 def _write(parent: int, text: str) -> None:
-    """Whole or not at all, and on disk: without it nobody can log in to the data."""
+    """Write the record atomically, and sync it to disk: it holds the only password for the data."""
     temporary = f"{FILE}.tmp"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary, dir_fd=parent)
@@ -180,7 +180,7 @@ def _write(parent: int, text: str) -> None:
 
 
 def _check_owner(container: Path, status: os.stat_result) -> None:
-    """A record of another user could make this user run any program with any arguments."""
+    """Refuse a record of another user, which could make this user run any program with any arguments."""
     path = container / FILE
     if status.st_uid != os.geteuid():
         user = _user_name(status.st_uid)
@@ -201,20 +201,20 @@ def _user_name(uid: int) -> str:
 
 
 def _holder(status: os.stat_result) -> str:
-    """The process that holds the lock, where the kernel lists it (Linux)."""
-    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    """The process that holds the lock, if the kernel lists it (Linux)."""
+    inode = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     try:
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return ""
     for fields in map(str.split, lines):
-        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == wanted and fields[4] not in ("0", "-1"):
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == inode and fields[4] not in ("0", "-1"):
             return f" by an instance of process {fields[4]}"
     return ""
 
 
 def new(service: str, name: str, options: dict[str, Any], program: str, program_state: str, secret: str) -> KeepRecord:
-    """The record of an instance that is about to start. The version follows once the server has answered."""
+    """The record of an instance that is about to start. Its version is added once the server has answered."""
     plain: dict[str, Any] | None
     try:
         plain = json.loads(json.dumps(options, default=dict))

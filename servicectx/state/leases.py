@@ -1,6 +1,6 @@
 """Leases: one locked file for each user of an instance. The reference count is the number of locks held.
 
-The kernel frees a lock when its holder dies, however it dies; what the file says about its user is for people.
+The kernel frees a lock at any death of its holder. The text of the file only serves messages.
 """
 
 import contextlib
@@ -21,19 +21,19 @@ from servicectx.system.originals import json, time
 if TYPE_CHECKING:
     from filelock import FileLock
 
-_NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or not made by us
+_NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or a foreign file
 
-PATIENCE = 5.0  # seconds; whoever counts holds a new lease's file for an instant
+PATIENCE = 5.0  # seconds; a counting process locks a new lease's file for an instant
 
 
 class Lease:
     """One user's claim on an instance, locked until `release()` or the death of this process.
 
-    A plain flock: it is taken in microseconds, without a wait, by whoever joins. (The key's lock, which people wait
-    for, is filelock's.) A forked child shares the lock until it closes its copy, which it does at once.
+    The lock is a plain flock, which a join takes in microseconds without a wait. (The key's lock, on which processes
+    wait, is filelock's.) A forked child shares the lock until it closes its copy, right after the fork.
     """
 
-    removes = True  # its file when it is given back
+    removes = True  # whether `release` removes the file
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -42,10 +42,10 @@ class Lease:
         _held.add(self._descriptor)
 
     def release(self) -> None:
-        """Give the claim back. The second time, and in a forked child, nothing happens.
+        """Release the lease. A second call, and a call in a forked child, does nothing.
 
-        The lock is what counts, so it is freed first. A process that may not remove the file any more (it gave up its
-        rights, the home turned read-only) leaves the file to the keeper.
+        Only the lock counts, so it is freed first. A process that cannot remove the file (it dropped its privileges, or
+        the home is now read-only) leaves the file to the keeper.
         """
         if self._pid == os.getpid():
             self._descriptor.close()
@@ -62,22 +62,22 @@ class Lease:
 _held: set[Descriptor] = set()
 
 
-def _let_go_in_child() -> None:
+def _close_in_child() -> None:
     for descriptor in _held:
         descriptor.close()
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 def take(folder: Path, start: str) -> Lease | None:
-    """A new lease in `folder`, or None when the folder is gone. `start` says when this process began."""
+    """A new lease in `folder`, or None when the folder is gone. `start` is the start time of this process."""
     path = folder / f"{os.getpid()}-{os.urandom(4).hex()}"
     user = {"pid": os.getpid(), "start": start, "command": sys.argv or ["python"], "since": time.time()}
     try:
         descriptor = open_locked(path)
-        with contextlib.suppress(OSError):  # what nobody but people reads may be missing, on a full disk say
+        with contextlib.suppress(OSError):  # no process reads the text, so a full disk may prevent it
             os.write(descriptor, json.dumps(user).encode())
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -88,7 +88,7 @@ def take(folder: Path, start: str) -> Lease | None:
 
 
 def open_locked(path: Path) -> int:
-    """Make the file and lock it. Whoever counted in between took it for a dead user's and removed it: once more."""
+    """Create the file and lock it. Repeat if a counting process removed the file before it was locked."""
     until = time.monotonic() + PATIENCE
     while True:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -108,7 +108,7 @@ def open_locked(path: Path) -> int:
 
 
 def get_ready() -> None:
-    """Import now what locks need, rather than at the moment when one is needed."""
+    """Import the modules of locks now, so that taking a lock imports nothing."""
     import shutil  # noqa: F401
     import subprocess  # noqa: F401
 
@@ -116,13 +116,13 @@ def get_ready() -> None:
 
 
 def key_lock(path: Path) -> "FileLock":
-    """The lock that processes wait for, not locked yet."""
+    """The key's lock, not yet locked, on which processes wait."""
     return _lock_class()(path, mode=0o600, thread_local=False, poll_interval=0.002, fallback_to_soft=False)
 
 
 @functools.cache
 def _lock_class() -> "type[FileLock]":
-    """filelock's lock, which never unlocks or closes a file that user code opened under its number meanwhile."""
+    """filelock's lock, safe against user code that closes its descriptor and reuses the number for another file."""
     from filelock import FileLock
 
     class KeyLock(FileLock):
@@ -137,16 +137,16 @@ def _lock_class() -> "type[FileLock]":
             number = self._context.lock_file_fd
             if number is None or identity(number) == self._ours:
                 super()._release()
-            else:  # closed by user code, and with it the lock went
+            else:  # user code closed the descriptor, which freed the lock
                 self._context.lock_file_fd = None
 
     return KeyLock
 
 
 def users(folder: Path) -> list[dict[str, Any]]:
-    """Who holds a lease in `folder`. Leases that nobody holds are removed on the way.
+    """The users that hold a lease in `folder`. Leases without a holder are removed.
 
-    Raises HomeError where they cannot be looked at: then nobody may be taken for gone.
+    Raises HomeError where leases cannot be read: then no user may be counted as gone.
     """
     found = []
     try:
@@ -158,7 +158,7 @@ def users(folder: Path) -> list[dict[str, Any]]:
                 if _is_free(descriptor):
                     _remove(path)
                 else:
-                    found.append(_said(descriptor, path))
+                    found.append(_user_record(descriptor, path))
             finally:
                 os.close(descriptor)
     except OSError as error:
@@ -170,9 +170,9 @@ def users(folder: Path) -> list[dict[str, Any]]:
 
 
 def is_used(folder: Path) -> bool:
-    """Whether anybody holds a lease in `folder`; True as well where that cannot be known, for want of descriptors say.
+    """Whether a lease in `folder` is held; True in doubt, such as without free descriptors.
 
-    A crowd that leaves asks this one by one, so the first one held ends the search.
+    Each of many leaving users calls this, so the search ends at the first held lease.
     """
     try:
         return _is_any_held(folder)
@@ -194,7 +194,7 @@ def _is_any_held(folder: Path) -> bool:
 
 
 def wait_until_free(folder: Path) -> None:
-    """Block, without polling, until no lease in `folder` is held. Raises OSError where they cannot be looked at."""
+    """Block, without polling, until no lease in `folder` is held. Raises OSError where leases cannot be read."""
     while True:
         held = 0
         for path in _files(folder):
@@ -213,7 +213,7 @@ def wait_until_free(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a lease that no process holds. On a read-only file system it stays, and counts for nothing."""
+    """Remove a lease that no process holds. On a read-only file system it stays, without being counted."""
     with contextlib.suppress(OSError):
         path.unlink()
 
@@ -226,7 +226,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _open(path: Path) -> int | None:
-    """None: there is no lease of that name. Raises OSError for one that may well be held."""
+    """A descriptor, or None without a lease of that name. Raises OSError for a lease that may be held."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -247,10 +247,10 @@ def _is_free(descriptor: int) -> bool:
     return True
 
 
-def _said(descriptor: int, path: Path) -> dict[str, Any]:
+def _user_record(descriptor: int, path: Path) -> dict[str, Any]:
     try:
-        said = json.loads(os.read(descriptor, 65536))
+        record = json.loads(os.read(descriptor, 65536))
     except ValueError:
-        said = {}  # its user has not written it yet
+        record = {}  # its user has not written the text yet
     pid = path.name.partition("-")[0]
-    return said if isinstance(said, dict) and "pid" in said else {"pid": int(pid) if pid.isdigit() else 0}
+    return record if isinstance(record, dict) and "pid" in record else {"pid": int(pid) if pid.isdigit() else 0}

@@ -1,7 +1,7 @@
-"""Marked directories: made by this library, with a marker file in them that is written first.
+"""Marked directories: made by this library, with a marker file that is written first.
 
-Only what lies in a marked directory is ever listed for removal, renamed or locked. A directory of the user's that is
-named as the home, the cache or the storage gets one marked subdirectory; everything else in it is left alone.
+Only entries of a marked directory are ever listed for removal, renamed or locked. A user's directory that is named as
+the home, the cache or the storage gets one marked subdirectory; all its other entries are left alone.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ from servicectx.errors import HomeError
 from servicectx.system import reading
 
 MARKER = "SERVICECTX.TAG"
-FORMAT = 1  # of what lies beside the marker; a reader refuses another one
+FORMAT = 1  # of the files beside the marker; other formats are refused
 HOME, CACHE, DATA, PROGRAMS = "home", "cache", "data", "programs"
 PRIVATE = 0o700
-PASSABLE = 0o711  # for root's data: a server's own account must get through to its directory, and see nothing else
+PASSABLE = 0o711  # for root's data: the server's account can reach its directory, and list nothing
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SIGNATURE = "Signature: servicectx directory\n"
@@ -31,7 +31,7 @@ _CURES = {
 
 
 class MarkedDirectory:
-    """An open marked directory: the descriptor is of the directory whose owner, mode and marker were verified."""
+    """An open marked directory: owner, mode and marker were verified on this descriptor."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -41,7 +41,7 @@ class MarkedDirectory:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         os.close(self.descriptor)
 
@@ -49,26 +49,26 @@ class MarkedDirectory:
         return os.listdir(self.descriptor)
 
     def remove(self, name: str) -> None:
-        """Remove the entry `name`, whatever it is and whatever is in it. A missing one is no error."""
-        from servicectx.system.removal import remove_entry  # not before there is something to remove
+        """Remove the entry `name` of any kind, with its contents. A missing entry is not an error."""
+        from servicectx.system.removal import remove_entry  # imported only for a removal
 
         remove_entry(self.descriptor, name)
 
 
 def make(path: Path, kind: str, mode: int = PRIVATE) -> Path:
-    """Make the marked directory `path`, or verify the one that is there; gives `path`. Its parent must exist.
+    """Create or verify the marked directory `path`, and return `path`. Its parent must exist.
 
-    An empty directory of this user's is taken over: a maker that was killed before it wrote the marker left it.
-    With the mode PASSABLE, other accounts can get through it afterwards. Raises HomeError.
+    An empty directory of this user's gets the marker: a process killed before it wrote the marker left it.
+    With the mode PASSABLE, other accounts can pass it afterwards. Raises HomeError.
     """
     with claim(path, kind, mode):
         return path
 
 
 def claim(path: Path, kind: str, mode: int = PRIVATE) -> MarkedDirectory:
-    """As `make`, but gives the open directory."""
+    """As `make`, but return the open directory."""
     try:
-        descriptor = _opened(path, kind)  # first, because it is there nearly always
+        descriptor = _opened(path, kind)  # first, because it nearly always exists
     except FileNotFoundError:
         try:
             with contextlib.suppress(FileExistsError):
@@ -90,9 +90,9 @@ def claim(path: Path, kind: str, mode: int = PRIVATE) -> MarkedDirectory:
 
 
 def existing(path: Path, kind: str) -> MarkedDirectory | None:
-    """The marked directory at `path`, open; None where there is none, or one without a marker yet.
+    """The open marked directory at `path`; None where it is missing, or has no marker yet.
 
-    Raises HomeError for what is not this user's own marked directory.
+    Raises HomeError for an entry that is not this user's own marked directory.
     """
     try:
         descriptor = _opened(path, kind)
@@ -133,7 +133,7 @@ def check_owner(path: Path, status: os.stat_result, cure: str) -> None:
 
 
 def _opened(path: Path, kind: str) -> int:
-    """A descriptor of the directory itself, never of one that a link leads to. Raises FileNotFoundError."""
+    """A descriptor of the directory itself, never of the target of a link. Raises FileNotFoundError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -142,8 +142,8 @@ def _opened(path: Path, kind: str) -> int:
         try:
             status = os.lstat(path)
         except OSError:
-            raise FileNotFoundError(path) from None  # below a file, say
-        check_owner(path, status, _CURES[kind])  # the reason, where it is one of these
+            raise FileNotFoundError(path) from None  # such as a path below a file
+        check_owner(path, status, _CURES[kind])  # raises the more precise error, if it applies
         raise HomeError(path=str(path), problem=f"it cannot be read: {error.strerror}", cure=_CURES[kind]) from None
     try:
         check_owner(path, os.fstat(descriptor), _CURES[kind])
@@ -154,20 +154,20 @@ def _opened(path: Path, kind: str) -> int:
 
 
 def _is_marked(path: Path, kind: str, descriptor: int) -> bool:
-    """False: it is empty, or its maker has not finished the marker. Raises HomeError for a foreign directory."""
+    """Whether the marker is complete. False for an empty directory; raises HomeError for a foreign one."""
     text = _marker(path, kind, descriptor)
     if text is None:
         listing = os.listdir(descriptor)
-        text = _marker(path, kind, descriptor)  # another maker may have finished between the two looks
+        text = _marker(path, kind, descriptor)  # another process may have finished it between the two reads
         if text is None:
             if not listing:
                 return False
             problem = f"it has files in it and no {MARKER}, so servicectx did not make it and leaves it alone"
             raise HomeError(path=str(path), problem=problem, cure=f"move it away, or: {_CURES[kind]}")
-    wanted = _text(kind)
-    if text == wanted:
+    expected = _text(kind)
+    if text == expected:
         return True
-    if wanted.startswith(text):
+    if expected.startswith(text):
         return False
     problem = f"its {MARKER} is not one of servicectx"
     if text.startswith(_SIGNATURE):
@@ -183,7 +183,7 @@ def _marker(path: Path, kind: str, descriptor: int) -> str | None:
 
 
 def _mark(path: Path, kind: str, descriptor: int) -> None:
-    """Write the marker. Every maker writes the same bytes at the same place, so makers need no lock."""
+    """Write the marker. Every process writes the same bytes at the same offset, so no lock is needed."""
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         marker = os.open(MARKER, flags, 0o600, dir_fd=descriptor)

@@ -1,9 +1,9 @@
-"""The names of this library's own files in a home and in a data root. Names are matched whole; all others are foreign.
+"""The names of this library's own files in a home and in a data root. Names must match in full; others are foreign.
 
 KEY.lock        the key's lock
 KEY.json        the state file; KEY.json.tmp while it is written
 KEY.ID          the directory of one instance in a home, the container of its data in a data root
-KEY.ID.data     in a home: the place of data that are still there, if that is in a directory of the caller's
+KEY.ID.data     in a home: the path of remaining data in a directory of the caller's
 """
 
 import re
@@ -40,7 +40,7 @@ def is_instance(name: object) -> bool:
 
 
 def key_of(name: str, *forms: str) -> str | None:
-    """The key in the name of a file; None for a name of another form than `forms` (without them: than all)."""
+    """The key in the name of a file; None for a name that has none of `forms` (default: all forms)."""
     for form in forms or _FORMS:
         if found := _FORMS[form].fullmatch(name):
             return found[1]

@@ -1,4 +1,4 @@
-"""Where a process runs: process ids mean something only within one boot and one PID namespace."""
+"""The origin of a process: process ids are valid only within one boot and one PID namespace."""
 
 import functools
 import os
@@ -10,14 +10,14 @@ BOOT = "/proc/sys/kernel/random/boot_id"
 
 
 class Origin(NamedTuple):
-    """The boot and the PID namespace of a process (Linux; elsewhere empty), and its host's name for people."""
+    """The boot and the PID namespace of a process (Linux; elsewhere empty), and its host's name for messages."""
 
     boot: str = ""
     pid_namespace: str = ""
     host: str = ""
 
     def is_here(self) -> bool:
-        """Whether process ids of that place mean the same in this process."""
+        """Whether process ids of this origin are valid in this process."""
         return self[:2] == here()[:2]
 
     def shown(self) -> str:
@@ -38,7 +38,7 @@ def here() -> Origin:
 
 
 def decode(raw: Any) -> Origin:
-    """The origin in a record; an unknown one, which is nowhere here on Linux, for anything else."""
+    """The origin in a record. Any other value gives an unknown origin, which on Linux is never the current one."""
     if isinstance(raw, list) and len(raw) == 3 and all(isinstance(part, str) for part in raw):
         return Origin(*raw)
     return Origin("unknown", "unknown", "unknown")

@@ -1,7 +1,7 @@
-"""Files outside an instance's directory that must go when it goes: details files, and what servers strew about.
+"""Files outside an instance's directory that are removed with it: details files, and stray files of servers.
 
-Other accounts may be able to write to their directories. So a file is removed only where it belongs to this user or
-to the server's account, from a directory that is held open, and that was reached without a link.
+Other accounts may be able to write to the directories of these files. So a file is removed only if it belongs to this
+user or to the server's account. Its directory is held open, and was reached without a link.
 """
 
 import contextlib
@@ -19,23 +19,23 @@ PATTERNS = "leavings"
 LARGEST = 1_000_000  # bytes of a details file
 LONGEST = 4096  # characters of a path or pattern
 
-Look = Callable[[int, str], bool]  # whether that name in that open directory is what it should be
+Look = Callable[[int, str], bool]  # whether the entry of that name in the open directory is the listed file
 
 
 def note(directory: Path, file: Path) -> None:
-    """Let `file` be removed together with the instance in `directory`, unless somebody changes it before."""
-    place = Path(os.path.realpath(file.parent), file.name)
-    with directories.parent_of(place) as folder:
-        _append(directory / _LIST, _digest(folder, place.name), str(place))
+    """Register `file` for removal with the instance in `directory`. A file that was changed meanwhile stays."""
+    path = Path(os.path.realpath(file.parent), file.name)
+    with directories.parent_of(path) as folder:
+        _append(directory / _LIST, _digest(folder, path.name), str(path))
 
 
 def noted(directory: Path) -> list[Path]:
-    """The files that were handed out and are still as they were."""
+    """The registered files that are unchanged."""
     return [path for path, look in _noted(directory) if _at(path, look)]
 
 
 def leave(directory: Path, patterns: Iterable[str], owner: int | None = None) -> None:
-    """Let whatever matches these glob patterns be removed together with the instance in `directory`.
+    """Register glob patterns: matching files are removed with the instance in `directory`.
 
     Only regular files, sockets and FIFOs of the user `owner` (an id), or of this one, count as matches.
     """
@@ -44,20 +44,20 @@ def leave(directory: Path, patterns: Iterable[str], owner: int | None = None) ->
 
 
 def remove_owned(directory: Path) -> None:
-    """Remove what was handed out and what was left. The second time nothing happens."""
+    """Remove the registered files and the matches of patterns. A second call does nothing."""
     for path, look in [*_noted(directory), *_left(directory)]:
         _remove(path, look)
 
 
 def left(directory: Path) -> list[Path]:
-    """What matches the patterns that `leave` was told."""
+    """The existing matches of the patterns from `leave`."""
     return [path for path, look in _left(directory) if _at(path, look)]
 
 
 def _append(listing: Path, first: str, path: str) -> None:
     descriptor = os.open(listing, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(f"{first} {json.dumps(path)}\n")  # it may hold a line break
+        file.write(f"{first} {json.dumps(path)}\n")  # JSON, because a path may contain a line break
 
 
 def _lines(listing: Path) -> list[tuple[str, str]]:
@@ -70,7 +70,7 @@ def _lines(listing: Path) -> list[tuple[str, str]]:
 
 
 def _path(text: str) -> str | None:
-    """A path as it was listed, or None where a killed process left half a line."""
+    """A listed path, or None for a line that a killed process left incomplete."""
     try:
         path = json.loads(text)
     except (ValueError, RecursionError):
@@ -88,22 +88,22 @@ def _noted(directory: Path) -> list[tuple[Path, Look]]:
 def _left(directory: Path) -> list[tuple[Path, Look]]:
     found: list[tuple[Path, Look]] = []
     for owner, pattern in _lines(directory / PATTERNS):
-        import glob  # for the few servers that leave something
+        import glob  # only a few servers need it
 
         owners = {os.geteuid(), int(owner)} if owner.isdigit() else {os.geteuid()}
 
-        def is_theirs(parent: int, name: str, owners: set[int] = owners) -> bool:
+        def is_owned(parent: int, name: str, owners: set[int] = owners) -> bool:
             status = os.stat(name, dir_fd=parent, follow_symlinks=False)
             kinds = (stat.S_ISREG, stat.S_ISSOCK, stat.S_ISFIFO)
             return status.st_uid in owners and any(is_kind(status.st_mode) for is_kind in kinds)
 
         with contextlib.suppress(OSError, ValueError, re.error):  # a damaged list may hold anything
-            found += [(Path(path), is_theirs) for path in glob.glob(_fixed(pattern))]
+            found += [(Path(path), is_owned) for path in glob.glob(_fixed(pattern))]
     return found
 
 
 def _fixed(pattern: str) -> str:
-    """The pattern without the links in the part that names one directory, such as /tmp on macOS."""
+    """The pattern with links resolved in its part without wildcards, such as /tmp on macOS."""
     import glob
 
     folders = pattern.split("/")[:-1]
@@ -115,7 +115,7 @@ def _fixed(pattern: str) -> str:
 
 
 def _at(path: Path, look: Look) -> bool:
-    """What `look` gives for the file at `path`; False where it is not there, or its directory is reached by a link."""
+    """The result of `look` for `path`; False for a missing file, or for a directory behind a link."""
     try:
         with directories.walked(*path.parent.parts) as folder:
             return look(folder, path.name)
@@ -133,7 +133,7 @@ def _remove(path: Path, look: Look) -> None:
 
 
 def _digest(parent: int, name: str) -> str:
-    import hashlib  # slow to import, and a keeper needs it only where something was handed out
+    import hashlib  # slow to import, and only needed for registered files
 
     try:
         with open(directories.open_file(name, parent, [os.geteuid()]), "rb") as file:

@@ -1,4 +1,4 @@
-"""Locks that a process holds for life. The kernel frees them at its death, for every PID namespace."""
+"""Locks that a process holds until it ends. The kernel frees them then, in every PID namespace."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ from servicectx.errors import HomeError
 from servicectx.system import faults
 from servicectx.system.originals import time
 
-LOCK_TIME = 5.0  # seconds; a process that looks holds the lock for an instant
+LOCK_TIME = 5.0  # seconds; a process that checks the lock holds it for an instant
 
 _of_this_process: list[int] = []
 
@@ -24,10 +24,10 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 def hold(path: Path, text: str = "", in_children: bool = False) -> int:
-    """Make the file at `path` if need be, lock it until this process ends, and write `text` to it; its descriptor.
+    """Create the file at `path` if missing, lock it until this process ends, write `text`, and return its descriptor.
 
-    No program that is started inherits the lock, and a forked child only if `in_children`. Raises HomeError, also
-    where another process holds the lock; FileNotFoundError where the directory is gone.
+    Started programs do not inherit the lock; a forked child does only if `in_children`. Raises HomeError, also where
+    another process holds the lock; FileNotFoundError where the directory is gone.
     """
     try:
         descriptor = _locked(path)
@@ -38,7 +38,7 @@ def hold(path: Path, text: str = "", in_children: bool = False) -> int:
         raise faults.home_error(error, "no lock", str(path)) or HomeError(
             path=str(path), problem=f"no lock: {error.strerror}", cure=cure
         ) from None
-    with contextlib.suppress(OSError):  # the lock counts; only people read the text
+    with contextlib.suppress(OSError):  # only the lock counts; the text serves messages
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text.encode(), 0)
     if not in_children:
@@ -47,7 +47,7 @@ def hold(path: Path, text: str = "", in_children: bool = False) -> int:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock. In doubt it does: a lock that cannot be looked at proves no death."""
+    """Whether a process holds the lock; True in doubt, because an unreadable lock does not prove a death."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -64,7 +64,7 @@ def is_held(path: Path) -> bool:
 
 
 def take(path: Path, wait: float) -> int | None:
-    """The lock of a holder that is dead, for as long as the descriptor is open; None: it is held, or not there."""
+    """Take the lock of a dead holder, until the descriptor is closed; None where it is held or missing."""
     until = time.monotonic() + wait
     while True:
         try:
@@ -82,7 +82,7 @@ def take(path: Path, wait: float) -> int | None:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether there is something else than a file of this library's in its place: a link, say."""
+    """Whether the entry is not a regular file, so not this library's: a link, for example."""
     try:
         return not stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:

@@ -1,4 +1,4 @@
-"""The state file's record: plain data, encoded and decoded; no I/O, and the details inside stay opaque."""
+"""The record of the state file: plain data, encoded and decoded without I/O; the details in it stay opaque."""
 
 from typing import Any, NamedTuple
 
@@ -9,21 +9,21 @@ from servicectx.system.processes import Process
 
 VERSION = 1
 
-STARTING = "starting"  # a starter holds the key's lock and a keeper is at work
-READY = "ready"  # usable: join it
-STOPPING = "stopping"  # its keeper saw no lease and counts once more
-FAILED = "failed"  # the start failed; the record stays for those who waited for it
-DIED = "died"  # the server ended under its users; the record tells them why
+STARTING = "starting"  # a requester holds the key's lock, and a keeper starts the server
+READY = "ready"  # usable: requests join it
+STOPPING = "stopping"  # its keeper found no lease and counts again
+FAILED = "failed"  # the start failed; waiting processes read the error in the record
+DIED = "died"  # the server died in use; the record has the reason
 
 PHASES = (STARTING, READY, STOPPING, FAILED, DIED)
 
 
 class StateError(Exception):
-    """This is no state file that this version wrote."""
+    """A file that is not a state file of this version."""
 
 
 class State(NamedTuple):
-    """One instance. `id` is its own for ever; the key's state file names the current one."""
+    """One instance. Its `id` is never reused; the key's state file names the current instance."""
 
     id: str
     phase: str
@@ -41,7 +41,7 @@ class State(NamedTuple):
 
 
 class Processes(NamedTuple):
-    """The processes that run an instance: written by its keeper alone, into the instance's directory."""
+    """The processes of an instance, written by its keeper alone into the instance's directory."""
 
     keeper: Process
     guard: Process | None = None
@@ -64,8 +64,8 @@ def decode(text: str) -> State:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StateError(f"it is not a state file: {error!r:.200}") from None
-    if state.phase not in PHASES or not names.is_id(state.id) or not _has_sense(state):
-        raise StateError("it is not a state file: a field has no sense")
+    if state.phase not in PHASES or not names.is_id(state.id) or not _has_valid_fields(state):
+        raise StateError("it is not a state file: a field has an invalid value")
     return state
 
 
@@ -74,7 +74,7 @@ def encode_processes(processes: Processes) -> str:
 
 
 def decode_processes(text: str) -> Processes | None:
-    """None for anything that `encode_processes` did not write."""
+    """The processes in `text`; None for a text that `encode_processes` did not write."""
     try:
         raw = json.loads(text)
         guard, server = (raw[name] and _process(raw[name]) for name in ("guard", "server"))
@@ -83,8 +83,8 @@ def decode_processes(text: str) -> Processes | None:
         return None
 
 
-def _has_sense(state: State) -> bool:
-    """Whether the fields that this library reads have the types that it wrote."""
+def _has_valid_fields(state: State) -> bool:
+    """Whether the fields that this library reads have the types that it writes."""
     fields: list[tuple[Any, Any]] = [
         *((text, str) for text in (state.service, state.name, state.host, state.scope)),
         *((record, dict | None) for record in (state.details, state.ping, state.failure)),

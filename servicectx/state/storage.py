@@ -1,4 +1,4 @@
-"""Where the data of instances live: in memory, on disk, or where the caller says."""
+"""The storage of the data of instances: in memory, on disk, or in a directory of the caller's."""
 
 import os
 import re
@@ -12,56 +12,56 @@ from servicectx.system.originals import open
 
 MEMORY = platform.MEMORY
 WORDS = ("memory", "disk")
-HEAD_ROOM = 4  # times what an empty service needs
+HEAD_ROOM = 4  # times the size of an empty service
 
 
-def data_root(need: int, account: str | None, wish: str | None = None, restored: int = 0) -> Path:
+def data_root(need: int, account: str | None, preference: str | None = None, restored: int = 0) -> Path:
     """A directory for the data of one service that `account` (None: this user) can reach.
 
-    Without a wish: below `SERVICECTX_HOME` if that is set, unless the account could not get there; else in memory if
-    there is room for `restored` bytes and four times `need`; else on disk. "memory" and "disk" hold what they
-    say. Any other wish is a directory. Raises HomeError where a wish cannot be fulfilled.
+    `preference` is "memory", "disk" or a directory; HomeError is raised where it cannot be fulfilled. Without one, the
+    data is below `SERVICECTX_HOME` if that is set and the account can reach it; else in memory if there is room
+    for `restored` bytes and four times `need`; else on disk.
     """
     mode = paths.PASSABLE if account else paths.PRIVATE
-    wanted = restored + HEAD_ROOM * need
-    if wish is None:
+    required = restored + HEAD_ROOM * need
+    if preference is None:
         own = _in_home(account)
         if "SERVICECTX_HOME" in os.environ and own is not None:
             return _first([own], mode)
-        if is_roomy(MEMORY, wanted):
+        if is_roomy(MEMORY, required):
             return _first([MEMORY / _mine(), *_on_disk(account)], mode)
         return _first(_on_disk(account), mode)
-    if wish == "memory":
-        return _first(_memory(wanted, account), mode)
-    if wish == "disk":
+    if preference == "memory":
+        return _first(_memory(required, account), mode)
+    if preference == "disk":
         return _first(_disk(restored + need, account), mode)
-    place = _given(Path(wish), restored + need, account)
-    return _first([place / _name_in(place)], mode)
+    directory = _given(Path(preference), restored + need, account)
+    return _first([directory / _name_in(directory)], mode)
 
 
 def known_roots() -> set[Path]:
-    """The directories that data may have been put into, wishes for other ones left out."""
+    """The possible data roots, except in directories that callers named as `storage`."""
     home, temporary = paths.home(), paths.temporary()
     return {home / "data", MEMORY / _mine(), temporary / f"{_mine()}-data", Path("/var/tmp") / f"{_mine()}-data"}
 
 
 def is_given(root: Path) -> bool:
-    """Whether `root` is the marked directory in one that the caller named as `storage`."""
+    """Whether `root` is the marked directory in a directory that a caller named as `storage`."""
     return root.name in (paths.IN_STORAGE, f"{_mine()}-data") and root not in known_roots()
 
 
 def is_memory(path: Path) -> bool:
-    """Whether files in `path` take memory (Linux; elsewhere never)."""
+    """Whether `path` is on a file system in memory (Linux; elsewhere False)."""
     return _file_system(path) in ("tmpfs", "ramfs")
 
 
 def is_roomy(path: Path, need: int) -> bool:
-    """Whether this user can put `need` bytes there."""
+    """Whether this user can write more than `need` bytes there."""
     return os.access(path, os.W_OK) and free(path) > need
 
 
 def free(path: Path) -> int:
-    """Bytes that fit there. In memory no more than the machine can spare, whatever the file system allows."""
+    """Free bytes at `path`. In memory, at most the memory that the machine has available."""
     try:
         room = os.statvfs(path)
     except OSError:
@@ -70,88 +70,88 @@ def free(path: Path) -> int:
     return min(left, _spare_memory()) if is_memory(path) else left
 
 
-# -- wishes --------------------------------------------------------------------------------------------------------
+# -- preferences ---------------------------------------------------------------------------------------------------
 
 
-def _first(places: list[Path], mode: int) -> Path:
-    """The first that is, or can be made, a marked directory. Raises HomeError of the last one."""
-    for place in places[:-1]:
+def _first(candidates: list[Path], mode: int) -> Path:
+    """The first path that is a marked directory or can become one. Raises the HomeError of the last path."""
+    for path in candidates[:-1]:
         try:
-            return marked.make(place, marked.DATA, mode)
+            return marked.make(path, marked.DATA, mode)
         except HomeError:
-            continue  # a foreign directory of that name, say
-    return marked.make(places[-1], marked.DATA, mode)
+            continue  # such as a foreign directory of that name
+    return marked.make(candidates[-1], marked.DATA, mode)
 
 
-def _name_in(place: Path) -> str:
-    """The name of the marked directory in one of the caller's; several users may share a sticky one."""
-    return paths.IN_STORAGE if place.stat().st_uid == os.geteuid() else f"{_mine()}-data"
+def _name_in(directory: Path) -> str:
+    """The name of the marked directory in a caller's directory; a sticky one may be shared by several users."""
+    return paths.IN_STORAGE if directory.stat().st_uid == os.geteuid() else f"{_mine()}-data"
 
 
-def _memory(wanted: int, account: str | None) -> list[Path]:
-    places = [place for place in _in_memory(account) if is_memory(_existing(place))]
-    if roomy := [place for place in places if is_roomy(_existing(place), wanted)]:
+def _memory(required: int, account: str | None) -> list[Path]:
+    candidates = [path for path in _in_memory(account) if is_memory(_existing(path))]
+    if roomy := [path for path in candidates if is_roomy(_existing(path), required)]:
         return roomy
-    cure = 'ask with storage="disk", or mount a tmpfs there (docker run --shm-size=1g)'
-    if not places:
-        problem = "data are to live in memory, and this is no file system in memory"
+    cure = 'use storage="disk", or mount a tmpfs there (docker run --shm-size=1g)'
+    if not candidates:
+        problem = 'storage="memory" needs a tmpfs, and this path is not on one'
         raise HomeError(path=str(MEMORY), problem=problem, cure=cure)
-    place = _existing(places[0])
-    problem = f"data are to live in memory, where {_mib(free(place))} are free; with head room they want {_mib(wanted)}"
-    raise HomeError(path=str(place), problem=problem, cure=cure)
+    path = _existing(candidates[0])
+    problem = f'storage="memory": {_mib(free(path))} are free, and the data needs {_mib(required)} with head room'
+    raise HomeError(path=str(path), problem=problem, cure=cure)
 
 
-def _disk(wanted: int, account: str | None) -> list[Path]:
-    places = [place for place in _on_disk(account) if not is_memory(_existing(place))]
-    if roomy := [place for place in places if is_roomy(_existing(place), wanted)]:
+def _disk(required: int, account: str | None) -> list[Path]:
+    candidates = [path for path in _on_disk(account) if not is_memory(_existing(path))]
+    if roomy := [path for path in candidates if is_roomy(_existing(path), required)]:
         return roomy
-    cure = 'set SERVICECTX_HOME or TMPDIR to a directory on a disk, or ask with storage="/a/directory"'
-    if not places:
-        looked = ", ".join(str(place) for place in _on_disk(account))
-        raise HomeError(path=looked, problem="data are to live on disk, and this is in memory", cure=cure)
-    place = _existing(places[0])
-    problem = f"data are to live on disk, and of the {_mib(wanted)} that they want {_mib(free(place))} are free"
-    raise HomeError(path=str(place), problem=problem, cure=cure)
+    cure = 'set SERVICECTX_HOME or TMPDIR to a directory on a disk, or use storage="/a/directory"'
+    if not candidates:
+        looked = ", ".join(str(path) for path in _on_disk(account))
+        raise HomeError(path=looked, problem='storage="disk" needs a disk, and these paths are in memory', cure=cure)
+    path = _existing(candidates[0])
+    problem = f'storage="disk": {_mib(free(path))} are free, and the data needs {_mib(required)}'
+    raise HomeError(path=str(path), problem=problem, cure=cure)
 
 
-def _given(place: Path, wanted: int, account: str | None) -> Path:
-    """Somebody else's directory: looked at, and left as it is."""
-    problem, cure = "", 'give "memory", "disk", or a directory that is there'
-    if not place.is_dir():
-        problem = "data are to live there, and it is no directory"
-    elif not os.access(place, os.W_OK | os.X_OK):
-        problem, cure = "data are to live there, and this user cannot write there", f"chmod u+wx {place}"
-    elif (mode := place.stat().st_mode) & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
-        problem = f"others can write to it (mode {stat.S_IMODE(mode):04o}), and so put their data in place of yours"
-        cure = f"chmod go-w {place}"
-    elif account is not None and not paths.passable(place):
-        closed = next(each for each in [place, *place.parents][::-1] if not paths.passable(each))
-        problem = f"the server runs as {account}, who cannot get through {closed}"
-        cure = f"chmod o+x {closed}, or give a directory that everybody can pass"
-    elif free(place) <= wanted:
-        problem = f"{_mib(free(place))} are free there, and the data want {_mib(wanted)}"
+def _given(path: Path, required: int, account: str | None) -> Path:
+    """Check a directory of the caller's without changing it. Raises HomeError."""
+    problem, cure = "", 'give "memory", "disk", or an existing directory'
+    if not path.is_dir():
+        problem = "the data cannot be stored there: it is not a directory"
+    elif not os.access(path, os.W_OK | os.X_OK):
+        problem, cure = "the data cannot be stored there: this user cannot write there", f"chmod u+wx {path}"
+    elif (mode := path.stat().st_mode) & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+        problem = f"others can write to it (mode {stat.S_IMODE(mode):04o}), and so replace your data"
+        cure = f"chmod go-w {path}"
+    elif account is not None and not paths.passable(path):
+        closed = next(part for part in [path, *path.parents][::-1] if not paths.passable(part))
+        problem = f"the server runs as {account}, and this account cannot pass {closed}"
+        cure = f"chmod o+x {closed}, or give a directory that all users can pass"
+    elif free(path) <= required:
+        problem = f"{_mib(free(path))} are free there, and the data needs {_mib(required)}"
         cure = "free some space, or give another directory"
     if problem:
-        raise HomeError(path=str(place), problem=problem, cure=cure)
-    return place
+        raise HomeError(path=str(path), problem=problem, cure=cure)
+    return path
 
 
-# -- places, best first --------------------------------------------------------------------------------------------
+# -- paths, best first ---------------------------------------------------------------------------------------------
 
 
 def _in_memory(account: str | None) -> list[Path]:
-    own = [place] if (place := _in_home(account)) is not None else []
+    own = [path] if (path := _in_home(account)) is not None else []
     shared = [MEMORY / _mine(), paths.temporary() / f"{_mine()}-data"]
     return own + shared if "SERVICECTX_HOME" in os.environ else shared + own
 
 
 def _on_disk(account: str | None) -> list[Path]:
-    own = [place] if (place := _in_home(account)) is not None else []
+    own = [path] if (path := _in_home(account)) is not None else []
     return [*own, paths.temporary() / f"{_mine()}-data", Path("/var/tmp") / f"{_mine()}-data"]
 
 
 def _in_home(account: str | None) -> Path | None:
-    """The place for data in the home; None where `account` cannot get to it."""
+    """The data root in the home; None where `account` cannot reach it."""
     home = paths.home() if account is None else paths.passable_home()
     return None if home is None else home / "data"
 
@@ -160,15 +160,15 @@ def _mine() -> str:
     return f"servicectx-{os.geteuid()}"
 
 
-# -- what the machine says -----------------------------------------------------------------------------------------
+# -- facts about the machine ---------------------------------------------------------------------------------------
 
 
 def _existing(path: Path) -> Path:
-    return next((place for place in (path, *path.parents) if place.exists()), Path("/"))
+    return next((part for part in (path, *path.parents) if part.exists()), Path("/"))
 
 
 def _file_system(path: Path) -> str:
-    """The kind of file system that `path` is on, "" where nobody tells."""
+    """The kind of file system that `path` is on, or "" where it cannot be read."""
     path = path.resolve()
     if not platform.PROC:
         return ""
@@ -179,12 +179,12 @@ def _file_system(path: Path) -> str:
     found: dict[str, str] = {}
     for line in lines:
         fields = line.split(" ")
-        found[_unescaped(fields[4])] = fields[fields.index("-") + 1]  # the last one lies on top
-    return next((found[str(place)] for place in (path, *path.parents) if str(place) in found), "")
+        found[_unescaped(fields[4])] = fields[fields.index("-") + 1]  # the last mount is on top
+    return next((found[str(part)] for part in (path, *path.parents) if str(part) in found), "")
 
 
 def _unescaped(text: str) -> str:
-    """A path of proc(5): blanks, tabs, line breaks, backslashes and `#` stand there as octal numbers."""
+    """Unescape a path of proc(5), where blanks, tabs, line breaks, backslashes and `#` are octal numbers."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 

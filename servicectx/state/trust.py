@@ -1,30 +1,30 @@
-"""Which other account could change what lies at a path: the owner or the group of any directory on the way to it."""
+"""The check whether another account could replace a file: as owner or group of any directory of its path."""
 
 import os
 import stat
 from pathlib import Path
 
-LINKS = 40  # as the kernel: a path through more of them leads nowhere
+LINKS = 40  # the limit of the kernel for one path
 
 
 def exposure(path: Path) -> str | None:
-    """How another account could put its own files at `path`, in words; None where no other account can.
+    """The reason why another account could put its own files at `path`; None where no other account can.
 
-    Every directory from the root on must belong to this user, to root, or to the owner of the root directory, and
-    be closed to other writers. A sticky directory is safe: nobody can rename or remove another account's entry in
-    it. What does not exist yet is not looked at. Links are followed, each with its own owner.
+    Every directory from the root on must belong to this user, to root, or to the owner of the root directory. No
+    other account may write to it. A sticky directory is safe: no account can rename or remove an entry of another
+    account in it. Missing parts of the path are skipped. Links are followed, and the owner of each link is checked.
     """
     trusted = {os.geteuid(), 0, os.stat("/").st_uid}
-    here, todo, links = Path("/"), [*path.parts[1:]], 0
-    if problem := _writers(here, os.lstat(here), trusted):
+    reached, parts, links = Path("/"), [*path.parts[1:]], 0
+    if problem := _writers(reached, os.lstat(reached), trusted):
         return problem
-    while todo:
-        part = todo.pop(0)
+    while parts:
+        part = parts.pop(0)
         if part == "..":
-            here = here.parent
+            reached = reached.parent
             continue
         try:
-            status = os.lstat(here / part)
+            status = os.lstat(reached / part)
         except OSError:
             return None
         if stat.S_ISLNK(status.st_mode):
@@ -32,13 +32,13 @@ def exposure(path: Path) -> str | None:
             if links > LINKS:
                 return None
             if status.st_uid not in trusted:
-                return f"the link {here / part} belongs to user id {status.st_uid}"
-            target = Path(os.readlink(here / part))
-            todo = [*(target.parts[1:] if target.is_absolute() else target.parts), *todo]
-            here = Path("/") if target.is_absolute() else here
+                return f"the link {reached / part} belongs to user id {status.st_uid}"
+            target = Path(os.readlink(reached / part))
+            parts = [*(target.parts[1:] if target.is_absolute() else target.parts), *parts]
+            reached = Path("/") if target.is_absolute() else reached
             continue
-        here /= part
-        if problem := _writers(here, status, trusted):
+        reached /= part
+        if problem := _writers(reached, status, trusted):
             return problem
     return None
 
@@ -54,7 +54,7 @@ def _writers(path: Path, status: os.stat_result, trusted: set[int]) -> str | Non
 
 
 def _is_own_group(status: os.stat_result) -> bool:
-    """Whether the group is the owner's private one, as distributions with the umask 002 make for each user."""
+    """Whether the group is the owner's private group, which distributions with the umask 002 create for each user."""
     if status.st_gid == 0:
         return True  # root's own group: its members are administrators
     import grp

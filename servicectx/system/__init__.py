@@ -1,1 +1,1 @@
-"""What the operating system gives, and what it refuses: no instance, no state, no service is known here."""
+"""Functions and limits of the operating system, independent of instances, state and services."""

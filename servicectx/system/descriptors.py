@@ -1,16 +1,16 @@
-"""Descriptors that this process holds for long. User code may close any descriptor, and then open a file of its own.
+"""Long-lived descriptors. User code may close any descriptor, and then open a file of its own under its number.
 
-A number alone does not say whose file it is. So each descriptor is known by device and inode, too, which are compared
-before it is used or closed.
+A number alone does not identify a file. So device and inode of each descriptor are recorded, and compared before it is
+used or closed.
 """
 
 import fcntl
 import os
 import resource
 
-HIGH = 8192  # user code that closes a range of descriptors most often stops below
+HIGH = 8192  # user code that closes a range of descriptors mostly stops below
 
-STANDARD = 3  # below are standard input, output and error
+STANDARD = 3  # lower numbers are standard input, output and error
 
 Identity = tuple[int, int]
 
@@ -25,7 +25,7 @@ def identity(number: int) -> Identity | None:
 
 
 class Descriptor:
-    """One open file of ours, from here on. It moves up to a high number, where the limit allows one."""
+    """The owner of one open file, which is moved to a high number where the limit permits."""
 
     def __init__(self, number: int) -> None:
         self._identity: Identity | None = None
@@ -34,11 +34,11 @@ class Descriptor:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the number still stands for the file that it was made for."""
+        """Whether the number still refers to the original file."""
         return self._identity is not None and identity(self.number) == self._identity
 
     def close(self) -> None:
-        """Close it, unless user code closed it before. The second time nothing happens."""
+        """Close the file, unless user code has closed it. A second call does nothing."""
         if self.is_ours:
             os.close(self.number)
         self._identity = None
@@ -48,9 +48,9 @@ class Descriptor:
 
 
 def _raised(number: int) -> int:
-    """The same open file at a high number; locks stay, they belong to the open file.
+    """Move an open file to a high number. Its locks stay, because they belong to the open file.
 
-    Raises OSError where nothing but a standard descriptor is free, which `print` and child processes write to.
+    Raises OSError where only a standard descriptor is free: `print` and child processes would write to the file.
     """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     floor = HIGH if limit == resource.RLIM_INFINITY else min(HIGH, limit // 2)

@@ -1,7 +1,7 @@
-"""Operations relative to open directories, for places that another account can write to.
+"""Operations relative to open directories that another account may be able to write.
 
-No link is followed, and what was opened is examined before it is used: `Unsafe` is raised for anything that another
-account may have put there. A path would be looked up again in each operation, and could lead elsewhere by then.
+No link is followed, and every opened entry is checked before use: `Unsafe` is raised for an entry that another account
+may have put there. A path would be resolved again in each operation, and could lead elsewhere by then.
 """
 
 import contextlib
@@ -10,22 +10,24 @@ import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-RUN = "run"  # in the container of an instance's data: the directory of its server, and of the server's account
+RUN = "run"  # the server's directory in a data container; the server's account owns it
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SEARCH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC  # a directory need not be readable
-FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # without O_NONBLOCK a FIFO would wait for a writer
+FILE = (
+    os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+)  # without O_NONBLOCK, a FIFO would block until it has a writer
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Owners = Collection[int] | None  # user ids; None: any
 
 
 class Unsafe(OSError):
-    """An entry is not what it should be: of another kind, or of another account."""
+    """An entry of an unexpected kind or owner."""
 
 
 def enter(name: str | Path, parent: int | None = None, owners: Owners = None) -> int:
-    """A descriptor of a directory that belongs to one of `owners`. Raises OSError."""
+    """Open a directory that belongs to one of `owners`, and return its descriptor. Raises OSError."""
     directory = os.open(name, _DIRECTORY, dir_fd=parent)
     if owners is not None:
         try:
@@ -37,7 +39,7 @@ def enter(name: str | Path, parent: int | None = None, owners: Owners = None) ->
 
 
 def open_file(name: str | Path, parent: int | None = None, owners: Owners = None) -> int:
-    """A descriptor, for reading, of a regular file that belongs to one of `owners`. Raises OSError."""
+    """Open a regular file of one of `owners` for reading, and return its descriptor. Raises OSError."""
     file = os.open(name, FILE, dir_fd=parent)
     try:
         check_file(name, os.fstat(file), owners)
@@ -48,7 +50,7 @@ def open_file(name: str | Path, parent: int | None = None, owners: Owners = None
 
 
 def check_file(name: str | Path, status: os.stat_result, owners: Owners = None) -> None:
-    """Raises Unsafe unless it is the status of a regular file of one of `owners`."""
+    """Raise Unsafe unless `status` is of a regular file of one of `owners`."""
     if not stat.S_ISREG(status.st_mode):
         raise Unsafe(f"{name} is not a regular file, so another account may have put it there")
     if owners is not None:
@@ -61,19 +63,19 @@ def _check_owner(name: str | Path, status: os.stat_result, owners: Collection[in
 
 
 def make(name: str, parent: int) -> int:
-    """Make the directory `name`, mode 0700; a descriptor of it. Raises OSError, also where there is such an entry."""
+    """Create the directory `name`, mode 0700, and return its descriptor. Raises OSError, also for an existing entry."""
     os.mkdir(name, 0o700, dir_fd=parent)
     return enter(name, parent, [os.geteuid()])
 
 
 def create_file(name: str, parent: int, mode: int = 0o600) -> int:
-    """A descriptor, for writing, of a new file. Raises OSError, also where there is such an entry, or a link."""
+    """Create a file for writing, and return its descriptor. Raises OSError, also for an existing entry or link."""
     return os.open(name, NEW_FILE, mode, dir_fd=parent)
 
 
 @contextlib.contextmanager
 def entered(name: str | Path, parent: int | None = None, owners: Owners = None) -> Iterator[int]:
-    """`enter` for the block."""
+    """Hold the descriptor of `enter` for the block."""
     directory = enter(name, parent, owners)
     try:
         yield directory
@@ -83,7 +85,7 @@ def entered(name: str | Path, parent: int | None = None, owners: Owners = None) 
 
 @contextlib.contextmanager
 def parent_of(path: Path) -> Iterator[int]:
-    """A descriptor of the directory that holds `path`, for the block. Its own path is trusted, and may have links."""
+    """Hold a descriptor of the parent of `path` for the block. The path of the parent is trusted and may have links."""
     directory = os.open(path.parent, _SEARCH)
     try:
         yield directory
@@ -93,10 +95,11 @@ def parent_of(path: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def reached(path: str | Path) -> Iterator[int]:
-    """A descriptor of the directory at `path`, for the block. Raises OSError.
+    """Hold a descriptor of the directory at `path` for the block. Raises OSError.
 
-    The way to the container of an instance's data is trusted. From its `run` on, no link is followed, and all must
-    belong to the owner of `run`: the server's account can put anything there. Another path is trusted but for its end.
+    The path of a data container is trusted. The server's account can put any entry below its `run`: from there on, no
+    link is followed, and every directory must belong to the owner of `run`. In other paths, only the last part is
+    checked.
     """
     container, found, below = f"{path}/".rpartition(f"/{RUN}/")
     if not found:
@@ -116,13 +119,13 @@ def reached(path: str | Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def walked(*names: str) -> Iterator[int]:
-    """A descriptor of the directory that is reached by these names, one below the other, for the block.
+    """Hold a descriptor of the directory with these path components for the block; no component may be a link.
 
-    What is in it can be reached, but not listed. Raises OSError.
+    Its entries can be opened, but not listed. Raises OSError.
     """
-    first, *more = names
+    first, *rest = names
     directory = os.open(first, _SEARCH | os.O_NOFOLLOW)
-    for name in more:
+    for name in rest:
         try:
             below = os.open(name, _SEARCH | os.O_NOFOLLOW, dir_fd=directory)
         finally:

@@ -1,4 +1,4 @@
-"""The end of this process, and of the one that it works for: for adapters whose framework tells nobody."""
+"""Hooks for the end of this process and of its parent, for frameworks that do not announce their end."""
 
 import atexit
 import contextlib
@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 from servicectx.system.descriptors import identity
 
-PAUSE = 0.5  # seconds between two looks for a parent that may be gone
+PAUSE = 0.5  # seconds between two checks of the parent
 
 _known: list[Callable[[], object]] = []
 
 
 def leave_at_exit(leave: Callable[[], object]) -> None:
-    """Have `leave` called when this process ends, and in a worker of multiprocessing also when its parent has ended.
+    """Call `leave` when this process ends, and in a worker of multiprocessing also when its parent has ended.
 
-    Some workers outlive their run, and one that was waiting in a queue may still start something, so from then on
-    `leave` is called again and again, in a thread; what it raises there is dropped. The second time for the same
-    `leave` nothing happens; a forked child starts afresh. Exit hooks run backwards: ask when there is something to
-    leave, so that whoever made it is still there.
+    Some workers outlive their parent, and a worker that waits in a queue may still start a service. So after the end of
+    the parent, a thread calls `leave` repeatedly, and drops its exceptions. A second call with the same `leave` does
+    nothing; a forked child begins without hooks. Exit hooks run in reverse order, so register only once a service is
+    held: then the modules that it needs are still alive.
     """
     if leave in _known:
         return
@@ -34,7 +34,7 @@ def leave_at_exit(leave: Callable[[], object]) -> None:
 
 
 def _leave_with(parent: int, sentinel: int, leave: Callable[[], object]) -> None:
-    """A forked sibling may hold the other end of the sentinel, so that it stays silent; then the number tells."""
+    """Wait for the parent's end. The sentinel may stay open in a forked sibling, so the parent id is polled, too."""
     from multiprocessing import connection
 
     from servicectx.system.originals import time
@@ -43,7 +43,7 @@ def _leave_with(parent: int, sentinel: int, leave: Callable[[], object]) -> None
     while os.getppid() == parent:
         if before is not None and identity(sentinel) == before:
             connection.wait([sentinel], PAUSE)
-        else:  # user code closed it, and may have opened a file of its own under that number
+        else:  # user code closed it, and may have reused the number
             time.sleep(PAUSE)
     while True:
         with contextlib.suppress(Exception):

@@ -1,17 +1,17 @@
-"""Faults of the machine by their errno: which ones pass, and what cures each."""
+"""Faults of the machine by errno: which ones are temporary, and the cure of each."""
 
 import errno
 import os
 
 from servicectx.errors import HomeError
 
-#: The process or the machine has too little of something. The same call works once that is over.
+#: A resource of the process or the machine is short. The same call succeeds once the shortage is over.
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOLCK, errno.EINTR})
 
-#: The file system takes nothing more.
+#: The file system accepts no more data.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
-FAULT_TIME = 1.0  # seconds for a file system that is full: it seldom changes its mind
+FAULT_TIME = 1.0  # seconds; a full file system seldom recovers by itself
 
 _SPACE = "free some space, or set SERVICECTX_HOME to a directory that can be written and has some"
 _CURES = {
@@ -26,7 +26,7 @@ _CURES = {
 
 
 def errno_of(error: BaseException | None) -> int | None:
-    """The errno behind `error`: its own, or that of the OSError which a HomeError was made of."""
+    """The errno of `error`, or of the OSError that caused a HomeError."""
     while error is not None:
         if isinstance(error, OSError):
             return error.errno
@@ -35,12 +35,12 @@ def errno_of(error: BaseException | None) -> int | None:
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether the same call can succeed a moment later, with nothing changed on disk."""
+    """Whether the same call can succeed a moment later, without a change on disk."""
     return errno_of(error) in SHORTAGES
 
 
 def patience(error: BaseException, shortage: float) -> float:
-    """Seconds for which a repeated call may still succeed: `shortage` of them where too little of something is left."""
+    """Seconds for which a repeated call may still succeed: `shortage` for a shortage of resources."""
     number = errno_of(error)
     if number in SHORTAGES:
         return shortage
@@ -48,15 +48,15 @@ def patience(error: BaseException, shortage: float) -> float:
 
 
 def home_error(error: OSError, action: str, path: str = "") -> HomeError | None:
-    """`error` as a HomeError with its cure; `action` names the failed operation. None: not a fault of the machine."""
+    """`error` as a HomeError with its cure, or None for other faults. `action` names the failed operation."""
     cure = _CURES.get(error.errno or 0)
     if cure is None:
         return None
-    place = path or str(error.filename or "")
+    location = path or str(error.filename or "")
     problem = f"{action}: {error.strerror}"
-    if error.errno == errno.ENOSPC and place and _lacks_inodes(place):
+    if error.errno == errno.ENOSPC and location and _lacks_inodes(location):
         problem += " (its file system has no inode left)"
-    return HomeError(path=place, problem=problem, cure=cure)
+    return HomeError(path=location, problem=problem, cure=cure)
 
 
 def _lacks_inodes(path: str) -> bool:

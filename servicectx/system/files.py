@@ -1,4 +1,4 @@
-"""Files that a user named: read whole, never without bound, never waiting, whatever stands at their path."""
+"""Bounded, non-blocking reading of files that a user named, for any kind of entry at their path."""
 
 import os
 import stat
@@ -7,7 +7,7 @@ LIMIT = 2**20  # bytes of a details file or a configuration file
 
 
 class Unreadable(Exception):
-    """Why a file was not read. The text names no content."""
+    """The reason why a file was not read. The text contains no content of the file."""
 
 
 def read(path: str | os.PathLike[str], limit: int = LIMIT, follow: bool = True) -> bytes:
@@ -16,7 +16,7 @@ def read(path: str | os.PathLike[str], limit: int = LIMIT, follow: bool = True) 
     Raises Unreadable for anything else: a directory, a FIFO, a device, a larger file, a path that cannot be opened.
     """
     try:
-        # A FIFO without a writer is opened at once, too, and a terminal does not become the process's own.
+        # These flags open a FIFO without a writer at once, and do not make a terminal the controlling one.
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         descriptor = os.open(path, flags if follow else flags | os.O_NOFOLLOW)
     except FileNotFoundError:

@@ -1,5 +1,7 @@
-"""The Python interpreter that runs helpers of ours. `sys.executable` may be None, a missing file, or a program that
-embeds Python and would take the helper's arguments for its own."""
+"""The Python interpreter for child processes of this library.
+
+`sys.executable` may be None, a missing file, or a program that embeds Python and would misread the arguments.
+"""
 
 import os
 import re
@@ -9,7 +11,7 @@ PYTHON = re.compile(r"(python|pypy)[-\d.a-z]*", re.IGNORECASE)
 
 
 class NoInterpreter(Exception):
-    """No interpreter was found. `looked`: the places, as text."""
+    """No interpreter was found. `looked`: the checked paths, as text."""
 
     def __init__(self, looked: list[str]) -> None:
         super().__init__("no Python interpreter was found")
@@ -17,7 +19,7 @@ class NoInterpreter(Exception):
 
 
 def path() -> str:
-    """This interpreter's program, or the one of the installation that this process embeds. Raises NoInterpreter."""
+    """The program of this interpreter, or of the installation that this process embeds. Raises NoInterpreter."""
     looked = []
     for candidate in _candidates():
         looked.append(candidate or "sys.executable, which is empty")

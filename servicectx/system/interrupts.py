@@ -1,4 +1,4 @@
-"""Clean-up that runs to its end, whatever signal handlers raise meanwhile: Ctrl-C, a second one, a time limit."""
+"""Clean-up that no exception of a signal handler cuts short: Ctrl-C, a second Ctrl-C, a time limit."""
 
 import _thread
 import threading
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 def run_to_end(work: Callable[[], T]) -> T:
-    """The result of `work`, which no exception of a signal handler can cut short.
+    """Run `work`, which no exception of a signal handler can cut short, and return its result.
 
-    Python runs signal handlers in the main thread alone, so there the work is done by another thread. What a handler
-    raised is raised when the work has ended; an error of the work itself comes first.
+    Python runs signal handlers only in the main thread, so calls in that thread do the work in another thread. The
+    exception of a handler is raised when the work has ended; an error of the work itself takes precedence.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
@@ -22,7 +22,7 @@ def run_to_end(work: Callable[[], T]) -> T:
     ended.acquire()
 
     def run() -> None:
-        if not begun.acquire(blocking=False):  # an exception came just after the first thread was started
+        if not begun.acquire(blocking=False):  # an exception arrived right after the start of the first thread
             return
         try:
             outcome.append(work())
@@ -39,7 +39,7 @@ def run_to_end(work: Callable[[], T]) -> T:
                 _thread.start_new_thread(run, ())
                 started = True
             ended.acquire()
-        except RuntimeError:  # the interpreter shuts down, or no thread can be had
+        except RuntimeError:  # the interpreter shuts down, or no thread can be started
             run()
         except BaseException as error:  # noqa: BLE001  # from a signal handler; raised when the work has ended
             interrupt = error

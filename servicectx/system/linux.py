@@ -1,4 +1,4 @@
-"""Two things that only Linux gives: die with the parent, and adopt orphans. Elsewhere they do nothing."""
+"""Process control of Linux: death with the parent, and adoption of orphans. On other systems it does nothing."""
 
 import contextlib
 import os
@@ -19,19 +19,19 @@ if platform.LINUX:
     def die_with(parent: int, number: int) -> None:
         """Let the kernel send `number` to this process when `parent` dies. For use between fork and exec."""
         _libc.prctl(_SET_PDEATHSIG, number, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the call
+        if os.getppid() != parent:  # the parent died before the call
             os._exit(127)
 
     def adopt_orphans() -> None:
-        """Become the parent of every descendant whose own parent dies."""
+        """Become the parent of every descendant that loses its parent."""
         _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def set_name(name: str) -> None:
-        """What the process table calls this process: at most 15 characters. A zombie keeps it."""
+        """Set the name of this process in the process table: at most 15 characters. A zombie keeps it."""
         _libc.prctl(_SET_NAME, name.encode(), 0, 0, 0)
 
     def children() -> list[int]:
-        """The processes whose parent is this one."""
+        """The ids of the child processes of this process."""
         found = []
         for name in os.listdir("/proc"):
             if name.isdigit():
@@ -60,14 +60,14 @@ else:
 
 
 def give_way() -> None:
-    """Let this process run only while no other wants to; its reading and writing wait likewise."""
+    """Give this process the lowest priority for the processor, which also lowers its I/O priority."""
     os.nice(19)
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def end_orphans(grace: float = 0.0) -> None:
-    """Reap every child of this process, killed after `grace` seconds: what a server left was adopted by its keeper."""
+    """Reap all children of this process, and kill them after `grace` seconds. A keeper adopts its server's orphans."""
     until = time.monotonic() + grace
     while not _is_childless() and (orphans := children()):
         if time.monotonic() < until:
@@ -82,7 +82,7 @@ def end_orphans(grace: float = 0.0) -> None:
 
 
 def _is_childless() -> bool:
-    """The kernel knows at once; reading the process table takes milliseconds."""
+    """Whether this process has no children. The system call is instant; the process table takes milliseconds."""
     try:
         return os.waitpid(-1, os.WNOHANG)[0] < 0
     except ChildProcessError:

@@ -1,4 +1,4 @@
-"""What a running instance costs: memory of its processes, room that its data take."""
+"""The cost of a running instance: the memory of its processes, and the disk space of its data."""
 
 import os
 
@@ -7,14 +7,14 @@ from servicectx.system.processes import Process
 
 
 def memory(process: Process | None) -> int | None:
-    """Bytes held by that process and all below it; memory that they share counts once. None: it does not run."""
+    """Bytes of memory of the process and its descendants; shared memory counts once. None: it does not run."""
     if process is None or not processes.alive(process):
         return None
     return sum(_one(pid) for pid in {process.pid, *processes.descendants(process.pid)})
 
 
 def _one(pid: int) -> int:
-    """The proportional share where the kernel tells it, else what is resident."""
+    """The proportional set size where the kernel has it, else the resident set size."""
     import psutil
 
     try:
@@ -31,12 +31,12 @@ def _one(pid: int) -> int:
 
 
 def room(folder: str | os.PathLike[str]) -> int:
-    """Bytes that a directory takes where it lies; what cannot be read counts nothing."""
+    """Bytes on disk of all files of a directory; unreadable files are skipped."""
     total = 0
-    for place, _, files in os.walk(folder):
+    for directory, _, files in os.walk(folder):
         for name in files:
             try:
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
+                total += os.lstat(os.path.join(directory, name)).st_blocks * 512
             except OSError:
                 continue
     return total

@@ -1,8 +1,8 @@
 """Parts of the standard library as they were when this package was imported, for this package alone.
 
-Tests replace what they do not want to happen: they forbid sockets, freeze the clock, make `open` or `json.loads` a
-mock. These replacements are attributes of the standard modules, and must not reach the code that starts, joins and
-leaves services in the same process. So modules that run in a caller's process write
+Tests patch the standard library: they forbid sockets, freeze the clock, make `open` or `json.loads` a mock. These
+patches are attributes of the standard modules, and must not affect the code that starts, joins and leaves services in
+the same process. So modules that run in a caller's process write
 
     from servicectx.system.originals import json, open, select, socket, time
 
@@ -32,7 +32,7 @@ __all__ = ["json", "open", "select", "socket", "time"]
 
 
 def _copy(module: Any, **replaced: Any) -> Any:
-    """The module's contents. Its functions find each other in the copy, not in the module."""
+    """A copy of a module's namespace, in which its functions call each other."""
     copy = SimpleNamespace(**vars(module))
     for name, value in vars(module).items():
         if isinstance(value, FunctionType) and value.__globals__ is vars(module):
@@ -44,13 +44,13 @@ def _copy(module: Any, **replaced: Any) -> Any:
 
 
 def _socket_class() -> Any:
-    """A subclass of the class `socket`, with methods that stay when the methods of that class are replaced.
+    """A subclass of the class `socket`, with methods that patches of that class do not change.
 
-    Where sockets are forbidden already, the class is the first one of the module below the one that forbids them.
+    Where sockets are already forbidden, the base is the first class of the module `socket` below the forbidding one.
     """
     found: Any = _socket_module.socket
     original = next((kind for kind in getattr(found, "__mro__", ()) if kind.__module__ == "socket"), None)
-    if original is None:  # that of an event loop which patched everything (gevent, eventlet)
+    if original is None:  # the class of an event loop that patched the module (gevent, eventlet)
         return found
     kept = {**vars(_socket.socket), **vars(original)}
     names = [name for name, value in kept.items() if callable(value) and not name.startswith("__")]
@@ -67,18 +67,18 @@ def _socket_class() -> Any:
 
 
 def _connect(address: tuple[str, int], timeout: float | None = None, source: Any = None) -> Any:
-    """As `socket.create_connection`, without names that are looked up in the module."""
+    """As `socket.create_connection`, without look-ups of names in the module."""
     failure = OSError(f"{address[0]} has no address")
-    for family, kind, protocol, _, place in _socket.getaddrinfo(*address, 0, _socket.SOCK_STREAM):
-        made = socket.socket(family, kind, protocol)
+    for family, kind, protocol, _, resolved in _socket.getaddrinfo(*address, 0, _socket.SOCK_STREAM):
+        connection = socket.socket(family, kind, protocol)
         try:
-            made.settimeout(timeout)
+            connection.settimeout(timeout)
             if source:
-                made.bind(source)
-            made.connect(place)
-            return made
+                connection.bind(source)
+            connection.connect(resolved)
+            return connection
         except OSError as error:
-            made.close()
+            connection.close()
             failure = error
     raise failure
 
@@ -87,7 +87,7 @@ if not TYPE_CHECKING:
     json = _copy(_json)
     select = _copy(_select)
     socket = _copy(_socket_module, socket=_socket_class(), create_connection=_connect, getaddrinfo=_socket.getaddrinfo)
-    # clock_gettime, because time-machine and freezegun may have begun before this package was imported.
+    # clock_gettime, because time-machine and freezegun may be active before the import of this package.
     time = _copy(
         _time,
         monotonic=partial(_time.clock_gettime, _time.CLOCK_MONOTONIC),

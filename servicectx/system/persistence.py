@@ -1,4 +1,4 @@
-"""Calls that are repeated until the machine lets them succeed."""
+"""Calls that are repeated until a fault of the machine is over."""
 
 import sys
 from collections.abc import Callable
@@ -13,7 +13,7 @@ SHORTAGE_TIME = 60.0  # seconds for a shortage to pass
 
 
 class Pause:
-    """Pauses that grow from one failure to the next. The first fault, and one a minute, goes into the log."""
+    """Pauses that grow from failure to failure. The first fault, and then one a minute, is logged."""
 
     def __init__(self) -> None:
         self._written = 0.0
@@ -21,26 +21,26 @@ class Pause:
         self._began: float | None = None
 
     def after(self, error: Exception) -> float:
-        """Write the fault down, wait; seconds since the first one."""
+        """Log the fault, wait, and return the seconds since the first fault."""
         now = time.monotonic()
         self._began = now if self._began is None else self._began
         if now > self._written:
             self._written = now + 60.0
-            _write_down(error)
+            _log(error)
         time.sleep(self._length)
         self._length = min(LONGEST, 2 * self._length)
         return time.monotonic() - self._began
 
     def over(self) -> None:
-        """Begin anew: the call succeeded."""
+        """Reset the pauses after a successful call."""
         self._length = FIRST
         self._began = None
 
 
 def persist(action: Callable[..., Any], *arguments: Any, shortage: float = SHORTAGE_TIME) -> bool:
-    """Call `action` until no OSError or HomeError comes of it. False: it was given up.
+    """Call `action` until it raises no OSError or HomeError. False: the time is over.
 
-    A shortage is waited out for `shortage` seconds, any other fault for as long as `faults.patience` allows.
+    The time is `shortage` seconds for a shortage, and `faults.patience` for any other fault.
     """
     pause = Pause()
     while True:
@@ -52,7 +52,7 @@ def persist(action: Callable[..., Any], *arguments: Any, shortage: float = SHORT
                 return False
 
 
-def _write_down(error: Exception) -> None:
+def _log(error: Exception) -> None:
     try:
         sys.stderr.write(f"{time.strftime('%F %T')} {type(error).__name__}: {error}\n")
         sys.stderr.flush()

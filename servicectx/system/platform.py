@@ -1,14 +1,14 @@
-"""What this platform gives. The only place that says so; everything else has a way without.
+"""The features of this platform. Only this module checks the platform; every feature has a substitute.
 
-    what                            Linux   macOS     without it
-    signal at the parent's death    yes     no        the watchdog ends the server, else the next visitor
-    adopting of orphans             yes     no        processes are found by the mark in their environment
-    pidfd                           yes     no        identities are compared again and again, some milliseconds apart
+    feature                         Linux   macOS     substitute
+    signal at the parent's death    yes     no        the watchdog ends the server, else the next process to come
+    adoption of orphans             yes     no        processes are found by the mark in their environment
+    pidfd                           yes     no        identities are compared every few milliseconds
     /proc                           yes     no        psutil, which mirakuru brings
     /dev/shm                        yes     no        data on disk
-    copies inside the kernel        yes     no        data pass through this process
+    copies inside the kernel        yes     no        data passes through this process
 
-`SERVICECTX_TEST_PORTABLE=1` turns all of it off: for tests, so that the ways without it are tested on Linux.
+`SERVICECTX_TEST_PORTABLE=1` turns all of them off, so that the substitutes are tested on Linux.
 """
 
 import errno
@@ -27,7 +27,7 @@ MEMORY = Path(os.devnull, "shm") if PORTABLE else Path("/dev/shm")
 
 
 def pidfd_open(pid: int) -> int | None:
-    """A descriptor that becomes readable when the process ends. None where there are none, or no such process."""
+    """A descriptor that becomes readable when the process ends. None: not supported, or no such process."""
     if not LINUX or not hasattr(os, "pidfd_open"):
         return None
     try:
@@ -41,7 +41,7 @@ def pidfd_signal(descriptor: int, number: int) -> None:
 
 
 def copy_range(reading: int, writing: int, count: int) -> int:
-    """Bytes copied from one file to the other by the kernel. Raises OSError where it does not."""
+    """Copy bytes between files in the kernel, and return their number. Raises OSError where that is not supported."""
     if not LINUX:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
     return os.copy_file_range(reading, writing, count)

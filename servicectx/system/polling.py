@@ -1,13 +1,13 @@
-"""Waits for descriptors with `poll`, which has no limit of 1,024 as `select` has."""
+"""Waits for descriptors with `poll`, without the limit of 1,024 that `select` has."""
 
 from servicectx.system.originals import select
 
 
 def is_readable(descriptor: int, seconds: float) -> bool:
-    """Wait at most `seconds` until a read from `descriptor` would not block. The end of a pipe counts as readable.
+    """Wait at most `seconds` until a read from `descriptor` does not block. The end of a pipe counts as readable.
 
-    Monkey patching may have removed `poll` (eventlet). Then its `select` takes every descriptor, because it waits with
-    the event loop's own means.
+    Monkey patching may have removed `poll` (eventlet). Then its `select` takes every descriptor, because it waits in
+    the event loop.
     """
     if not hasattr(select, "poll"):
         return bool(select.select([descriptor], [], [], seconds)[0])

@@ -1,4 +1,4 @@
-"""Processes by identity: a process id counts only together with the moment when that process began."""
+"""Processes by identity: a process id is valid only together with the start time of the process."""
 
 import contextlib
 import os
@@ -14,14 +14,14 @@ _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
 class Process(NamedTuple):
-    """A process by id *and* start, so that a reused id is never taken for it."""
+    """A process by id *and* start time, which a reused id does not match."""
 
     pid: int
     start: str
 
 
 def identity(pid: int) -> Process | None:
-    """The process that has `pid` now, or None when there is none. A zombie counts as gone."""
+    """The process that has `pid` now, or None. A zombie counts as gone."""
     fields = _stat(pid)
     return None if fields is None or fields[0] in "ZX" else Process(pid, fields[1])
 
@@ -33,19 +33,19 @@ def me() -> Process:
 
 
 def alive(process: Process | None) -> bool:
-    """Whether that very process still runs."""
+    """Whether exactly this process still runs."""
     return process is not None and identity(process.pid) == process
 
 
 def send(process: Process | None, number: int) -> None:
-    """Signal that very process, and never another that got its id."""
+    """Signal exactly this process, never another one with a reused id."""
     if process is None or not alive(process):
         return
     descriptor = platform.pidfd_open(process.pid)
     try:
         if descriptor is None:
             os.kill(process.pid, number)
-        elif alive(process):  # looked at once more: the descriptor now holds the process fast
+        elif alive(process):  # checked again: the descriptor now refers to a fixed process
             platform.pidfd_signal(descriptor, number)
     except ProcessLookupError:
         pass
@@ -55,7 +55,7 @@ def send(process: Process | None, number: int) -> None:
 
 
 def wait_gone(process: Process | None, seconds: float) -> bool:
-    """Whether that process is gone within `seconds`; learnt from the kernel where it tells (pidfd)."""
+    """Wait until the process is gone; False after `seconds`. The kernel reports the end where it has pidfd."""
     if process is None:
         return True
     deadline = time.monotonic() + seconds
@@ -73,7 +73,7 @@ def wait_gone(process: Process | None, seconds: float) -> bool:
 
 
 def all_pids() -> list[int]:
-    """The ids of all processes that this system shows."""
+    """The ids of all visible processes."""
     if not platform.PROC:
         import psutil
 
@@ -82,7 +82,7 @@ def all_pids() -> list[int]:
 
 
 def environment(pid: int) -> list[bytes]:
-    """The variables that a process was started with, each as NAME=VALUE; none where this user may not know."""
+    """The initial environment of a process, as NAME=VALUE; empty where this user may not read it."""
     if not platform.PROC:
         return _environment_by_psutil(pid)
     try:
@@ -93,16 +93,16 @@ def environment(pid: int) -> list[bytes]:
 
 
 def parent(pid: int) -> int:
-    """The id of the parent, 0 where there is none or none is known."""
+    """The id of the parent, or 0 where it is missing or unknown."""
     fields = _stat(pid)
     return 0 if fields is None else int(fields[2])
 
 
 def reap(process: Process | None) -> None:
-    """Take the exit status of that very process if it is dead and a child of this one: else it stays a zombie.
+    """Take the exit status of exactly this process if it is a dead child of this one, so that no zombie stays.
 
-    Orphans become children of process 1, which in a container may be a program that reaps nothing. A child that
-    somebody else waits for is never taken: it has another start time.
+    Orphans become children of process 1, which in a container may be a program that reaps no children. A child that
+    other code waits for is never reaped: its start time differs.
     """
     if process is None:
         return
@@ -113,9 +113,9 @@ def reap(process: Process | None) -> None:
 
 
 def reap_keepers() -> None:
-    """Where this is process 1: take the exit status of keepers and guards that outlived the process which started them.
+    """In process 1, take the exit status of keepers and watchdogs that outlived their parents.
 
-    A container without an init has no other process that does. Elsewhere nothing happens.
+    In a container without an init, no other process does this. In other processes it does nothing.
     """
     if os.getpid() != 1 or not platform.PROC:
         return
@@ -135,38 +135,38 @@ def _name(pid: int) -> str:
 
 
 def descendants(root: int) -> set[int]:
-    """The processes below `root`."""
+    """The ids of all descendants of `root`."""
     parents: dict[int, int] = {}
     for pid in all_pids():
         if (fields := _stat(pid)) is not None:
             parents[pid] = int(fields[2])
     found = {root}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
+    while children := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= children
     return found - {root}
 
 
 def family(process: Process | None) -> list[Process]:
-    """The processes below that very one."""
+    """The descendants of exactly this process."""
     if process is None or not alive(process):
         return []
     found = [identity(pid) for pid in descendants(process.pid)]
-    return [each for each in found if each is not None]
+    return [member for member in found if member is not None]
 
 
 def _stat(pid: int) -> tuple[str, str, str] | None:
     """(state, start, parent) of a process."""
     if not platform.PROC:
-        return _ask_psutil(pid)
+        return _stat_by_psutil(pid)
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):  # hidepid=1 denies those of other users
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # hidepid=1 denies the files of other users
         return None
     return fields[0].decode(), f"{_boot()}:{fields[19].decode()}", fields[1].decode()
 
 
-def _ask_psutil(pid: int) -> tuple[str, str, str] | None:
+def _stat_by_psutil(pid: int) -> tuple[str, str, str] | None:
     import psutil
 
     try:

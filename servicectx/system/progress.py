@@ -1,26 +1,26 @@
-"""A line for people when something takes more than a second; nothing where no terminal listens."""
+"""A progress line for an action of more than a second; only written to a terminal."""
 
 import sys
 import threading
 
 from servicectx.system.originals import time
 
-PATIENCE = 1.0
+PATIENCE = 1.0  # seconds
 
-silent = False  # set by a program that shows the same in its own way
+silent = False  # set by a program that has its own display
 
 
 class Progress:
-    """Says what goes on once it has lasted `PATIENCE` seconds, and how long it took."""
+    """Writes the action once it has lasted `PATIENCE` seconds, and its duration at the end."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, action: str) -> None:
+        self._action = action
         self._began = time.monotonic()
         self._timer: threading.Timer | None = None
 
     def __enter__(self) -> None:
         if not silent and sys.stderr is not None and sys.stderr.isatty():
-            self._timer = threading.Timer(PATIENCE, self._say, [f"servicectx: {self.what} ..."])
+            self._timer = threading.Timer(PATIENCE, self._write, [f"servicectx: {self._action} ..."])
             self._timer.daemon = True
             self._timer.start()
 
@@ -29,8 +29,8 @@ class Progress:
             self._timer.cancel()
             took = time.monotonic() - self._began
             if took > PATIENCE:
-                self._say(f"servicectx: {self.what} took {took:.1f} s")
+                self._write(f"servicectx: {self._action} took {took:.1f} s")
 
-    def _say(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()

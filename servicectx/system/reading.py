@@ -1,19 +1,19 @@
-"""Bounded reading of this library's own small files, whatever has been put in their place."""
+"""Bounded reading of this library's own small files, for any kind of entry at their path."""
 
 import os
 import stat
 
-LIMIT = 4 * 2**20  # bytes; details with certificates take some thousand
+LIMIT = 4 * 2**20  # bytes; details with certificates take some thousands
 
 
 class Unreadable(Exception):
-    """There is something in the file's place that cannot be read as such a file. The text is the reason."""
+    """The entry at the path is not a readable file of this kind. The text is the reason."""
 
 
 def read(path: str | os.PathLike[str], limit: int = LIMIT, folder: int | None = None) -> bytes | None:
-    """The bytes of a small regular file of this user's; None where there is no file.
+    """The bytes of a small regular file of this user's; None for a missing file.
 
-    It never follows a link, never waits for a FIFO, and never reads more than `limit` bytes. `folder` is the
+    It never follows a link, never blocks on a FIFO, and never reads more than `limit` bytes. `folder` is the
     descriptor of the directory that `path` is relative to. Raises Unreadable.
     """
     try:
@@ -31,7 +31,7 @@ def read(path: str | os.PathLike[str], limit: int = LIMIT, folder: int | None = 
 
 
 def read_text(path: str | os.PathLike[str], limit: int = LIMIT, folder: int | None = None) -> str | None:
-    """The same as text. Bytes that are not UTF-8 are replaced, so that no reader meets a UnicodeDecodeError."""
+    """The content of `read` as text. Bytes that are not UTF-8 are replaced, so no UnicodeDecodeError is raised."""
     content = read(path, limit, folder)
     return None if content is None else content.decode("utf-8", errors="replace")
 
@@ -45,7 +45,7 @@ def _content(descriptor: int, limit: int) -> bytes:
     if status.st_size > limit:
         raise Unreadable(f"it has {status.st_size} bytes, and such a file has no more than {limit}")
     content = os.read(descriptor, status.st_size + 1)
-    while len(content) > status.st_size and len(content) <= limit:  # it grew meanwhile
+    while len(content) > status.st_size and len(content) <= limit:  # the file grew meanwhile
         if not (chunk := os.read(descriptor, limit + 1 - len(content))):
             break
         content += chunk

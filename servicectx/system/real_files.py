@@ -1,4 +1,4 @@
-"""The real file system, also while pyfakefs shows a fake one to this process."""
+"""Access to the real file system while pyfakefs fakes it in this process."""
 
 import sys
 import threading
@@ -11,9 +11,9 @@ _paused: Any = None
 
 
 class RealFiles:
-    """A context manager: pyfakefs is paused for the block, by its own means, unless its user has paused it.
+    """A context manager that pauses pyfakefs with its own method for the block, unless it is already paused.
 
-    Several threads may be inside at once. Without pyfakefs it costs nothing.
+    Several threads may be inside at once. Without pyfakefs it only checks `sys.modules`.
     """
 
     def __enter__(self) -> None:
@@ -22,7 +22,7 @@ class RealFiles:
             _pause()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._entered:
             _resume()

@@ -1,4 +1,4 @@
-"""The removal of files and directory trees: the only place that removes trees.
+"""The removal of files and directory trees: only this module removes trees.
 
 A tree may belong to the account of a server, and processes of that account may change it meanwhile. So every step is
 relative to an open directory, and no link is followed. Below a directory that belongs to another account, only
@@ -19,11 +19,11 @@ if __name__ == "__main__":
 else:
     from servicectx.system.originals import time
 
-MANY = 64  # directories in one directory: fewer are removed before another process has begun
-DEPTH = 4  # levels below the removed entry at which a directory with so many directories is looked for
-DEEP = 40  # levels that are entered in one pass: each takes a descriptor
-PATIENCE = 60.0  # seconds after which no further pass begins, while other processes go on adding entries
-IDLE_PASSES = 100  # passes in a row that removed nothing, a pause after each
+MANY = 64  # directories in one directory; fewer are removed before another process has started
+DEPTH = 4  # levels below the removed entry at which such a directory is searched
+DEEP = 40  # levels that one pass enters; each level takes a descriptor
+PATIENCE = 60.0  # seconds after which no further pass begins, even if other processes still add entries
+IDLE_PASSES = 100  # successive passes that removed nothing, with a pause after each
 PAUSE = 0.01  # seconds
 LINUX = sys.platform.startswith("linux")
 
@@ -32,9 +32,9 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove_tree(path: Path) -> None:
-    """Remove `path`, whatever it is, with all that is in it. A path that does not exist is not an error.
+    """Remove the entry at `path`, of any kind, with its contents. A missing path is not an error.
 
-    The directory that holds `path` must be one that no other account can replace.
+    No other account may be able to replace the parent directory of `path`.
     """
     try:
         parent = os.open(path.parent, _SEARCH)
@@ -47,10 +47,10 @@ def remove_tree(path: Path) -> None:
 
 
 def remove_entry(parent: int, name: str) -> None:
-    """Remove the entry `name` of the open directory `parent`, with all that is in it, whatever it is.
+    """Remove the entry `name` of the open directory `parent`, of any kind, with its contents.
 
-    Passes are repeated while other processes add entries. Links are removed, not followed. Mount points are not
-    entered, nor directories that the account of their parent does not own; these stay. No error is raised.
+    Passes are repeated while other processes add entries. Links are removed, not followed. Mount points, and
+    directories that the owner of their parent does not own, are not entered; they stay. No error is raised.
     """
     until = time.monotonic() + PATIENCE
     idle = 0
@@ -73,9 +73,9 @@ def remove_entry(parent: int, name: str) -> None:
 
 
 def _is_removed(parent: int, name: str) -> bool:
-    """Whether there is no such entry; what is not a directory is removed at once."""
+    """Whether the entry is gone. An entry that is not a directory is removed first."""
     with contextlib.suppress(OSError):
-        os.unlink(name, dir_fd=parent)  # a directory refuses this
+        os.unlink(name, dir_fd=parent)  # fails for a directory
     try:
         os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
@@ -86,13 +86,13 @@ def _is_removed(parent: int, name: str) -> bool:
 
 
 class _Pass:
-    """One walk through a tree; `removed` counts the entries that are gone or moved up because of it."""
+    """One walk through a tree; `removed` counts the entries that it removed or moved up."""
 
     def __init__(self) -> None:
         self.removed = 0
 
     def remove(self, parent: int, name: str) -> None:
-        """Remove the directory `name` of `parent`, as far as that is possible now."""
+        """Remove the directory `name` of `parent`, as far as possible now."""
         directory = _enter(parent, name)
         if directory is not None:
             try:
@@ -104,7 +104,7 @@ class _Pass:
             self.removed += 1
 
     def empty(self, directory: int, top: int, depth: int) -> None:
-        """Remove what is in `directory`. `top` is the highest directory above it that has the same owner."""
+        """Remove the contents of `directory`. `top` is the highest directory above it with the same owner."""
         try:
             with os.scandir(directory) as entries:
                 found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
@@ -121,7 +121,7 @@ class _Pass:
             except PermissionError:
                 refused.append(name)
             except OSError:
-                pass  # another process removed it, or made it a directory: the next pass sees to it
+                pass  # another process removed or replaced it; the next pass handles that
         if refused:
             _make_writable(directory)
         for name in refused:
@@ -156,7 +156,7 @@ class _Pass:
 
 
 def _enter(parent: int, name: str) -> int | None:
-    """A descriptor of the directory `name`; None where there is none, or where it must not be entered."""
+    """A descriptor of the directory `name`; None where it is missing or must not be entered."""
     try:
         directory = os.open(name, _DIRECTORY, dir_fd=parent)
     except PermissionError:
@@ -175,7 +175,7 @@ def _enter(parent: int, name: str) -> int | None:
 
 
 def _may_be_emptied(parent: int, directory: int) -> bool:
-    """Whether no mount point lies between the two, and whether the owner of `parent` could empty `directory`, too."""
+    """Whether no mount point lies between the two, and the owner of `parent` could also empty `directory`."""
     above, below = os.fstat(parent), os.fstat(directory)
     if above.st_dev != below.st_dev or _mount(parent) != _mount(directory):
         return False
@@ -183,16 +183,16 @@ def _may_be_emptied(parent: int, directory: int) -> bool:
 
 
 def _mount(directory: int) -> bytes:
-    """The number of the mount that a directory was reached through (Linux): a bind mount has its parent's device."""
+    """The id of the mount of a directory (Linux), because a bind mount has the device of its parent."""
     if LINUX:
         try:
-            facts = os.open(f"/proc/self/fdinfo/{directory}", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"/proc/self/fdinfo/{directory}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return b""
         try:
-            return os.read(facts, 4096).partition(b"mnt_id:")[2].partition(b"\n")[0]
+            return os.read(descriptor, 4096).partition(b"mnt_id:")[2].partition(b"\n")[0]
         finally:
-            os.close(facts)
+            os.close(descriptor)
     return b""
 
 
@@ -202,15 +202,15 @@ def _make_writable(directory: int) -> None:
 
 
 def _make_readable(parent: int, name: str) -> bool:
-    """Let this user read a directory of its own that forbids it. Whether that was tried.
+    """Make this user's own unreadable directory readable. Return whether that was tried.
 
-    Root need not, unless it lacks the capabilities: then a directory of another account stays.
+    Root only needs this without its capabilities; then a directory of another account stays.
     """
     try:
         if LINUX:
             held = os.open(name, _SEARCH | os.O_NOFOLLOW, dir_fd=parent)
             try:
-                os.chmod(f"/proc/self/fd/{held}", 0o700)  # the very directory that `held` holds
+                os.chmod(f"/proc/self/fd/{held}", 0o700)  # exactly the directory of this descriptor
             finally:
                 os.close(held)
             return True
@@ -227,7 +227,7 @@ def _make_readable(parent: int, name: str) -> bool:
 
 
 def _share_work(parent: int, name: str) -> None:
-    """Where hundreds of databases have a directory each: let several processes remove these."""
+    """Remove the directories of hundreds of databases in several processes."""
     with contextlib.ExitStack() as stack:
         row = [(parent, name)]
         for _ in range(DEPTH):
@@ -239,25 +239,25 @@ def _share_work(parent: int, name: str) -> None:
                 stack.callback(os.close, directory)
                 try:
                     with os.scandir(directory) as entries:
-                        found = [each.name for each in entries if each.is_dir(follow_symlinks=False)]
+                        found = [item.name for item in entries if item.is_dir(follow_symlinks=False)]
                 except OSError:
                     continue
                 if len(found) >= MANY:
                     _remove_side_by_side(directory)
                     return
-                below += [(directory, each) for each in found]
+                below += [(directory, folder) for folder in found]
             row = below
 
 
 def _remove_side_by_side(directory: int) -> None:
-    """Empty a directory of directories, in as many processes as there are processors, this one among them."""
+    """Empty a directory of directories with one process for each processor, including this process."""
     import subprocess
 
     count = os.cpu_count() or 1
     workers = []
     for number in range(1, count):
         command = [sys.executable, "-I", "-S", __file__, str(directory), str(number), str(count)]
-        with contextlib.suppress(OSError):  # without it, a later pass of this process does its part
+        with contextlib.suppress(OSError):  # a later pass of this process removes the share of a missing worker
             workers.append(subprocess.Popen(command, pass_fds=[directory], stdin=subprocess.DEVNULL))
     _remove_share(directory, 0, count)
     for worker in workers:
@@ -265,7 +265,7 @@ def _remove_side_by_side(directory: int) -> None:
 
 
 def _remove_share(directory: int, number: int, count: int) -> None:
-    """Remove the entries whose names fall to the process with that number."""
+    """Remove the share of entries of process `number`, by the hash of their names."""
     removal = _Pass()
     for name in os.listdir(directory):
         if zlib.crc32(os.fsencode(name)) % count == number:

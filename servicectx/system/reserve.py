@@ -1,15 +1,15 @@
-"""Descriptors kept back for the moment when there are none: to count users, and to clear up."""
+"""Descriptors in reserve for a shortage: to count users, and to clean up."""
 
 import contextlib
 import os
-import resource  # now: an import needs a descriptor
+import resource  # imported early, because an import needs a descriptor
 
 RESERVED = 12  # a lock, a lease, a folder, a process table, and pipes for a program that removes
-ROOM = 256  # how far the limit is raised
+ROOM = 256  # the raised limit
 
 
 class Reserve:
-    """Open descriptors that stand for nothing. `release` makes room for others; `refill` keeps room again."""
+    """Open descriptors without a use. `release` frees them for other files; `refill` opens them again."""
 
     def __init__(self) -> None:
         self._kept: list[int] = []
@@ -21,17 +21,17 @@ class Reserve:
                 self._kept.append(os.open(os.devnull, os.O_RDONLY))
 
     def release(self) -> None:
-        """Close what is kept. Also raises the limit that this process may raise by itself."""
+        """Close the reserved descriptors, and raise the soft limit of this process."""
         while self._kept:
             os.close(self._kept.pop())
         _raise_limit()
 
 
 def _raise_limit() -> None:
-    """A limit that was lowered under a running process counts numbers, not descriptors: closing some helps nothing."""
+    """Raise the soft limit: it applies to descriptor numbers, so after a lowering, closing files does not help."""
     with contextlib.suppress(OSError, ValueError):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = max(soft, ROOM)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        target = max(soft, ROOM)
+        if soft != resource.RLIM_INFINITY and soft < target:
+            limit = target if hard == resource.RLIM_INFINITY else min(target, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -1,4 +1,4 @@
-"""System V shared memory: segments that their programs left. Known are Linux and macOS, on 64 bits."""
+"""System V shared memory segments that programs left behind, on 64-bit Linux and macOS."""
 
 import ctypes
 import sys
@@ -10,7 +10,7 @@ class _LinuxPermissions(ctypes.Structure):
     _fields_ = [
         ("key", ctypes.c_int),
         *((name, ctypes.c_uint) for name in ("uid", "gid", "cuid", "cgid", "mode")),
-        ("sequence", ctypes.c_ulong),  # with what fills it up
+        ("sequence", ctypes.c_ulong),  # including padding
         ("reserved", ctypes.c_ulong * 2),
     ]
 
@@ -51,7 +51,7 @@ class _MacSegment(ctypes.Structure):
 
 
 def remove(id: int, owner: int, creator: int) -> bool:
-    """Remove the segment `id` if user `owner` has it and process `creator` made it. Whether it was removed."""
+    """Remove the segment `id` of user `owner` and process `creator`; return whether it was removed."""
     segment = _LinuxSegment() if sys.platform == "linux" else _MacSegment()
     control = ctypes.CDLL(None).shmctl
     control.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p]

@@ -1,23 +1,23 @@
-"""Connections that this process keeps for long, while user code may close any descriptor and reuse its number."""
+"""Long-lived connections, safe against user code that closes a descriptor and reuses its number."""
 
 from servicectx.system.descriptors import identity
 from servicectx.system.originals import socket
 
 
 class KeptSocket:
-    """Knows whether a socket's number still stands for that socket."""
+    """A socket with a check that its descriptor number still refers to it."""
 
     def __init__(self, kept: socket.socket) -> None:
         self._socket = kept
         self._identity = identity(kept.fileno())
 
     def check(self) -> None:
-        """Raise EOFError where the number stands for a file of somebody else's: nothing is to be written to it."""
+        """Raise EOFError where the number refers to another file, which must not be written to."""
         if not self._is_ours():
             raise EOFError("the connection was closed by code of this process")
 
     def close(self) -> None:
-        """Close the socket, unless user code closed it before. The second time nothing happens."""
+        """Close the socket, unless user code has closed it. A second call does nothing."""
         if not self._is_ours():
             self._socket.detach()
         self._socket.close()

@@ -1,6 +1,6 @@
-"""For tests: a fake service that misbehaves when told to, and the conformance checks for services of your own.
+"""For tests: a fake service with faults on request, and conformance checks for your own services.
 
-Nothing here needs a test framework; a check that fails raises AssertionError.
+Nothing here needs a test framework; a failed check raises AssertionError.
 """
 
 from servicectx.testing.conformance import Usage, check_service

@@ -1,4 +1,4 @@
-"""What users of any service rely on, checked against a real server: `check_service`."""
+"""Conformance checks of a service against a real server: `check_service`."""
 
 import contextlib
 import os
@@ -19,9 +19,9 @@ from servicectx.testing.surroundings import Surroundings
 
 
 class Usage(NamedTuple):
-    """How the service's usual client stores a text under a name, and looks it up: None when there is none.
+    """Functions that use the service's usual client: `put` stores a text under a name, `get` returns it or None.
 
-    In a namespace both keep to it, as its details say: a prefix is theirs to put before the name.
+    Both work inside the namespace of the details that they get. For example, they add its prefix to the name.
     """
 
     put: Callable[[Any, str, str], object]
@@ -36,57 +36,62 @@ def check_service(
     timeout: float = 60.0,
     **options: Any,
 ) -> None:
-    """Start `service` and see that it keeps the promises that users of any service rely on.
+    """Start `service` and check the promises that users of any service rely on.
 
-    It runs in a home of its own, and changes the environment and the working directory of this process meanwhile, so
-    run no threads that care for them. The second time it does the same again.
+    The check runs in a home of its own. Meanwhile it changes the environment and the working directory of this process,
+    so other threads must not depend on these. The check may be repeated.
 
     Args:
         service: a registered name, or a `Service` class or instance.
-        usage: how its client stores and finds a text. With it, what one user stores another finds, and two users in
-            namespaces of their own do not see each other's.
-        binary: whether its program honours `SERVICECTX_<SERVICE>_BIN`; False for one that needs no server program.
+        usage: how its client stores and reads a text. With it, the check covers shared data of two users, and
+            isolated data of two namespaces.
+        binary: whether its program honours `SERVICECTX_<SERVICE>_BIN`; False for a service without a server program.
         timeout: seconds for each start.
-        options: those it is started with.
+        options: options of the service.
 
     Raises:
-        AssertionError: it breaks a promise, which the message names.
-        Whatever `managed()` raises, when it does not start.
+        AssertionError: the service breaks a promise; the message names it.
+        Any error of `managed()`, when the service does not start.
     """
     found = registry.find(service)
     with (
-        _variable("SERVICECTX_CACHE", str(paths.cache(make=True))),  # where it is without a home of its own, too
-        tempfile.TemporaryDirectory(prefix="sccheck-") as place,
-        _elsewhere(Path(place)) as outside,
+        _variable("SERVICECTX_CACHE", str(paths.cache(make=True))),  # the usual cache, although the home is a new one
+        tempfile.TemporaryDirectory(prefix="sccheck-") as folder,
+        _elsewhere(Path(folder)) as outside,
     ):
-        home = Path(place) / "home"
+        home = Path(folder) / "home"
         for passable in (home.parent, home):
             passable.mkdir(exist_ok=True)
-            passable.chmod(0o711)  # a server's own account must get through
+            passable.chmod(0o711)  # the account of a server must be able to pass
         with _variable("SERVICECTX_HOME", str(home)):
             surroundings = Surroundings(home)
             _check_errors(found, binary, options)
             first = managed(found, name="first", scope="check", timeout=timeout, **options)
             second = managed(found, name="second", scope="check", timeout=timeout, **options)
             with first as details:
-                _check_details(found, details, Path(place))
+                _check_details(found, details, Path(folder))
                 if usage:
                     usage.put(details, "colour", "green")
                 privacy.check(details, home)
                 with managed(found, name="first", scope="check", timeout=timeout, **options) as joined:
-                    demand(joined == details, f"who joins gets the same details, not {joined!r} and {details!r}")
-                    demand(not usage or usage.get(joined, "colour") == "green", "who joins finds what others stored")
-                demand(first.alive, "it still answers after one of two users has left")
+                    demand(joined == details, f"a joining user gets the same details, not {joined!r} and {details!r}")
+                    demand(
+                        not usage or usage.get(joined, "colour") == "green",
+                        "a joining user finds the data of other users",
+                    )
+                demand(first.alive, "the server still answers after one of two users has left")
                 if usage and _isolable(found):
                     _check_namespaces(details, usage)
                 with second as other:
-                    demand(other.port != details.port, "two instances run side by side, on a port each")
+                    demand(other.port != details.port, "two instances run side by side, on different ports")
                     demand(not usage or usage.get(other, "colour") is None, "two instances share nothing")
-                    hidden = set(privacy.secrets(details)) ^ set(privacy.secrets(other))  # not one that all have
+                    hidden = set(privacy.secrets(details)) ^ set(
+                        privacy.secrets(other)
+                    )  # without secrets that all instances have
                     surroundings.check(hidden)
             _check_nothing_left([details, other], home)
             surroundings.check(hidden)
-            demand(not os.listdir(outside), f"nothing is written outside its directory, but {os.listdir(outside)} is")
+            demand(not os.listdir(outside), f"nothing is written outside its directory, not {os.listdir(outside)}")
 
 
 def _isolable(service: Service[Any]) -> bool:
@@ -95,13 +100,13 @@ def _isolable(service: Service[Any]) -> bool:
 
 def _check_namespaces(details: Any, usage: Usage) -> None:
     with isolated(details) as one, isolated(details) as two:
-        demand(one != two, f"each namespace has details of its own, not {one!r} twice")
-        demand(one.env() != two.env() or not one.env(), f"env() leads to the namespace, and not {one.env()} to both")
+        demand(one != two, f"each namespace has its own details, not {one!r} twice")
+        demand(one.env() != two.env() or not one.env(), f"env() leads to the namespace, not {one.env()} to both")
         usage.put(one, "shape", "round")
-        demand(usage.get(two, "shape") is None, "a namespace does not see what is in another")
+        demand(usage.get(two, "shape") is None, "a namespace does not see the data of another one")
         usage.put(two, "shape", "square")
-        demand(usage.get(one, "shape") == "round", "a namespace keeps what was put in it")
-        demand(usage.get(details, "shape") is None, "what is in a namespace does not show outside")
+        demand(usage.get(one, "shape") == "round", "a namespace keeps its data")
+        demand(usage.get(details, "shape") is None, "data of a namespace are not visible outside")
     with isolated(details) as third:
         demand(usage.get(third, "shape") is None, "a new namespace is empty")
 
@@ -119,25 +124,30 @@ def _check_errors(service: Service[Any], binary: bool, options: dict[str, Any]) 
         try:
             service.program(service.options(options))
         except BinaryNotFound as error:
-            demand(any(empty in place for place in error.looked), f"the error says where it looked: {error}")
-            demand(error.install, f"the error says how to install the program: {error}")
+            demand(
+                any(empty in path for path in error.looked), f"the error lists the paths that were searched: {error}"
+            )
+            demand(error.install, f"the error names how to install the program: {error}")
         else:
-            demand(False, f"with {empty}, an empty directory, as its place for binaries, BinaryNotFound is raised")
+            demand(
+                False,
+                f"BinaryNotFound is raised when SERVICECTX_{service.name.upper()}_BIN is an empty directory, {empty}",
+            )
 
 
 def _check_details(service: Service[Any], details: Any, folder: Path) -> None:
     model = service.details_model()
     demand(type(details) is model, f"the details are {model.__name__}, not {type(details).__name__}")
-    demand((details.service, details.name) == (service.name, "first"), f"{details!r} says which service it is")
+    demand((details.service, details.name) == (service.name, "first"), f"{details!r} has its service and name")
     demand(details.external is False, "details of a service that was started are not external")
     demand(pickle.loads(pickle.dumps(details)) == details, "the details survive pickling")
     written = details.write(folder / "details.json")
-    demand(stat.S_IMODE(written.stat().st_mode) == 0o600, "the details file is for its owner alone")
+    demand(stat.S_IMODE(written.stat().st_mode) == 0o600, "the details file is readable by its owner alone")
     demand(model.read(written) == details, "the details survive being written and read")
     written.unlink()
     for name, value in details.env().items():
         demand(isinstance(name, str) and isinstance(value, str), f"env() holds texts: {name} = {value!r}")
-    demand(str(details.port) in details.url, "url says the port")
+    demand(str(details.port) in details.url, "url contains the port")
     for secret in privacy.secrets(details):
         demand(secret not in f"{details!r} {details}", "no secret shows in repr() or str()")
 
@@ -153,9 +163,9 @@ def _check_nothing_left(instances: list[Any], home: Path) -> None:
 
 
 @contextlib.contextmanager
-def _elsewhere(place: Path) -> Iterator[Path]:
-    """An empty directory as the working directory, the user's home and the place for temporary files."""
-    outside = place / "outside"
+def _elsewhere(folder: Path) -> Iterator[Path]:
+    """Use an empty directory as the working directory, the user's home and TMPDIR."""
+    outside = folder / "outside"
     outside.mkdir(mode=0o700)
     before = os.getcwd()
     with _variable("HOME", str(outside)), _variable("TMPDIR", str(outside)):

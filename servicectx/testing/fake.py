@@ -1,4 +1,4 @@
-"""A fake service that starts in an instant and misbehaves when told to."""
+"""A fake service that starts in an instant, with faults on request."""
 
 import hashlib
 import json
@@ -19,53 +19,53 @@ _SERVER = """
 import hashlib, json, os, signal, socketserver, subprocess, sys, time
 
 with open(sys.argv[1]) as file:
-    told = json.load(file)
-if told["ignore_sigterm"]:
+    config = json.load(file)
+if config["ignore_sigterm"]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if told["orphan"]:
+if config["orphan"]:
     subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(3600)"], start_new_session=True)
-for _ in range(told["chatty"]):
+for _ in range(config["chatty"]):
     print("x" * 1023)
 print("fake service, process", os.getpid(), flush=True)
-time.sleep(told["delay"])
-if told["fail"] is not None:
-    print("told to fail", file=sys.stderr, flush=True)
-    sys.exit(told["fail"])
-while told["never_listen"]:
+time.sleep(config["delay"])
+if config["fail"] is not None:
+    print("failing, as configured", file=sys.stderr, flush=True)
+    sys.exit(config["fail"])
+while config["never_listen"]:
     time.sleep(3600)
 values = dict()
-if os.path.exists(told["file"]):
-    with open(told["file"]) as file:
+if os.path.exists(config["file"]):
+    with open(config["file"]) as file:
         values.update(json.load(file))
 
 def store():
     try:
-        with open(told["file"] + ".tmp", "w") as file:
+        with open(config["file"] + ".tmp", "w") as file:
             json.dump(values, file)
-        os.rename(told["file"] + ".tmp", told["file"])
-    except OSError:  # a full disk: what is in memory is served all the same
+        os.rename(config["file"] + ".tmp", config["file"])
+    except OSError:  # a full disk: the values in memory are still served
         pass
 
 class Client(socketserver.StreamRequestHandler):
     def handle(self):
-        known = False
+        authenticated = False
         for line in self.rfile:
-            word, _, rest = line.decode().strip().partition(" ")
-            known = known or (word == "AUTH" and rest == told["password"])
+            command, _, rest = line.decode().strip().partition(" ")
+            authenticated = authenticated or (command == "AUTH" and rest == config["password"])
             name, _, value = rest.partition(" ")
-            if word == "PING":
-                answer = "PONG " + hashlib.sha256(told["password"].encode()).hexdigest()
-            elif not known:
+            if command == "PING":
+                answer = "PONG " + hashlib.sha256(config["password"].encode()).hexdigest()
+            elif not authenticated:
                 answer = "DENIED"
-            elif word == "SET":
+            elif command == "SET":
                 answer = values[name] = value
                 store()
-            elif word == "GET":
+            elif command == "GET":
                 answer = values.get(name, "")
-            elif word == "SAY":
+            elif command == "SAY":
                 print(rest, flush=True)
                 answer = "SAID"
-            elif word == "EXIT":
+            elif command == "EXIT":
                 os._exit(int(rest))
             else:
                 answer = "WELCOME"
@@ -74,12 +74,12 @@ class Client(socketserver.StreamRequestHandler):
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
 
-Server((told["host"], told["port"]), Client).serve_forever()
+Server((config["host"], config["port"]), Client).serve_forever()
 """
 
 
 class FakeDetails(ServiceDetails):
-    """How to reach a fake service. It wants its password before it does anything but PING."""
+    """Connection details of a fake service. The server needs the password for everything but PING."""
 
     password: str = ""
 
@@ -91,29 +91,30 @@ class FakeDetails(ServiceDetails):
         return {"FAKE_URL": self.url}
 
     def ask(self, line: str, wait: float = 5.0) -> str:
-        """Its answer to `SET name value`, `GET name`, `SAY text` (into its log), `PING` or `EXIT status`.
+        """Send `SET name value`, `GET name`, `SAY text` (into the log), `PING` or `EXIT status`; the server's answer.
 
-        An empty text when it hangs up. Raises PermissionError when it does not know this password, and OSError when
-        it cannot be reached within `wait` seconds.
+        The answer is empty when the server closes the connection. Raises PermissionError for a wrong password, and
+        OSError when the server cannot be reached within `wait` seconds.
         """
         with (
             socket.create_connection((self.host, self.port), wait) as connection,
-            connection.makefile("rw", encoding="utf-8", newline="\n") as talk,
+            connection.makefile("rw", encoding="utf-8", newline="\n") as stream,
         ):
-            talk.write(f"AUTH {self.password}\n{line}\n")
-            talk.flush()
-            if talk.readline().strip() == "DENIED":
-                raise PermissionError(f"{self!r} does not know this password")
-            return talk.readline().strip()
+            stream.write(f"AUTH {self.password}\n{line}\n")
+            stream.flush()
+            if stream.readline().strip() == "DENIED":
+                raise PermissionError(f"wrong password in {self!r}")
+            return stream.readline().strip()
 
 
 @dataclass(frozen=True, kw_only=True)
 class FakeOptions:
-    """How it misbehaves. `delay`: seconds before it listens. `fail`: the status it exits with instead of listening.
+    """Faults of the fake server.
 
-    `never_listen`: it runs and does nothing. `chatty`: kB that it prints first. `ignore_sigterm`: only SIGKILL, sent
-    `grace` seconds later, ends it. `orphan`: it leaves a process in a session of its own. `label`: means nothing;
-    another label, another instance.
+    `delay`: seconds before the server listens. `fail`: exit status, instead of listening. `never_listen`: the server
+    runs and does nothing. `chatty`: kB that the server prints first. `ignore_sigterm`: only SIGKILL, sent `grace`
+    seconds later, ends the server. `orphan`: the server leaves a process in a session of its own. `label`: without
+    effect; another label, another instance.
     """
 
     delay: float = 0.0
@@ -127,9 +128,9 @@ class FakeOptions:
 
 
 class FakeService(Service[FakeDetails]):
-    """A real server process, small and quick, that keeps texts by name in a file: `managed(FakeService, delay=1.0)`.
+    """A small and quick server process that stores texts by name in a file: `managed(FakeService, delay=1.0)`.
 
-    Its set-up files hold lines for `FakeDetails.ask`.
+    Set-up files hold lines for `FakeDetails.ask`.
     """
 
     name: ClassVar[str] = "fake"
@@ -144,14 +145,14 @@ class FakeService(Service[FakeDetails]):
         return binaries.find(binaries.Search(service=self.name, programs=("python3",), install=install))
 
     def plan(self, options: FakeOptions, program: str, secret: str) -> Plan:
-        told = {**vars(options), "password": secret, "host": "{host}", "port": "PORT", "file": "{data}/values.json"}
+        config = {**vars(options), "password": secret, "host": "{host}", "port": "PORT", "file": "{data}/values.json"}
         proof = hashlib.sha256(secret.encode()).hexdigest()
         probe = {"kind": "exchange", "send": "PING\n", "expect": f"^PONG {proof}\n"}
         return Plan(
             service=self.name,
             command=[program, "-I", "-S", "-c", _SERVER, "{dir}/fake.json"],
             environment=environment(),
-            files={"fake.json": json.dumps(told).replace('"PORT"', "{port}")},
+            files={"fake.json": json.dumps(config).replace('"PORT"', "{port}")},
             ready=probe,
             ping=probe,
             stop_signal=int(signal.SIGTERM),

@@ -1,4 +1,4 @@
-"""What a running instance shows to others: looked up in the tables of processes and sockets, and in its files."""
+"""What a running instance shows to other users: processes, sockets and files."""
 
 import contextlib
 import ipaddress
@@ -21,24 +21,27 @@ def demand(kept: object, promise: str) -> None:
 
 
 def secrets(details: Any) -> list[str]:
-    """The values of the fields that are secret."""
+    """Values of the secret fields."""
     names = details.secrets | ServiceDetails.secrets
     return [value for name in names if (value := getattr(details, name, None))]
 
 
 def processes(home: Path) -> list[Any]:
-    """Whoever works in `home`, was told of it, or has left this session with it in the environment; all below them."""
+    """Processes that work in `home` or name it on their command line, or in their environment outside this session.
+
+    The children of these processes are included.
+    """
     import psutil
 
     found: dict[int, Any] = {}
     for process in psutil.process_iter():
-        if process.pid != os.getpid() and any(str(home) in text for text in _sayings(process)):
+        if process.pid != os.getpid() and any(str(home) in text for text in _texts(process)):
             with contextlib.suppress(psutil.Error):
                 found |= {each.pid: each for each in [process, *process.children(recursive=True)]}
     return list(found.values())
 
 
-def _sayings(process: Any) -> Iterator[str]:
+def _texts(process: Any) -> Iterator[str]:
     import psutil
 
     with contextlib.suppress(psutil.Error):
@@ -46,12 +49,12 @@ def _sayings(process: Any) -> Iterator[str]:
     with contextlib.suppress(psutil.Error):
         yield from process.cmdline()
     with contextlib.suppress(psutil.Error, OSError):
-        if os.getsid(process.pid) != os.getsid(0):  # in this one are programs that a client runs
+        if os.getsid(process.pid) != os.getsid(0):  # programs of a client run in this session
             yield from process.environ().values()
 
 
 def accounts(running: list[Any]) -> set[int]:
-    """The ids of the users that these processes run as."""
+    """Ids of the users that these processes run as."""
     import psutil
 
     found = set()
@@ -62,7 +65,7 @@ def accounts(running: list[Any]) -> set[int]:
 
 
 def leavings(home: Path) -> list[Path]:
-    """What the plans of those that run in `home` said they could not be kept from making outside of it."""
+    """Files outside `home` that the plans of its instances declare, because their programs always make them."""
     return [
         path
         for listing in home.glob(f"{paths.IN_HOME}/*/{owned_files.PATTERNS}")
@@ -71,22 +74,23 @@ def leavings(home: Path) -> list[Path]:
 
 
 def left(home: Path) -> list[str]:
-    """What instances left in a home that was made for them: all but its own directories and their markers."""
+    """Files that instances left in a home: all except the home's own directories and their markers."""
     own = home / paths.IN_HOME
     empty = (own, own / marked.MARKER, own / "data", own / "data" / marked.MARKER)
     return [str(path) for path in home.rglob("*") if path not in empty]
 
 
 def check(details: Any, home: Path) -> None:
-    """That the instance in `home` keeps its secrets, its sockets and its files to itself. Raises AssertionError."""
+    """Check that secrets, sockets and files of the instance in `home` stay private. Raises AssertionError."""
     import psutil
 
-    demand(details.host in ("127.0.0.1", "::1", "localhost"), f"it is reached through loopback, not {details.host}")
+    demand(details.host in ("127.0.0.1", "::1", "localhost"), f"the host is loopback, not {details.host}")
     hidden = secrets(details)
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            words = process.cmdline()
-            demand(not any(secret in word for secret in hidden for word in words), f"no secret in {words[:3]} ...")
+            arguments = process.cmdline()
+            leak = any(secret in argument for secret in hidden for argument in arguments)
+            demand(not leak, f"no secret in {arguments[:3]} ...")
     allowed = (home, paths.cache(), *leavings(home))  # a keeper fills the cache
     for process in processes(home):
         with contextlib.suppress(psutil.Error):
@@ -102,7 +106,7 @@ def _check_sockets(process: Any, home: Path) -> None:
         if each.laddr and not each.raddr:
             demand(_is_loopback(each.laddr.ip), f"it listens on loopback only, not on {each.laddr}")
         if each.raddr:
-            demand(_is_loopback(each.raddr.ip), f"it talks to nobody outside, but it is connected to {each.raddr}")
+            demand(_is_loopback(each.raddr.ip), f"it has no connection to the outside, not {each.raddr}")
     for each in process.net_connections("unix"):
         path = str(each.laddr or "")
         demand(not path.startswith("/") or _is_inside(path, home), f"no socket lies outside its directory: {path}")
@@ -112,23 +116,23 @@ def _check_open_files(process: Any, allowed: Collection[Path]) -> None:
     for each in process.open_files():
         writing = getattr(each, "mode", "r") != "r"
         demand(
-            not writing or any(_is_inside(each.path, place) for place in allowed),
+            not writing or any(_is_inside(each.path, folder) for folder in allowed),
             f"it writes outside its directory: {each.path}",
         )
 
 
 def _check_file(path: Path, hidden: list[str]) -> None:
     status = path.lstat()
-    log = path.name == LOG  # people see it: in errors, in reports
+    log = path.name == LOG  # errors and reports show it
     if stat.S_ISREG(status.st_mode) and (log or status.st_mode & 0o077) and status.st_size < SMALL:
-        told = path.read_bytes()
-        where = "its log" if log else f"{path}, which others can read,"
-        demand(not any(secret.encode() in told for secret in hidden), f"{where} holds no secret")
+        content = path.read_bytes()
+        label = "its log" if log else f"{path}, which others can read,"
+        demand(not any(secret.encode() in content for secret in hidden), f"{label} holds no secret")
 
 
 def _is_loopback(address: str) -> bool:
-    place = ipaddress.ip_address(address)
-    return place.is_loopback or bool(getattr(place, "ipv4_mapped", None) and place.ipv4_mapped.is_loopback)  # type: ignore[union-attr]
+    ip = ipaddress.ip_address(address)
+    return ip.is_loopback or bool(getattr(ip, "ipv4_mapped", None) and ip.ipv4_mapped.is_loopback)  # type: ignore[union-attr]
 
 
 def _is_inside(path: str, home: Path) -> bool:

@@ -1,7 +1,7 @@
-"""Where programs like to write whatever they are told, looked at before an instance is there, and when it is.
+"""Directories where programs write regardless of their settings, compared before and after a start.
 
-Others write there at the same time, so a file counts only if it is new, belongs to this user or to an account that the
-server runs as, and holds what this instance alone knows: a secret, its directory, or its process id in a file for that.
+Other programs write there at the same time. So a file counts only if it is new, belongs to this user or to an account
+of the server, and holds data of this instance: a secret, its directory, or its process id in a file for process ids.
 """
 
 import contextlib
@@ -16,14 +16,14 @@ from servicectx.testing import privacy
 from servicectx.testing.privacy import SMALL, demand
 
 PLACES = ("/tmp", "/var/tmp", "/dev/shm")
-TELLING = 8  # characters from which on a secret is not met by chance
-KEEPER = b"servicectx.keeper"  # on command lines of keepers: who lists processes writes of directories too
+MIN_LENGTH = 8  # characters; a shorter secret may occur by chance
+KEEPER = b"servicectx.keeper"  # in command lines of keepers: a list of processes names their directories, too
 
 
 class Surroundings:
-    """The places for temporary files, and this user's home by the passwd database, as they are now.
+    """State of the directories for temporary files and of this user's home, taken from the passwd database.
 
-    `home` is where instances live in a directory that was made for them.
+    `home`: the home of the instances, below a directory of its own.
     """
 
     def __init__(self, home: Path) -> None:
@@ -33,26 +33,28 @@ class Surroundings:
         self._before = {path: status.st_ino for path, status in self._files()}
 
     def check(self, hidden: Collection[str]) -> None:
-        """That no new file holds one of the secrets `hidden`, or speaks of an instance. Raises AssertionError."""
+        """Check that no new file holds one of the secrets `hidden`, or names an instance. Raises AssertionError."""
         running = privacy.processes(self.home)
         self._accounts |= privacy.accounts(running)
         pids = {str(process.pid).encode() for process in running}
-        secrets = [secret.encode() for secret in hidden if len(secret) >= TELLING]
+        secrets = [secret.encode() for secret in hidden if len(secret) >= MIN_LENGTH]
         allowed = {os.path.realpath(path) for path in privacy.leavings(self.home)}
         homes = {str(self.home).encode(), os.path.realpath(self.home).encode()}
         for path, status in self._files():
             new = self._before.get(path) != status.st_ino and path not in allowed
             if new and status.st_uid in self._accounts and status.st_size < SMALL:
-                told = _content(path)
-                demand(not any(secret in told for secret in secrets), f"no secret lies outside its directory: {path}")
-                speaks = any(home in told for home in homes) and KEEPER not in told
+                content = _content(path)
                 demand(
-                    not speaks and not (_is_for_a_pid(path) and told.strip() in pids),
+                    not any(secret in content for secret in secrets), f"no secret lies outside its directory: {path}"
+                )
+                names_home = any(home in content for home in homes) and KEEPER not in content
+                demand(
+                    not names_home and not (_is_for_a_pid(path) and content.strip() in pids),
                     f"it writes outside its directory: {path}",
                 )
 
     def _files(self) -> Iterator[tuple[str, os.stat_result]]:
-        """The files in these places and, but for what a user keeps in the open at home, one level below."""
+        """Files in these directories and one level below; in the user's home only files of hidden directories."""
         for place in dict.fromkeys(os.path.realpath(place) for place in (*PLACES, self.home.parents[1])):
             yield from self._inside(place, "")
         if home := _home():
@@ -65,12 +67,12 @@ class Surroundings:
             if stat.S_ISREG(status.st_mode):
                 yield path, status
             looked_into = stat.S_ISDIR(status.st_mode) and os.path.basename(path).startswith(start)
-            if looked_into and status.st_dev == os.lstat(place).st_dev:  # what is mounted may take long
+            if looked_into and status.st_dev == os.lstat(place).st_dev:  # another file system may be slow
                 yield from (each for each in _listed(path) if stat.S_ISREG(each[1].st_mode))
 
 
 def _home() -> str | None:
-    """None for a user without one: unknown, or with a directory that belongs to somebody else or holds everything."""
+    """Home of this user; None if it is unknown, is `/`, or belongs to another user."""
     with contextlib.suppress(KeyError, OSError):
         place = os.path.realpath(pwd.getpwuid(os.geteuid()).pw_dir)
         if place != "/" and os.stat(place).st_uid == os.geteuid():
@@ -86,7 +88,7 @@ def _listed(place: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _content(path: str) -> bytes:
-    """Nothing where it is gone, or not to be read."""
+    """Content of a file; empty if the file is gone or not readable."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:

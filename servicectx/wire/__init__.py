@@ -1,1 +1,1 @@
-"""Protocols that several services speak."""
+"""Protocols of several services."""

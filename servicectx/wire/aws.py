@@ -1,4 +1,4 @@
-"""Requests as AWS wants them, signed (version 4), with the standard library alone."""
+"""Requests with AWS signatures (version 4), with the standard library alone."""
 
 import hashlib
 import hmac
@@ -21,12 +21,12 @@ class Access(Protocol):
 
 
 def access_key(secret: str) -> str:
-    """One that looks as AWS's do, and does not tell the secret that it goes with."""
+    """An access key in the format of AWS, derived from `secret` without revealing it."""
     return f"AKIA{hashlib.sha256(secret.encode()).hexdigest()[:16].upper()}"
 
 
 class Endpoint(NamedTuple):
-    """Where to ask, and as whom."""
+    """The address and the credentials for requests."""
 
     host: str
     port: int
@@ -50,21 +50,21 @@ class Endpoint(NamedTuple):
         headers: dict[str, str] | None = None,
         wait: float = 10.0,
     ) -> http.Answer:
-        """One request to "s3", "iam" ... Raises OSError when nobody answers."""
+        """Send one request to the service "s3", "iam" ... Raises OSError without an answer."""
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        hashed = hashlib.sha256(body.encode()).hexdigest()
-        signed = {"host": f"{self.host}:{self.port}", "x-amz-content-sha256": hashed, "x-amz-date": now}
+        body_hash = hashlib.sha256(body.encode()).hexdigest()
+        signed = {"host": f"{self.host}:{self.port}", "x-amz-content-sha256": body_hash, "x-amz-date": now}
         names = ";".join(signed)
-        words = urlencode(sorted((query or {}).items()), quote_via=quote, safe="")
-        lines = "".join(f"{name}:{value}\n" for name, value in signed.items())
-        request = "\n".join((method, quote(path), words, lines, names, hashed))
+        query_text = urlencode(sorted((query or {}).items()), quote_via=quote, safe="")
+        header_lines = "".join(f"{name}:{value}\n" for name, value in signed.items())
+        request = "\n".join((method, quote(path), query_text, header_lines, names, body_hash))
         scope = f"{now[:8]}/{self.region}/{service}/aws4_request"
-        text = "\n".join(("AWS4-HMAC-SHA256", now, scope, hashlib.sha256(request.encode()).hexdigest()))
+        string_to_sign = "\n".join(("AWS4-HMAC-SHA256", now, scope, hashlib.sha256(request.encode()).hexdigest()))
         key = f"AWS4{self.secret_key}".encode()
-        for part in scope.split("/"):
-            key = hmac.digest(key, part.encode(), "sha256")
-        signature = hmac.digest(key, text.encode(), "sha256").hex()
+        for scope_part in scope.split("/"):
+            key = hmac.digest(key, scope_part.encode(), "sha256")
+        signature = hmac.digest(key, string_to_sign.encode(), "sha256").hex()
         login = f"Credential={self.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
-        told = {**signed, "Authorization": f"AWS4-HMAC-SHA256 {login}", **(headers or {})}
-        place = quote(path) + (f"?{words}" if words else "")
-        return http.ask(self.host, self.port, method, place, body, told, wait, self.tls)
+        all_headers = {**signed, "Authorization": f"AWS4-HMAC-SHA256 {login}", **(headers or {})}
+        target = quote(path) + (f"?{query_text}" if query_text else "")
+        return http.ask(self.host, self.port, method, target, body, all_headers, wait, self.tls)

@@ -1,4 +1,4 @@
-"""Small talk over HTTP with a server of ours, with the standard library alone: for probes and namespaces."""
+"""Short HTTP requests to managed servers, for probes and namespaces, with the standard library alone."""
 
 import http.client
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from servicectx.system.originals import json, socket
 
 
 class Answer(NamedTuple):
-    """What came back. `data` is the JSON in the body, None where there is none; `server` is what it calls itself."""
+    """An HTTP response. `data` is the JSON of the body or None; `server` is the header `Server`."""
 
     status: int
     data: Any
@@ -26,26 +26,26 @@ def ask(
     wait: float = 10.0,
     tls: bool = False,
 ) -> Answer:
-    """One request, on a connection of its own, past all proxies.
+    """Send one request on a new connection, without a proxy.
 
-    `body`: text as it is, anything else as JSON. `wait`: seconds for each step.
+    `body`: text is sent unchanged, any other value as JSON. `wait`: seconds for each step.
 
     Raises:
-        OSError: nobody answers, or no HTTP.
+        OSError: no answer, or not an HTTP response.
     """
-    kind = http.client.HTTPSConnection if tls else http.client.HTTPConnection
-    connection = kind(host, port, timeout=wait)
-    connection._create_connection = socket.create_connection  # type: ignore[attr-defined]  # not one that a test forbids
-    told = dict(headers or {})
+    connection_class = http.client.HTTPSConnection if tls else http.client.HTTPConnection
+    connection = connection_class(host, port, timeout=wait)
+    connection._create_connection = socket.create_connection  # type: ignore[attr-defined]  # the original, because tests may forbid the one in `socket`
+    all_headers = dict(headers or {})
     if body is not None and not isinstance(body, str):
         body = json.dumps(body)
-        told.setdefault("Content-Type", "application/json")
+        all_headers.setdefault("Content-Type", "application/json")
     try:
-        connection.request(method, path, None if body is None else body.encode(), told)
+        connection.request(method, path, None if body is None else body.encode(), all_headers)
         answer = connection.getresponse()
         text = answer.read().decode("utf-8", "replace")
     except http.client.HTTPException as error:
-        raise OSError(f"{host}:{port} does not speak HTTP: {error!r}") from None
+        raise OSError(f"{host}:{port} did not send an HTTP response: {error!r}") from None
     finally:
         connection.close()
     server = answer.getheader("Server", "")

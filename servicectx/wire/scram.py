@@ -1,6 +1,6 @@
-"""SCRAM-SHA-256, the client's side: it proves that it knows a password, and sees that the server knows it too.
+"""The client's side of SCRAM-SHA-256: client and server prove to each other that they have the password.
 
-RFC 5802 and 7677. The password never travels.
+RFC 5802 and 7677. The password itself is never sent.
 """
 
 import base64
@@ -10,9 +10,9 @@ import os
 
 
 class Proof:
-    """One login: send `hello`, send what `answer` makes of the challenge, and look at the last word with `is_known`.
+    """One login: send `hello`, send the `answer` to the challenge, and check the final message with `is_known`.
 
-    `user` is empty where the protocol has said it before.
+    `user` is empty where the protocol has already sent the user name.
     """
 
     def __init__(self, user: str, password: str) -> None:
@@ -26,27 +26,27 @@ class Proof:
         return f"n,,{self._first}".encode()
 
     def answer(self, challenge: bytes) -> bytes:
-        """Raises ValueError where the challenge is not an answer to `hello`."""
+        """The reply to the challenge. Raises ValueError where the challenge does not belong to `hello`."""
         parts = _parts(challenge)
         if not parts["r"].startswith(self._nonce):
-            raise ValueError("the server's nonce is not for us")
+            raise ValueError("the server's nonce does not begin with the client's")
         salt, rounds = base64.b64decode(parts["s"]), int(parts["i"])
         salted = hashlib.pbkdf2_hmac("sha256", self._password.encode(), salt, rounds)
-        client = _hmac(salted, b"Client Key")
-        last = f"c=biws,r={parts['r']}"
-        signed = f"{self._first},{challenge.decode()},{last}".encode()
-        seal = _hmac(hashlib.sha256(client).digest(), signed)
-        proof = base64.b64encode(bytes(a ^ b for a, b in zip(client, seal, strict=True))).decode()
+        client_key = _hmac(salted, b"Client Key")
+        final = f"c=biws,r={parts['r']}"
+        signed = f"{self._first},{challenge.decode()},{final}".encode()
+        client_signature = _hmac(hashlib.sha256(client_key).digest(), signed)
+        proof = base64.b64encode(bytes(a ^ b for a, b in zip(client_key, client_signature, strict=True))).decode()
         self._signature = _hmac(_hmac(salted, b"Server Key"), signed)
-        return f"{last},p={proof}".encode()
+        return f"{final},p={proof}".encode()
 
     def is_known(self, last: bytes) -> bool:
-        """Whether the server's last word proves that it knows the password."""
+        """Whether the server's final message proves that the server has the password."""
         return hmac.compare_digest(base64.b64decode(_parts(last).get("v", "")), self._signature)
 
 
 def verifier(password: str, rounds: int) -> str:
-    """What Postgres keeps of a password, so that the password itself goes through no statement and no log."""
+    """The form in which Postgres stores a password. It keeps the password itself out of statements and logs."""
     salt = os.urandom(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
     stored = hashlib.sha256(_hmac(salted, b"Client Key")).digest()
@@ -54,8 +54,8 @@ def verifier(password: str, rounds: int) -> str:
     return f"SCRAM-SHA-256${rounds}:{parts[0]}${parts[1]}:{parts[2]}"
 
 
-def _parts(said: bytes) -> dict[str, str]:
-    return dict(part.partition("=")[::2] for part in said.decode().split(","))
+def _parts(message: bytes) -> dict[str, str]:
+    return dict(part.partition("=")[::2] for part in message.decode().split(","))
 
 
 def _hmac(key: bytes, text: bytes) -> bytes:

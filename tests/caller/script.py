@@ -1,4 +1,4 @@
-"""A user's program: Python code in a process of its own, in surroundings of its own."""
+"""Python code of a user, in a process with its own environment."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ LIMIT = 60.0  # seconds
 
 
 def run(code: str, *before: str, seconds: float = LIMIT, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Run `code` to its end. `before`: words of a program that runs Python, such as `unshare --net`."""
+    """Run `code` to its end. `before`: a command that runs Python, such as `unshare --net`."""
     return subprocess.run(
         [*before, sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
@@ -23,7 +23,7 @@ def run(code: str, *before: str, seconds: float = LIMIT, **variables: str) -> "s
 
 
 def output(code: str, *before: str, seconds: float = LIMIT, **variables: str) -> str:
-    """The standard output of `code`, which must succeed."""
+    """Standard output of `code`, which must succeed."""
     done = run(code, *before, seconds=seconds, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()

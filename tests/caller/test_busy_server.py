@@ -1,4 +1,4 @@
-"""A joiner of a server that is busy, or stopped, waits as long as it was told to."""
+"""A joiner of a busy or stopped server waits until its own time-out."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import pytest
 import servicectx
 from tests.servers import owner
 
-BUSY = 8.0  # seconds; more than a server without users gets
+BUSY = 8.0  # seconds; longer than the limit for a server without users
 
 
 @pytest.mark.parametrize("joins", [True, False])

@@ -1,10 +1,10 @@
-"""A user whose code closes all descriptors, and then opens files of its own under the same numbers."""
+"""Code of a user that closes all descriptors, and then opens files under the same numbers."""
 
 import pytest
 
 from tests.caller.script import output
 
-# Closes what is open from `first` on, and fills every number with a file of the user's.
+# Closes descriptors from `first` on, and opens a file of the user under each number.
 CLOSE_ALL = """
 import os, resource, tempfile
 def close_all(first=3):
@@ -119,7 +119,7 @@ print("left")
 
 
 def test_a_cached_connection_whose_number_is_the_users_socket_is_not_written_to() -> None:
-    """A set-up that makes a template leaves connections; the user's socket gets one's number."""
+    """A set-up that makes a template leaves cached connections; a socket of the user gets the number of one."""
     code = """
 import os, socket, resource, servicectx
 with servicectx.managed("postgres") as ours:

@@ -1,4 +1,4 @@
-"""A user that may not touch its instances any more when it leaves: it gave up root, or the home turned read-only."""
+"""A user without access to its instances when it leaves: it gave up root, or the home became read-only."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.caller.script import output
 from tests.leftovers import wait_for_none
 
 GIVE_UP = "os.setgroups([]); os.setgid(65534); os.setuid(65534)"
-# In a mount namespace of its own, entered after the start: the keeper stays outside, and can write.
+# A mount namespace, entered after the start: the keeper stays outside, and can write.
 READ_ONLY = """
 import ctypes, subprocess
 libc = ctypes.CDLL(None, use_errno=True)
@@ -39,7 +39,7 @@ def test_leaving_frees_the_lease_and_the_keeper_removes_the_rest(change: str, ho
 import os, servicectx
 service = servicectx.managed("redis")
 with service:
-    assert service.alive  # Python itself may be out of reach afterwards: now it reads its modules
+    assert service.alive  # reads Python's modules now, since they may be out of reach later
     {change.strip().replace(chr(10), chr(10) + "    ")}
     assert service.alive
 print("left", flush=True)

@@ -1,4 +1,4 @@
-"""Ctrl-C, and Ctrl-C again while the first one is still cleaned up: nothing is left."""
+"""Ctrl-C, and Ctrl-C again during the clean-up of the first one: nothing is left."""
 
 import signal
 import time
@@ -23,7 +23,7 @@ def home() -> Iterator[Home]:
 @pytest.mark.parametrize("pause", [0.0, 0.01, 0.05])
 @pytest.mark.parametrize("step", STARTER_STEPS)
 def test_interrupted_twice_while_it_starts(home: Home, step: str, pause: float) -> None:
-    """The process lives on, so nothing but the clean-up itself frees what it held."""
+    """The process lives on, so only the clean-up itself releases its locks and leases."""
     with Actor(home, pause_at=step) as starter:
         starter.send("enter", service="redis", arguments={"setup": "note_setup"})
         starter.wait_paused(30)

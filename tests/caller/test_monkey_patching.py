@@ -1,4 +1,4 @@
-"""Users whose standard library was patched by gevent or eventlet, which run threads as coroutines."""
+"""Users with a standard library patched by gevent or eventlet, which run threads as coroutines."""
 
 from importlib.util import find_spec
 
@@ -28,7 +28,7 @@ def patch(request: pytest.FixtureRequest) -> str:
 
 
 def require(package: str) -> None:
-    """Skip the test where the package is missing. It is not imported here: importing may change this process."""
+    """Skip the test without the package. The package is not imported: the import may change this process."""
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
 
@@ -39,7 +39,7 @@ def test_services_and_databases_of_ones_own(patch: str) -> None:
 
 def test_patched_after_the_library_was_imported(patch: str) -> None:
     early = "import servicectx; servicectx.managed, servicectx.isolated"
-    assert output(f"{early}\nfrom servicectx import _share, _namespaces\n{patch}\n{USE}") == "3"
+    assert output(f"{early}\nimport servicectx.client.join, servicectx.isolation.namespace\n{patch}\n{USE}") == "3"
 
 
 def test_several_side_by_side(patch: str) -> None:

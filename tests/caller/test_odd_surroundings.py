@@ -1,4 +1,4 @@
-"""Odd surroundings: each gives an error of ours with a cure, at once and with nothing left, or the service works."""
+"""Odd surroundings: the service works, or a ServiceCtxError with a cure is raised at once, and nothing is left."""
 
 import re
 import subprocess
@@ -26,17 +26,17 @@ WORKS = "works True"
 
 
 def mounted(commands: str) -> tuple[str, ...]:
-    """The words that run a program in a mount namespace of its own, after these shell commands."""
+    """Arguments that run a program in a new mount namespace, after these shell commands."""
     return (*MOUNTS, f'{commands} && exec "$0" "$@"')
 
 
 def test_the_loopback_interface_is_down(home: Path) -> None:
     require_root("unshare")
     began = time.monotonic()
-    said = output(REDIS, "unshare", "--net")
+    printed = output(REDIS, "unshare", "--net")
     assert time.monotonic() - began < 20
-    assert said.startswith("StartFailed")
-    assert "ip link set lo up" in said
+    assert printed.startswith("StartFailed")
+    assert "ip link set lo up" in printed
     assert not wait_for_none(home, 0)
 
 
@@ -47,15 +47,15 @@ def test_the_loopback_interface_is_brought_up_by_the_cure() -> None:
 
 def test_proc_is_not_mounted(home: Path) -> None:
     require_root("unshare", "mount")
-    said = output(REDIS, *mounted("mount -t tmpfs none /proc"))
-    assert said.startswith("StartFailed")
-    assert "mount -t proc proc /proc" in said
+    printed = output(REDIS, *mounted("mount -t tmpfs none /proc"))
+    assert printed.startswith("StartFailed")
+    assert "mount -t proc proc /proc" in printed
     assert not wait_for_none(home, 0)
 
 
 @pytest.mark.parametrize("level", [1, 2])
 def test_processes_of_others_are_hidden(level: int) -> None:
-    """Root without the right to look at them, in a process namespace of its own."""
+    """Root without the capability to see them, in a new process namespace."""
     require_root("unshare", "mount", "setpriv")
     commands = (
         f"mount -t proc -o hidepid={level} proc /proc; setpriv --reuid=65534 --clear-groups sleep 30 & "
@@ -70,16 +70,16 @@ def test_processes_of_others_are_hidden(level: int) -> None:
 def test_the_working_directory_was_removed(tmp_path: Path, home: Path) -> None:
     gone = tmp_path / "gone"
     remove = ("sh", "-c", f'mkdir {gone}; cd {gone}; rmdir {gone}; exec "$0" "$@"')
-    said = output(REDIS, *remove)
-    assert said.startswith("ConfigError the working directory")
-    assert 'scope="user"' in said
+    printed = output(REDIS, *remove)
+    assert printed.startswith("ConfigError the working directory")
+    assert 'scope="user"' in printed
     assert not wait_for_none(home, 0)
     assert output(REDIS.replace("'redis'", "'redis', scope='user'"), *remove) == WORKS
 
 
 @pytest.mark.parametrize("executable", ["None", "''", "'/no/such/python3'", "'/bin/cat'"])
 def test_an_executable_that_is_not_python(executable: str) -> None:
-    """None or empty in some embedding programs; a program of its own in others."""
+    """`sys.executable` is None or empty in some embedding programs, and another program in others."""
     assert output(f"import sys; sys.executable = {executable}\n{REDIS}") == WORKS
 
 
@@ -87,32 +87,32 @@ def test_no_python_at_all_lists_what_was_looked_at(home: Path) -> None:
     odd = (
         "import sys; sys.executable = sys._base_executable = '/bin/cat'; sys.exec_prefix = sys.base_exec_prefix = '/no'"
     )
-    said = output(f"{odd}\n{REDIS}")
-    assert said.startswith("BinaryNotFound")
-    assert "/bin/cat" in said
-    assert "sys.executable" in said
+    printed = output(f"{odd}\n{REDIS}")
+    assert printed.startswith("BinaryNotFound")
+    assert "/bin/cat" in printed
+    assert "sys.executable" in printed
     assert not wait_for_none(home, 2.0)
 
 
 @pytest.mark.parametrize("limit", [8, 9, 10, 11, 12, 14, 20])
 def test_a_low_limit_of_open_files(limit: int, home: Path) -> None:
-    said = output(REDIS, "sh", "-c", f'ulimit -n {limit}; exec "$0" "$@"')
-    assert said == WORKS or re.match("(StartFailed|HomeError) ", said), said
-    assert said == WORKS or "ulimit -n" in said, said
+    printed = output(REDIS, "sh", "-c", f'ulimit -n {limit}; exec "$0" "$@"')
+    assert printed == WORKS or re.match("(StartFailed|HomeError) ", printed), printed
+    assert printed == WORKS or "ulimit -n" in printed, printed
     assert not wait_for_none(home, 2.0)
 
 
 @pytest.mark.parametrize("code", [REDIS, POSTGRES], ids=["redis", "postgres"])
 def test_root_without_capabilities(code: str, home: Path) -> None:
     require_root("setpriv")
-    said = output(code, "setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
-    assert said == WORKS or (said.startswith("StartFailed") and "--cap-add" in said), said
+    printed = output(code, "setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
+    assert printed == WORKS or (printed.startswith("StartFailed") and "--cap-add" in printed), printed
     assert not wait_for_none(home, 2.0)
 
 
 @pytest.mark.parametrize("prepared", [True, False])
 def test_a_shared_memory_of_one_megabyte(prepared: bool, tmp_path: Path) -> None:
-    """Servers live with that. Postgres' initdb, which runs where no prepared data is cached, may not."""
+    """Servers work with that. Postgres' initdb may not; it runs if no prepared data is cached."""
     require_root("unshare", "mount")
     code = f"import os; del os.environ['SERVICECTX_HOME']\n{POSTGRES}"
     small = mounted("mount -t tmpfs -o size=1m none /dev/shm")
@@ -121,21 +121,21 @@ def test_a_shared_memory_of_one_megabyte(prepared: bool, tmp_path: Path) -> None
         assert output(code, **variables) == WORKS
         assert output(code, *small, **variables) == WORKS
     else:
-        said = output(code, *small, SERVICECTX_CACHE=str(tmp_path))
-        assert said == WORKS or (said.startswith("StartFailed") and "--shm-size" in said), said
+        printed = output(code, *small, SERVICECTX_CACHE=str(tmp_path))
+        assert printed == WORKS or (printed.startswith("StartFailed") and "--shm-size" in printed), printed
 
 
 def test_no_directory_for_temporary_files() -> None:
     require_root("unshare", "mount")
     places = "for each in /tmp /var/tmp /dev/shm /run; do mount -t tmpfs -o ro none $each; done; cd /"
     forget = "for name in ('SERVICECTX_HOME', 'HOME', 'TMPDIR', 'XDG_RUNTIME_DIR'): os.environ.pop(name, None)"
-    said = output(f"import os\n{forget}\n{REDIS}", *mounted(places))
-    assert said.startswith("HomeError")
-    assert "SERVICECTX_HOME" in said
+    printed = output(f"import os\n{forget}\n{REDIS}", *mounted(places))
+    assert printed.startswith("HomeError")
+    assert "SERVICECTX_HOME" in printed
 
 
 def test_no_place_for_data_beside_the_home(home: Path) -> None:
-    """`SERVICECTX_HOME` alone can be written."""
+    """Only `SERVICECTX_HOME` is writable."""
     require_root("unshare", "mount")
     keep = f"mount -t tmpfs none /mnt; mkdir /mnt/kept; mount --bind {home} /mnt/kept"
     places = f"{keep}; for each in /tmp /var/tmp /dev/shm /run; do mount -t tmpfs -o ro none $each; done; cd /"
@@ -145,15 +145,15 @@ def test_no_place_for_data_beside_the_home(home: Path) -> None:
 
 def test_the_command_line_says_the_cure_as_well(tmp_path: Path) -> None:
     require_root("unshare")
-    words = ["unshare", "--net", sys.executable, "-m", "servicectx", "run", "redis", "--", "true"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    command = ["unshare", "--net", sys.executable, "-m", "servicectx", "run", "redis", "--", "true"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 125
     assert "ip link set lo up" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_refused_start_can_be_repeated() -> None:
-    """What a full table of descriptors refused once works when there are some again."""
+    """A start that failed on a full table of descriptors works when some are free again."""
     code = f"""
 import os, resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))

@@ -1,4 +1,4 @@
-"""The command line as its users have it: a process, its output, and a terminal where it wants one."""
+"""The command line as a process, with its output, and a terminal where a test needs one."""
 
 import fcntl
 import os
@@ -15,34 +15,34 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = [sys.executable, "-m", "servicectx"]
-PATIENCE = 40.0
+COMMAND_TIMEOUT = 40.0  # seconds
 
 
-def cli(*words: object, cwd: Path, **more: Any) -> "subprocess.CompletedProcess[str]":
-    """Run it to its end, with nothing on its standard input."""
-    environment = os.environ | more.pop("env", {})
+def cli(*arguments: object, cwd: Path, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run the command to its end, with an empty standard input."""
+    environment = os.environ | options.pop("env", {})
     return subprocess.run(
-        [*COMMAND, *map(str, words)],
+        [*COMMAND, *map(str, arguments)],
         cwd=cwd,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
-        **more,
+        timeout=COMMAND_TIMEOUT,
+        **options,
     )
 
 
-def spawn(*words: object, cwd: Path, **more: Any) -> "subprocess.Popen[str]":
-    return subprocess.Popen([*COMMAND, *map(str, words)], cwd=cwd, stdin=subprocess.DEVNULL, text=True, **more)
+def spawn(*arguments: object, cwd: Path, **options: Any) -> "subprocess.Popen[str]":
+    return subprocess.Popen([*COMMAND, *map(str, arguments)], cwd=cwd, stdin=subprocess.DEVNULL, text=True, **options)
 
 
 class Terminal:
     """A process that leads a session on a terminal of its own."""
 
     def __init__(
-        self, *words: object, cwd: Path, columns: int = 80, program: list[str] | None = None, **env: str
+        self, *arguments: object, cwd: Path, columns: int = 80, program: list[str] | None = None, **env: str
     ) -> None:
         self.text = ""
         self._ended: int | None = None
@@ -50,7 +50,7 @@ class Terminal:
         if self.pid == 0:
             try:
                 os.chdir(cwd)
-                command = [*(COMMAND if program is None else program), *map(str, words)]
+                command = [*(COMMAND if program is None else program), *map(str, arguments)]
                 inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
                 os.execvpe(command[0], command, inherited | {"TERM": "xterm-256color"} | env)
             finally:
@@ -70,45 +70,45 @@ class Terminal:
         os.write(self._master, text.encode())
 
     def close(self) -> None:
-        """Close the terminal, as its window does."""
+        """Close the terminal, as a closed window does."""
         if self._master >= 0:
             os.close(self._master)
             self._master = -1
 
-    def expect(self, pattern: str, seconds: float = PATIENCE) -> "re.Match[str]":
-        """Wait for a text; what came up to its end is forgotten."""
+    def expect(self, pattern: str, seconds: float = COMMAND_TIMEOUT) -> "re.Match[str]":
+        """Wait for a text, and drop the output up to its end."""
         until = time.monotonic() + seconds
         while not (found := re.search(pattern, self.text)):
             assert time.monotonic() < until, f"no {pattern!r} in {self.text!r}"
-            assert self._read(0.1) or found, f"it ended without {pattern!r}: {self.text!r}"
+            assert self._read(0.1) or found, f"the process ended without {pattern!r}: {self.text!r}"
         self.text = self.text[found.end() :]
         return found
 
-    def end(self, seconds: float = PATIENCE) -> int:
+    def end(self, seconds: float = COMMAND_TIMEOUT) -> int:
         """Read to the end; the exit status."""
         until = time.monotonic() + seconds
         while self._read(0.1):
-            assert time.monotonic() < until, f"it goes on: {self.text!r}"
+            assert time.monotonic() < until, f"the process still writes: {self.text!r}"
         return self.wait(until - time.monotonic())
 
-    def wait(self, seconds: float = PATIENCE) -> int:
+    def wait(self, seconds: float = COMMAND_TIMEOUT) -> int:
         until = time.monotonic() + seconds
         while self._ended is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self._ended = os.waitstatus_to_exitcode(status)
             else:
-                assert time.monotonic() < until, f"it does not end: {self.text!r}"
+                assert time.monotonic() < until, f"the process does not end: {self.text!r}"
                 time.sleep(0.01)
         return self._ended
 
     def _read(self, seconds: float) -> bool:
-        """False: nobody writes any more."""
+        """Read output; False when no process writes any more."""
         if not select.select([self._master], [], [], seconds)[0]:
             return True
         try:
             chunk = os.read(self._master, 65536)
-        except OSError:  # Linux says EIO when the last writer has gone
+        except OSError:  # EIO on Linux: the last writer is gone
             return False
         self.text += chunk.decode(errors="replace")
         return bool(chunk)

@@ -1,4 +1,4 @@
-"""Command lines that fail where scripts rely on them: output for `eval`, and names that nothing has."""
+"""Failing command lines in scripts: output for `eval`, and names without an instance."""
 
 import shlex
 import subprocess
@@ -20,9 +20,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def evaluated(shell: str, words: str, cwd: Path, **variables: str) -> str:
-    """The output of a script that goes on where `eval` succeeds."""
-    script = f'eval "$({CLI} {words})" && echo "goes on with $REDIS_URL"'
+def evaluated(shell: str, arguments: str, cwd: Path, **variables: str) -> str:
+    """Output of a script that continues if `eval` succeeds."""
+    script = f'eval "$({CLI} {arguments})" && echo "continues with $REDIS_URL"'
     environment = {"PATH": "/usr/bin:/bin", "REDIS_URL": "an old one"} | variables
     done = subprocess.run(
         [shell, "-c", script], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60
@@ -34,16 +34,23 @@ def evaluated(shell: str, words: str, cwd: Path, **variables: str) -> str:
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 @pytest.mark.parametrize(
-    "words",
-    ["env", "env nobody", "env --no-such-option", "env --format sh nobody", "env --format=zsh x", "env --format nope"],
+    "arguments",
+    [
+        "env",
+        "env unknown",
+        "env --no-such-option",
+        "env --format sh unknown",
+        "env --format=zsh x",
+        "env --format nope",
+    ],
 )
-def test_eval_fails_where_env_fails(project: Path, home: Path, shell: str, words: str) -> None:
-    assert evaluated(shell, words, project, SERVICECTX_HOME=str(home)) == ""
+def test_eval_fails_where_env_fails(project: Path, home: Path, shell: str, arguments: str) -> None:
+    assert evaluated(shell, arguments, project, SERVICECTX_HOME=str(home)) == ""
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_eval_fails_where_up_fails(project: Path, home: Path, shell: str) -> None:
-    assert evaluated(shell, "up nobody --format sh", project, SERVICECTX_HOME=str(home)) == ""
+    assert evaluated(shell, "up unknown --format sh", project, SERVICECTX_HOME=str(home)) == ""
 
 
 def test_eval_fails_where_the_command_line_is_not_installed(project: Path) -> None:
@@ -55,8 +62,8 @@ def test_eval_fails_where_the_command_line_is_not_installed(project: Path) -> No
 
 def test_fish_gets_it_too_and_files_do_not(project: Path) -> None:
     assert cli("env", cwd=project, env={"SHELL": "/usr/bin/fish"}).stdout == "false\n"
-    for words in (("--json",), ("--format", "dotenv"), ("--format=json",)):
-        done = cli("env", *words, cwd=project)
+    for arguments in (("--json",), ("--format", "dotenv"), ("--format=json",)):
+        done = cli("env", *arguments, cwd=project)
         assert (done.returncode, done.stdout) == (1, "")
 
 

@@ -16,7 +16,7 @@ import pytest
 import servicectx
 from servicectx.cli.app import COMMANDS
 from tests.actor import Actor
-from tests.cli.command import PATIENCE, Terminal, cli, spawn
+from tests.cli.command import COMMAND_TIMEOUT, Terminal, cli, spawn
 from tests.detector import Home
 
 PLAIN = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -40,7 +40,7 @@ def test_status_tells_all(project: Path) -> None:
         assert found["scope"] == str(project)
         assert found["state"] == "in use"
         assert [user["pid"] for user in found["holders"]] == [os.getpid()]
-        assert 0 <= found["age"] < PATIENCE
+        assert 0 <= found["age"] < COMMAND_TIMEOUT
         assert Path(found["log"]).is_file()
         text = cli("status", cwd=project).stdout
     assert text.splitlines()[0].split()[:3] == ["NAME", "SERVICE", "ADDRESS"]
@@ -67,13 +67,13 @@ def test_status_of_an_instance_that_starts(project: Path, tmp_path: Path) -> Non
     pause = tmp_path / "paused"
     environment = os.environ | {"SERVICECTX_TEST_PAUSE": f"started:{pause}"}
     with spawn("up", "-q", "redis", cwd=project, env=environment) as starter:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + COMMAND_TIMEOUT
         while not pause.exists():
             assert time.monotonic() < until
             time.sleep(0.01)
         (found,) = json.loads(cli("status", "--json", cwd=project).stdout)
         pause.write_text("")
-        assert starter.wait(PATIENCE) == 0
+        assert starter.wait(COMMAND_TIMEOUT) == 0
     assert found["state"] == "starting"
     assert str(starter.pid) in found["waits_for"]
     cli("down", cwd=project)
@@ -117,7 +117,7 @@ def test_logs_are_followed_to_the_end(project: Path) -> None:
         assert following.stdout is not None
         following.stdout.readline()
     with following:
-        assert following.wait(PATIENCE) == 0
+        assert following.wait(COMMAND_TIMEOUT) == 0
 
 
 def test_list(project: Path) -> None:
@@ -139,7 +139,7 @@ def test_doctor_finds_nothing(project: Path) -> None:
 
 def test_doctor_finds_what_is_wrong(project: Path, home: Path) -> None:
     missing = {"SERVICECTX_REDIS_BIN": str(project)}
-    assert cli("doctor", cwd=project, env=missing).returncode == 0  # nobody said that it is wanted
+    assert cli("doctor", cwd=project, env=missing).returncode == 0  # neither the user nor the project names it
     done = cli("doctor", "redis", cwd=project, env=missing)
     assert done.returncode == 1
     assert "apt-get install redis-server" in done.stdout
@@ -147,10 +147,10 @@ def test_doctor_finds_what_is_wrong(project: Path, home: Path) -> None:
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
     done = cli("doctor", cwd=project, env={"SERVICECTX_CACHE_SIZE": "much"})
-    assert "'much' is no size" in done.stdout
+    assert "invalid size 'much'" in done.stdout
     assert "unset SERVICECTX_CACHE_SIZE" in done.stdout
     done = cli("doctor", cwd=project, env={"SERVICECTX_STORAGE": str(project / "nowhere")})
-    assert "it is no directory" in done.stdout
+    assert "it is not a directory" in done.stdout
     assert done.returncode == 1
     done = cli("doctor", cwd=project, env={"SERVICECTX_HOME": str(open_to_all)})
     assert done.returncode == 1
@@ -163,24 +163,24 @@ def test_doctor_finds_what_is_wrong(project: Path, home: Path) -> None:
 
 
 def test_prune_clears_the_dead_alone() -> None:
-    """All processes of one instance are killed; the other one lives, and stays."""
+    """All processes of one instance are killed; another instance lives, and stays."""
     home = Home()
     try:
         with Actor(home) as dead, Actor(home) as living:
             dead.enter("redis", name="dead")
             victims = home.processes()
             living.enter("redis", name="living")
-            guards = [process for process in victims if process in home.guards()]
-            for process in [*guards, *(process for process in victims if process not in guards)]:
+            watchdogs = [process for process in victims if process in home.watchdogs()]
+            for process in [*watchdogs, *(process for process in victims if process not in watchdogs)]:
                 process.kill()
             dead.kill()
             environment = {"SERVICECTX_HOME": str(home.path)}
-            asked = cli("prune", cwd=home.path.parent, env=environment)
-            assert re.match(r"dead-\w+: dead, to be cleared\n$", asked.stdout), asked.stdout
-            assert (asked.returncode, "--yes" in asked.stderr) == (1, True)
-            assert "dead-" in str(home.files()), "nothing is removed without a question"
-            said = cli("prune", "--yes", cwd=home.path.parent, env=environment).stdout
-            assert re.match(r"dead-\w+: dead, to be cleared\ncleared\n$", said), said
+            refused = cli("prune", cwd=home.path.parent, env=environment)
+            assert re.match(r"dead-\w+: dead, to be cleared\n$", refused.stdout), refused.stdout
+            assert (refused.returncode, "--yes" in refused.stderr) == (1, True)
+            assert "dead-" in str(home.files()), "nothing is removed without confirmation"
+            output = cli("prune", "--yes", cwd=home.path.parent, env=environment).stdout
+            assert re.match(r"dead-\w+: dead, to be cleared\ncleared\n$", output), output
             assert living.ask("use")["used"] == "42"
             assert cli("prune", cwd=home.path.parent, env=environment).stdout == "nothing to clear\n"
             living.leave()
@@ -195,11 +195,11 @@ def test_cache(project: Path) -> None:
     cli("run", "postgres", "-q", "--", "true", cwd=project, env=environment)
     (found,) = json.loads(cli("cache", "--json", cwd=project, env=environment).stdout)["copies"]
     assert (found["kind"], found["size"] > 1_000_000) == ("templates", True)
-    said = cli("cache", cwd=project, env=environment).stdout
-    assert "prepared, empty" in said
-    assert "of at most 2.1 GB in" in said
+    output = cli("cache", cwd=project, env=environment).stdout
+    assert "prepared, empty" in output
+    assert "of at most 2.1 GB in" in output
     small = environment | {"SERVICECTX_CACHE_SIZE": "1M"}
-    assert "of at most 1 MB in" in cli("cache", cwd=project, env=small).stdout, "to look changes nothing"
+    assert "of at most 1 MB in" in cli("cache", cwd=project, env=small).stdout, "showing the cache changes nothing"
     assert "is empty; at most 1 MB" in cli("cache", "--trim", cwd=project, env=small).stdout
     cli("run", "postgres", "-q", "--", "true", cwd=project, env=environment)
     assert "removed" in cli("cache", "--clear", cwd=project, env=environment).stdout
@@ -216,7 +216,7 @@ def test_a_shell_of_a_database(project: Path) -> None:
         terminal.type("select pg_sleep(600);\n")
         time.sleep(0.5)
         terminal.type("\x03")
-        terminal.expect("canceling statement")  # Ctrl-C is psql's own
+        terminal.expect("canceling statement")  # psql handles Ctrl-C
         terminal.type("\\q\n")
         assert terminal.end() == 0
     cli("down", cwd=project)
@@ -287,11 +287,11 @@ def test_a_reader_that_has_enough(project: Path) -> None:
 
 
 def test_whoever_lists_services_starts_none(project: Path) -> None:
-    """RabbitMQ's script starts a broker, whatever it is asked."""
+    """RabbitMQ's script starts a broker with any arguments."""
     listed = json.loads(cli("list", "--json", cwd=project).stdout)
     assert {"mariadb", "rabbitmq"} <= {each["service"] for each in listed}
     home = os.environ["SERVICECTX_HOME"].encode()
     brokers = [each for each in psutil.process_iter(["name"]) if each.info["name"] in ("beam.smp", "java")]
     for broker in brokers:
         with contextlib.suppress(OSError):
-            assert home not in Path(f"/proc/{broker.pid}/environ").read_bytes(), "it was started from here"
+            assert home not in Path(f"/proc/{broker.pid}/environ").read_bytes(), "the list started it"

@@ -1,4 +1,4 @@
-"""`servicectx open`: one command, which the end of a run names, starts the right service on what was kept."""
+"""`servicectx open`: the command that a run prints at its end starts the service on the kept data."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ from tests.leftovers import processes, wait_for_none
 
 @pytest.fixture
 def kept(home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
-    """Data of a Postgres that plays the role `orders`."""
+    """Kept data of a Postgres in the role `orders`."""
     with managed("postgres", name="orders", dbname="shop", keep_data=True) as pg, psycopg.connect(pg.url) as connection:
         connection.execute("create table found as select 42 n")
     path = Path(re.findall("servicectx open (.*)", caplog.text)[-1])

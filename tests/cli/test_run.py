@@ -1,4 +1,4 @@
-"""`servicectx run`: what the command gets, what becomes of its status and of signals, and that nothing is left."""
+"""`servicectx run`: environment of the command, exit status, signals, and that nothing is left."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.command import PATIENCE, Terminal, cli, spawn
+from tests.cli.command import COMMAND_TIMEOUT, Terminal, cli, spawn
 from tests.detector import Home, wait_for
 from tests.leftovers import files, processes, wait_for_none
 
@@ -25,11 +25,11 @@ with servicectx.managed("redis") as details:
 SIGNALS = """
 import select, signal, sys
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, lambda number, _: print("heard", signal.Signals(number).name, flush=True))
+    signal.signal(number, lambda number, _: print("received", signal.Signals(number).name, flush=True))
 print("ready", flush=True)
 terminal = [sys.stdin] if sys.stdin.isatty() else []
 while True:
-    # Not one read without end: a signal just before it would be heard only after it.
+    # Reads are short: Python runs a signal's handler only after the read.
     if select.select(terminal, [], [], 0.05)[0] and sys.stdin.readline() == "end\\n":
         sys.exit(5)
 """
@@ -46,12 +46,12 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-u", "-c", code]
 
 
-def wait_for_line(process: "subprocess.Popen[str]", word: str) -> None:
+def wait_for_line(process: "subprocess.Popen[str]", text: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
-        if line.strip() == word:
+        if line.strip() == text:
             return
-    raise AssertionError(f"it ended without {word}")
+    raise AssertionError(f"the process ended without {text}")
 
 
 def test_the_command_gets_variables_and_details(project: Path, home: Path) -> None:
@@ -90,8 +90,8 @@ def test_a_command_that_cannot_be_run(project: Path) -> None:
 
 
 def test_its_own_failures_have_a_status_of_their_own(project: Path) -> None:
-    for words in (["nope"], ["redis", "--set", "redis.nope=1"], ["redis", "--timeout", "0"]):
-        done = cli("run", *words, "--", "true", cwd=project)
+    for arguments in (["nope"], ["redis", "--set", "redis.nope=1"], ["redis", "--timeout", "0"]):
+        done = cli("run", *arguments, "--", "true", cwd=project)
         assert done.returncode == 125, done.stderr
         assert done.stderr.startswith("servicectx: ")
         assert "Traceback" not in done.stderr
@@ -125,7 +125,7 @@ def test_roles_and_options(project: Path) -> None:
     environment = json.loads(done.stdout)
     assert environment["ORDERS_URL"] != environment["CACHE_URL"]
     assert environment["REDIS_URL"] == environment["ORDERS_URL"]
-    assert "REDIS_URL" in done.stderr  # whose it is
+    assert "REDIS_URL" in done.stderr  # the note names its owner
 
 
 def test_a_role_and_its_service_are_one(project: Path) -> None:
@@ -150,12 +150,12 @@ def test_signals_are_passed_on(project: Path, home: Path, number: signal.Signals
     with spawn("run", "-q", "redis", "--", *python(SIGNALS), cwd=project, stdout=subprocess.PIPE) as process:
         wait_for_line(process, "ready")
         process.send_signal(number)
-        wait_for_line(process, f"heard {number.name}")
+        wait_for_line(process, f"received {number.name}")
         process.send_signal(number)
-        wait_for_line(process, f"heard {number.name}")
+        wait_for_line(process, f"received {number.name}")
         (command,) = psutil.Process(process.pid).children()[1:]
         command.kill()
-        assert process.wait(PATIENCE) == 128 + signal.SIGKILL
+        assert process.wait(COMMAND_TIMEOUT) == 128 + signal.SIGKILL
     assert not files(home)
 
 
@@ -164,20 +164,20 @@ def test_signals_during_the_start(project: Path, home: Path, tmp_path: Path, num
     pause = tmp_path / "paused"
     environment = os.environ | {"SERVICECTX_TEST_PAUSE": f"started:{pause}"}
     with spawn("run", "redis", "--", "echo", "it ran", cwd=project, env=environment, stdout=subprocess.PIPE) as process:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + COMMAND_TIMEOUT
         while not pause.exists():
             assert time.monotonic() < until
             time.sleep(0.01)
         process.send_signal(number)
         assert process.stdout is not None
-        assert process.wait(PATIENCE) == 128 + number
+        assert process.wait(COMMAND_TIMEOUT) == 128 + number
         assert process.stdout.read() == ""
     assert not wait_for_none(home, 2.0)
 
 
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_killed(project: Path, home: Path, whole_group: bool) -> None:
-    """The command, what it started, the services, files: all is gone within 2 s."""
+    """The command, its children, the services and all files are gone within 2 s."""
     below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HANG!r}])"
     with spawn(
         *("run", "-q", "redis", "postgres", "--", *python(below)), cwd=project, stdout=subprocess.PIPE, process_group=0
@@ -193,7 +193,7 @@ def test_killed(project: Path, home: Path, whole_group: bool) -> None:
 
 @pytest.mark.parametrize("delay", [0.05, 0.2, 0.3, 0.4, 0.5, 0.7])
 def test_killed_at_any_moment(project: Path, delay: float) -> None:
-    """An empty lock file may stay when it is killed just before the start; the next user removes it."""
+    """A kill just before the start may leave an empty lock file, which the next user removes."""
     home = Home()
     environment = {"SERVICECTX_HOME": str(home.path)}
     try:
@@ -211,7 +211,7 @@ def test_killed_at_any_moment(project: Path, delay: float) -> None:
 
 def test_many_at_once_share(project: Path, home: Path) -> None:
     every = [spawn("run", "-q", "redis", "--", *SHOW, cwd=project, stdout=subprocess.PIPE) for _ in range(6)]
-    outputs = [process.communicate(timeout=PATIENCE)[0] for process in every]
+    outputs = [process.communicate(timeout=COMMAND_TIMEOUT)[0] for process in every]
     assert [process.returncode for process in every] == [0] * 6
     assert all("SERVICECTX_REDIS_DETAILS" in output for output in outputs)
     assert not files(home)
@@ -225,9 +225,9 @@ def test_many_at_once_some_killed(project: Path, home: Path) -> None:
     for process in every[3:]:
         wait_for_line(process, "ready")
         process.terminate()
-        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+        assert process.wait(COMMAND_TIMEOUT) == 128 + signal.SIGTERM
     for process in every:
-        process.wait(PATIENCE)
+        process.wait(COMMAND_TIMEOUT)
         assert process.stdout is not None
         process.stdout.close()
     assert not wait_for_none(home, 2.0)
@@ -240,14 +240,14 @@ def test_ctrl_c_reaches_the_command_once(project: Path) -> None:
     with Terminal("run", "redis", "--", *python(SIGNALS), cwd=project) as terminal:
         terminal.expect("ready")
         terminal.type("\x03")
-        terminal.expect("heard SIGINT")
+        terminal.expect("received SIGINT")
         terminal.type("end\n")
         assert terminal.end() == 5
-        assert "heard" not in terminal.text
+        assert "received" not in terminal.text
 
 
 def test_ctrl_c_ends_an_ordinary_command(project: Path, home: Path) -> None:
-    # exec: a shell that is just making a child may take an interrupt for the child's alone, and go on waiting
+    # exec: a shell that is forking a child may attribute the interrupt to the child, and go on waiting
     with Terminal("run", "redis", "--", "sh", "-c", "echo ready; exec sleep 600", cwd=project) as terminal:
         terminal.expect("ready")
         terminal.type("\x03")

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.command import PATIENCE, cli, spawn
+from tests.cli.command import COMMAND_TIMEOUT, cli, spawn
 from tests.detector import wait_for
 from tests.leftovers import files
 
@@ -28,9 +28,9 @@ if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         os.chdir("/")
-        silence = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
-            os.dup2(silence, number)
+            os.dup2(null, number)
         exec({HANDLES_SIGTERM!r})
     os._exit(0)
 os.wait()
@@ -51,7 +51,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The file in which processes of the command write their ids."""
+    """A file where processes of the command write their ids."""
     path = tmp_path / "pids"
     monkeypatch.setenv("PIDS", str(path))
     yield path
@@ -99,10 +99,10 @@ def test_the_run_is_ended_by_a_signal(
 ) -> None:
     code = f"import subprocess, time\nsubprocess.run({leftover!r})\ntime.sleep(600)"
     with spawn("run", "-q", "redis", "--", sys.executable, "-c", code, cwd=project) as process:
-        wait_for(lambda: written(pids), PATIENCE)
+        wait_for(lambda: written(pids), COMMAND_TIMEOUT)
         assert living(pids)
         process.send_signal(number)
-        process.wait(PATIENCE)
+        process.wait(COMMAND_TIMEOUT)
     wait_for(lambda: not living(pids), 2.0, lambda: f"still there: {living(pids)}")
     wait_for(lambda: not files(home), 5.0, lambda: str(files(home)))
 

@@ -1,4 +1,4 @@
-"""`servicectx up`, `env`, `details`, `down`: what the shell started, programs join, and the other way round."""
+"""`servicectx up`, `env`, `details`, `down`: programs join services of the shell, and the shell joins theirs."""
 
 import json
 import os
@@ -27,16 +27,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def ok(*words: object, cwd: Path, **env: str) -> str:
-    done = cli(*words, cwd=cwd, env=env)
+def ok(*arguments: object, cwd: Path, **env: str) -> str:
+    done = cli(*arguments, cwd=cwd, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_up_stays_and_down_ends_it(project: Path, home: Path) -> None:
-    said = ok("up", "redis", "postgres", cwd=project)
-    assert "until `servicectx down`" in said
-    assert 'eval "$(servicectx env)"' in said
+    output = ok("up", "redis", "postgres", cwd=project)
+    assert "until `servicectx down`" in output
+    assert 'eval "$(servicectx env)"' in output
     assert len(processes(home)) >= 6
     assert sorted(ok("down", cwd=project).splitlines()) == ["postgres: stopped", "redis: stopped"]
     assert not files(home)
@@ -89,7 +89,7 @@ def test_variables_for_shells_and_files(project: Path, form: str) -> None:
 
 
 def test_variables_for_fish() -> None:
-    """Its manual: within single quotes only the backslash and the quote itself are escaped."""
+    """fish manual: within single quotes only the backslash and the quote itself are escaped."""
     assert FORMATS["fish"]({"ONE": 'it\'s $1 \\ "2"'}) == "set -gx ONE 'it\\'s $1 \\\\ \"2\"'"
 
 
@@ -108,19 +108,19 @@ def test_env_is_for_eval(project: Path) -> None:
 
 
 def test_up_can_print_variables_itself(project: Path) -> None:
-    said = json.loads(ok("up", "redis", "--format", "json", cwd=project))
-    assert said == json.loads(ok("env", "--json", cwd=project))
+    output = json.loads(ok("up", "redis", "--format", "json", cwd=project))
+    assert output == json.loads(ok("env", "--json", cwd=project))
     ok("down", cwd=project)
 
 
 def test_details_files(project: Path) -> None:
-    """Written privately, named by the variable, taken for details from outside, and removed with the service."""
+    """A details file is private, named by the variable, used as details from outside, and removed with the service."""
     ok("up", "-q", "redis", "postgres", "--details-dir", "details", cwd=project)
     file = project / "details" / "redis.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert json.loads(ok("env", "--json", cwd=project))["SERVICECTX_REDIS_DETAILS"] == str(file)
     kept = project / "details" / "postgres.json"
-    kept.write_text("somebody wrote something else here")
+    kept.write_text("another text was written here")
     ok("down", cwd=project)
     assert not file.exists()
     assert kept.exists()
@@ -128,14 +128,14 @@ def test_details_files(project: Path) -> None:
 
 def test_kept_data_are_kept_by_down(project: Path) -> None:
     ok("up", "-q", "postgres", "--keep-data", cwd=project)
-    said = cli("down", cwd=project)
-    assert said.returncode == 0
-    data = Path(said.stderr.rpartition("the data of postgres are kept; open them with: servicectx open ")[2].strip())
+    done = cli("down", cwd=project)
+    assert done.returncode == 0
+    data = Path(done.stderr.rpartition("the data of postgres are kept; open them with: servicectx open ")[2].strip())
     assert (data / "service.log").exists()
     assert str(data) in ok("prune", cwd=project)
     assert data.exists()
     assert cli("prune", "--kept-data", cwd=project).returncode == 1
-    assert data.exists(), "a script says --yes"
+    assert data.exists(), "a script needs --yes"
     ok("prune", "--kept-data", "--yes", cwd=project)
     assert not data.exists()
 
@@ -145,10 +145,10 @@ def test_another_project_is_left_alone(project: Path, tmp_path: Path) -> None:
     other.mkdir()
     (other / "setup.cfg").touch()
     ok("up", "-q", "redis", cwd=project)
-    for words in (["down"], ["down", "redis"], ["env"], ["env", "redis"], ["logs", "redis"], ["shell", "redis"]):
-        done = cli(*words, cwd=other)
+    for arguments in (["down"], ["down", "redis"], ["env"], ["env", "redis"], ["logs", "redis"], ["shell", "redis"]):
+        done = cli(*arguments, cwd=other)
         assert done.returncode == 1
-        assert f"--scope project:{project}" in done.stderr, words
+        assert f"--scope project:{project}" in done.stderr, arguments
     ok("down", "redis", "--scope", f"project:{project}", cwd=other)
 
 
@@ -168,14 +168,14 @@ def test_scopes_and_names(project: Path, tmp_path: Path) -> None:
 
 
 def test_details_from_outside_start_nothing(project: Path, home: Path) -> None:
-    said = ok(
+    output = ok(
         "up",
         "redis",
         cwd=project,
         SERVICECTX_REDIS_DETAILS='{"host": "example.com", "port": 1}',
         SERVICECTX_EXTERNAL_WAIT="0",
     )
-    assert "Nothing was started" in said
+    assert "Nothing was started" in output
     assert not files(home)
 
 

@@ -1,4 +1,4 @@
-"""A keeper is killed, and then the process that clears after it, at each step: a later visitor leaves nothing."""
+"""A keeper is killed, then at each step the process that cleans up after it: a later visitor leaves nothing."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def kill_all(home: Home) -> None:
-    for process in [*home.guards(), *home.keepers()]:
+    for process in [*home.watchdogs(), *home.keepers()]:
         process.kill()
     wait_for(lambda: not home.processes(), PATIENCE)
 
@@ -46,9 +46,9 @@ def killed_while_it_clears(home: Home, step: str, service: str, **arguments: str
 
 
 @pytest.mark.parametrize("step", CLEARER_STEPS)
-@pytest.mark.parametrize("where", ["home", "storage"])
-def test_keeper_and_then_its_clearer_killed(home: Home, place: Path, step: str, where: str) -> None:
-    arguments = {"storage": str(place)} if where == "storage" else {}
+@pytest.mark.parametrize("location", ["home", "storage"])
+def test_keeper_and_then_its_clearer_killed(home: Home, place: Path, step: str, location: str) -> None:
+    arguments = {"storage": str(place)} if location == "storage" else {}
     with Actor(home) as user:
         user.enter("redis", **arguments)
         kill_all(home)
@@ -69,15 +69,15 @@ def test_clearer_killed_in_the_middle_of_the_data_while_the_watchdog_is_late(hom
             (data / f"d{number:02}").mkdir()
             for name in range(300):
                 (data / f"d{number:02}" / f"f{name}").touch()
-        (guard,) = home.guards()
-        guard.send_signal(signal.SIGSTOP)
+        (watchdog,) = home.watchdogs()
+        watchdog.send_signal(signal.SIGSTOP)
         home.keepers()[0].kill()
         before = count(data)
         visitor = Actor(home)
         visitor.send("enter", service="redis", arguments={})
         wait_for(lambda: count(data) < before, PATIENCE)
         visitor.kill()
-        guard.send_signal(signal.SIGCONT)
+        watchdog.send_signal(signal.SIGCONT)
         user.leave()
     home.wait_until_empty(PATIENCE)
 
@@ -87,7 +87,7 @@ def count(data: Path) -> int:
 
 
 def test_a_kill_does_not_cost_data_that_are_to_be_kept(home: Home) -> None:
-    """The wish to keep them goes with the instance's directory; the data themselves know it."""
+    """The preference to keep data is lost with the instance's directory. The data have a record of their own."""
     with Actor(home) as user:
         user.enter("redis", keep_data=True)
         (data,) = home.own.glob("data/*-*")

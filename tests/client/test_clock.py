@@ -1,4 +1,4 @@
-"""The wall clock may jump: nothing is decided by it. It tells people since when, and how old a kept copy is."""
+"""The wall clock may jump, so no decision depends on it. It only dates output, and the age of prepared data."""
 
 import ast
 from pathlib import Path
@@ -6,18 +6,18 @@ from pathlib import Path
 HOUSE = Path(__file__).parents[2] / "servicectx"
 
 FOR_PEOPLE = {
-    "client/start.py": "since when an instance is there",
-    "state/instance.py": "since when somebody holds the lock",
-    "state/leases.py": "since when somebody uses it",
-    "state/keep_record.py": "when the instance of kept data started",
-    "datadirs/prepared.py": "what nobody has used for a month",
+    "client/start.py": "the start of an instance, for display",
+    "state/instance.py": "the time of locking, for display",
+    "state/leases.py": "the start of a lease, for display",
+    "state/keep_record.py": "the start of the instance of kept data",
+    "datadirs/prepared.py": "prepared data that have not been used for a month",
 }
 
 
 def test_the_wall_clock_decides_nothing() -> None:
-    asked = set()
+    users = set()
     for path in HOUSE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.time", "datetime.now", "time.localtime"):
-                asked.add(str(path.relative_to(HOUSE)))
-    assert {name for name in asked if not name.startswith("cli/")} == set(FOR_PEOPLE)
+                users.add(str(path.relative_to(HOUSE)))
+    assert {name for name in users if not name.startswith("cli/")} == set(FOR_PEOPLE)

@@ -1,4 +1,4 @@
-"""SIGKILL at every step of the story: nobody hangs, nobody gets wrong details, and nothing is left."""
+"""SIGKILL at every step: no user hangs, no user gets wrong details, and nothing is left."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ STARTER_STEPS = ["before-lock", "holding-lock", "spawned", "setting-up", "publis
 KEEPER_STEPS = ["starting", "started", "reporting"]
 LEAVER_STEPS = ["leaving", "left"]
 ENDING_STEPS = ["stopping", "cleaning"]
-NORMAL = 5.0  # seconds: many times what a start takes, far from any timeout
+NORMAL = 5.0  # seconds: many times longer than a start, far below any timeout
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def home() -> Iterator[Home]:
 
 
 def works(home: Home) -> None:
-    """The next user is served in normal time, and when it has left nothing is there."""
+    """Check that the next user is served in normal time, and that nothing is left after it."""
     with Actor(home) as user:
         assert user.enter(setup="note_setup")["took"] < NORMAL
         assert user.ask("use")["used"] == "42"
@@ -36,7 +36,7 @@ def works(home: Home) -> None:
 
 
 def wait_until_the_kernel_ended_the_server(home: Home) -> None:
-    """By its parent-death signal. Where there is none, the next visitor ends it."""
+    """Wait for its parent-death signal. On a system without it, the next visitor ends the server."""
     if platform.PARENT_DEATH_SIGNAL:
         wait_for(lambda: not home.processes(), 2)
     else:
@@ -45,10 +45,10 @@ def wait_until_the_kernel_ended_the_server(home: Home) -> None:
 
 @pytest.mark.parametrize("step", STARTER_STEPS)
 def test_starter_killed_alone(home: Home, step: str) -> None:
-    with Actor(home, pause_at=step) as starter:
-        starter.send("enter", service="redis", arguments={"setup": "note_setup"})
-        starter.wait_paused()
-        starter.kill()
+    with Actor(home, pause_at=step) as requester:
+        requester.send("enter", service="redis", arguments={"setup": "note_setup"})
+        requester.wait_paused()
+        requester.kill()
         if step in ("before-lock", "holding-lock"):
             assert not home.processes()
         else:
@@ -58,12 +58,12 @@ def test_starter_killed_alone(home: Home, step: str) -> None:
 
 @pytest.mark.parametrize("step", STARTER_STEPS)
 def test_starter_killed_while_another_waits(home: Home, step: str) -> None:
-    with Actor(home, pause_at=step) as starter, Actor(home) as waiter:
-        starter.send("enter", service="redis", arguments={"setup": "note_setup"})
-        starter.wait_paused()
+    with Actor(home, pause_at=step) as requester, Actor(home) as waiter:
+        requester.send("enter", service="redis", arguments={"setup": "note_setup"})
+        requester.wait_paused()
         waiter.send("enter", service="redis", arguments={"setup": "note_setup"})
         time.sleep(0.2)
-        starter.kill()
+        requester.kill()
         assert "error" not in waiter.hear(NORMAL)
         assert waiter.ask("use")["used"] == "42"
         assert len(home.servers()) == 1
@@ -74,16 +74,16 @@ def test_starter_killed_while_another_waits(home: Home, step: str) -> None:
 @pytest.mark.parametrize("step", KEEPER_STEPS)
 @pytest.mark.parametrize("victim", ["keeper", "starter"])
 def test_killed_while_the_keeper_starts(home: Home, step: str, victim: str) -> None:
-    with Actor(home, pause_at=step) as starter, Actor(home) as waiter:
-        starter.send("enter", service="redis", arguments={})
-        keeper = starter.wait_paused()
+    with Actor(home, pause_at=step) as requester, Actor(home) as waiter:
+        requester.send("enter", service="redis", arguments={})
+        keeper = requester.wait_paused()
         waiter.send("enter", service="redis", arguments={})
         time.sleep(0.2)
         if victim == "keeper":
             os.kill(keeper, signal.SIGKILL)
-            first = starter.hear(NORMAL)
+            first = requester.hear(NORMAL)
         else:
-            starter.kill()
+            requester.kill()
             first = None
         second = waiter.hear(NORMAL)
         assert "error" not in second
@@ -92,7 +92,7 @@ def test_killed_while_the_keeper_starts(home: Home, step: str, victim: str) -> N
         assert len(home.servers()) == 1
         waiter.leave()
         if first is not None:
-            starter.leave()
+            requester.leave()
         home.wait_until_empty()
 
 
@@ -100,16 +100,16 @@ def test_killed_while_the_keeper_starts(home: Home, step: str, victim: str) -> N
 @pytest.mark.parametrize("victim", ["keeper", "starter"])
 def test_killed_while_postgres_is_prepared(home: Home, step: str, victim: str) -> None:
     cache = {"SERVICECTX_CACHE": str(home.path / "cache")}  # empty: initdb runs
-    with Actor(home, pause_at=step, **cache) as starter, Actor(home, **cache) as next_user:
-        starter.send("enter", service="postgres", arguments={})
-        keeper = starter.wait_paused()
+    with Actor(home, pause_at=step, **cache) as requester, Actor(home, **cache) as next_user:
+        requester.send("enter", service="postgres", arguments={})
+        keeper = requester.wait_paused()
         if victim == "keeper":
             os.kill(keeper, signal.SIGKILL)
-            assert "error" not in starter.hear(20)
-            starter.leave()
+            assert "error" not in requester.hear(20)
+            requester.leave()
         else:
-            starter.kill()
-            starter.resume()
+            requester.kill()
+            requester.resume()
         wait_for(lambda: not home.processes(), 2, lambda: str(home.left()))
         next_user.enter("postgres")
         assert next_user.ask("use")["used"] == "42"
@@ -141,22 +141,22 @@ def test_keeper_killed_while_it_ends(home: Home, step: str) -> None:
 
 
 def test_joiner_killed_as_soon_as_it_has_joined(home: Home) -> None:
-    with Actor(home) as starter, Actor(home, pause_at="joined") as joiner:
-        details = starter.enter()
+    with Actor(home) as requester, Actor(home, pause_at="joined") as joiner:
+        details = requester.enter()
         joiner.send("enter", service="redis", arguments={})
         joiner.wait_paused()
         joiner.kill()
-        assert starter.ask("use")["used"] == "42"
-        starter.leave()
+        assert requester.ask("use")["used"] == "42"
+        requester.leave()
         home.wait_until_empty(0.5)
         assert not listens("127.0.0.1", details["port"])
 
 
 def test_starter_killed_and_the_joiner_goes_on(home: Home) -> None:
-    with Actor(home) as starter, Actor(home) as joiner:
-        port = starter.enter()["port"]
+    with Actor(home) as requester, Actor(home) as joiner:
+        port = requester.enter()["port"]
         assert joiner.enter()["port"] == port
-        starter.kill()
+        requester.kill()
         time.sleep(0.3)
         assert joiner.ask("use")["used"] == "42"
         assert joiner.ask("alive") | {"took": 0, "at": 0} == {"alive": True, "failure": None, "took": 0, "at": 0}
@@ -219,8 +219,8 @@ def test_keeper_and_then_its_user_killed(home: Home) -> None:
 def test_guard_killed_changes_nothing(home: Home) -> None:
     with Actor(home) as user:
         user.enter()
-        (guard,) = home.guards()
-        guard.kill()
+        (watchdog,) = home.watchdogs()
+        watchdog.kill()
         assert user.ask("use")["used"] == "42"
         user.leave()
         home.wait_until_empty(0.5)
@@ -229,7 +229,7 @@ def test_guard_killed_changes_nothing(home: Home) -> None:
 def test_keeper_and_guard_killed(home: Home) -> None:
     with Actor(home) as user:
         user.enter()
-        for process in [*home.guards(), *home.keepers()]:
+        for process in [*home.watchdogs(), *home.keepers()]:
             process.kill()
         wait_until_the_kernel_ended_the_server(home)
         user.leave()
@@ -239,11 +239,11 @@ def test_keeper_and_guard_killed(home: Home) -> None:
 def test_everything_killed_is_cleared_by_the_next_visitor_of_any_service(home: Home) -> None:
     with Actor(home) as user:
         user.enter()
-        for process in [*home.guards(), *home.keepers()]:
+        for process in [*home.watchdogs(), *home.keepers()]:
             process.kill()
         user.kill()
         wait_until_the_kernel_ended_the_server(home)
-        assert home.files(), "nobody was there to clear it"
+        assert home.files(), "no process was left to clean up"
     with Actor(home) as visitor:
         visitor.enter("redis", name="another")
         visitor.leave()
@@ -266,13 +266,13 @@ def test_stopped_joiner_keeps_the_service_and_hinders_nobody(home: Home) -> None
 
 
 def test_starter_stopped_under_the_lock_is_named_to_those_who_wait(home: Home) -> None:
-    with Actor(home, pause_at="setting-up") as starter, Actor(home) as waiter:
-        starter.send("enter", service="redis", arguments={"setup": "note_setup"})
-        starter.wait_paused()
-        starter.signal(signal.SIGSTOP)
+    with Actor(home, pause_at="setting-up") as requester, Actor(home) as waiter:
+        requester.send("enter", service="redis", arguments={"setup": "note_setup"})
+        requester.wait_paused()
+        requester.signal(signal.SIGSTOP)
         answer = waiter.ask("enter", service="redis", arguments={"setup": "note_setup", "timeout": 1.0})
         assert answer["error"] == "StartTimeout"
-        assert str(starter.process.pid) in answer["message"]
+        assert str(requester.process.pid) in answer["message"]
         assert "has held the lock for" in answer["message"]
 
 
@@ -286,10 +286,10 @@ def test_forked_child_does_not_give_the_parents_lease_back(home: Home) -> None:
 
 
 def test_ctrl_c_during_the_start(home: Home) -> None:
-    with Actor(home, pause_at="started") as starter:
-        starter.send("enter", service="redis", arguments={})
-        starter.wait_paused()
-        starter.signal(signal.SIGINT)
-        assert starter.hear(NORMAL)["error"] == "KeyboardInterrupt"
+    with Actor(home, pause_at="started") as requester:
+        requester.send("enter", service="redis", arguments={})
+        requester.wait_paused()
+        requester.signal(signal.SIGINT)
+        assert requester.hear(NORMAL)["error"] == "KeyboardInterrupt"
         home.wait_until_empty()
         works(home)

@@ -1,4 +1,4 @@
-"""Every error carries its data, survives pickling and a state file, and teaches."""
+"""Every error has its data as attributes, survives pickling and a state file, and names a cure."""
 
 import json
 import pickle

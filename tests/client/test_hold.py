@@ -1,4 +1,4 @@
-"""A ticket: another process holds the same instance, without its arguments and its set-up."""
+"""A ticket: another process holds the same instance without its arguments and its set-up."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is alive is known by a lock that its keeper holds: from another home, and from another PID namespace."""
+"""A lock of the keeper proves that an instance is alive: from another home, and from another PID namespace."""
 
 import json
 import os
@@ -27,7 +27,7 @@ REQUIRED = bool(os.environ.get("SERVICECTX_REQUIRE_SERVERS"))
 two_namespaces = pytest.mark.skipif(not CAN_UNSHARE and not REQUIRED, reason="PID namespaces need root and unshare")
 
 
-# -- data know their home --------------------------------------------------------------------------------------------
+# -- data record their home ------------------------------------------------------------------------------------------
 
 
 def test_live_data_are_not_pruned_from_another_home(home: Path, tmp_path: Path) -> None:
@@ -35,10 +35,10 @@ def test_live_data_are_not_pruned_from_another_home(home: Path, tmp_path: Path) 
     with managed(FakeService, storage="memory") as fake:
         data = data_of(home)
         assert data.is_dir()
-        for words in (["prune", "--yes"], ["prune", "--kept-data", "--yes"]):
-            said = cli(*words, cwd=tmp_path, env={"SERVICECTX_HOME": str(tmp_path / "other")})
-            assert said.returncode == 0, said.stderr
-            assert str(data) not in said.stdout
+        for arguments in (["prune", "--yes"], ["prune", "--kept-data", "--yes"]):
+            result = cli(*arguments, cwd=tmp_path, env={"SERVICECTX_HOME": str(tmp_path / "other")})
+            assert result.returncode == 0, result.stderr
+            assert str(data) not in result.stdout
         assert data.is_dir()
         assert fake.ask("SET a 1") == "1"
     assert not data.exists()
@@ -61,7 +61,7 @@ def data_of(home: Path) -> Path:
 
 
 def test_kept_data_are_marked_and_live_on(home: Path, tmp_path: Path) -> None:
-    """Neither the next start nor a plain prune removes them, also where only the home knows of the place."""
+    """Neither the next start nor a plain prune removes kept data, even if only the home records their path."""
     place = tmp_path / "data"
     place.mkdir(mode=0o700)
     with managed(FakeService, storage=place, keep_data=True):
@@ -75,7 +75,7 @@ def test_kept_data_are_marked_and_live_on(home: Path, tmp_path: Path) -> None:
     assert cli("prune", "--kept-data", cwd=tmp_path).returncode == 1
     assert data.is_dir()
     assert cli("prune", "--kept-data", "--yes", cwd=tmp_path).returncode == 0
-    assert list(place.iterdir()) == [], "the place is as it was"
+    assert list(place.iterdir()) == [], "the directory is unchanged"
 
 
 # -- two PID namespaces, one home ------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ with managed(FakeService, name="here") as fake:
 
 
 class Namespace:
-    """A PID namespace of its own with a program in it, which answers a line with a line."""
+    """A PID namespace with a program that replies to each line with a line."""
 
     def __init__(self, code: str) -> None:
         self.process = subprocess.Popen(
@@ -111,20 +111,20 @@ class Namespace:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def say(self) -> str:
+    def exchange(self) -> str:
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         return self.line()
 
     def end(self) -> None:
-        self.process.kill()  # --kill-child: all of the namespace goes with it
+        self.process.kill()  # --kill-child ends all processes of the namespace
         self.process.communicate()
 
 
 @pytest.fixture
 def lingering(home: Path) -> Iterator[Namespace]:
-    """An instance that nobody holds, alive in another PID namespace."""
+    """A lingering instance without users, alive in another PID namespace."""
     namespace = Namespace(LINGER)
     try:
         assert namespace.line() == "up"
@@ -148,14 +148,14 @@ def visit(*prefix: str) -> None:
     assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
 
 
-def in_another(*words: str) -> "subprocess.CompletedProcess[str]":
-    command = [*UNSHARE, sys.executable, "-m", "servicectx", *words]
+def in_another(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [*UNSHARE, sys.executable, "-m", "servicectx", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 @two_namespaces
 @pytest.mark.parametrize(
-    ("words", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (["prune", "--yes"], 0, "left alone, it runs in another PID namespace"),
         (["prune", "--kept-data", "--yes"], 0, "left alone, it runs in another PID namespace"),
@@ -166,12 +166,12 @@ def in_another(*words: str) -> "subprocess.CompletedProcess[str]":
     ],
 )
 def test_no_command_in_one_namespace_ends_what_lives_in_another(
-    words: list[str], status: int | None, said: str, lingering: Namespace
+    arguments: list[str], status: int | None, message: str, lingering: Namespace
 ) -> None:
-    for done in (in_another(*words), cli(*words, cwd=Path("/"))):
-        assert said in done.stdout + done.stderr
+    for done in (in_another(*arguments), cli(*arguments, cwd=Path("/"))):
+        assert message in done.stdout + done.stderr
         assert status in (None, done.returncode)
-    assert lingering.say() == "1"
+    assert lingering.exchange() == "1"
 
 
 @two_namespaces
@@ -179,23 +179,23 @@ def test_no_start_in_one_namespace_clears_what_lives_in_another(lingering: Names
     visit()
     visit(*UNSHARE)
     assert is_locked(home)
-    assert lingering.say() == "1"
+    assert lingering.exchange() == "1"
 
 
 @two_namespaces
 def test_after_the_end_of_its_namespace_a_visitor_clears(lingering: Namespace, home: Path) -> None:
     lingering.end()
     wait_for(lambda: not is_locked(home), PATIENCE)
-    assert list(home.glob("servicectx-home/*.json")), "nobody was there to clear it"
+    assert list(home.glob("servicectx-home/*.json")), "no process was left to clean up"
     visit(*UNSHARE)
     assert sorted(path.name for path in (home / "servicectx-home").iterdir()) == ["SERVICECTX.TAG", "data"]
 
 
-# -- pids alone prove nothing ----------------------------------------------------------------------------------------
+# -- process ids alone prove nothing ---------------------------------------------------------------------------------
 
 
 def test_a_process_of_another_namespace_with_a_recorded_id_is_not_signalled(home: Path) -> None:
-    """The record of a dead instance names the id and start of a live process here, in another PID namespace."""
+    """The record of a dead instance in another PID namespace has the id and start time of a live process here."""
     from servicectx.system import processes
 
     sleeper = subprocess.Popen(["sleep", "600"])

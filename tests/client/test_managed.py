@@ -1,4 +1,4 @@
-"""The context manager: with and async with, again and nested, in threads and loops, and whatever goes wrong inside."""
+"""The context manager: with and async with, repeated and nested, in threads and loops, and with errors inside."""
 
 import asyncio
 import contextvars
@@ -173,8 +173,8 @@ with lease as fake:
     assert os.wait()[1] == 0
     print(fake.ask("GET a"), lease.alive)
 """
-    said = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
-    assert (said.stdout, said.stderr) == ("child True\n", "")
+    result = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    assert (result.stdout, result.stderr) == ("child True\n", "")
 
 
 def test_a_forked_child_may_join_by_itself() -> None:
@@ -189,8 +189,8 @@ with managed(FakeService) as fake:
             sys.exit(joined.ask("GET a") != "parent")
     print(os.wait()[1], fake.ask("GET a"))
 """
-    said = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
-    assert (said.stdout, said.stderr) == ("0 parent\n", "")
+    result = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    assert (result.stdout, result.stderr) == ("0 parent\n", "")
 
 
 def test_one_that_was_never_left_warns_and_is_left(home: Path) -> None:
@@ -205,12 +205,12 @@ def test_the_end_of_the_interpreter_leaves(home: Path) -> None:
     script = (
         "from servicectx import managed\nfrom servicectx.testing import FakeService\nmanaged(FakeService).__enter__()"
     )
-    said = subprocess.run([sys.executable, "-W", "always", "-c", script], capture_output=True, text=True, check=True)
-    assert "ResourceWarning" in said.stderr
+    result = subprocess.run([sys.executable, "-W", "always", "-c", script], capture_output=True, text=True, check=True)
+    assert "ResourceWarning" in result.stderr
     assert nothing_is_left(home)
     kept = script.replace("managed(FakeService)", "lease = managed(FakeService); lease")
-    said = subprocess.run([sys.executable, "-W", "always", "-c", kept], capture_output=True, text=True, check=True)
-    assert "ResourceWarning" in said.stderr
+    result = subprocess.run([sys.executable, "-W", "always", "-c", kept], capture_output=True, text=True, check=True)
+    assert "ResourceWarning" in result.stderr
     assert nothing_is_left(home)
 
 
@@ -242,7 +242,7 @@ def test_the_death_of_the_service_can_be_learnt() -> None:
             assert fresh.ask("GET a") == ""
 
 
-# -- waiting for another one -------------------------------------------------------------------------------------
+# -- waiting for another start -----------------------------------------------------------------------------------
 
 
 def test_who_waits_too_long_learns_for_whom(home: Path) -> None:
@@ -252,17 +252,17 @@ from servicectx.testing import FakeService
 with managed(FakeService, delay=3.0):
     pass
 """
-    with subprocess.Popen([sys.executable, "-c", script, "some", "words"]) as starter:
+    with subprocess.Popen([sys.executable, "-c", script, "some", "words"]) as requester:
         wait_for(lambda: any("fake.json" in line for line in leftovers.command_lines(home)), 20)
         with pytest.raises(StartTimeout) as caught, managed(FakeService, delay=3.0, timeout=0.4):
             pass
-        said = caught.value.waiting_for
-        found = re.search(r"process (\d+) \((.*)\) has held the lock for (\d+\.\d) s", said)
-        assert found is not None, said
-        assert (int(found[1]), found[2]) == (starter.pid, "-c some words")
+        reason = caught.value.waiting_for
+        found = re.search(r"process (\d+) \((.*)\) has held the lock for (\d+\.\d) s", reason)
+        assert found is not None, reason
+        assert (int(found[1]), found[2]) == (requester.pid, "-c some words")
         assert 0.4 <= float(found[3]) < 60
         assert "within 0.4 s" in str(caught.value)
-        assert starter.wait(30) == 0
+        assert requester.wait(30) == 0
 
 
 # -- details from outside ----------------------------------------------------------------------------------------
@@ -289,16 +289,16 @@ class BodyFailed(Exception):
     pass
 
 
-class Clumsy(Managed[Any]):
-    """Leaves, and then stumbles."""
+class FailsOnLeave(Managed[Any]):
+    """A context manager that leaves, then raises an error."""
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
-        raise OSError(f"stumbled over {self._ask.name}")
+        raise OSError(f"stumbled over {self._request.name}")
 
 
-def clumsy(**arguments: Any) -> Clumsy:
-    return Clumsy(managed(FakeService, **arguments)._ask)
+def fails_on_leave(**arguments: Any) -> FailsOnLeave:
+    return FailsOnLeave(managed(FakeService, **arguments)._request)
 
 
 @pytest.mark.parametrize("error", [BodyFailed, KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -320,7 +320,7 @@ def test_an_exception_in_the_set_up_is_the_cause(home: Path) -> None:
 
 
 def test_an_exception_while_leaving_shows_the_body_s_too(home: Path) -> None:
-    with pytest.raises(OSError, match="stumbled over fake") as caught, clumsy():
+    with pytest.raises(OSError, match="stumbled over fake") as caught, fails_on_leave():
         raise BodyFailed
     assert isinstance(caught.value.__context__, BodyFailed)
     assert nothing_is_left(home)
@@ -331,7 +331,7 @@ def test_an_exception_while_leaving_shows_the_body_s_too(home: Path) -> None:
 
 def test_all_in_order(home: Path) -> None:
     with managed_all(FakeService, managed(FakeService, name="second"), "redis") as (first, second, redis):
-        assert [each.name for each in (first, second, redis)] == ["fake", "second", "redis"]
+        assert [details.name for details in (first, second, redis)] == ["fake", "second", "redis"]
         assert first.ask("SET a 1") == "1"
         assert second.ask("GET a") == ""
     assert nothing_is_left(home)
@@ -359,7 +359,7 @@ def test_all_start_side_by_side() -> None:
     began = time.monotonic()
     with managed_all(*several):
         took = time.monotonic() - began
-    assert took < sum(each.took for each in several)
+    assert took < sum(service.took for service in several)
 
 
 def test_one_failure_leaves_the_others(home: Path) -> None:
@@ -392,17 +392,20 @@ FAILING_2 = managed(FakeService, name="two", fail=2)
 
 
 def test_failures_while_leaving_come_together(home: Path) -> None:
-    with pytest.raises(ExceptionGroup) as caught, managed_all(clumsy(name="a"), FakeService, clumsy(name="b")):
+    with (
+        pytest.raises(ExceptionGroup) as caught,
+        managed_all(fails_on_leave(name="a"), FakeService, fails_on_leave(name="b")),
+    ):
         raise BodyFailed
-    assert {str(each) for each in caught.value.exceptions} == {"stumbled over a", "stumbled over b"}
+    assert {str(error) for error in caught.value.exceptions} == {"stumbled over a", "stumbled over b"}
     assert isinstance(caught.value.__context__, BodyFailed)
     assert nothing_is_left(home, within=2.0)
-    with pytest.raises(OSError, match="stumbled over a"), managed_all(clumsy(name="a"), FakeService):
+    with pytest.raises(OSError, match="stumbled over a"), managed_all(fails_on_leave(name="a"), FakeService):
         pass
 
 
 def test_a_failure_while_leaving_after_a_failed_start_shows_both(home: Path) -> None:
-    with pytest.raises(StartFailed) as caught, managed_all(clumsy(name="a"), FAILING_1):
+    with pytest.raises(StartFailed) as caught, managed_all(fails_on_leave(name="a"), FAILING_1):
         pass
     assert isinstance(caught.value.__context__, OSError)
     assert nothing_is_left(home, within=2.0)
@@ -591,7 +594,7 @@ def test_a_waiting_joiner_can_be_cancelled() -> None:
 
     async def cancel() -> str:
         entered = asyncio.Event()
-        starter = asyncio.create_task(enter(entered))
+        requester = asyncio.create_task(enter(entered))
         await asyncio.sleep(0.2)
         joiner = asyncio.create_task(enter(asyncio.Event()))
         await asyncio.sleep(0.2)
@@ -600,7 +603,7 @@ def test_a_waiting_joiner_can_be_cancelled() -> None:
         with pytest.raises(asyncio.CancelledError):
             await joiner
         assert not entered.is_set() or time.monotonic() - began < 5
-        return await starter
+        return await requester
 
     assert asyncio.run(cancel()) == "1"
 
@@ -669,7 +672,7 @@ def test_no_file_of_the_caller_s_is_inherited(home: Path) -> None:
         with managed(FakeService):
             os.close(writing)
             writing = -1
-            assert os.read(reading, 1) == b""  # nobody else holds the other end
+            assert os.read(reading, 1) == b""  # no other process holds the other end
     finally:
         os.close(reading)
         assert writing == -1

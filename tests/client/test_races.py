@@ -1,4 +1,4 @@
-"""Many at the same moment: one service per key, one failure for all, and joiners that meet a stopping instance."""
+"""Many users at the same moment: one service per key, one failure for all, joiners of a stopping instance."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def home() -> Iterator[Home]:
 
 @pytest.fixture
 def crowd(home: Home) -> Iterator[list[Actor]]:
-    """Eight users whose processes have started."""
+    """Eight users in started processes."""
     actors = [Actor(home) for _ in range(8)]
     for actor in actors:
         actor.send("alive_check")
@@ -62,7 +62,7 @@ def test_a_failed_start_fails_everyone_once(home: Home, crowd: list[Actor], tmp_
     assert len({answer["message"] for answer in answers}) == 1
     assert "exit status: 7" in str(answers[0]["message"])
     assert "no luck" in str(answers[0]["message"])
-    assert tries.read_text() == "x", "nobody repeats a failing start in turn"
+    assert tries.read_text() == "x", "waiting users do not repeat a failed start"
     moments = [float(str(answer["at"])) for answer in answers]
     assert max(moments) - min(moments) < 1.0
     home.wait_until_empty()
@@ -92,7 +92,7 @@ def test_a_joiner_meets_an_instance_that_is_stopping(home: Home, step: str) -> N
         assert "error" not in second
         assert "error" not in leaver.hear()
         assert joiner.ask("use")["used"] == "42"
-        assert (second["port"] == first["port"]) is (step == "stopping"), "counted once more, it is kept"
+        assert (second["port"] == first["port"]) is (step == "stopping"), "an instance that is counted again is reused"
         joiner.leave()
         home.wait_until_empty(0.5)
 
@@ -126,7 +126,7 @@ def test_a_damaged_state_file_is_recovered_from(home: Home, damage: str) -> None
         port = user.enter()["port"]
         (state,) = home.own.glob("redis-*.json")
         state.write_text(damage)
-        assert joiner.enter()["port"] == port, "the instance's own copy tells"
+        assert joiner.enter()["port"] == port, "the instance has its own copy"
         user.leave()
         assert joiner.ask("use")["used"] == "42"
         joiner.leave()
@@ -174,7 +174,7 @@ def test_a_foreign_state_file_leads_nobody_to_kill_or_remove(home: Home, tmp_pat
             assert user.enter()["took"] < 5
             user.leave()
         assert (precious / "file").read_text() == "keep me"
-        assert os.waitpid(sleeper, os.WNOHANG) == (0, 0), "it had the process id, and was not killed"
+        assert os.waitpid(sleeper, os.WNOHANG) == (0, 0), "the process with the recorded id was not killed"
         home.wait_until_empty(0.5)
     finally:
         os.kill(sleeper, signal.SIGKILL)
@@ -182,10 +182,10 @@ def test_a_foreign_state_file_leads_nobody_to_kill_or_remove(home: Home, tmp_pat
 
 
 def test_a_stolen_port_is_never_taken_for_ours(home: Home) -> None:
-    """A thief takes the port between the pick and the bind, and even answers like a server."""
-    with Actor(home, pause_at="starting") as starter, socket.socket() as thief:
-        starter.send("enter", service="redis", arguments={})
-        starter.wait_paused()
+    """A thief takes the port between its choice and the bind, and even answers like a server."""
+    with Actor(home, pause_at="starting") as requester, socket.socket() as thief:
+        requester.send("enter", service="redis", arguments={})
+        requester.wait_paused()
         (config,) = home.path.rglob("redis.conf")
         port = next(int(line.split()[1]) for line in config.read_text().splitlines() if line.startswith("port "))
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -193,14 +193,14 @@ def test_a_stolen_port_is_never_taken_for_ours(home: Home) -> None:
         thief.listen()
         served = threading.Thread(target=_answer_like_redis, args=(thief,), daemon=True)
         served.start()
-        starter.resume()
-        answer = starter.hear(20)
+        requester.resume()
+        answer = requester.hear(20)
         assert "error" not in answer
         assert answer["port"] != port
-        assert starter.ask("use")["used"] == "42"
-        starter.leave()
+        assert requester.ask("use")["used"] == "42"
+        requester.leave()
         home.wait_until_empty(0.5)
-        assert listens("127.0.0.1", port), "the thief was left alone"
+        assert listens("127.0.0.1", port), "the thief still listens"
 
 
 def _answer_like_redis(thief: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""The cache keeps to its bound: the oldest go, nobody loses what is half copied, and people can look and clear."""
+"""The cache and its limit: the oldest copies are dropped, copies in progress stay correct, users can list and clear."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def bounded(tmp_path: Path) -> Cache:
 
 
 def fill(cache: Cache, source: Path, kind: str, *names: str) -> None:
-    """The first is the oldest, by an hour each."""
+    """Store copies that differ in age by an hour; the first is the oldest."""
     for age, name in enumerate(reversed(names)):
         place = cache.place(kind, name)
         prepared.store(source, place, secret="s")
@@ -91,7 +91,7 @@ def test_what_the_dead_left_half_made_goes(bounded: Cache, source: Path) -> None
 
 
 def test_files_that_the_dead_left_go_at_once(bounded: Cache, source: Path) -> None:
-    """They may be what somebody else put there: all that counts is the name."""
+    """Their names decide, not their kind: another program may have made them."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     fill(bounded, source, SNAPSHOTS, "whole")
@@ -118,30 +118,30 @@ def test_a_cache_that_is_not_there_is_empty(tmp_path: Path) -> None:
 STORM = """
 import sys, random
 from pathlib import Path
-from servicectx.datadirs import prepared as kept
+from servicectx.datadirs import prepared
 from servicectx.datadirs.cache import Cache
 source, path, target, size = sys.argv[1:]
 cache = Cache(Path(path), 3 * int(size))
 for round in range(60):
     place = cache.place("snapshots", str(random.randrange(6)))
-    said = kept.bring(place, Path(f"{target}-{round}"))
-    if said is None:
+    manifest = prepared.restore(place, Path(f"{target}-{round}"))
+    if manifest is None:
         cache.keep(Path(source), place, "secret")
     else:
-        assert said["secret"] == "secret"
+        assert manifest["secret"] == "secret"
         assert len(list(Path(f"{target}-{round}", "deep").iterdir())) == 10
 """
 
 
 def test_many_keep_bring_and_make_room_at_once(bounded: Cache, source: Path, tmp_path: Path) -> None:
-    """Whoever brings one gets all of it or nothing; at the end the bound holds, and no half is left."""
-    words = [sys.executable, "-c", STORM, str(source), str(bounded.path)]
-    several = [subprocess.Popen([*words, str(tmp_path / f"target{number}"), str(SIZE)]) for number in range(4)]
-    assert [each.wait(60) for each in several] == [0] * 4
-    brought = list(tmp_path.glob("target*"))
-    assert brought
-    for each in brought:
-        assert sum(file.stat().st_size for file in each.rglob("*") if file.is_file()) == SIZE
+    """Each restored copy is complete or absent; at the end the limit holds, and no half-made copy is left."""
+    command = [sys.executable, "-c", STORM, str(source), str(bounded.path)]
+    processes = [subprocess.Popen([*command, str(tmp_path / f"target{number}"), str(SIZE)]) for number in range(4)]
+    assert [process.wait(60) for process in processes] == [0] * 4
+    restored = list(tmp_path.glob("target*"))
+    assert restored
+    for target in restored:
+        assert sum(file.stat().st_size for file in target.rglob("*") if file.is_file()) == SIZE
     bounded._replace(limit=3 * SIZE).trim()
     assert sum(entry.size for entry in bounded.entries()) <= 3 * SIZE
     assert not list(bounded.path.glob("*/.*"))
@@ -151,20 +151,20 @@ def test_many_keep_bring_and_make_room_at_once(bounded: Cache, source: Path, tmp
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("raw", "size"),
     [("", 2 << 30), ("0", 0), ("1000", 1000), ("500M", 500 << 20), ("1.5g", 3 << 29), ("2 K", 2048)],
 )
-def test_the_limit_in_the_environment(said: str, meant: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SERVICECTX_CACHE_SIZE", said)
-    assert paths.cache_size() == meant
+def test_the_limit_in_the_environment(raw: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICECTX_CACHE_SIZE", raw)
+    assert paths.cache_size() == size
 
 
-@pytest.mark.parametrize("said", ["much", "-1", "1T", "G", "nan", "inf", "1e40"])
-def test_a_limit_that_is_none_is_refused_with_its_name(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SERVICECTX_CACHE_SIZE", said)
+@pytest.mark.parametrize("raw", ["much", "-1", "1T", "G", "nan", "inf", "1e40"])
+def test_a_limit_that_is_none_is_refused_with_its_name(raw: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICECTX_CACHE_SIZE", raw)
     with pytest.raises(ConfigError) as caught, managed("redis"):
         pass
-    assert str(caught.value).startswith(f"SERVICECTX_CACHE_SIZE: {said!r} is no size; write bytes")
+    assert str(caught.value).startswith(f"SERVICECTX_CACHE_SIZE: invalid size {raw!r}: use bytes")
 
 
 def test_starts_keep_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""SIGKILL while data are kept, brought and dropped: what is found later is whole, and nobody waits for the dead."""
+"""SIGKILL while data is stored, restored and dropped: later copies are complete, and no process waits in vain."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from tests.actor import Actor
 from tests.detector import Home, wait_for
 
 NORMAL = 10.0
-ASKED = {"setup": "note_setup", "snapshot": "one"}
+ARGUMENTS = {"setup": "note_setup", "snapshot": "one"}
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ def own_cache(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def set_ups(user: Actor) -> int:
-    """How often the set-up ran on the data that this user sees."""
+    """The number of set-up runs on this user's data."""
     count = user.ask("set_up_count")["count"]
     assert isinstance(count, int)
     return count
 
 
 def whole(cache: Path) -> list[Path]:
-    """The complete snapshots. Where data lie on disk, a spare may have been made of one."""
+    """The complete snapshots. For data on disk the cache may also hold a spare of one."""
     entries = Cache(cache, 0).entries()
     return [entry.path for entry in entries if entry.kind == SNAPSHOTS and prepared.is_prepared(entry.path)]
 
@@ -51,9 +51,9 @@ def whole(cache: Path) -> list[Path]:
 @pytest.mark.parametrize("victim", ["keeper", "starter", "both"])
 def test_killed_while_it_is_kept(home: Home, own_cache: Path, step: str, victim: str) -> None:
     with Actor(home, pause_at=step) as starter, Actor(home) as waiter:
-        starter.send("enter", service="redis", arguments=ASKED)
+        starter.send("enter", service="redis", arguments=ARGUMENTS)
         keeper = starter.wait_paused()
-        waiter.send("enter", service="redis", arguments=ASKED)
+        waiter.send("enter", service="redis", arguments=ARGUMENTS)
         if victim != "starter":
             os.kill(keeper, signal.SIGKILL)
         if victim != "keeper":
@@ -64,25 +64,27 @@ def test_killed_while_it_is_kept(home: Home, own_cache: Path, step: str, victim:
             assert "error" not in starter.hear(NORMAL)
             assert set_ups(starter) == 1
         assert "error" not in waiter.hear(NORMAL)
-        assert set_ups(waiter) == 1, "on fresh data, or on data that were set up: not twice"
+        assert set_ups(waiter) == 1, "on fresh data, or on data after a set-up: not twice"
         assert len(home.servers()) == 1
         waiter.leave()
         if victim == "keeper":
             starter.leave()
         home.wait_until_empty()
     assert len(whole(own_cache)) == 1
-    assert [path.name for path in (own_cache / "snapshots").iterdir()] == [whole(own_cache)[0].name], "no half of it"
+    assert [path.name for path in (own_cache / "snapshots").iterdir()] == [whole(own_cache)[0].name], (
+        "no half-made copy"
+    )
 
 
 @pytest.mark.parametrize("victim", ["keeper", "starter"])
 def test_killed_while_it_is_brought(home: Home, own_cache: Path, victim: str) -> None:
     with Actor(home) as first:
-        first.enter(**ASKED)
+        first.enter(**ARGUMENTS)
         first.leave()
     with Actor(home, pause_at="copying") as starter, Actor(home) as waiter:
-        starter.send("enter", service="redis", arguments=ASKED)
+        starter.send("enter", service="redis", arguments=ARGUMENTS)
         keeper = starter.wait_paused()
-        waiter.send("enter", service="redis", arguments=ASKED)
+        waiter.send("enter", service="redis", arguments=ARGUMENTS)
         if victim == "keeper":
             os.kill(keeper, signal.SIGKILL)
             assert "error" not in starter.hear(NORMAL)
@@ -100,10 +102,10 @@ def test_killed_while_it_is_brought(home: Home, own_cache: Path, victim: str) ->
 
 def test_a_start_that_loses_its_source_begins_anew(home: Home, own_cache: Path) -> None:
     with Actor(home) as first:
-        first.enter(**ASKED)
+        first.enter(**ARGUMENTS)
         first.leave()
     with Actor(home, pause_at="copying") as starter:
-        starter.send("enter", service="redis", arguments=ASKED)
+        starter.send("enter", service="redis", arguments=ARGUMENTS)
         starter.wait_paused()
         Cache(own_cache, 0).trim()
         starter.resume()
@@ -120,7 +122,7 @@ DROP = "import sys; from pathlib import Path; from servicectx.datadirs.cache imp
 @pytest.mark.parametrize("how", ["trim", "clear"])
 def test_killed_while_it_is_dropped(home: Home, own_cache: Path, tmp_path: Path, how: str) -> None:
     with Actor(home) as first:
-        first.enter(**ASKED)
+        first.enter(**ARGUMENTS)
         first.leave()
     paused = tmp_path / "paused"
     pause = os.environ | {"SERVICECTX_TEST_PAUSE": f"dropping:{paused}"}
@@ -130,7 +132,7 @@ def test_killed_while_it_is_dropped(home: Home, own_cache: Path, tmp_path: Path,
     dropper.kill()
     dropper.wait()
     with Actor(home) as user:
-        user.enter(**ASKED)
+        user.enter(**ARGUMENTS)
         assert set_ups(user) == 1
         user.leave()
         home.wait_until_empty()

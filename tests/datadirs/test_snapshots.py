@@ -1,4 +1,4 @@
-"""The data after a set-up are kept, and the next start is a copy: the set-up runs once per change of it."""
+"""A snapshot of the data after a set-up: the next start copies it, so the set-up runs once per change."""
 
 import contextlib
 import os
@@ -45,13 +45,13 @@ def things(details: Any) -> list[str]:
 
 
 def redis_servers() -> list[str]:
-    """Every Redis and Valkey of this machine: they write their data in their own ways."""
+    """Every Redis and Valkey of this machine: their data formats differ."""
     return list(dict.fromkeys(binaries.candidates(Redis.search, [])))
 
 
 @pytest.fixture
 def own_cache(home: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of this test's own, with the prepared data of the run in it."""
+    """A cache for this test alone, with the templates of the test run in it."""
     mine = home.parent / f"{home.name}-cache"
     mine.mkdir(mode=0o711)
     monkeypatch.setenv("SERVICECTX_CACHE", str(mine))
@@ -79,7 +79,7 @@ def test_the_set_up_runs_once_until_the_text_changes(
             assert things(details) == ["kept"]
             passwords.add(details.password)
     assert len(runs) == 1
-    assert len(passwords) == 3, "each instance has its own password all the same"
+    assert len(passwords) == 3, "each instance still has its own password"
     with managed(service, setup=fill, snapshot="two") as details:
         assert things(details) == ["kept"]
     assert len(runs) == 2
@@ -117,7 +117,7 @@ def test_a_change_of_an_included_file_and_of_code_is_seen(own_cache: Path, tmp_p
         exec(f"def fill(details): fill_really(details); {label} = 1", module)
         with managed("postgres", setup=module["fill"], snapshot="text") as pg:
             assert things(pg) == ["kept"]
-    assert len(runs) == 1, "the name of a local variable is no code"
+    assert len(runs) == 1, "the name of a local variable is not code"
     exec("def fill(details): fill_really(details); 'more'; print('more')", module)
     with managed("postgres", setup=module["fill"], snapshot="text") as pg:
         assert things(pg) == ["kept"]
@@ -127,7 +127,7 @@ def test_a_change_of_an_included_file_and_of_code_is_seen(own_cache: Path, tmp_p
 def test_what_the_data_depend_on_is_in_the_name(
     own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other options, another program, a function of the same name elsewhere: each has its own."""
+    """Other options, another program, a function of the same name elsewhere: each has its own snapshot."""
     elsewhere: dict[str, Any] = {"__name__": fill.__module__, "fill_really": fill}
     exec(compile("def fill(details): fill_really(details)", str(tmp_path / "elsewhere.py"), "exec"), elsewhere)
     server = str(shutil.copy(os.path.realpath(redis_servers()[0]), tmp_path / "redis-server"))
@@ -159,7 +159,7 @@ def damage_truncated(file: Path) -> None:
 
 
 def damage_garbage(file: Path) -> None:
-    """The size stays."""
+    """Replace the content, with the same size."""
     file.write_bytes(os.urandom(file.stat().st_size))
 
 
@@ -170,14 +170,14 @@ def damage_bit(file: Path) -> None:
 
 
 def damage_secret(file: Path) -> None:
-    notes = next(each for each in file.parents if each.parent.name == "snapshots") / ".servicectx"
-    text = notes.read_text()
+    manifest = next(path for path in file.parents if path.parent.name == "snapshots") / ".servicectx"
+    text = manifest.read_text()
     at = text.index("secret=") + len("secret=")
-    notes.write_text(text[:at] + ("b" if text[at] == "a" else "a") + text[at + 1 :])
+    manifest.write_text(text[:at] + ("b" if text[at] == "a" else "a") + text[at + 1 :])
 
 
 def damage_notes(file: Path) -> None:
-    place = next(each for each in file.parents if each.parent.name == "snapshots")
+    place = next(path for path in file.parents if path.parent.name == "snapshots")
     (place / ".servicectx").write_bytes(os.urandom(100))
 
 
@@ -199,7 +199,7 @@ def test_a_damaged_one_is_made_anew(service: str, file: str, damage: Callable[[P
 
 
 def test_a_table_that_was_lost_is_made_anew(own_cache: Path) -> None:
-    """The server starts on it, and would find nothing in the table."""
+    """The server starts on the damaged copy, with an empty table."""
 
     def place_of(details: PostgresDetails) -> str:
         with psycopg.connect(details.url) as connection:
@@ -228,7 +228,7 @@ def elsewhere() -> Iterator[Path]:
 def test_what_has_data_elsewhere_is_not_kept(
     elsewhere: Path, own_cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All instances of it would write to the same files."""
+    """All instances of the snapshot would write to the same files."""
 
     def fill_elsewhere(pg: PostgresDetails) -> None:
         runs.append(pg.url)
@@ -248,13 +248,13 @@ def test_what_has_data_elsewhere_is_not_kept(
                 connection.execute("delete from things")
         assert len(runs) == round
     assert snapshots(own_cache) == []
-    said = [record.getMessage() for record in caplog.records if "snapshot" in record.getMessage()]
-    assert len(said) == 2, "once for each start"
-    assert re.search(f"no snapshot of postgres is kept: pg_tblspc/[0-9]+ -> {elsewhere}/1 leads out", said[0])
+    messages = [record.getMessage() for record in caplog.records if "snapshot" in record.getMessage()]
+    assert len(messages) == 2, "once for each start"
+    assert re.search(f"no snapshot of postgres is kept: pg_tblspc/[0-9]+ -> {elsewhere}/1 leads out", messages[0])
 
 
 @pytest.mark.parametrize(
-    ("meant", "out"),
+    ("target", "leads_out"),
     [
         ("file", False),
         ("../file", False),
@@ -267,16 +267,16 @@ def test_what_has_data_elsewhere_is_not_kept(
         ("{root}/file", True),
     ],
 )
-def test_links_that_lead_out(meant: str, out: bool, tmp_path: Path) -> None:
+def test_links_that_lead_out(target: str, leads_out: bool, tmp_path: Path) -> None:
     root = tmp_path / "data"
     (root / "deep").mkdir(parents=True)
     (root / "file").touch()
-    (root / "deep" / "link").symlink_to(meant.format(root=root))
-    assert (snapshot._link_out(root) is not None) == out
+    (root / "deep" / "link").symlink_to(target.format(root=root))
+    assert (snapshot._link_out(root) is not None) == leads_out
 
 
 def test_a_set_up_that_leaves_a_connection_open_is_not_kept(own_cache: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """There is no template for namespaces in it. Once the set-up is cured there is."""
+    """Its data has no template for namespaces. The corrected set-up is kept."""
     left: list[Any] = []
 
     def fill_and_leave(pg: PostgresDetails) -> None:
@@ -285,7 +285,7 @@ def test_a_set_up_that_leaves_a_connection_open_is_not_kept(own_cache: Path, cap
             left.append(psycopg.connect(pg.url))
 
     with managed("postgres", setup=fill_and_leave, snapshot="one") as pg:
-        assert things(pg) == ["kept"], "it goes on all the same"
+        assert things(pg) == ["kept"], "the start continues"
         with pytest.raises(NotIsolable, match="left connections open"), isolated(pg):
             pass
     left[0].close()
@@ -308,19 +308,19 @@ def test_a_set_up_that_fails_leaves_no_snapshot(own_cache: Path) -> None:
 
 
 def test_flushall_writes_nothing(own_cache: Path) -> None:
-    """With save points it would save each time, and tests flush often."""
+    """With save points FLUSHALL would write the data to disk each time, and tests flush often."""
     with managed("redis") as redis, redis_client.Redis.from_url(redis.url) as connection:
         assert connection.config_get("save") == {"save": ""}
 
 
 @pytest.mark.parametrize(
-    ("service", "arguments", "said"),
+    ("service", "arguments", "problem"),
     [
         ("postgres", {"snapshot": True}, "none is given"),
         ("postgres", {"setup": fill, "snapshot": True}, "give a text"),
         (FakeService, {"setup": fill, "snapshot": "one"}, "cannot be kept"),
     ],
 )
-def test_wishes_that_make_no_sense(service: Any, arguments: dict[str, object], said: str) -> None:
-    with pytest.raises(InvalidOption, match=said), managed(service, **arguments):
+def test_wishes_that_make_no_sense(service: Any, arguments: dict[str, object], problem: str) -> None:
+    with pytest.raises(InvalidOption, match=problem), managed(service, **arguments):
         pass

@@ -1,4 +1,4 @@
-"""What the contract for snapshots says to those who write services: a data directory, a clean end, a password."""
+"""The contract for snapshots, for authors of services: a data directory, a clean end, a password."""
 
 import os
 import stat
@@ -45,7 +45,7 @@ def test_it_is_kept_when_it_ends_as_the_plan_says(status: int, own_cache: Path) 
     for _ in range(3):
         with managed(Safe, setup=fill, snapshot="one", status=status, clean=status) as safe:
             assert safe.ask("get", "word") == "kept"
-            assert safe.ask("get", "settled") == "yes", "it was asked before the signal"
+            assert safe.ask("get", "settled") == "yes", "it was flushed before the signal"
             passwords.add(safe.password)
     assert len(runs) == 1
     assert len(passwords) == 3, "its own password each time, put in place of the one in the copy"
@@ -54,38 +54,38 @@ def test_it_is_kept_when_it_ends_as_the_plan_says(status: int, own_cache: Path) 
 def test_any_other_end_is_not_kept(own_cache: Path) -> None:
     for _ in range(2):
         with managed(Safe, setup=fill, snapshot="one", status=1, clean=0) as safe:
-            assert safe.ask("get", "word") == "kept", "it goes on all the same"
+            assert safe.ask("get", "word") == "kept", "the start continues"
     assert len(runs) == 2
     assert not (own_cache / "snapshots").exists()
 
 
-@pytest.mark.parametrize(("said", "times"), [(None, 1), (True, 1), (False, 2)])
+@pytest.mark.parametrize(("frozen", "times"), [(None, 1), (True, 1), (False, 2)])
 def test_what_could_not_be_frozen_is_not_kept(
-    said: bool | None, times: int, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    frozen: bool | None, times: int, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Safe, "freeze", lambda *_: said)
+    monkeypatch.setattr(Safe, "freeze", lambda *_: frozen)
     for _ in range(2):
         with managed(Safe, setup=fill, snapshot="one") as safe:
-            assert safe.ask("get", "word") == "kept", "it goes on all the same"
+            assert safe.ask("get", "word") == "kept", "the start continues"
     assert len(runs) == times
 
 
 def test_a_password_is_kept_where_only_the_user_gets(own_cache: Path) -> None:
     with managed(Safe, setup=fill, snapshot="one") as safe:
         password = safe.password
-    (notes,) = (own_cache / "snapshots").glob("*/.servicectx")
-    assert password in notes.read_text()
-    assert stat.S_IMODE(notes.stat().st_mode) == 0o600
-    assert stat.S_IMODE(notes.parents[1].stat().st_mode) == 0o700
+    (manifest,) = (own_cache / "snapshots").glob("*/.servicectx")
+    assert password in manifest.read_text()
+    assert stat.S_IMODE(manifest.stat().st_mode) == 0o600
+    assert stat.S_IMODE(manifest.parents[1].stat().st_mode) == 0o700
 
 
 def test_what_does_not_settle_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "CLEAN_STOP", 0.1)
-    what = Plan(service="safe", command=[], environment={}, ready={}, settle={"kind": "log", "pattern": "settled"})
+    plan = Plan(service="safe", command=[], environment={}, ready={}, settle={"kind": "log", "pattern": "settled"})
     server = SimpleNamespace(wait=lambda seconds: time.sleep(seconds))
     data = SimpleNamespace(snapshot=Path("one"))
     start: Any = SimpleNamespace(
-        plan=what, server=server, data=data, facts={"port": 1}, log=os.devnull, ready={"pid": 1}
+        plan=plan, server=server, data=data, facts={"port": 1}, log=os.devnull, ready={"pid": 1}
     )
     assert snapshot.take(start) == {"pid": 1}
     assert start.server is server

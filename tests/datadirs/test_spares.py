@@ -1,4 +1,4 @@
-"""A spare data directory: made while a service runs on disk, taken by a rename, whole or not at all."""
+"""A spare data directory: made while a service runs on disk, taken by a rename, complete or not at all."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ PATIENCE = 60.0
 
 
 def on_disk() -> str:
-    """Where this machine keeps files on a disk: spares are made there alone."""
+    """A directory on a disk of this machine: spares are only made there."""
     places = (tempfile.gettempdir(), "/var/tmp", os.path.dirname(__file__))
     return next(place for place in places if not storage.is_memory(Path(place)) and os.access(place, os.W_OK))
 
@@ -53,7 +53,7 @@ def home(cache: Path) -> Iterator[Home]:
 
 @pytest.fixture
 def ours(home: Home, monkeypatch: pytest.MonkeyPatch) -> Cache:
-    """This process uses that home and that cache too."""
+    """Make this process use the same home and cache."""
     monkeypatch.setenv("SERVICECTX_HOME", str(home.path))
     monkeypatch.setenv("SERVICECTX_CACHE", str(cache_of(home).path.parent))
     return cache_of(home)
@@ -82,7 +82,7 @@ def fill(pg: PostgresDetails) -> None:
 
 
 def enter(user: Actor) -> None:
-    """On a busy disk the copy alone may take seconds."""
+    """Enter a Postgres. On a busy disk the copy alone may take seconds."""
     user.send("enter", service="postgres", arguments={})
     assert "error" not in user.hear(PATIENCE)
 
@@ -126,17 +126,17 @@ def test_it_is_shown_and_counted_and_cleared(ours: Cache, monkeypatch: pytest.Mo
     assert entry.path == made
     (template,) = [entry for entry in cache_entries() if entry.kind == "templates"]
     assert template.size * 0.9 < entry.size < template.size * 1.1
-    said = subprocess.run([sys.executable, "-m", "servicectx", "cache"], capture_output=True, text=True, check=True)
-    assert "ready for the next start" in said.stdout
+    done = subprocess.run([sys.executable, "-m", "servicectx", "cache"], capture_output=True, text=True, check=True)
+    assert "ready for the next start" in done.stdout
     subprocess.run([sys.executable, "-m", "servicectx", "cache", "--clear"], capture_output=True, check=True)
     assert cache_entries() == []
 
 
 def test_none_is_made_where_the_cache_has_no_room(home: Home, ours: Cache) -> None:
-    """It would drive out what is worth more."""
+    """A spare would drive out more useful copies."""
     with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), SERVICECTX_CACHE_SIZE="60M") as user:
         enter(user)
-        time.sleep(1.5)  # nothing will happen, and nobody says so
+        time.sleep(1.5)  # the absence of a spare makes no event
         assert spares(ours) + half_made(ours) == []
         user.leave()
     assert [entry.kind for entry in ours.entries()] == ["templates"]
@@ -220,7 +220,7 @@ def test_killed_while_it_is_made(home: Home, ours: Cache, victim: str) -> None:
             user.kill()
         home.wait_until_empty()
         assert processes.identity(maker) is None
-    assert spares(ours) == [], "half of one is none"
+    assert spares(ours) == [], "a half-made spare does not count"
     with managed("postgres"):
         assert prepared.is_prepared(wait_for_spare(ours))
     assert half_made(ours) == []
@@ -242,7 +242,7 @@ def test_killed_while_it_is_taken(home: Home, ours: Cache, victim: str) -> None:
     with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), pause_at="taken") as starter:
         starter.send("enter", service="postgres", arguments={})
         taker = starter.wait_paused(PATIENCE)
-        assert spares(ours) == [], "nobody else can take it"
+        assert spares(ours) == [], "no other process can take it"
         if victim == "taker":
             os.kill(taker, signal.SIGKILL)
             assert "error" not in starter.hear(PATIENCE)
@@ -266,7 +266,7 @@ def test_of_many_takers_of_one_spare_one_gets_it(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from servicectx.datadirs import spare\n"
         "print(spare.take(Path(sys.argv[1]), Path(sys.argv[2])))"
     )
-    several = [
+    takers = [
         subprocess.Popen(
             [sys.executable, "-c", script, tmp_path / "spare", tmp_path / f"target{number}"],
             stdout=subprocess.PIPE,
@@ -274,8 +274,8 @@ def test_of_many_takers_of_one_spare_one_gets_it(tmp_path: Path) -> None:
         )
         for number in range(6)
     ]
-    said = [each.communicate(timeout=30)[0].strip() for each in several]
-    assert sorted(said)[:5] == ["None"] * 5
-    assert "'secret': 's'" in sorted(said)[5]
+    outputs = sorted(taker.communicate(timeout=30)[0].strip() for taker in takers)
+    assert outputs[:5] == ["None"] * 5
+    assert "'secret': 's'" in outputs[5]
     assert len(list(tmp_path.glob("target*"))) == 1
     assert spare.take(tmp_path / "spare", tmp_path / "late") is None

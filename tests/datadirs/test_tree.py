@@ -1,4 +1,4 @@
-"""Copies of trees, and copies that are kept: complete or not at all."""
+"""Copies of trees, and prepared copies: complete or not at all."""
 
 import errno
 import os
@@ -46,10 +46,12 @@ def test_a_copy_is_the_same(tree: Path, tmp_path: Path) -> None:
     assert size == copying.measure(tree) == (4, 1000 + 10 + (3 << 20))
 
 
-@pytest.mark.parametrize("hands", [2, 3])
-def test_many_hands_make_the_same_copy(hands: int, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [2, 3])
+def test_many_hands_make_the_same_copy(
+    workers: int, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(copying, "WORTHWHILE", 1)
-    copied = copying.copy_tree(tree, tmp_path / "copy", hands=hands)
+    copied = copying.copy_tree(tree, tmp_path / "copy", workers=workers)
     assert listing(tmp_path / "copy") == listing(tree)
     assert copied.size == copying.measure(tree)
     assert copied == copying.copy_tree(tree, tmp_path / "another"), "the order of files does not matter"
@@ -57,21 +59,21 @@ def test_many_hands_make_the_same_copy(hands: int, tree: Path, tmp_path: Path, m
         os.waitpid(-1, os.WNOHANG)
 
 
-@pytest.mark.parametrize("whose", [0, 1])
+@pytest.mark.parametrize("failing", [0, 1])
 def test_one_hand_that_fails_fails_the_copy(
-    whose: int, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    failing: int, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy_file, parent = copying._copy_file, os.getpid()
 
     def fail(*arguments: Any) -> tuple[int, int]:
-        if (os.getpid() == parent) == (whose == 0):
+        if (os.getpid() == parent) == (failing == 0):
             raise OSError(errno.ENOSPC, "full")
         return copy_file(*arguments)
 
     monkeypatch.setattr(copying, "WORTHWHILE", 1)
     monkeypatch.setattr(copying, "_copy_file", fail)
     with pytest.raises(OSError, match=r"full|could not be copied"):
-        copying.copy_tree(tree, tmp_path / "copy", hands=2)
+        copying.copy_tree(tree, tmp_path / "copy", workers=2)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
 
@@ -113,17 +115,17 @@ def test_an_existing_target_is_not_touched(tree: Path, tmp_path: Path) -> None:
 def test_blocks_are_shared_where_the_file_system_can(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """copy_file_range shares them, for a whole file that is asked for at once."""
-    asked: list[int] = []
-    really = file_copy.copy_range
+    """copy_file_range shares them, for a whole file in one call."""
+    counts: list[int] = []
+    original = file_copy.copy_range
 
     def copy_range(reading: int, writing: int, count: int) -> int:
-        asked.append(count)
-        return really(reading, writing, count)
+        counts.append(count)
+        return original(reading, writing, count)
 
     monkeypatch.setattr(file_copy, "copy_range", copy_range)
     copying.copy_tree(tree, tmp_path / "copy")
-    assert asked == [3 << 20], "small files are read and written"
+    assert counts == [3 << 20], "small files are read and written"
 
 
 def refuse(*_: int) -> int:
@@ -176,7 +178,7 @@ def test_zeros_become_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("at", [0, 70_000, 200_000])
 def test_zeros_elsewhere_are_something_else(at: int, tmp_path: Path) -> None:
-    """Whole chunks of them are not read byte for byte, but counted where they stand."""
+    """The checksum of a chunk of zeros includes its position."""
     sums = set()
     for content in (bytearray(5 << 16), bytearray(5 << 16)):
         content[at if sums else 300_000] = 1
@@ -190,9 +192,9 @@ def test_what_is_kept_can_be_brought_often(tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "templates" / "one"
     prepared.store(tree, place, secret="abc=def")
     for name in ("first", "second"):
-        said = prepared.restore(place, tmp_path / name)
-        assert said is not None
-        assert said["secret"] == "abc=def"
+        manifest = prepared.restore(place, tmp_path / name)
+        assert manifest is not None
+        assert manifest["secret"] == "abc=def"
         assert listing(tmp_path / name) == listing(tree)
     assert prepared.is_prepared(place)
 
@@ -241,7 +243,7 @@ def damage_zero(place: Path) -> None:
 
 
 def damage_swap(place: Path) -> None:
-    """The same names, the same contents, but not the same content by that name."""
+    """The same names and the same contents, but exchanged."""
     (place / "deep" / "script").rename(place / "aside")
     (place / "one").rename(place / "deep" / "script")
     (place / "aside").rename(place / "one")
@@ -293,9 +295,9 @@ def test_a_good_copy_is_not_replaced(tree: Path, tmp_path: Path) -> None:
     place = tmp_path / "cache" / "one"
     prepared.store(tree, place, secret="first")
     prepared.store(tree, place, secret="second")
-    said = prepared.restore(place, tmp_path / "target")
-    assert said is not None
-    assert said["secret"] == "first"
+    manifest = prepared.restore(place, tmp_path / "target")
+    assert manifest is not None
+    assert manifest["secret"] == "first"
     assert os.listdir(place.parent) == ["one"]
 
 
@@ -305,16 +307,16 @@ def test_many_may_keep_and_bring_at_once(tree: Path, tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from servicectx.datadirs import tree, prepared\n"
         "source, place, target = map(Path, sys.argv[1:])\n"
         "for round in range(10):\n"
-        "    prepared.keep(source, place)\n"
-        "    assert prepared.bring(place, target.with_name(f'{target.name}{round}')) is not None\n"
+        "    prepared.store(source, place)\n"
+        "    assert prepared.restore(place, target.with_name(f'{target.name}{round}')) is not None\n"
     )
-    several = [
+    processes = [
         subprocess.Popen([sys.executable, "-c", script, str(tree), str(place), str(tmp_path / f"target{n}-")])
         for n in range(4)
     ]
-    assert [each.wait(60) for each in several] == [0] * 4
-    wanted = listing(tree)
-    assert all(listing(target) == wanted for target in tmp_path.glob("target*"))
+    assert [process.wait(60) for process in processes] == [0] * 4
+    expected = listing(tree)
+    assert all(listing(target) == expected for target in tmp_path.glob("target*"))
     assert os.listdir(place.parent) == ["one"]
 
 
@@ -340,10 +342,10 @@ def test_a_copy_that_vanishes_meanwhile_is_not_brought(tree: Path, tmp_path: Pat
         prepared.store(tree, place)
         thread = threading.Thread(target=prepared.drop, args=[place])
         thread.start()
-        said = prepared.restore(place, tmp_path / f"target{n}")
+        manifest = prepared.restore(place, tmp_path / f"target{n}")
         thread.join()
-        assert (said is None) == (not (tmp_path / f"target{n}").exists())
-        assert said is None or listing(tmp_path / f"target{n}") == listing(tree)
+        assert (manifest is None) == (not (tmp_path / f"target{n}").exists())
+        assert manifest is None or listing(tmp_path / f"target{n}") == listing(tree)
 
 
 def test_a_full_disk_is_an_error_and_no_half_copy(tree: Path, tmp_path: Path) -> None:
@@ -352,8 +354,8 @@ def test_a_full_disk_is_an_error_and_no_half_copy(tree: Path, tmp_path: Path) ->
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
         "source, place, target = map(Path, sys.argv[1:])\n"
-        "prepared.keep(source, place)\n"
-        "assert not prepared.is_kept(place)\n"
+        "prepared.store(source, place)\n"
+        "assert not prepared.is_prepared(place)\n"
         "try:\n"
         "    tree.copy_tree(source, target)\n"
         "except OSError as error:\n"
@@ -365,7 +367,7 @@ def test_a_full_disk_is_an_error_and_no_half_copy(tree: Path, tmp_path: Path) ->
 
 
 def forge(content: bytes, wanted: int) -> bytes:
-    """`content`, its last four bytes replaced so that it has that CRC: what a checksum does not tell."""
+    """`content` with its last four bytes replaced so that it has that CRC: a change that no checksum shows."""
     table = [zlib.crc32(bytes([number])) ^ zlib.crc32(b"\0") for number in range(256)]
     register, indices = wanted ^ 0xFFFFFFFF, []
     for _ in range(4):
@@ -403,7 +405,7 @@ def test_a_cache_that_was_moved_is_read_once_and_then_known(tree: Path, tmp_path
         assert prepared.restore(moved, tmp_path / f"target{number}") is not None
         assert listing(tmp_path / f"target{number}") == listing(tree)
         notes.append((moved / ".servicectx").read_text())
-    assert notes[0] != notes[1] == notes[2], "the stamps are those of the files here"
+    assert notes[0] != notes[1] == notes[2], "the stamps belong to the moved files"
     assert os.listdir(moved.parent) == ["one"]
 
 

@@ -1,4 +1,4 @@
-"""Tests against processes of another account. They need root, and an account to be hostile as."""
+"""Tests against hostile processes of another account. They need root and such an account."""
 
 import os
 import pwd
@@ -16,7 +16,7 @@ REQUIRED = "SERVICECTX_REQUIRE_SERVERS" in os.environ
 
 @pytest.fixture(scope="session")
 def account() -> pwd.struct_passwd:
-    """The account that a server could run as, and that another process runs as, too."""
+    """The account of a server, which the hostile process uses, too."""
     reason = ""
     if os.geteuid() != 0:
         reason = "only root can start processes of another account"
@@ -31,7 +31,7 @@ def account() -> pwd.struct_passwd:
 
 @pytest.fixture
 def place(account: pwd.struct_passwd) -> Iterator[Path]:
-    """A directory that every account can pass, with nothing in it."""
+    """An empty directory that every account can pass."""
     path = Path(tempfile.mkdtemp(prefix="sctest-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     path.chmod(0o711)
     yield path
@@ -40,7 +40,7 @@ def place(account: pwd.struct_passwd) -> Iterator[Path]:
 
 @pytest.fixture
 def secret(place: Path) -> Iterator[Path]:
-    """A directory that only root can enter, with files in it. It must be the same afterwards."""
+    """A directory with files that only root can enter. It must be unchanged after the test."""
     path = place / "roots"
     path.mkdir(mode=0o700)
     for number in range(64):
@@ -69,7 +69,7 @@ def intruder(place: Path, account: pwd.struct_passwd) -> Iterator[Intruder]:
 
 
 def _everything(path: Path) -> dict[str, tuple[int, int, int, int, str]]:
-    """What must not change: owner, mode, times of writing, content."""
+    """Data that must not change: owner, mode, time of writing, content."""
     found = {}
     for each in [path, *path.rglob("*")]:
         status = each.lstat()

@@ -1,4 +1,4 @@
-"""A process of a server's account that is not one of ours, and swaps directories for links as fast as it can."""
+"""A hostile process of a server's account, which swaps directories for links as fast as it can."""
 
 import os
 import pwd
@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import Self
 
 ACCOUNT = "postgres"
-SECONDS = 4.0  # that a race lasts
+SECONDS = 4.0  # length of a race
 PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else os.path.realpath(sys.executable)
 
 
 class Intruder:
-    """Runs scripts as the account, until the end of the block."""
+    """A context manager that runs scripts as the account, until the end of the block."""
 
     def __init__(self, account: pwd.struct_passwd) -> None:
         self._account = account
@@ -32,7 +32,7 @@ class Intruder:
             process.stdout.close()
 
     def start(self, script: str, *arguments: object) -> "subprocess.Popen[str]":
-        """Run a script; returns once it has printed a line."""
+        """Start a script, and wait until it has printed a line."""
         process = subprocess.Popen(
             [PYTHON, "-I", "-c", script, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
@@ -49,13 +49,13 @@ class Intruder:
         return process
 
     def run(self, script: str, *arguments: object) -> str:
-        """The output of a script that ends."""
+        """Run a script to its end; its output."""
         process = self.start(script, *arguments)
         assert process.stdout is not None
         return process.stdout.read()
 
 
-# Directory and link take turns under one name, for ever, at no regular pace. The other one waits elsewhere.
+# Swap a directory and a link under one name, for ever, at random intervals.
 SWAP = """
 import os, random, sys, time
 name, meant, elsewhere = sys.argv[1:]

@@ -1,4 +1,4 @@
-"""Root copies what goes to a server's account, or comes from there, while that account swaps directories for links."""
+"""Root copies data to and from a server's account, while that account swaps directories for links."""
 
 import os
 import pwd
@@ -17,8 +17,8 @@ from tests.hostile.intruder import SECONDS, SWAP, Intruder
 
 KEY = "prepared"
 
-# Whenever a directory of data appears: put another one in its place, with a link where root is going to make a
-# directory. Old layouts have the data in the instance's directory, new ones in a directory in that.
+# Whenever a data directory appears: replace it with another one, which has a link where root will make a directory.
+# Old layouts have the data in the instance's directory, new layouts in a directory below.
 REPLACE = """
 import os, sys
 root, theirs, victim = sys.argv[1:]
@@ -49,7 +49,7 @@ while True:
 
 
 def data_of(place: Path, id: str, account: pwd.struct_passwd, files: dict[str, str] | None = None) -> DataDirectory:
-    """What a keeper has of a service that runs as the account, with prepared data in the cache."""
+    """A keeper's data directory of a service that runs as the account, with prepared data in the cache."""
     plan = Plan(
         service="fake",
         command=["true", "{data}"],
@@ -62,7 +62,7 @@ def data_of(place: Path, id: str, account: pwd.struct_passwd, files: dict[str, s
     order = {"cache": str(place / "cache"), "cache_size": 1 << 30, "snapshot": None, "name": "fake"}
     root = place / "data"
     root.mkdir(mode=0o711, exist_ok=True)
-    root.chmod(0o755)  # its names are no secret: command lines show them
+    root.chmod(0o755)  # its names are not secret: command lines show them
     return DataDirectory(root / f"fake-{'0' * 12}.{id:0>8}", plan, order | {"plan": encode(plan)}, place / "home")
 
 
@@ -75,7 +75,7 @@ def begun(data: DataDirectory) -> DataDirectory:
 
 @pytest.fixture
 def prepared(place: Path, tmp_path: Path) -> Path:
-    """The cache holds a copy."""
+    """A cache with one prepared copy."""
     for number in range(20):
         (tmp_path / f"full-{number}").mkdir()
         (tmp_path / f"empty-{number}").mkdir()
@@ -94,7 +94,7 @@ def test_a_copy_gives_the_account_nothing_of_root_s(
     while time.monotonic() < until or rounds < 3:
         data = data_of(place, str(rounds), account)
         data.begin()
-        assert data.arrived() is not None, "nobody can get at the copy before it is handed over"
+        assert data.arrived() is not None, "the account cannot change the copy before the hand-over"
         assert (data.path / "full-0" / "0").stat().st_uid == account.pw_uid
         data.hand_over()
         remove_tree(data.container)
@@ -119,7 +119,7 @@ def test_a_snapshot_holds_nothing_of_root_s(
 def test_a_snapshot_has_no_file_that_is_not_the_account_s(
     prepared: Path, place: Path, secret: Path, account: pwd.struct_passwd
 ) -> None:
-    """A hard link will do, where the kernel lets accounts make one."""
+    """A hard link is such a file, where the kernel lets accounts make one."""
     data = begun(data_of(place, "0", account))
     os.link(secret / "file", data.path / "full-7" / "more")
     data.keep(place / "cache" / "snapshots" / "one", "password")
@@ -128,7 +128,7 @@ def test_a_snapshot_has_no_file_that_is_not_the_account_s(
     os.mkfifo(data.path / "full-7" / "fifo")
     os.chown(data.path / "full-7" / "fifo", account.pw_uid, account.pw_gid)
     data.keep(place / "cache" / "snapshots" / "one", "password")
-    assert kept.is_prepared(place / "cache" / "snapshots" / "one"), "a FIFO is left out, and nothing waits for it"
+    assert kept.is_prepared(place / "cache" / "snapshots" / "one"), "a FIFO is left out, and not waited for"
 
 
 def test_prepared_data_of_another_user_are_not_used(prepared: Path, place: Path, account: pwd.struct_passwd) -> None:
@@ -155,7 +155,7 @@ def test_files_for_a_restart_go_nowhere_else(
             data.write({name: "text"}, {})
             written += 1
         except (StartFailed, OSError):
-            pass  # the directory is away for the moment
+            pass  # the directory is moved away at this moment
         assert not (secret / "file.conf").exists()
     assert written
 

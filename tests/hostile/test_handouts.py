@@ -1,4 +1,4 @@
-"""Files outside an instance's directory that go with it, in directories that another account can write to."""
+"""Files outside an instance's directory that are removed with it, in directories that another account can write."""
 
 import os
 import pwd
@@ -47,7 +47,7 @@ def test_what_belongs_to_another_user_stays(instance: Path, theirs: Path, accoun
 def test_a_details_file_is_removed_only_where_it_was_written(
     instance: Path, theirs: Path, secret: Path, account: pwd.struct_passwd
 ) -> None:
-    """The account puts a link in the place of its directory; a file like it lies elsewhere."""
+    """The account replaces its directory with a link to a directory with a file of the same name."""
     (theirs / "details").mkdir()
     (theirs / "details" / "file").write_text("root's\n")
     owned_files.note(instance, theirs / "details" / "file")

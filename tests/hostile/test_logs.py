@@ -1,4 +1,4 @@
-"""The log of a server whose data are kept lies beside them, where the server's account can put nothing."""
+"""The log of a server with kept data lies beside them, where the server's account cannot write."""
 
 import os
 import pwd
@@ -24,14 +24,14 @@ def storage(home: Path) -> Iterator[Path]:
     path.chmod(0o711)
     yield path
     shutil.rmtree(path)
-    with managed(FakeService):  # removes the note in the home that says where the data were
+    with managed(FakeService):  # removes the note of the data's path in the home
         pass
 
 
 def test_a_log_that_is_kept_is_not_written_through_a_link(
     storage: Path, secret: Path, account: pwd.struct_passwd, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Data and home are on different file systems: the log is copied."""
+    """Data and home are on different file systems, so the log is copied."""
     os.chmod(secret, 0o755)
     link = f"ln -s {secret}/file"
     service = managed("postgres", keep_data=True, storage=storage)

@@ -1,4 +1,4 @@
-"""Root removes what belongs to a server's account, while that account swaps directories for links."""
+"""Root removes files of a server's account, while that account swaps directories for links."""
 
 import os
 import pwd
@@ -10,7 +10,7 @@ from pathlib import Path
 from servicectx.system.removal import MANY, remove_tree
 from tests.hostile.intruder import SECONDS, Intruder
 
-# Fill the tree; once root has begun to remove it, put a link in the place of the directory of directories.
+# Fill the tree. When root has begun to remove it, replace its inner directory with a link.
 REPLACE = """
 import os, sys, time
 tree, victim = sys.argv[1:]
@@ -55,7 +55,7 @@ def test_root_s_directories_elsewhere_keep_their_entries(
 def test_a_directory_of_root_s_that_was_moved_there_keeps_its_entries(
     place: Path, theirs: Path, account: pwd.struct_passwd, intruder: Intruder
 ) -> None:
-    """The account may move it, where it can write to the directory that holds it, but not empty it."""
+    """An account that can write the parent directory may move the directory, but not empty it."""
     tree = tree_of(place, account, 0)
     precious = theirs / "precious"
     precious.mkdir()
@@ -72,7 +72,7 @@ def test_a_directory_of_root_s_that_was_moved_there_keeps_its_entries(
 
 
 def test_a_mount_point_is_not_entered(place: Path) -> None:
-    """Neither another file system nor a bind mount of the same one."""
+    """Neither another file system nor a bind mount of the same one is entered."""
     script = f"""
         mkdir -p {place}/tree/data/bound {place}/tree/data/other {place}/outside
         touch {place}/outside/precious

@@ -1,4 +1,4 @@
-"""A shared memory segment is removed by the number in a file that the server's account can write."""
+"""A shared memory segment is removed by its number, taken from a file that the server's account can write."""
 
 import ctypes
 import os
@@ -38,7 +38,7 @@ class Segment(NamedTuple):
 
 @pytest.fixture
 def segment() -> Iterator[Segment]:
-    """One of root's. The process that made it has ended."""
+    """A segment of root. The process that made it has ended."""
     with subprocess.Popen([sys.executable, "-c", MAKE], stdout=subprocess.PIPE, text=True) as maker:
         assert maker.stdout is not None
         number = int(maker.stdout.read())
@@ -48,7 +48,7 @@ def segment() -> Iterator[Segment]:
 
 
 def note(data: Path, segment: int, creator: int, account: pwd.struct_passwd) -> None:
-    """As the server does, or another process of its account."""
+    """Write a pid file, as the server or another process of its account does."""
     file = data / "postmaster.pid"
     file.unlink(missing_ok=True)
     file.write_text(
@@ -58,7 +58,7 @@ def note(data: Path, segment: int, creator: int, account: pwd.struct_passwd) -> 
 
 
 def segment_of(pid: int) -> int:
-    """The number of the segment that the process made, once it has made one."""
+    """Number of the segment that the process has made; waits for it."""
     found: list[int] = []
 
     def look() -> bool:
@@ -91,7 +91,7 @@ def test_what_a_live_process_has_stays(data: Path, account: pwd.struct_passwd, i
 
 
 def test_the_pid_file_of_a_zombie_goes(data: Path, account: pwd.struct_passwd) -> None:
-    """A server refuses to start beside it, and an init may be slow to reap."""
+    """A server refuses to start beside a pid file, and init may be slow to reap the zombie."""
     zombie = subprocess.Popen(["true"])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     note(data, 0, zombie.pid, account)

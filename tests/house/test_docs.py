@@ -1,4 +1,4 @@
-"""Every code block of the documentation does what the page says: programs run, files parse, output is as shown."""
+"""Every code block of the documentation works: programs run, files parse, output is as shown."""
 
 import configparser
 import json
@@ -19,16 +19,16 @@ from tests.services import table
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-# Commands that are shown and not run here, and why.
+# Commands that are shown and not run here, with the reason.
 NOT_RUN = {
-    "make quickstart": "it makes an environment; what it runs is examples/quickstart.py, which runs below",
-    "make test": "it is what runs this",
+    "make quickstart": "it makes an environment; its program, examples/quickstart.py, runs below",
+    "make test": "it runs this test",
     "pip install 'servicectx[cli]'": "the same",
     "pip install 'servicectx[cli,postgres,redis]' pytest": "the same",
     "pip install 'servicectx[postgres,redis]'": "it would install from an index; test_packaging installs the wheel",
 }
 
-# Texts that no block above them prints, and the test that looks at them.
+# Texts that no block above them prints, with the test that checks them.
 SHOWN = {"servicectx.errors.BinaryNotFound": "test_the_message_in_the_readme_is_what_is_raised"}
 
 
@@ -56,13 +56,13 @@ def blocks(page: Path) -> list[Block]:
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 
-# Runs the Python blocks of one page in order, as one program, and writes what each printed, its children included.
+# Runs the Python blocks of a page in order, as one program, and writes the output of each, with its children's.
 RUNNER = """
 import json, os, sys, tempfile
 with open(sys.argv[1]) as file:
-    told = json.load(file)
+    blocks = json.load(file)
 outputs = []
-for page, line, code in told:
+for page, line, code in blocks:
     with tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 1)
         exec(compile("\\n" * line + code, page, "exec"))
@@ -75,13 +75,13 @@ for page, line, code in told:
 
 
 def environment() -> dict[str, str]:
-    """`python` is the Python of the tests. Pages that tell people to set variables start without them."""
+    """`python` is the Python of the tests. Variables that a page sets are not set here."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {"PATH": path, "SERVICECTX_EXTERNAL_WAIT": "0"}  # nobody has db.example.com
+    return os.environ | {"PATH": path, "SERVICECTX_EXTERNAL_WAIT": "0"}  # db.example.com does not exist
 
 
 def expected(block: Block) -> str | None:
-    """The text block that follows a program directly: what it prints."""
+    """The text block directly after a program: its output."""
     here = blocks(block.page)
     index = next(number for number, each in enumerate(here) if each.line == block.line)
     if index + 1 == len(here) or here[index + 1].language != "text":
@@ -129,10 +129,10 @@ def test_python_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path) -
     table.require(page.stem)
     programs = [block for block in blocks(page) if block.language == "python"]
     write_files(page, tmp_path)
-    told = tmp_path / "blocks.json"
-    told.write_text(json.dumps([(str(page), block.line, block.text) for block in programs]))
+    source = tmp_path / "blocks.json"
+    source.write_text(json.dumps([(str(page), block.line, block.text) for block in programs]))
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUNNER, told],
+        [sys.executable, "-W", "error", "-c", RUNNER, source],
         cwd=tmp_path,
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -141,7 +141,7 @@ def test_python_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path) -
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    outputs = json.loads(told.with_name("blocks.json.printed").read_text())
+    outputs = json.loads(source.with_name("blocks.json.printed").read_text())
     for block, printed in zip(programs, outputs, strict=True):
         shown = expected(block)
         if shown is None:
@@ -232,9 +232,9 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
-    told = (ROOT / "mkdocs.yml").read_text()
+    contents = (ROOT / "mkdocs.yml").read_text()
     for page in (ROOT / "docs").rglob("*.md"):
-        assert f": {page.relative_to(ROOT / 'docs').as_posix()}\n" in told
+        assert f": {page.relative_to(ROOT / 'docs').as_posix()}\n" in contents
 
 
 def test_every_error_and_every_variable_is_described() -> None:

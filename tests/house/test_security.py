@@ -29,4 +29,4 @@ def test_who_can_use_it(name: str) -> None:
     told = service.details(options, facts, "s3cret")
     hidden = [told[field] for field in service.details_model().secrets | {"password", "token"} if told.get(field)]
     asks = bool(hidden) and name not in TAKES_EVERY_KEY
-    assert SAID[name].startswith("who has the " if asks else "every user of this machine"), hidden
+    assert SAID[name].startswith("holders of the " if asks else "every user of this machine"), hidden

@@ -1,4 +1,4 @@
-"""Sample projects are run by their frameworks, as their users start them, not collected here."""
+"""Sample projects are run by their frameworks, and not collected here."""
 
 import shutil
 import tempfile

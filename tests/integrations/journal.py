@@ -1,4 +1,4 @@
-"""Set-ups and tests write down which server they saw, asked of the server itself."""
+"""A journal where set-ups and tests record their server, identified by the server itself."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import psycopg
 import redis
 
 
-def note(what, details=None, **more):
-    line = {"what": what, "pid": os.getpid(), **more}
+def note(what, details=None, **fields):
+    line = {"what": what, "pid": os.getpid(), **fields}
     if details is not None:
         line |= {"service": details.service, "instance": instance(details)}
     with open(os.environ["JOURNAL"], "a") as journal:
@@ -33,14 +33,14 @@ def migrate(pg):
 
 
 def write_a_note(details):
-    """One more row; gives how many there are."""
+    """Insert a row; return the number of rows."""
     with psycopg.connect(details.url) as connection:
         connection.execute("insert into notes values ('hello')")
         return connection.execute("select count(*) from notes").fetchone()[0]
 
 
 def come_to(place):
-    """Stand still at a place, if the test at the other end asked for that."""
+    """Record that a place is reached, and sleep there if PAUSE names it."""
     note(place)
     if os.environ.get("PAUSE") == place:
         time.sleep(float(os.environ.get("PAUSE_SECONDS", "60")))

@@ -1,4 +1,4 @@
-"""A run of a sample project, in a copy of its own, by a framework's own command; and what it wrote down."""
+"""A run of a copy of a sample project, by a framework's own command, with its journal."""
 
 import contextlib
 import json
@@ -15,12 +15,12 @@ import psutil
 from tests.detector import wait_for
 from tests.leftovers import files, processes, wait_for_none
 
-LIMIT = 90.0  # seconds for a run, many times what it takes
+LIMIT = 90.0  # seconds for a run, many times its usual length
 GONE = 2.0  # seconds after its end until nothing may be left
 
 
 class Run:
-    """Started when it is made. The command starts with a program of this Python's environment; {run} is unique."""
+    """A run, started by the constructor. The command names a program of this Python's environment; {run} is unique."""
 
     def __init__(self, folder: Path, command: str, *, journal: Path | None = None, **environment: str) -> None:
         run = os.urandom(3).hex()
@@ -37,21 +37,21 @@ class Run:
             stderr=subprocess.STDOUT,
             text=True,
             process_group=0,
-            preexec_fn=_hear_ctrl_c,
+            preexec_fn=_accept_ctrl_c,
         )
 
     def wait(self) -> "Run":
-        """Wait for its end."""
+        """Wait for the end of the run."""
         try:
             self.output = self.output or self.process.communicate(timeout=LIMIT)[0]
         except subprocess.TimeoutExpired:
             self.signal_all(signal.SIGKILL)
             self.output, _ = self.process.communicate()
-            raise AssertionError(f"it hangs:\n{self.output}") from None
+            raise AssertionError(f"the run hangs:\n{self.output}") from None
         return self
 
     def end(self, gone: float = GONE) -> "Run":
-        """Wait for its end; nothing is left so many seconds after it."""
+        """Wait for the end of the run; nothing is left `gone` seconds later."""
         self.wait()
         left = wait_for_none(Path(os.environ["SERVICECTX_HOME"]), gone)
         assert not left, f"left behind: {left}\n{self.output}"
@@ -60,15 +60,15 @@ class Run:
     def passes(self, gone: float = GONE) -> "Run":
         self.end(gone)
         assert self.process.returncode == 0, self.output
-        for word in ("ResourceWarning", "Exception ignored", "Traceback"):
-            assert word not in self.output, self.output
+        for problem in ("ResourceWarning", "Exception ignored", "Traceback"):
+            assert problem not in self.output, self.output
         return self
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
     def signal_all(self, number: int) -> None:
-        """As a terminal does: to the whole group."""
+        """Signal the whole group, as a terminal does."""
         os.killpg(self.process.pid, number)
 
     def notes(self, what: str) -> list[dict[str, Any]]:
@@ -79,12 +79,12 @@ class Run:
         wait_for(lambda: len(self.notes(what)) >= count or self.process.poll() is not None, LIMIT)
         notes = self.notes(what)
         if len(notes) < count:
-            raise AssertionError(f"it ended before {what!r}:\n{self.end().output}")
+            raise AssertionError(f"the run ended before {what!r}:\n{self.end().output}")
         return notes
 
 
 def services_left(project: Path) -> list[str]:
-    """Processes and files of services; processes of the run itself work in the project."""
+    """Processes and files of services, without processes of the run itself, which work in the project."""
     home = Path(os.environ["SERVICECTX_HOME"])
     left = files(home)
     for process in processes(home):
@@ -94,18 +94,18 @@ def services_left(project: Path) -> list[str]:
     return left
 
 
-def _hear_ctrl_c() -> None:
-    """A shell's background jobs ignore it, and so would all that they start."""
+def _accept_ctrl_c() -> None:
+    """Handle SIGINT again: background jobs of a shell ignore it, and their children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def copy(project: Path, to: Path) -> Path:
-    """A copy of a sample project: a project of its own, so that no other run shares its services; with a journal."""
+    """Copy a sample project, with a journal. Another directory is another project, so runs do not share services."""
     shutil.copytree(project, to, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", "output"))
     shutil.copy(Path(__file__).with_name("journal.py"), to)
     return to
 
 
 def instances(notes: list[dict[str, Any]], service: str) -> set[str]:
-    """The servers that notes tell of, by what the servers themselves say of their start."""
+    """The servers in these notes, identified by the start time or run id that each server reports."""
     return {note["instance"] for note in notes if note["service"] == service}

@@ -1,4 +1,4 @@
-"""What people give to the adapters by mistake: each has an error that says what to write."""
+"""Wrong arguments of the adapters. Each error names the correct call."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""One sample project under every framework, as its users start them: the same tests, one set-up, one server each."""
+"""One sample project under every framework: the same tests, one set-up, one server of each kind."""
 
 import re
 from pathlib import Path

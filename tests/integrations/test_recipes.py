@@ -1,4 +1,4 @@
-"""The examples that are projects, run as their READMEs say, and in ways that their users will."""
+"""The example projects, run by the commands of their READMEs, and in other usual ways."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tests.integrations.runs import Run, copy
 from tests.leftovers import wait_for_none
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-INSTALLED = "own_service"  # into an environment of its own, by tests/services/test_own_service.py
+INSTALLED = "own_service"  # tests/services/test_own_service.py installs it into an environment of its own
 PROJECTS = [path.parent for path in sorted(EXAMPLES.glob("*/README.md")) if path.parent.name != INSTALLED]
 
 SPAWNED = """
@@ -45,8 +45,8 @@ def test_every_project_says_how_to_run_it() -> None:
     ids=lambda value: value.name if isinstance(value, Path) else value,
 )
 def test_a_project_runs(project: Path, command: str, place: Path) -> None:
-    plugins = "" if project.name == "fastapi_async" else "-p no:asyncio"  # it warns where it is not configured
-    warnings = "" if project.name == "celery_worker" else "error"  # it warns root
+    plugins = "" if project.name == "fastapi_async" else "-p no:asyncio"  # pytest-asyncio warns without configuration
+    warnings = "" if project.name == "celery_worker" else "error"  # celery warns root
     run = Run(copy(project, place / project.name), command, PYTHONWARNINGS=warnings, PYTEST_ADDOPTS=plugins).passes()
     assert "skipped" not in run.output
 
@@ -91,19 +91,19 @@ def test_it_hangs(jobs):
 
 
 def test_a_prompt(home: Path, place: Path) -> None:
-    """Pasted into a real prompt; a second one, which is killed, finds what the first made."""
+    """The example is pasted into a prompt. A second prompt, which is killed, finds the data of the first."""
     cells = (EXAMPLES / "repl.py").read_text()
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-i"], input=cells, cwd=place, capture_output=True, text=True, timeout=60, check=True
     )
-    assert "\n(1,)\n" in said.stdout, said.stderr
-    assert "\n(True,)\n" in said.stdout, said.stderr
-    assert "Error" not in said.stderr
+    assert "\n(1,)\n" in done.stdout, done.stderr
+    assert "\n(True,)\n" in done.stdout, done.stderr
+    assert "Error" not in done.stderr
     end = "\nimport os, signal, sys\nsys.stdout.flush()\nos.kill(os.getpid(), signal.SIGKILL)\n"
     killing = cells.partition("# %% the last cell")[0] + end
-    said = subprocess.run([sys.executable, "-i"], input=killing, cwd=place, capture_output=True, text=True, timeout=60)
-    assert said.returncode == -signal.SIGKILL
-    assert "\n(2,)\n" in said.stdout, said.stderr
+    done = subprocess.run([sys.executable, "-i"], input=killing, cwd=place, capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert "\n(2,)\n" in done.stdout, done.stderr
     left = wait_for_none(home, 4.0)
     assert not left, left
     assert os.listdir(place) == []

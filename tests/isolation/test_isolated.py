@@ -1,4 +1,4 @@
-"""A namespace of one's own: fresh, nobody else's, and gone afterwards; with set-ups on top, each run once."""
+"""Isolated namespaces: fresh, private and removed afterwards; with set-ups on top, each run once."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ def databases(details: PostgresDetails) -> set[str]:
 
 
 def templates(details: PostgresDetails) -> set[str]:
-    """With a set-up on top. A shell is what new databases are made out of old ones with."""
+    """The templates with a set-up on top, without the base template and the empty clones for recycling."""
     others = ("servicectx_template", "servicectx_shell_")
     return {name for name in databases(details) if name.startswith("servicectx_") and not name.startswith(others)}
 
@@ -132,19 +132,19 @@ def test_a_cancelled_task_leaves_nothing(pg: PostgresDetails) -> None:
 
     before = databases(pg)
     asyncio.run(cancel())
-    with managed("postgres", setup=schema):  # what was made ahead is the pool's
+    with managed("postgres", setup=schema):  # prefetched databases belong to the pool
         wait_for(lambda: not taken(before, pg), 5)
 
 
 def taken(before: set[str], details: PostgresDetails) -> list[str]:
-    """The databases that somebody holds, by the pool's own files."""
+    """The used databases, by the pool's own files."""
     home = Path(os.environ["SERVICECTX_HOME"])
     taken = home.glob("servicectx-home/postgres-*.*/pool/taken/*")
     return [path.name for path in taken if path.name.partition("-")[0] not in before]
 
 
 def test_one_that_is_being_made_is_dropped_with_its_making() -> None:
-    """Its user died in the middle: the server would go on, and nobody would know of the database."""
+    """After the death of its user during CREATE DATABASE the server would finish a database without an owner."""
     with managed("postgres") as pg:
         server = Databases.of(pg)
         in_the_way = psycopg.connect(pg.model_copy(update={"dbname": "template1"}).url)
@@ -178,18 +178,18 @@ def test_a_set_up_runs_once_and_each_gets_a_copy(pg: PostgresDetails) -> None:
 
 
 def test_set_ups_stack_and_share_what_they_have_in_common() -> None:
-    def more(details: PostgresDetails) -> None:
-        runs.append("more")
+    def double(details: PostgresDetails) -> None:
+        runs.append("double")
         run(details, "insert into things select name || ' twice' from things")
 
     with managed("postgres") as pg:
-        with isolated(pg, setup=(schema, seed, more)) as mine:
+        with isolated(pg, setup=(schema, seed, double)) as mine:
             assert rows(mine, "select name from things order by 1") == ["seeded", "seeded twice"]
         with isolated(pg, setup=[schema, seed]) as mine:
             assert rows(mine, "select name from things") == ["seeded"]
         with isolated(pg, setup=schema) as mine:
             assert rows(mine, "select name from things") == []
-    assert runs == ["schema", "seed", "more"]
+    assert runs == ["schema", "seed", "double"]
 
 
 def test_files_are_known_by_their_content(pg: PostgresDetails, tmp_path: Path) -> None:
@@ -373,7 +373,7 @@ def test_others_wait_for_the_maker_and_go_on_where_it_dies(users: list[Actor], t
     with psycopg.connect(str(answer["url"])) as connection:
         assert connection.execute("select pid from layer").fetchall() == [(waiter.process.pid,)]
         signed = "select datname from pg_database where datname ~ '^sc_.*_'"
-        assert connection.execute(signed).fetchall() == [], "the half of the dead one was swept"
+        assert connection.execute(signed).fetchall() == [], "the unfinished template of the dead process was removed"
 
 
 def test_a_killed_maker_leaves_nothing_that_is_taken_for_complete(place: Home, tmp_path: Path) -> None:

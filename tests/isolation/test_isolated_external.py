@@ -1,4 +1,4 @@
-"""Databases of one's own on a Postgres from outside: signed names, what the dead and the forgotten left, and rights."""
+"""Isolated databases on an external Postgres: signed names, databases of dead or old owners, and rights."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ def admin() -> Iterator[PostgresDetails]:
 
 @pytest.fixture
 def outside(admin: PostgresDetails) -> PostgresDetails:
-    """As an ordinary user of somebody else's server sees it."""
+    """The details of an ordinary user of an external server."""
     run(admin, "create role app login createdb password 'app'", "create database app owner app")
     return admin.model_copy(update={"user": "app", "password": "app", "dbname": "app", "external": True})
 
@@ -73,17 +73,17 @@ def dead_pid() -> int:
 def test_what_is_swept_and_what_is_not(outside: PostgresDetails) -> None:
     with psycopg.connect(outside.url) as connection:
         (now,) = connection.execute("select extract(epoch from now())::bigint").fetchone() or (0,)
-    goes = {signed(now, pid=dead_pid()), signed(now - DAY - 60, host="elsewhere"), signed(now - DAY - 60)}
+    removed = {signed(now, pid=dead_pid()), signed(now - DAY - 60, host="elsewhere"), signed(now - DAY - 60)}
     stays = {
         signed(now),
         signed(now - DAY + 600, host="elsewhere"),
-        signed(now + 10 * DAY, host="elsewhere"),  # a clock that was wrong
-        signed(0, host="elsewhere"),  # nobody knows when
+        signed(now + 10 * DAY, host="elsewhere"),  # from a wrong clock
+        signed(0, host="elsewhere"),  # without a time
         "sc_mine",
         "sc_orders_2024",
         "scratch",
     }
-    run(outside, *(sql.SQL("create database {}").format(sql.Identifier(name)) for name in goes | stays))
+    run(outside, *(sql.SQL("create database {}").format(sql.Identifier(name)) for name in removed | stays))
     with isolated(outside) as mine:
         assert databases(outside) == stays | {mine.dbname}
 
@@ -93,8 +93,8 @@ def test_what_is_kept_is_not_swept(outside: PostgresDetails) -> None:
         "import sys; from servicectx import PostgresDetails, isolated\n"
         "with isolated(PostgresDetails.parse(sys.stdin.read()), keep=True) as mine: print(mine.dbname)"
     )
-    told = outside.model_dump_json()
-    done = subprocess.run([sys.executable, "-c", script], input=told, capture_output=True, text=True, timeout=60)
+    raw = outside.model_dump_json()
+    done = subprocess.run([sys.executable, "-c", script], input=raw, capture_output=True, text=True, timeout=60)
     name = done.stdout.strip()
     assert f"psql postgresql://app:app@127.0.0.1:{outside.port}/{name}" in done.stderr
     with isolated(outside):
@@ -116,15 +116,15 @@ from tests.isolation.test_isolated_external import seed_and_note
 details = PostgresDetails.parse(sys.stdin.readline())
 with isolated(details, setup=seed_and_note) as mine:
     print(mine.dbname, flush=True)
-    for word in map(str.strip, sys.stdin):
-        if word == "die":
+    for command in map(str.strip, sys.stdin):
+        if command == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        if word == "fork":
+        if command == "fork":
             if os.fork() == 0:
-                sys.exit()  # runs what is on the stack, and exit hooks
+                sys.exit()  # runs the `with` blocks' ends, and exit hooks
             os.wait()
             print("the child has ended", flush=True)
-        if word == "leave":
+        if command == "leave":
             break
 """
 
@@ -149,11 +149,11 @@ class User:
             env=environment,
             cwd=Path(__file__).parents[2],
         )
-        self.say(details.model_dump_json())
+        self.send(details.model_dump_json())
 
-    def say(self, word: str) -> None:
+    def send(self, line: str) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
     def name(self) -> str:
@@ -199,7 +199,7 @@ def test_what_killed_users_left_goes_with_the_next(outside: PostgresDetails, tmp
 def test_a_forked_child_leaves_its_parent_s_template_alone(outside: PostgresDetails, tmp_path: Path) -> None:
     user = User(outside, tmp_path / "notes")
     name = user.name()
-    user.say("fork")
+    user.send("fork")
     assert user.name() == "the child has ended"
     assert databases(outside) == templates(outside) | {name}
     assert len(templates(outside)) == 1
@@ -281,11 +281,9 @@ def test_a_template_asked_for_inside_goes_with_its_last_user(
 ) -> None:
     if closed:
         run(admin, "revoke connect on database postgres from public")
-    told = outside.model_dump_json() + "\n"
+    raw = outside.model_dump_json() + "\n"
     command = [sys.executable, "-c", NESTED]
-    done = subprocess.run(
-        command, input=told, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2]
-    )
+    done = subprocess.run(command, input=raw, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2])
     assert done.stdout == "1\n", done.stderr
     assert databases(outside) == set()
 
@@ -295,7 +293,7 @@ def test_a_template_whose_locks_are_gone_goes_with_the_next(
 ) -> None:
     run(admin, "revoke connect on database postgres from public")
     with isolated(outside) as short_lived:
-        user = User(short_lived, tmp_path / "notes")  # which knows of no other database
+        user = User(short_lived, tmp_path / "notes")  # its details name only this database
         assert user.name()
         (left,) = templates(outside)
     user.end()

@@ -1,4 +1,4 @@
-"""Databases that are hard to drop: what no client holds any more, the server's own workers, and what cannot go."""
+"""Databases that are hard to drop: objects without a client, the server's own workers, and other users' clients."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from tests.detector import wait_for
 
 SETTINGS = {"max_prepared_transactions": 10, "wal_level": "logical", "max_replication_slots": 4, "max_wal_senders": 4}
 
-# A worker is busy with a table for long, as soon as there is one that needs it.
+# An autovacuum worker is then busy for a long time with any table that needs it.
 VACUUM = {
     "track_counts": "on",
     "autovacuum": "on",
@@ -69,7 +69,7 @@ def test_prepared_transactions_are_rolled_back(pg: PostgresDetails) -> None:
             connection.execute(f"create table {mine.dbname}_things (n int)")
             connection.execute(f"prepare transaction '{mine.dbname} has ''this'' open'")
         is_gone(pg, mine.dbname)
-    assert run(pg, "select gid from pg_prepared_xacts") == [("it's left",)], "that of another database stays"
+    assert run(pg, "select gid from pg_prepared_xacts") == [("it's left",)], "the transaction of another database stays"
     run(pg, "rollback prepared 'it''s left'")
 
 
@@ -103,10 +103,10 @@ def test_slots_and_subscriptions_go(pg: PostgresDetails) -> None:
 def test_the_usual_drop_asks_nothing_more(pg: PostgresDetails, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Databases.of(pg)
     server.open("one", base)
-    asked: list[str] = []
-    monkeypatch.setattr("servicectx.services.postgres.databases.remove_blockers", asked.append)
+    calls: list[str] = []
+    monkeypatch.setattr("servicectx.services.postgres.databases.remove_blockers", calls.append)
     server.close("one")
-    assert asked == []
+    assert calls == []
     assert "one" not in databases(pg)
 
 
@@ -131,9 +131,9 @@ def test_outside_somebody_else_s_client_is_in_the_way_and_that_is_said(
         theirs = psycopg.connect(pg.model_copy(update={"dbname": mine.dbname}).url)
         began = time.monotonic()
     assert time.monotonic() - began < 5
-    (said,) = [each for each in caplog.records if "was not removed" in each.message]
-    assert said.levelno == logging.WARNING
-    assert mine.dbname in said.message
+    (record,) = [record for record in caplog.records if "was not removed" in record.message]
+    assert record.levelno == logging.WARNING
+    assert mine.dbname in record.message
     assert theirs.execute("select 1").fetchall() == [(1,)]
     theirs.close()
     run(pg, f"drop database {mine.dbname}")
@@ -145,5 +145,5 @@ def test_that_the_server_is_gone_is_no_warning(caplog: pytest.LogCaptureFixture)
         isolating = isolated(pg.model_copy(update={"external": True}))
         isolating.__enter__()
     isolating.__exit__()
-    (said,) = [each for each in caplog.records if "was not removed" in each.message]
-    assert said.levelno == logging.INFO
+    (record,) = [record for record in caplog.records if "was not removed" in record.message]
+    assert record.levelno == logging.INFO

@@ -1,4 +1,4 @@
-"""A copy of a database has what is kept beside it, too: its owner, its grants, its settings."""
+"""A copy of a database also has the state that is stored outside it: owner, grants, settings."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def run(details: PostgresDetails, *statements: Any) -> list[Any]:
 
 
 def give_away(details: PostgresDetails) -> None:
-    """Whatever can be kept beside a database, of the kinds that are written differently."""
+    """Set all kinds of state outside a database, with values that need different quoting."""
     name = f'"{details.dbname}"'
     run(
         details,
@@ -59,7 +59,7 @@ def pg() -> Iterator[PostgresDetails]:
 
 def test_a_copy_has_what_the_set_up_gave(pg: PostgresDetails) -> None:
     assert run(pg, STATE)[0][0] == "app"
-    for _ in range(5):  # made by this process, and ahead of it
+    for _ in range(5):  # made by this process, and prefetched
         with isolated(pg) as mine:
             assert run(mine, STATE) == run(pg, STATE)
             assert run(mine, "show my.words", "show search_path") == run(pg, "show search_path")
@@ -73,7 +73,7 @@ def test_so_has_one_with_set_ups_on_top(pg: PostgresDetails) -> None:
             (state,) = run(mine, STATE)
             (given,) = run(pg, STATE)
             assert state[:3] == given[:3]
-            assert state[3] != given[3], "the one on top"
+            assert state[3] != given[3], "the setting of the set-up on top"
             assert state[3][1:] == given[3][1:]
             assert run(mine, "select * from things", "show work_mem") == [("6MB",)]
     with isolated(pg) as mine:
@@ -82,18 +82,18 @@ def test_so_has_one_with_set_ups_on_top(pg: PostgresDetails) -> None:
 
 def test_where_there_is_nothing_nobody_asks_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     with managed("postgres", setup=lambda _: None, scope="private") as pg:
-        said: list[str] = []
-        real = Connection.run
+        queries: list[str] = []
+        original = Connection.run
 
         def note(connection: Connection, sql: str) -> list[str | None]:
-            said.append(sql)
-            return real(connection, sql)
+            queries.append(sql)
+            return original(connection, sql)
 
         monkeypatch.setattr(Connection, "run", note)
         for name in ("one", "two"):
             Databases.of(pg).open(name, base)
             assert run(pg.model_copy(update={"dbname": name}), STATE) == PLAIN
-        assert len([sql for sql in said if "pg_db_role_setting" in sql]) == 1
+        assert len([sql for sql in queries if "pg_db_role_setting" in sql]) == 1
         close_cached()
 
 
@@ -105,7 +105,7 @@ def test_outside_what_is_permitted_is_carried_over() -> None:
             f"alter database {name} set search_path to app, public",
             f"revoke connect on database {name} from public",
         )
-        run(pg, f"alter database {name} set log_statement to 'ddl'")  # which only a superuser may
+        run(pg, f"alter database {name} set log_statement to 'ddl'")  # only a superuser may set it
 
     with managed("postgres") as pg:
         run(pg, "create role app login createdb password 'app'", "create database app owner app")

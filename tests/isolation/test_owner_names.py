@@ -1,4 +1,4 @@
-"""Who made a namespace: a process is told from those of other machines, whatever these are called."""
+"""Owners in names of namespaces: processes of different machines are distinct, even with equal host names."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ def test_the_dead_of_this_machine_are_known() -> None:
 
 
 def test_a_machine_of_the_same_name_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both in their first namespace of process ids, whose number is the same on each Linux."""
+    """Two machines in their first namespace of process ids, with the same number on each Linux."""
     monkeypatch.setattr(owner_names, "_machine", lambda: "one of two clones")
     elsewhere = f"sc_{owner_names.host()}_{dead_pid()}_{'0' * 18}"
     assert owner_names.owner_is_dead(elsewhere)
@@ -47,6 +47,6 @@ def test_all_letters_of_a_name_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_is_the_same_in_each_process() -> None:
-    script = "from servicectx.isolation import owner_names as makers; print(makers.host())"
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
-    assert said.stdout.strip() == owner_names.host()
+    script = "from servicectx.isolation import owner_names; print(owner_names.host())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() == owner_names.host()

@@ -1,4 +1,4 @@
-"""A pool: files and locks, without a server."""
+"""The pool: files and locks, without a server."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def test_what_was_claimed_is_nobody_else_s(pool: Pool) -> None:
     taken.release()
     (returned,) = pool.returned()
     assert returned.name == "sc_1"
-    assert list(pool.returned()) == [], "it is held again"
+    assert list(pool.returned()) == [], "this process holds it again"
     returned.forget()
     assert pool.users() == set()
 
@@ -43,7 +43,7 @@ def test_what_is_kept_is_never_returned(pool: Pool) -> None:
 
 
 def test_one_that_is_on_its_way_is_waited_for(pool: Pool) -> None:
-    assert pool.wait(BASE, 5) is None, "nothing is on its way"
+    assert pool.wait(BASE, 5) is None, "no namespace is in the making"
     coming = pool.begin_ahead("sc_1", BASE)
     began = time.monotonic()
     assert pool.wait(BASE, 0.2) is None, "it took too long"
@@ -70,17 +70,17 @@ def test_a_pool_that_is_gone_gives_nothing(tmp_path: Path) -> None:
 
 
 def test_telling_never_blocks(pool: Pool) -> None:
-    assert not pool.tell(RETURNED), "nobody hears"
-    heard = pool.hear()
+    assert not pool.tell(RETURNED), "the FIFO has no reader"
+    events = pool.hear()
     began = time.monotonic()
     for _ in range(20_000):
         assert pool.tell(SERVED + BASE)
     assert time.monotonic() - began < 10
-    os.close(heard)
+    os.close(events)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "event"),
     [
         (SERVED + BASE, (SERVED, BASE)),
         (MISSED + "servicectx_0a", (MISSED, "servicectx_0a")),
@@ -90,8 +90,8 @@ def test_telling_never_blocks(pool: Pool) -> None:
         ("nonsense", (RETURNED, "")),
     ],
 )
-def test_a_line_that_makes_no_sense_is_only_a_knock(line: str, said: tuple[str, str]) -> None:
-    assert source_of(line) == said
+def test_a_line_that_makes_no_sense_is_only_a_knock(line: str, event: tuple[str, str]) -> None:
+    assert source_of(line) == event
 
 
 CROWD = """

@@ -1,4 +1,4 @@
-"""Namespaces that are ready ahead of demand: no wait, no two share one, and a SIGKILL at any step leaves nothing."""
+"""Prefetched namespaces: no wait, no two users share one, and a SIGKILL at any step leaves nothing."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.actor import Actor
 from tests.detector import Home, wait_for
 
 USER_STEPS = ["pool-claiming", "pool-claimed", "pool-opening", "shell-making", "pool-opened"]
-HELPER_STEPS = ["pool-making", "pool-made", "pool-dropping"]
+PREFETCHER_STEPS = ["pool-making", "pool-made", "pool-dropping"]
 REMAKING = ["pool-remaking", "remake-aside", "remake-dropped", "remake-created"]
 
 
@@ -32,7 +32,7 @@ def place() -> Iterator[Home]:
 
 @pytest.fixture
 def first(place: Home) -> Iterator[Actor]:
-    """The user who started the instance, and holds it."""
+    """The user that started the instance, and holds it."""
     with Actor(place) as actor:
         actor.enter("postgres")
         yield actor
@@ -44,20 +44,20 @@ def pool_of(place: Home) -> Pool:
 
 
 def names(pool: Pool) -> tuple[set[str], set[str]]:
-    """What the pool says is ready, and taken."""
+    """The ready and the taken names, by the pool's files."""
     ready = {path.name for path in pool.ready.glob("*/*")}
     return ready, {path.name.rpartition("-")[0] for path in pool.taken.iterdir()}
 
 
 def databases(url: str) -> set[str]:
-    """What the server says, of databases for users."""
+    """The databases for users, by the server's catalog."""
     with psycopg.connect(url) as connection:
         found = connection.execute(r"select datname from pg_database where datname ~ '^sc_|_half$'").fetchall()
     return {str(row[0]) for row in found}
 
 
 def settled(place: Home, url: str, *held: str) -> None:
-    """In the end the server has what is ready and what users hold, and not a single one more."""
+    """Wait until the server has exactly the ready databases and the ones that users hold."""
     pool = pool_of(place)
 
     def agree() -> bool:
@@ -65,18 +65,18 @@ def settled(place: Home, url: str, *held: str) -> None:
         coming = list(pool.making.glob("*/*"))
         return not coming and taken == set(held) and databases(url) == ready | taken and len(ready) >= 1
 
-    wait_for(agree, 10, lambda: f"held {held}, the pool says {names(pool)}, the server {databases(url)}")
-    assert list(place.path.glob("**/data.*")) == [], "no files are left aside"
+    wait_for(agree, 10, lambda: f"held {held}, in the pool {names(pool)}, on the server {databases(url)}")
+    assert list(place.path.glob("**/data.*")) == [], "no parked files are left"
 
 
 def warm(place: Home, user: Actor, source: str = BASE) -> None:
-    """Ask once, and wait until some are ready."""
+    """Isolate once, and wait until some databases are ready."""
     user.ask("isolate")
     user.ask("give_back")
     wait_for(lambda: pool_of(place).count(source) >= pool_sizer.FIRST, 10)
 
 
-# -- what it is for ----------------------------------------------------------------------------------------------------
+# -- demand and supply -------------------------------------------------------------------------------------------------
 
 
 def test_it_is_not_there_before_the_first_demand(place: Home, first: Actor) -> None:
@@ -189,8 +189,8 @@ def test_user_killed_in_use(place: Home, first: Actor) -> None:
 def test_user_killed_while_making_one_out_of_another(place: Home, first: Actor, step: str) -> None:
     warm(place, first)
     url = str(first.ask("details")["url"])
-    (helper,) = place.pools()
-    helper.suspend()
+    (prefetcher,) = place.pools()
+    prefetcher.suspend()
     held = take_all(place, first)
     first.ask("give_back")
     held.pop()
@@ -199,7 +199,7 @@ def test_user_killed_while_making_one_out_of_another(place: Home, first: Actor, 
         user.send("isolate")
         assert user.wait_paused() == user.process.pid
         user.kill()
-    helper.resume()
+    prefetcher.resume()
     settled(place, url, *held)
     mine = first.ask("isolate")
     with psycopg.connect(mine["url"]) as connection:
@@ -215,8 +215,8 @@ def take_all(place: Home, user: Actor) -> list[str]:
 
 def test_one_that_was_given_back_is_made_anew_by_who_asks(place: Home, first: Actor) -> None:
     warm(place, first)
-    (helper,) = place.pools()
-    helper.suspend()
+    (prefetcher,) = place.pools()
+    prefetcher.suspend()
     take_all(place, first)
     url = str(first.ask("details")["url"])
     there = len(databases(url))
@@ -226,7 +226,7 @@ def test_one_that_was_given_back_is_made_anew_by_who_asks(place: Home, first: Ac
         with psycopg.connect(mine["url"]) as connection:
             connection.execute("create table mark (n int)")
         assert len(databases(url)) == there
-    helper.resume()
+    prefetcher.resume()
 
 
 def folder_of(url: str) -> Path:
@@ -237,22 +237,22 @@ def folder_of(url: str) -> Path:
         return Path(str(row[0]), "base", str(row[1]))
 
 
-@pytest.mark.parametrize("step", HELPER_STEPS + REMAKING)
+@pytest.mark.parametrize("step", PREFETCHER_STEPS + REMAKING)
 def test_helper_killed(place: Home, step: str) -> None:
     with Actor(place, pause_at=step) as user, Actor(place) as other:
         url = str(user.enter("postgres")["url"])
         other.enter("postgres")
         mine = other.ask("isolate")
         if step not in ("pool-making", "pool-made"):
-            wait_for(lambda: pool_of(place).count(BASE), 10)  # what was made before the helper came is made anew or not
+            wait_for(lambda: pool_of(place).count(BASE), 10)  # databases from before the prefetcher may be recycled
             given = other.ask("isolate")
             if step == "pool-dropping":
-                folder_of(given["url"]).joinpath("something").mkdir()  # so that no other one is made out of it
+                folder_of(given["url"]).joinpath("something").mkdir()  # so that it cannot be recycled
             other.ask("give_back")
-        helper = user.wait_paused()
-        assert [process.pid for process in place.pools()] == [helper]
-        os.kill(helper, signal.SIGKILL)
-        wait_for(lambda: not psutil.pid_exists(helper), 5)
+        prefetcher = user.wait_paused()
+        assert [process.pid for process in place.pools()] == [prefetcher]
+        os.kill(prefetcher, signal.SIGKILL)
+        wait_for(lambda: not psutil.pid_exists(prefetcher), 5)
         with psycopg.connect(mine["url"]) as connection:
             connection.execute("create table mark (n int)")
         second = user.ask("isolate")
@@ -261,8 +261,8 @@ def test_helper_killed(place: Home, step: str) -> None:
         user.ask("give_back")
         other.ask("give_back")
         settled(place, url)
-        for each in (user, other):
-            each.leave()
+        for actor in (user, other):
+            actor.leave()
         place.wait_until_empty(2)
 
 
@@ -271,7 +271,7 @@ def test_keeper_killed_with_its_helper_at_work(place: Home, first: Actor) -> Non
     (keeper,) = place.keepers()
     keeper.kill()
     wait_for(lambda: not place.pools() and not place.servers(), 3)
-    first.ask("isolate")  # it fails, but it answers
+    first.ask("isolate")  # the call fails, but it returns
     first.kill()
     place.wait_until_empty(3)
 
@@ -286,10 +286,10 @@ def test_server_killed_with_its_helper_at_work(place: Home, first: Actor) -> Non
 
 
 def test_leaving_waits_for_no_helper(place: Home, first: Actor) -> None:
-    """A helper that stands still: users are served, and the last one out leaves nothing."""
+    """The prefetcher is stopped: users are served, and the last one to leave removes everything."""
     warm(place, first)
-    (helper,) = place.pools()
-    helper.suspend()
+    (prefetcher,) = place.pools()
+    prefetcher.suspend()
     for _ in range(pool_sizer.FIRST + 2):  # more than are ready
         assert "error" not in first.ask("isolate")
         assert first.ask("give_back")["took"] < 1
@@ -298,19 +298,19 @@ def test_leaving_waits_for_no_helper(place: Home, first: Actor) -> None:
 
 
 def test_helpers_that_cannot_work_are_given_up(place: Home, first: Actor) -> None:
-    """Whoever gives one back then drops it himself."""
+    """Without a prefetcher, users drop their databases themselves."""
     url = str(first.ask("details")["url"])
     gone: set[int] = set()
     for _ in range(30):
         first.ask("isolate")
-        for helper in place.pools():
-            helper.kill()
-            gone.add(helper.pid)
+        for prefetcher in place.pools():
+            prefetcher.kill()
+            gone.add(prefetcher.pid)
         first.ask("give_back")
         if len(gone) >= 3 and not pool_of(place).tell(RETURNED):
             break
         time.sleep(0.1)
-    assert not pool_of(place).tell(RETURNED), "somebody still hears"
+    assert not pool_of(place).tell(RETURNED), "the FIFO still has a reader"
     mine = first.ask("isolate")
     assert mine["dbname"] in databases(url)
     first.ask("give_back")
@@ -320,26 +320,26 @@ def test_helpers_that_cannot_work_are_given_up(place: Home, first: Actor) -> Non
 def test_where_removing_is_behind_users_remove_their_own(place: Home, first: Actor) -> None:
     warm(place, first)
     url = str(first.ask("details")["url"])
-    (helper,) = place.pools()
-    helper.suspend()
+    (prefetcher,) = place.pools()
+    prefetcher.suspend()
     for _ in range(3 * MAX_BACKLOG):
         assert "error" not in first.ask("isolate")
         assert first.ask("give_back")["took"] < 2
     assert len(names(pool_of(place))[1]) <= MAX_BACKLOG + 1
     assert len(databases(url)) <= MAX_BACKLOG + 1 + pool_sizer.MOST
-    helper.resume()
+    prefetcher.resume()
     settled(place, url)
 
 
 def test_helper_killed_with_nobody_asking_any_more(place: Home, first: Actor) -> None:
-    """What a user has that dies after it goes all the same."""
+    """The next prefetcher removes the database of a user that dies later."""
     warm(place, first)
     url = str(first.ask("details")["url"])
     with Actor(place) as second:
         second.enter("postgres")
         mine = second.ask("isolate")
-        (helper,) = place.pools()
-        helper.kill()
-        wait_for(lambda: place.pools() and place.pools() != [helper], 5)
+        (prefetcher,) = place.pools()
+        prefetcher.kill()
+        wait_for(lambda: place.pools() and place.pools() != [prefetcher], 5)
         second.kill()
         wait_for(lambda: mine["dbname"] not in databases(url), 5)

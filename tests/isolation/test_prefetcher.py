@@ -1,4 +1,4 @@
-"""How many are kept ready, of what, and what happens to those that were given back: the helper without a server."""
+"""The prefetcher without a server: numbers and sources of ready names, and the handling of returned ones."""
 
 import os
 import threading
@@ -14,20 +14,20 @@ from tests.detector import wait_for
 
 
 def test_demand_grows_with_users_and_when_it_was_not_enough_and_is_bounded() -> None:
-    wanted = PoolSizer(0)
-    wanted.ask(served=False, users=1)
-    assert wanted.target == pool_sizer.FIRST
-    wanted.ask(served=False, users=1)
-    assert wanted.target == pool_sizer.FIRST, "they have not been ready yet"
-    wanted.filled = True
-    wanted.ask(served=False, users=1)
-    assert wanted.target == 2 * pool_sizer.FIRST
-    wanted.ask(served=True, users=7)
-    assert wanted.target == 7
+    demand = PoolSizer(0)
+    demand.ask(served=False, users=1)
+    assert demand.target == pool_sizer.FIRST
+    demand.ask(served=False, users=1)
+    assert demand.target == pool_sizer.FIRST, "the pool was never filled"
+    demand.filled = True
+    demand.ask(served=False, users=1)
+    assert demand.target == 2 * pool_sizer.FIRST
+    demand.ask(served=True, users=7)
+    assert demand.target == 7
     for _ in range(20):
-        wanted.filled = True
-        wanted.ask(served=False, users=100)
-    assert wanted.target == pool_sizer.MOST
+        demand.filled = True
+        demand.ask(served=False, users=100)
+    assert demand.target == pool_sizer.MOST
 
 
 class Names:
@@ -68,7 +68,7 @@ class Names:
 
     def drop(self, name: str) -> None:
         if name == self.stuck:
-            raise ValueError("somebody holds on to it")
+            raise ValueError("the name is in use")
         self.there.discard(name)
 
     def rest(self) -> None:
@@ -103,7 +103,7 @@ def test_without_demand_nothing_stays(pool: Pool, working: tuple[Names, threadin
     copies, thread = working
     wait_for(lambda: copies.made >= pool_sizer.FIRST, 5)
     thread.join(10)
-    assert not thread.is_alive(), "it ends when nobody asks for a while"
+    assert not thread.is_alive(), "the prefetcher ends after a time without demand"
     assert copies.there == set()
     assert pool.is_empty()
 
@@ -181,7 +181,7 @@ def test_what_is_given_back_is_made_anew_while_demand_lasts(
     for _ in range(10):
         taken = pool.claim(BASE)
         assert taken is not None
-        assert taken.name not in seen, "each is somebody's once"
+        assert taken.name not in seen, "each name is used once"
         seen.add(taken.name)
         taken.release()
         pool.tell(SERVED + BASE)
@@ -194,7 +194,7 @@ def test_one_that_cannot_be_dropped_is_in_nobody_s_way(
     pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies, _ = working
-    wait_for(lambda: copies.made, 5)  # what was there before it began is gone
+    wait_for(lambda: copies.made, 5)  # names from before its start are gone
     given_back = []
     for number in range(5):
         taken = pool.begin(f"sc_{number}", "")

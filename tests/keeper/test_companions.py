@@ -1,4 +1,4 @@
-"""Programs that a server needs beside it: started before it, ended after it, and not taken for anybody else."""
+"""Companions, programs that a server needs: started before it, ended after it, never taken for another program."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ LISTEN = "import socket, sys, time; s = socket.create_server((sys.argv[1], int(s
 
 
 class Pair(Service[ServiceDetails]):
-    """A program that listens, and another one before it, at a port of its own."""
+    """A program that listens, and a companion that starts first, on its own port."""
 
     name = "pair"
     Details = ServiceDetails
@@ -70,7 +70,7 @@ def test_it_ends_with_a_killed_keeper(pair: Pair, home: Path) -> None:
 
 
 def test_a_server_that_fails_is_not_taken_for_one_that_lost_a_port(pair: Pair) -> None:
-    """Its companion listens on a port that was picked, and is meant to."""
+    """The companion of the server listens on a picked port, as planned."""
     pair.server = "import sys; sys.exit('it broke')"
     with pytest.raises(StartFailed) as caught, managed(pair):
         pass

@@ -1,4 +1,4 @@
-"""A keeper that crashes by itself: its traceback is in the error, and nobody tries the same again."""
+"""A keeper that crashes by itself: the error has the traceback, and the start is not retried."""
 
 import json
 import os
@@ -29,7 +29,7 @@ except servicectx.StartFailed as error:
 
 
 def failure_of_a_copy(place: Path, module: str, line: str) -> dict[str, Any]:
-    """What a copy of the package reports that has one more line at the end of one module."""
+    """The report of a copy of the package with one more line at the end of one module."""
     shutil.copytree(Path(servicectx.__file__).parent, place / "servicectx")
     with (place / "servicectx" / module).open("a") as file:
         file.write(f"\n{line}\n")
@@ -66,7 +66,7 @@ def test_an_exception_in_the_keeper_is_reported_with_its_traceback(tmp_path: Pat
 
 
 def test_a_crash_outside_of_every_report_is_reported(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """The step raises while the keeper is about to report, and once more while it reports that."""
+    """The step raises before the keeper's report, and again before the report of that failure."""
     monkeypatch.setenv("SERVICECTX_TEST_PAUSE", "reporting:/nonexistent/folder/file")
     with pytest.raises(StartFailed, match="its keeper crashed: FileNotFoundError") as caught, managed("redis"):
         pass
@@ -75,7 +75,7 @@ def test_a_crash_outside_of_every_report_is_reported(monkeypatch: pytest.MonkeyP
 
 
 def test_a_keeper_that_is_killed_each_time_shows_its_log(tmp_path: Path) -> None:
-    """Its own signal: no traceback, so it is tried three times; what it wrote before is in the error."""
+    """A signal leaves no traceback, so the start is tried three times; the error has the keeper's earlier output."""
     line = "import os, sys\nprint('the last words of the keeper', file=sys.stderr, flush=True)\nos.kill(os.getpid(), 9)"
     failure = failure_of_a_copy(tmp_path, "keeper/startup.py", line)
     assert failure["reason"] == "its keeper was killed 3 times"

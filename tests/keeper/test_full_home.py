@@ -1,4 +1,4 @@
-"""A home without room, at each moment of a start: the error names the cause at once, and nobody waits in vain."""
+"""A home without space at each moment of a start: the error names the cause at once, and no process waits in vain."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from tests import namespaces
 
-SOON = 1.0  # seconds between the starter's error and that of a process which waited for the same start
+SOON = 1.0  # seconds between the requester's error and the error of a process that waited for the same start
 
 SCRIPT = """
 import json, os, subprocess, sys, threading, time
@@ -47,8 +47,8 @@ for option in options.split(","):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755," + option, "none", place + "/tmpfs"], check=True)
     os.mkdir(home)
     os.environ.update(SERVICECTX_HOME=home, SERVICECTX_CACHE="/nonexistent")
-    starter, waiter = [], []
-    threads = [threading.Thread(target=use, args=(heard,)) for heard in (starter, waiter)]
+    requester, waiter = [], []
+    threads = [threading.Thread(target=use, args=(outcome,)) for outcome in (requester, waiter)]
     threads[0].start()
     time.sleep(0.02)
     threads[1].start()
@@ -58,7 +58,7 @@ for option in options.split(","):
     while (left := mine()) and time.monotonic() < until:
         time.sleep(0.01)
     files = leftovers.files(pathlib.Path(home))
-    results.append([option, starter[0], waiter[0], left, files])
+    results.append([option, requester[0], waiter[0], left, files])
     subprocess.run(["umount", "-l", place + "/tmpfs"], check=True)
 print(json.dumps(results))
 """
@@ -94,15 +94,15 @@ def attempts(place: Any, options: list[str]) -> list[Any]:
     ids=["blocks", "inodes"],
 )
 def test_a_full_home_is_named_at_once_to_the_starter_and_to_those_who_wait(tmp_path: Any, options: list[str]) -> None:
-    """At so many sizes that each write of a start meets the fault in one of them."""
+    """With so many sizes that each write of a start meets the fault with one of them."""
     kinds = set()
     for option, (kind, took, text, at), (other_kind, _, other_text, other_at), processes, files in attempts(
         tmp_path, options
     ):
-        for which, message in ((kind, text), (other_kind, other_text)):
-            kinds.add(which)
-            if which != "served":
-                assert which == "HomeError", (option, which, message)
+        for outcome, message in ((kind, text), (other_kind, other_text)):
+            kinds.add(outcome)
+            if outcome != "served":
+                assert outcome == "HomeError", (option, outcome, message)
                 assert "No space left on device" in message, (option, message)
                 assert "free some space, or set SERVICECTX_HOME" in message, (option, message)
         assert took < 5, (option, took, text)

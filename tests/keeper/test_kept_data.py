@@ -1,4 +1,4 @@
-"""Kept data: complete however soon and however hard the end comes, and opened again by what the end of a run says."""
+"""Kept data: complete after any end, and opened again by the command that the end of a run prints."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def kept_path(caplog: pytest.LogCaptureFixture) -> Path:
 
 @pytest.fixture
 def fake_path(home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
-    """Data of a fake service that hold a=1."""
+    """The path of kept data of a fake service, with a=1."""
     with managed(FakeService, keep_data=True) as fake:
         fake.ask("SET a 1")
     path = kept_path(caplog)
@@ -48,12 +48,12 @@ def fake_path(home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
 
 
 def only_data(home: Path) -> Path:
-    (path,) = [each for each in (home / OWN / "data").iterdir() if each.name != MARKER]
+    (path,) = [found for found in (home / OWN / "data").iterdir() if found.name != MARKER]
     return path
 
 
 def content(path: Path) -> dict[str, bytes]:
-    return {str(each): each.read_bytes() for each in sorted(path.rglob("*")) if each.is_file()}
+    return {str(file): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 # -- the end comes at once -----------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ from tests.services import test_{service} as client
 
 lease = managed("{service}", keep_data=True)
 with lease as details:
-    processes = lease._share.instance.processes(lease._share.state.id)
+    processes = lease._claim.instance.processes(lease._claim.state.id)
     client.put(details, "colour", "green")
     for victim in sys.argv[1:]:
         os.kill(getattr(processes, victim).pid, signal.SIGKILL)
@@ -109,7 +109,7 @@ def test_data_outlive_the_death_of_their_keepers(service: str, victims: tuple[st
     path = only_data(home)
     with managed(service, data=path) as details:
         assert CLIENTS[service].get(details, "colour") == "green"
-    with managed(FakeService):  # whatever else the dead left is cleared by the next visitor
+    with managed(FakeService):  # the next visitor removes all other remains
         pass
     assert path.is_dir()
     shutil.rmtree(path)
@@ -120,8 +120,8 @@ def test_data_that_a_joiner_wished_to_keep_can_be_opened_after_the_keeper_was_ki
     with lease as fake:
         with managed(FakeService, keep_data=True):
             fake.ask("SET a 1")
-        assert lease._share is not None
-        processes = lease._share.instance.processes(lease._share.state.id)
+        assert lease._claim is not None
+        processes = lease._claim.instance.processes(lease._claim.state.id)
         assert processes is not None
         os.kill(processes.keeper.pid, signal.SIGKILL)
     wait_for(lambda: not leftovers.processes(home), 20)
@@ -137,7 +137,7 @@ def test_settings_are_durable_from_the_start(caplog: pytest.LogCaptureFixture) -
             assert connection.execute(f"show {setting}").fetchone() == ("on",)
     shutil.rmtree(kept_path(caplog))
     with managed("postgres", keep_data=True, settings={"fsync": False}) as pg, psycopg.connect(pg.url) as connection:
-        assert connection.execute("show fsync").fetchone() == ("off",)  # the user's own word counts
+        assert connection.execute("show fsync").fetchone() == ("off",)  # the user's own setting has priority
     shutil.rmtree(kept_path(caplog))
 
 
@@ -205,7 +205,7 @@ def test_a_path_that_is_not_kept_data_is_refused_with_a_cure(fake_path: Path, tm
     for inside in ("run", "run/data"):
         assert f"servicectx open {fake_path}" in refusal(fake_path / inside).cure
     wrong_service = refusal(fake_path, "redis")
-    assert wrong_service.problem == "these are data of fake, and redis was asked for"
+    assert wrong_service.problem == "this is data of fake, not of redis"
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[1]", b"\xff\xfe", b'{"version": 99}', b"x" * 3_000_000])
@@ -253,7 +253,7 @@ def test_data_of_another_version_are_refused_with_both_versions(
     before = content(path)
     with pytest.raises(KeptDataError) as refused:
         managed("postgres", data=path).__enter__()
-    assert f"postgres {pg.version} wrote these data" in refused.value.problem
+    assert f"postgres {pg.version} wrote this data" in refused.value.problem
     assert "99.1" in refused.value.problem
     assert f"install postgres {pg.version}" in refused.value.cure
     assert "SERVICECTX_POSTGRES_BIN" in refused.value.cure
@@ -294,7 +294,7 @@ def test_data_in_use_are_opened_by_nobody_else(
             patch.setenv("SERVICECTX_HOME", str(other))
             with pytest.raises(KeptDataError, match="in use"):
                 managed(FakeService, data=fake_path).__enter__()
-        assert fake_path not in remains().kept  # which prune --kept-data removes
+        assert fake_path not in remains().kept  # the list for prune --kept-data
         assert fake.ask("GET a") == "1"
     assert fake_path in remains().kept
     with managed(FakeService, data=fake_path, label="other") as fake:
@@ -312,16 +312,16 @@ def test_data_of_an_instance_that_still_runs_are_in_use(home: Path, caplog: pyte
 def test_a_server_holds_its_data_longer_than_a_killed_keeper(fake_path: Path, home: Path) -> None:
     lease = managed(FakeService, data=fake_path)
     with lease:
-        assert lease._share is not None
-        processes = lease._share.instance.processes(lease._share.state.id)
+        assert lease._claim is not None
+        processes = lease._claim.instance.processes(lease._claim.state.id)
         assert processes is not None
         assert processes.server is not None
         assert processes.guard is not None
-        os.kill(processes.guard.pid, signal.SIGSTOP)  # nobody may clear up meanwhile
+        os.kill(processes.guard.pid, signal.SIGSTOP)  # no cleanup during the check
         (number,) = [
-            each
-            for each in os.listdir(f"/proc/{processes.server.pid}/fd")
-            if os.path.realpath(f"/proc/{processes.server.pid}/fd/{each}") == str(fake_path / "kept.json")
+            name
+            for name in os.listdir(f"/proc/{processes.server.pid}/fd")
+            if os.path.realpath(f"/proc/{processes.server.pid}/fd/{name}") == str(fake_path / "kept.json")
         ]
         assert int(number) > 2
         os.kill(processes.guard.pid, signal.SIGCONT)
@@ -335,8 +335,8 @@ def test_opened_data_stay_however_the_instance_ends(fake_path: Path, home: Path)
         lease = managed(FakeService, data=fake_path)
         with lease as fake:
             fake.ask(f"SET {victims[-1]} 1")
-            assert lease._share is not None
-            processes = lease._share.instance.processes(lease._share.state.id)
+            assert lease._claim is not None
+            processes = lease._claim.instance.processes(lease._claim.state.id)
             for victim in victims:
                 os.kill(getattr(processes, victim).pid, signal.SIGKILL)
             wait_for(lambda lease=lease: not lease.alive, 10)
@@ -352,9 +352,9 @@ def test_opened_data_stay_when_the_home_is_removed_under_their_instance(fake_pat
         before = content(moved / "run" / "data")
         assert before
         with managed(FakeService, data=moved):
-            for each in home.iterdir():
-                if each.is_dir():
-                    shutil.rmtree(each)
+            for folder in home.iterdir():
+                if folder.is_dir():
+                    shutil.rmtree(folder)
         wait_for(lambda: not leftovers.processes(home), 40)
         assert content(moved / "run" / "data") == before
     finally:

@@ -1,4 +1,4 @@
-"""Staying up after the last user, and leaving the data."""
+"""Lingering after the last user, and keeping the data."""
 
 import logging
 import re
@@ -51,7 +51,7 @@ def test_it_stays_for_the_next_user(home: Path) -> None:
 
 
 def leave_the_dead(home: Path) -> None:
-    """Keeper and guard were killed by the test: the next visitor clears."""
+    """The test killed keeper and watchdog: the next visitor cleans up."""
     with managed(FakeService):
         pass
     assert leftovers.wait_for_none(home, 2) == []
@@ -92,8 +92,8 @@ def test_it_outlives_the_process_that_started_it(home: Path) -> None:
         "from servicectx import managed\nfrom servicectx.testing import FakeService\n"
         "with managed(FakeService, linger=60) as fake: print(fake.ask('SET a 1'))"
     )
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert said.stdout == "1\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
     lease = managed(FakeService)
     with lease as fake:
         assert lease.joined
@@ -138,12 +138,12 @@ def test_a_killed_user_s_service_lingers_too(home: Path) -> None:
 
 
 def kept(home: Path, caplog: pytest.LogCaptureFixture, name: str) -> Path:
-    """The one directory that was kept, which a warning names. Whatever else there was is gone."""
+    """The one kept directory, which a warning names. All other files are gone."""
     assert leftovers.processes(home) == []
-    said = [record for record in caplog.records if record.name == "servicectx" and record.levelno == logging.WARNING]
-    found = re.fullmatch(f"the data of {name} are kept; open them with: servicectx open (.*)", said[-1].getMessage())
-    assert found is not None
-    place = Path(found[1])
+    found = [record for record in caplog.records if record.name == "servicectx" and record.levelno == logging.WARNING]
+    match = re.fullmatch(f"the data of {name} are kept; open them with: servicectx open (.*)", found[-1].getMessage())
+    assert match is not None
+    place = Path(match[1])
     assert leftovers.files(home) == [str(place)]
     return place
 
@@ -198,13 +198,13 @@ def test_kept_data_are_not_used_again(home: Path, caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("said", "keeps"),
+    ("raw", "keeps"),
     [*((text, True) for text in ("1", "true", "yes")), *((text, False) for text in ("0", "false", "No", "off", ""))],
 )
 def test_the_wish_may_come_from_the_environment(
-    said: str, keeps: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+    raw: str, keeps: bool, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SERVICECTX_KEEP_DATA", said)
+    monkeypatch.setenv("SERVICECTX_KEEP_DATA", raw)
     with managed(FakeService):
         pass
     left = leftovers.files(home)
@@ -254,21 +254,21 @@ def test_the_log_does_not_hold_the_password(home: Path, caplog: pytest.LogCaptur
 def test_a_kept_database_stays_and_so_does_its_server(caplog: pytest.LogCaptureFixture) -> None:
     with managed("postgres") as pg, isolated(pg, keep=True) as mine, psycopg.connect(mine.url) as connection:
         connection.execute("create table found (n int)")
-    (said,) = [record.getMessage() for record in caplog.records if "kept" in record.getMessage()]
-    url = said.removeprefix("kept for you: psql ").partition(" ")[0]
+    (message,) = [record.getMessage() for record in caplog.records if "kept" in record.getMessage()]
+    url = message.removeprefix("kept for you: psql ").partition(" ")[0]
     assert url == mine.url
-    assert said.endswith("(its server stays up for 60 minutes after the last user has left)")
+    assert message.endswith("(its server stays up for 60 minutes after the last user has left)")
     try:
         with managed("postgres") as again:
             assert again == pg
             with isolated(again), isolated(again):
                 pass
-        time.sleep(0.5)  # whatever removes what was given back has had its time
+        time.sleep(0.5)  # time for the removal of returned databases
         with psycopg.connect(url) as connection:
             connection.execute("select n from found")
     finally:
-        for each in running():
-            each.down(force=True)
+        for up in running():
+            up.down(force=True)
 
 
 def test_the_wish_may_come_inside_the_block(caplog: pytest.LogCaptureFixture) -> None:
@@ -293,8 +293,8 @@ def test_a_kept_logical_database_is_nobody_else_s() -> None:
     assert "its server stays up" in done.stderr
     with managed("redis") as details:
         taken = [isolated(details) for _ in range(40)]
-        assert int(done.stdout) not in [each.__enter__().db for each in taken]
-        for each in taken:
-            each.__exit__()
+        assert int(done.stdout) not in [isolating.__enter__().db for isolating in taken]
+        for isolating in taken:
+            isolating.__exit__()
     for up in running():
         up.down(force=True)

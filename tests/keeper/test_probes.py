@@ -1,4 +1,4 @@
-"""Usable means usable: probes ask the protocol, and another program on the port is never taken for ours."""
+"""Probes use the service's own protocol, and another program on the port is never taken for the service."""
 
 import http.server
 import socketserver
@@ -28,7 +28,7 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Visitors may hang up whenever they like."""
+        """Ignore errors: clients may close the connection at any time."""
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def serving(handler: Any, port: int = 0) -> Iterator[int]:
 
 
 class Parrot(socketserver.StreamRequestHandler):
-    """Says back whatever it hears."""
+    """Sends back each line that it receives."""
 
     def handle(self) -> None:
         for line in self.rfile:
@@ -50,7 +50,7 @@ class Parrot(socketserver.StreamRequestHandler):
 
 
 class Mute(socketserver.BaseRequestHandler):
-    """Takes connections and says nothing."""
+    """Accepts connections and sends nothing."""
 
     def handle(self) -> None:
         self.request.recv(1)
@@ -130,7 +130,7 @@ def test_a_log_wants_its_line(tmp_path: Path, free_port: int) -> None:
 
 
 def test_an_unknown_kind_is_an_error(free_port: int) -> None:
-    with pytest.raises(ValueError, match="no probe is of the kind 'smoke'"):
+    with pytest.raises(ValueError, match="unknown kind of probe: 'smoke'"):
         probes.run_probe({"kind": "smoke"}, HOST, free_port)
 
 
@@ -153,11 +153,11 @@ def test_ports_are_known_by_their_owner(free_port: int) -> None:
         other.communicate("")
 
 
-# -- the thief on the port ---------------------------------------------------------------------------------------
+# -- a thief on the port - ---------------------------------------------------------------------------------------
 
 
 class YesMan(socketserver.BaseRequestHandler):
-    """Gives every good answer at once, whatever it is asked."""
+    """Sends the good answers of all protocols at once, for any request."""
 
     def handle(self) -> None:
         self.request.recv(1000)
@@ -169,9 +169,9 @@ class HangUp(socketserver.BaseRequestHandler):
 
 
 class Thief:
-    """Takes the port that a server is just about to bind, and answers there in its place.
+    """Takes the port that a server is about to bind, and answers there in its place.
 
-    The server says its port in the file `port`, and goes on once there is a file `taken`.
+    The server writes its port to the file `port`, and continues once there is a file `taken`.
     """
 
     def __init__(self, handler: Any, place: Path) -> None:
@@ -202,37 +202,37 @@ class Thief:
 
 
 ROBBERY = """
-place = told["label"]
+place = config["label"]
 if not os.path.exists(place + "/taken"):
     with open(place + "/port.new", "w") as file:
-        file.write(str(told["port"]))
+        file.write(str(config["port"]))
     os.rename(place + "/port.new", place + "/port")
     while not os.path.exists(place + "/taken"):
         time.sleep(0.005)
-    time.sleep(3600 * told["never_listen"])
-told["never_listen"] = False
+    time.sleep(3600 * config["never_listen"])
+config["never_listen"] = False
 """
 
 
 class Robbed(FakeService):
-    """Waits for the thief before it binds its port. `never_listen`: it does not even notice, and stays."""
+    """Waits for the thief before it binds its port. `never_listen`: it never binds, and keeps running."""
 
     def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
         plan = super().plan(options, program, secret)
         return plan._replace(
-            command=[word.replace("\nwhile told", f"\n{ROBBERY}\nwhile told") for word in plan.command]
+            command=[part.replace("\nwhile config", f"\n{ROBBERY}\nwhile config") for part in plan.command]
         )
 
 
 class RobbedAndTrusting(Robbed):
-    """Asks no more of its server than that somebody listens."""
+    """Only checks that a process listens on the port."""
 
     def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
         return super().plan(options, program, secret)._replace(ready={"kind": "tcp"})
 
 
 class RobbedOfItsPage(Robbed):
-    """Asks for a web page, which only the thief serves at first; then for nothing."""
+    """Its probe expects any PONG, without the proof of the password."""
 
     def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
         plan = super().plan(options, program, secret)
@@ -290,12 +290,12 @@ def test_a_real_server_that_lost_its_port_gets_another(
 
 def test_a_server_that_finds_every_port_taken_says_so() -> None:
     class Unlucky(FakeService):
-        """Its own keeper's port is never free when it comes."""
+        """Its picked port is always taken."""
 
         def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
             plan = super().plan(options, program, secret)
             lost = "print('Address already in use'); sys.exit(1)\nvalues = "
-            return plan._replace(command=[word.replace("values = ", lost) for word in plan.command])
+            return plan._replace(command=[part.replace("values = ", lost) for part in plan.command])
 
     with pytest.raises(StartFailed, match="8 ports were picked, and each was taken by another program"):
         managed(Unlucky).__enter__()
@@ -305,7 +305,7 @@ def test_a_server_on_the_wrong_port_is_not_usable() -> None:
     class Elsewhere(FakeService):
         def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
             plan = super().plan(options, program, secret)
-            return plan._replace(command=[word.replace('told["port"])', "0)") for word in plan.command])
+            return plan._replace(command=[part.replace('config["port"])', "0)") for part in plan.command])
 
     with pytest.raises(StartTimeout, match="it did not answer its own protocol"):
         managed(Elsewhere, timeout=1.0).__enter__()

@@ -1,4 +1,4 @@
-"""Keeper and watchdog killed at once: what runs below a shell, or in its own session, goes with the next visitor."""
+"""Keeper and watchdog killed at once: the next visitor ends processes below a shell, or in sessions of their own."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def entered(user: Actor, service: str, **arguments: Any) -> dict[str, Any]:
 
 
 def enter(user: Actor, home: Home, script: list[str]) -> tuple[int, list[psutil.Process]]:
-    """The port, and the processes of the server."""
+    """Enter a command; return its port and the processes of its server."""
     command = ["sh", "-c", *script]
     port: int = entered(user, "command", command=command)["port"]
     (keeper,) = home.keepers()
@@ -53,8 +53,8 @@ def enter(user: Actor, home: Home, script: list[str]) -> tuple[int, list[psutil.
     return port, keeper.children(recursive=True)
 
 
-def kill_keeper_and_guard(home: Home) -> None:
-    for process in [*home.guards(), *home.keepers()]:
+def kill_keeper_and_watchdog(home: Home) -> None:
+    for process in [*home.watchdogs(), *home.keepers()]:
         process.kill()
 
 
@@ -62,7 +62,7 @@ def kill_keeper_and_guard(home: Home) -> None:
 def test_the_last_user_out_ends_what_nobody_watches_any_more(detected: Home, script: list[str]) -> None:
     with Actor(detected) as user:
         port, processes = enter(user, detected, script)
-        kill_keeper_and_guard(detected)
+        kill_keeper_and_watchdog(detected)
         user.leave()
         assert running(processes) == []
         assert not listens("127.0.0.1", port)
@@ -73,7 +73,7 @@ def test_the_last_user_out_ends_what_nobody_watches_any_more(detected: Home, scr
 def test_the_next_start_of_any_service_ends_what_nobody_watches_any_more(detected: Home, script: list[str]) -> None:
     with Actor(detected) as user:
         port, processes = enter(user, detected, script)
-        kill_keeper_and_guard(detected)
+        kill_keeper_and_watchdog(detected)
         user.kill()
     with Actor(detected) as visitor:
         entered(visitor, "redis")
@@ -86,7 +86,7 @@ def test_the_next_start_of_any_service_ends_what_nobody_watches_any_more(detecte
 def test_prune_ends_what_nobody_watches_any_more(detected: Home) -> None:
     with Actor(detected) as user:
         _, processes = enter(user, detected, IN_ITS_OWN_SESSION)
-        kill_keeper_and_guard(detected)
+        kill_keeper_and_watchdog(detected)
         user.kill()
     environment = {**os.environ, "SERVICECTX_HOME": str(detected.path)}
     prune = "import servicectx.client.inventory as i; i.prune(i.remains())"
@@ -105,7 +105,7 @@ def test_the_guard_ends_what_a_killed_keeper_had(detected: Home) -> None:
 
 
 def test_a_service_below_a_server_has_a_mark_of_its_own(detected: Home) -> None:
-    """It may be shared with others, so the end of the server around it is not its end."""
+    """Other processes may share it, so it does not end with the server around it."""
     nested = (
         "import sys, time, servicectx\n"
         "servicectx.managed('redis', linger=60).__enter__()\n"
@@ -116,7 +116,9 @@ def test_a_service_below_a_server_has_a_mark_of_its_own(detected: Home) -> None:
         entered(user, "command", command=[sys.executable, "-c", nested], ready="log:nested is up")
         assert entered(other, "redis")["joined"] is True
         outer = [
-            each.process for each in detected.seen() if "command-" in each.words and "keeper.watchdog" in each.words
+            found.process
+            for found in detected.seen()
+            if "command-" in found.command_line and "keeper.watchdog" in found.command_line
         ]
         for process in outer:
             process.kill()
@@ -140,7 +142,7 @@ def test_only_the_mark_of_this_very_instance_counts(tmp_path: Any, change: str) 
         "name": {f"X{name}": value},
     }[change]
     with subprocess.Popen(["sleep", "60"], env=other) as stranger, subprocess.Popen(["sleep", "60"], env={name: value}):
-        time.sleep(0.05)  # until both have their own environments
+        time.sleep(0.05)  # until both processes have their own environments
         assert process_marks.end(mine)
         assert stranger.poll() is None
         stranger.kill()

@@ -1,4 +1,4 @@
-"""The System V segment of a Postgres: it goes with the server, however server and keeper end."""
+"""The System V segment of a Postgres: it is removed with the server, however server and keeper end."""
 
 import ctypes
 import os
@@ -24,7 +24,7 @@ def detected() -> Iterator[Home]:
 
 
 def listed() -> dict[str, tuple[int, int]]:
-    """All segments: id, process that made it, owner."""
+    """All segments: id, creator's process id, owner."""
     lines = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
     return {fields[1]: (int(fields[4]), int(fields[7])) for fields in lines}
 
@@ -34,13 +34,13 @@ def made_by(pid: int) -> set[str]:
 
 
 def entered(user: Actor, home: Home) -> tuple[psutil.Process, set[str]]:
-    """The server, and its segments."""
+    """Enter a Postgres; return its server process and its segments."""
     user.send("enter", service="postgres", arguments={})
     answer = user.hear(60)
     assert "error" not in answer, answer
     (server,) = home.servers()
     made = made_by(server.pid)
-    assert made, "a Postgres without any segment: this test would see nothing"
+    assert made, "a Postgres without any segment: this test would check nothing"
     return server, made
 
 
@@ -51,7 +51,7 @@ def test_a_server_that_was_stopped_leaves_no_segment(detected: Home) -> None:
         took = user.leave()["took"]
         assert not made & listed().keys()
         assert detected.left() == []
-        assert took < 4.5, "it is continued, so that it ends at once, and not after its grace"
+        assert took < 4.5, "the server is continued, so that it ends at once and not after its grace time"
 
 
 def test_a_server_whose_workers_were_stopped_leaves_no_segment(detected: Home) -> None:
@@ -67,11 +67,11 @@ def test_a_server_whose_workers_were_stopped_leaves_no_segment(detected: Home) -
 
 @pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "killed"])
 def test_a_server_and_its_keeper_killed_leave_no_segment(detected: Home, stopped: bool) -> None:
-    """The guard removes it."""
+    """The watchdog removes it."""
     with Actor(detected) as user:
         server, made = entered(user, detected)
         keeper = server.parent()
-        assert keeper in detected.keepers()  # another one, its child, makes a spare where data lie on disk
+        assert keeper in detected.keepers()  # a child of the keeper makes a spare for data on disk
         server.send_signal(signal.SIGSTOP if stopped else signal.SIGKILL)
         keeper.kill()
         wait_for(lambda: not made & listed().keys(), 4)
@@ -84,7 +84,7 @@ def test_a_server_its_keeper_and_its_guard_killed_leave_no_segment(detected: Hom
     """The last user out removes it."""
     with Actor(detected) as user:
         server, made = entered(user, detected)
-        victims = [*detected.guards(), *detected.keepers()]
+        victims = [*detected.watchdogs(), *detected.keepers()]
         server.send_signal(signal.SIGSTOP if stopped else signal.SIGKILL)
         for process in victims:
             process.kill()
@@ -95,7 +95,7 @@ def test_a_server_its_keeper_and_its_guard_killed_leave_no_segment(detected: Hom
 
 
 def test_only_a_segment_of_that_owner_and_maker_is_removed() -> None:
-    """The file that names it can be written by the server's own account."""
+    """The server's own account can write the file with the segment's id."""
     id = ctypes.CDLL(None).shmget(0, 4096, 0o1600)
     assert id >= 0
     try:

@@ -1,4 +1,4 @@
-"""Files and packages that are named like modules of the standard library: a keeper's processes never import them."""
+"""Files and packages with names of standard modules: a keeper's processes never import them."""
 
 import os
 import subprocess
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-# The backports that PyPI has, and names that projects give to their own files.
+# Backports on PyPI, and common names of files in projects.
 NAMES = ("uuid", "pathlib", "typing", "enum", "dataclasses", "select", "json", "queue", "socket", "tempfile", "glob")
 
-# The user's own program works: it has imported the real ones. Any later process that imports one ends.
+# The user's own program works: it has imported the standard modules before. A later process that imports one ends.
 SHADOW = "raise SystemExit('a module of the standard library was shadowed')\n"
 
 PROGRAM = """
@@ -60,8 +60,8 @@ APP = """
 """
 
 
-@pytest.mark.parametrize("where", ["in the environment", "in the working directory"])
-def test_every_kind_of_service_starts_beside_files_named_like_standard_modules(tmp_path: Path, where: str) -> None:
+@pytest.mark.parametrize("location", ["in the environment", "in the working directory"])
+def test_every_kind_of_service_starts_beside_files_named_like_standard_modules(tmp_path: Path, location: str) -> None:
     project, environment = tmp_path / "project", tmp_path / "site-packages"
     for folder in (project, environment):
         folder.mkdir()
@@ -69,7 +69,7 @@ def test_every_kind_of_service_starts_beside_files_named_like_standard_modules(t
         (project / f"{name}.py").write_text(textwrap.dedent(text))
     (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
     for name in NAMES:
-        ((environment if where == "in the environment" else project) / f"{name}.py").write_text(SHADOW)
+        ((environment if location == "in the environment" else project) / f"{name}.py").write_text(SHADOW)
     done = subprocess.run(
         [sys.executable, str(tmp_path / "program.py"), str(project), str(environment)],
         cwd=project,
@@ -83,7 +83,7 @@ def test_every_kind_of_service_starts_beside_files_named_like_standard_modules(t
 
 
 def test_pythonpath_holds_files_named_like_standard_modules(tmp_path: Path) -> None:
-    """Those that a Python imports at its own start are the user's business: nothing of ours runs then."""
+    """Modules that Python imports at its own start are left to the user: no code of servicectx runs then."""
     for name in ("uuid", "dataclasses", "select", "queue", "secrets"):
         (tmp_path / f"{name}.py").write_text(
             "import os, sys\nif 'program.py' not in sys.argv[0]:\n    os._exit(3)\n"

@@ -1,5 +1,4 @@
-"""A machine that refuses: no descriptors, no processes, a file system that takes nothing. The server stays as long as
-it is used, and no longer."""
+"""Shortages: no descriptors, no processes, a full file system. The server stays exactly as long as it is used."""
 
 import contextlib
 import json
@@ -38,7 +37,7 @@ def limit(process: psutil.Process, kind: str, soft: int, hard: int | None = None
 
 @contextlib.contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    """In this process, for the block."""
+    """Leave this process without a free descriptor, for the block."""
     held = [os.open(os.devnull, os.O_RDONLY)]
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (held[0], before[1]))
@@ -54,7 +53,7 @@ def no_descriptor_left() -> Iterator[None]:
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "is killed"])
 def test_a_keeper_without_descriptors_keeps_the_server_of_the_other_user(detected: Home, leaves: bool) -> None:
-    """For good: it may not even raise its own limit. Told to end, it ends, and its guard clears up."""
+    """The keeper cannot even raise its own limit. After SIGTERM it ends, and the watchdog cleans up."""
     with Actor(detected) as first, Actor(detected) as second:
         port = first.enter()["port"]
         second.enter()
@@ -64,7 +63,7 @@ def test_a_keeper_without_descriptors_keeps_the_server_of_the_other_user(detecte
             first.leave()
         else:
             first.kill()
-        time.sleep(0.3)  # nothing happens: no event tells that
+        time.sleep(0.3)  # the absence of a stop makes no event
         assert second.ask("use")["used"] == "42"
         assert second.ask("alive")["alive"] is True
         second.kill()
@@ -103,8 +102,8 @@ def test_a_server_that_dies_while_its_keeper_has_no_descriptor_is_recorded(detec
 def test_a_guard_without_descriptors_clears_up_after_its_keeper(detected: Home) -> None:
     with Actor(detected) as user:
         user.enter()
-        (guard,), (keeper,) = detected.guards(), detected.keepers()
-        limit(guard, "nofile", 3)
+        (watchdog,), (keeper,) = detected.watchdogs(), detected.keepers()
+        limit(watchdog, "nofile", 3)
         keeper.kill()
         user.kill()
         detected.wait_until_empty()
@@ -118,12 +117,12 @@ def test_a_prefetcher_without_descriptors_begins_again(detected: Home) -> None:
         user.ask("give_back")
         wait_for(lambda: detected.pools(), 5)
         (pool,) = detected.pools()
-        wait_for(lambda: list(detected.own.glob("postgres-*/pool/ready/*/*")), 5)  # it is at work: its modules are read
+        wait_for(lambda: list(detected.own.glob("postgres-*/pool/ready/*/*")), 5)  # then its modules are loaded
         limit(pool, "nofile", 3)
         for _ in range(3):
             assert "error" not in user.ask("isolate")
         limit(pool, "nofile", 1024)
-        assert pool.is_running(), "too few descriptors are no reason to end"
+        assert pool.is_running(), "a prefetcher does not end for lack of descriptors"
         for _ in range(3):
             user.ask("give_back")
         user.leave()
@@ -136,7 +135,7 @@ def test_a_keeper_that_cannot_start_a_prefetcher_keeps_its_server(detected: Home
         assert "error" not in user.hear(60)
         (server,) = detected.servers()
         keeper = server.parent()
-        assert keeper in detected.keepers()  # another one, its child, makes a spare where data lie on disk
+        assert keeper in detected.keepers()  # a child of the keeper makes a spare for data on disk
         limit(keeper, "nofile", 3, 3)
         for _ in range(4):
             assert "error" not in user.ask("isolate")
@@ -204,7 +203,7 @@ def test_a_user_without_descriptors_gets_an_error_with_its_cure_and_takes_nothin
         detected.wait_until_empty()
 
 
-# -- a file system that takes nothing ----------------------------------------------------------------------------------
+# -- a full or read-only file system -----------------------------------------------------------------------------------
 
 FILE_SYSTEM = """
 import os, subprocess, sys, time
@@ -240,7 +239,7 @@ def is_keeper(process):
 
 assert len(mine()) >= 2, mine()
 if change == "read-only":
-    # Open files keep a mount writable, so a second one is laid over it: paths then lead to a read-only file system.
+    # Open files keep a mount writable, so a second mount covers it: paths then lead to a read-only file system.
     subprocess.run(["mount", "--bind", place + "/tmpfs", place + "/tmpfs"], check=True)
     subprocess.run(["mount", "-o", "remount,bind,ro", place + "/tmpfs"], check=True)
 else:
@@ -287,14 +286,14 @@ def test_a_home_that_takes_nothing_any_more_keeps_no_server(tmp_path: Any, chang
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) < 4
-    assert managed("redis").key, "this process is as before"
+    assert managed("redis").key, "this process is unchanged"
 
 
 # -- a keeper that reads nothing ---------------------------------------------------------------------------------------
 
 
 def test_a_starter_does_not_wait_for_a_stopped_keeper_to_read_a_long_order(detected: Home) -> None:
-    """More than a pipe holds: the environment of a command, say."""
+    """The command is larger than the pipe's buffer, for example with a large environment."""
     long = {"LONG": "x" * 300_000}
     with Actor(detected, pause_at="spawned") as starter:
         command = ["sleep", "600"]
@@ -306,7 +305,7 @@ def test_a_starter_does_not_wait_for_a_stopped_keeper_to_read_a_long_order(detec
         starter.send("enter", service="command", arguments={**ready, "timeout": 1.0})
         starter.wait_paused()
         wait_for(lambda: detected.keepers(), 5)
-        stopped = [*detected.guards(), *detected.keepers()]
+        stopped = [*detected.watchdogs(), *detected.keepers()]
         for process in stopped:
             process.send_signal(signal.SIGSTOP)
         starter.resume()

@@ -1,4 +1,4 @@
-"""Python as process 1 of a container, which reaps nothing by itself: no start leaves a zombie there."""
+"""Python as process 1 of a container, where it reaps no orphans: no start leaves a zombie."""
 
 import json
 import os
@@ -64,8 +64,8 @@ KILLED = (
 command = ["sh", "-c", "setsid sleep 99 & sleep 99"]
 for number in range(STARTS):
     with servicectx.managed("command", name=str(number), command=command, ready="log:"):
-        helpers = [p for p in psutil.process_iter() if "keeper.watchdog" in " ".join(p.cmdline()) and p.pid != 1]
-        for process in helpers:
+        watchers = [p for p in psutil.process_iter() if "keeper.watchdog" in " ".join(p.cmdline()) and p.pid != 1]
+        for process in watchers:
             process.kill()
 print(json.dumps([zombies(), others()]))
 """

@@ -1,4 +1,4 @@
-"""Arguments of `managed()` and `isolated()` that are wrong: each has an error of its own, with its cure."""
+"""Invalid arguments of `managed()` and `isolated()`: each has its own error, with a cure."""
 
 import os
 from decimal import Decimal
@@ -21,7 +21,7 @@ def refused(service: Any, **arguments: Any) -> InvalidOption:
 def fill(details: RedisDetails) -> None: ...
 
 
-def more(details: RedisDetails) -> None: ...
+def extend(details: RedisDetails) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_misspelt_word_for_a_scope_is_refused(scope: str, word: str, monkeypat
 
 @pytest.mark.parametrize("scope", ["product", "shop", "private:mine", "ci-17", "team", "run-1", "project:", "x"])
 def test_any_other_text_is_a_scope(scope: str) -> None:
-    assert managed("redis", scope=scope)._ask.scope == scope
+    assert managed("redis", scope=scope)._request.scope == scope
 
 
 def test_a_misspelt_scope_of_the_configuration_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_a_set_up_may_have_several_steps(tmp_path: Path) -> None:
 def test_steps_are_part_of_the_key(tmp_path: Path) -> None:
     file = tmp_path / "a.sql"
     file.write_text("select 1")
-    keys = [managed("postgres", setup=setup).key for setup in ([fill, more], [more, fill], [fill, file], fill)]
+    keys = [managed("postgres", setup=setup).key for setup in ([fill, extend], [extend, fill], [fill, file], fill)]
     assert len(set(keys)) == 4
     assert managed("postgres", setup=[fill]).key == managed("postgres", setup=fill).key
     assert managed("postgres", setup=[file]).key == managed("postgres", setup=file).key
@@ -196,14 +196,14 @@ def test_one_parser_for_every_door(value: Any, meaning: float, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     assert servicectx.seconds(value) == meaning
     for argument in ("linger", "timeout"):
-        assert getattr(managed("redis", **{argument: value})._ask, argument) == meaning
+        assert getattr(managed("redis", **{argument: value})._request, argument) == meaning
         monkeypatch.setenv(f"SERVICECTX_{argument.upper()}", str(value))
-        assert getattr(managed("redis")._ask, argument) == meaning
+        assert getattr(managed("redis")._request, argument) == meaning
         monkeypatch.delenv(f"SERVICECTX_{argument.upper()}")
         (tmp_path / "pyproject.toml").write_text(
             f'[tool.servicectx]\njobs = {{service = "redis", {argument} = "{value}"}}'
         )
-        assert getattr(managed("jobs")._ask, argument) == meaning
+        assert getattr(managed("jobs")._request, argument) == meaning
         os.unlink(tmp_path / "pyproject.toml")
 
 

@@ -1,4 +1,4 @@
-"""Named services of a project: what pyproject.toml and setup.cfg may say, who reads it, and which errors it makes."""
+"""Named services of a project: the fields in pyproject.toml and setup.cfg, their readers and their errors."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def write(project: Path, text: str, file: str = "pyproject.toml") -> None:
 @pytest.mark.parametrize(("file", "text"), [("pyproject.toml", TOML), ("setup.cfg", CFG)])
 def test_both_files_say_the_same(project: Path, file: str, text: str) -> None:
     write(project, text, file)
-    cache, orders, jobs = (managed(name)._ask for name in ("cache", "orders", "jobs"))
+    cache, orders, jobs = (managed(name)._request for name in ("cache", "orders", "jobs"))
     assert (cache.name, cache.service.name) == ("cache", "redis")
     assert (orders.name, orders.service.name, orders.options.dbname) == ("orders", "postgres", "shop")
     assert (orders.setup_files, orders.linger) == ([project / "sql" / "schema.sql"], 7200.0)
@@ -94,18 +94,18 @@ def test_arguments_and_the_environment_come_first(project: Path, monkeypatch: py
     monkeypatch.setenv("SERVICECTX_LINGER", "3")
     monkeypatch.setenv("SERVICECTX_SCOPE", "mine")
     monkeypatch.setenv("SERVICECTX_KEEP_DATA", "0")
-    assert managed("orders")._ask.linger == 3.0
-    assert managed("orders", linger=1)._ask.linger == 1.0
-    assert managed("jobs")._ask.scope == "mine"
-    assert not managed("jobs")._ask.keep_data
-    assert managed("orders", name="role")._ask.name == "role"
-    assert managed("orders", setup=print)._ask.setup is print
+    assert managed("orders")._request.linger == 3.0
+    assert managed("orders", linger=1)._request.linger == 1.0
+    assert managed("jobs")._request.scope == "mine"
+    assert not managed("jobs")._request.keep_data
+    assert managed("orders", name="role")._request.name == "role"
+    assert managed("orders", setup=print)._request.setup is print
 
 
 def test_a_service_under_its_own_name(project: Path) -> None:
     write(project, '[tool.servicectx]\nredis = {settings = {maxmemory = "32mb"}}\n')
-    assert managed("redis")._ask.options.settings == {"maxmemory": "32mb"}
-    assert managed("valkey")._ask.options.settings == {}
+    assert managed("redis")._request.options.settings == {"maxmemory": "32mb"}
+    assert managed("valkey")._request.options.settings == {}
 
 
 def test_a_set_up_that_is_a_function(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,13 +125,13 @@ def test_the_scope_says_which_project(project: Path, tmp_path_factory: pytest.Te
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(elsewhere)
-        assert managed("orders", scope=f"project:{project}")._ask.options.dbname == "shop"
+        assert managed("orders", scope=f"project:{project}")._request.options.dbname == "shop"
         with pytest.raises(UnknownService):
             managed("orders")
 
 
 @pytest.mark.parametrize(
-    ("said", "key", "problem"),
+    ("entry", "key", "problem"),
     [
         ('{service = "redis", settngs = {}}', "orders.settngs", "did you mean 'settings'"),
         ('{service = "redis", lingre = 3}', "orders.lingre", "unknown; did you mean 'linger'?; redis has: settings"),
@@ -149,15 +149,15 @@ def test_the_scope_says_which_project(project: Path, tmp_path_factory: pytest.Te
         ('{service = "postgres", snapshot = true}', "orders.snapshot", "none is given"),
     ],
 )
-def test_errors_name_file_and_key(project: Path, said: str, key: str, problem: str) -> None:
-    write(project, f"[tool.servicectx]\norders = {said}\nfine = 'redis'\n")
+def test_errors_name_file_and_key(project: Path, entry: str, key: str, problem: str) -> None:
+    write(project, f"[tool.servicectx]\norders = {entry}\nfine = 'redis'\n")
     with pytest.raises(ConfigError) as raised:
         managed("orders")
     error = raised.value
     assert (error.path, error.key) == (str(project / "pyproject.toml"), f"tool.servicectx.{key}")
     assert problem in str(error)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
-    assert managed("fine")._ask.service.name == "redis"
+    assert managed("fine")._request.service.name == "redis"
 
 
 def test_what_the_caller_gave_is_not_blamed_on_the_file(project: Path) -> None:
@@ -181,15 +181,15 @@ def test_files_that_cannot_be_read(project: Path) -> None:
         managed("redis")
     write(project, CFG, "setup.cfg")
     write(project, TOML)
-    with pytest.raises(ConfigError, match=r"pyproject.toml says it too"):
+    with pytest.raises(ConfigError, match=r"also defined in pyproject.toml"):
         managed("redis")
 
 
 def test_a_change_is_seen(project: Path) -> None:
     write(project, '[tool.servicectx]\nmine = "redis"\n')
-    assert managed("mine")._ask.service.name == "redis"
+    assert managed("mine")._request.service.name == "redis"
     write(project, '[tool.servicectx]\nmine = "postgres"\n')
-    assert managed("mine")._ask.service.name == "postgres"
+    assert managed("mine")._request.service.name == "postgres"
     write(project, "")
     with pytest.raises(UnknownService):
         managed("mine")
@@ -207,7 +207,7 @@ def test_a_directory_that_is_gone(project: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(gone)
         gone.rmdir()
-        assert managed("redis", scope="user")._ask.scope == "user"
+        assert managed("redis", scope="user")._request.scope == "user"
 
 
 def test_without_a_section_nothing_is_parsed(project: Path) -> None:
@@ -225,18 +225,18 @@ def test_without_a_section_nothing_is_parsed(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("text", "expected"),
     [("90", 90), (90, 90), (1.5, 1.5), ("1.5s", 1.5), ("5m", 300), ("5min", 300), ("2h", 7200), ("1d", 86400)],
 )
-def test_lengths_of_time(said: str | float, meant: float) -> None:
-    assert durations.seconds(said) == meant
+def test_lengths_of_time(text: str | float, expected: float) -> None:
+    assert durations.seconds(text) == expected
     assert durations.seconds("forever") == float("inf")
 
 
-@pytest.mark.parametrize("said", ["", "h", "-1", "2 weeks", "1h30m", "nan", True])
-def test_what_is_no_length_of_time(said: str) -> None:
+@pytest.mark.parametrize("text", ["", "h", "-1", "2 weeks", "1h30m", "nan", True])
+def test_what_is_no_length_of_time(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number of seconds"):
-        durations.seconds(said)
+        durations.seconds(text)
 
 
 def test_the_command_line_reads_it_too(project: Path) -> None:
@@ -270,13 +270,13 @@ def test_a_misspelt_table_is_not_ignored(project: Path, file: str, table: str) -
     assert (raised.value.path, raised.value.key) == (str(project / file), table)
     assert f"did you mean {wanted}?" in str(raised.value)
     write(project, f'{wanted}\n[{table}]\npostgres = "redis"\n', file)  # the table of another program
-    assert managed("redis")._ask.service.name == "redis"
+    assert managed("redis")._request.service.name == "redis"
 
 
 @pytest.mark.parametrize("table", ["tool.services", "tool.other.servicectx", "tool.service", "service", "tool.ctx"])
 def test_tables_of_other_programs_are_none_of_ours(project: Path, table: str) -> None:
     write(project, f"[{table}]\nname = 3\n")
-    assert managed("redis")._ask.service.name == "redis"
+    assert managed("redis")._request.service.name == "redis"
 
 
 @pytest.mark.parametrize("name", ["orders", "redis"])
@@ -289,10 +289,10 @@ def test_a_misspelt_service_is_named(project: Path, name: str) -> None:
 def test_what_is_no_file_is_not_read(project: Path) -> None:
     os.mkfifo(project / "pyproject.toml")
     (project / "setup.cfg").mkdir()
-    assert managed("redis")._ask.service.name == "redis"
+    assert managed("redis")._request.service.name == "redis"
     os.unlink(project / "pyproject.toml")
     (project / "pyproject.toml").symlink_to("/dev/zero")
-    assert managed("redis")._ask.service.name == "redis"
+    assert managed("redis")._request.service.name == "redis"
 
 
 def test_a_gigabyte_is_not_read(project: Path) -> None:

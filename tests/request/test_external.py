@@ -1,4 +1,4 @@
-"""Details from outside win, loudly: nothing is started, and whatever is wrong is named."""
+"""Details of external services take precedence: nothing is started, and each mistake is named in an error."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ GIVEN: dict[str, Any] = {"host": "db.example", "port": 6380, "password": "s3cret
 
 @pytest.fixture(autouse=True)
 def _nothing_was_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0")  # there are no servers behind these details
+    monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0")  # no server runs at these addresses
     yield
     assert list(home.iterdir()) == []
 
@@ -93,7 +93,7 @@ def test_no_program_and_no_valid_home_are_needed(tmp_path: Path, monkeypatch: py
         assert redis.external
 
 
-# -- the names that others know ----------------------------------------------------------------------------------
+# -- the names of managed-service-fixtures -----------------------------------------------------------------------
 
 
 def test_the_old_name_and_its_hostname_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,10 +116,10 @@ def test_the_new_name_goes_before_the_old(monkeypatch: pytest.MonkeyPatch) -> No
         assert redis.host == "new"
 
 
-@pytest.mark.parametrize(("word", "asked"), [("MYSQL", "mysql"), ("MYSQL", "mariadb"), ("MARIADB", "mysql")])
-def test_another_word_for_the_service_will_do(word: str, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(f"SERVICECTX_{word}_DETAILS", json.dumps({"host": "far.example", "port": 1}))
-    with managed(asked) as details:
+@pytest.mark.parametrize(("alias", "name"), [("MYSQL", "mysql"), ("MYSQL", "mariadb"), ("MARIADB", "mysql")])
+def test_another_word_for_the_service_will_do(alias: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"SERVICECTX_{alias}_DETAILS", json.dumps({"host": "far.example", "port": 1}))
+    with managed(name) as details:
         assert (details.service, details.host) == ("mariadb", "far.example")
 
 
@@ -144,7 +144,7 @@ def test_host_and_hostname_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) 
     assert (caught.value.source, caught.value.field) == ("TEST_REDIS_DETAILS", "hostname")
 
 
-# -- what is wrong is named --------------------------------------------------------------------------------------
+# -- mistakes are named in errors --------------------------------------------------------------------------------
 
 BAD: list[tuple[str, str | None, str]] = [
     ("", None, "it is set but empty"),
@@ -153,16 +153,16 @@ BAD: list[tuple[str, str | None, str]] = [
     ('{"host": "h"}', "port", "Field required"),
     ('{"host": "h", "port": "1"}', "port", "valid integer"),
     ('{"host": "h", "port": 1, "colour": "red"}', "colour", "unknown field"),
-    ('{"host": "h", "port": 1, "service": "postgres"}', "service", "it tells of 'postgres', and 'redis' is wanted"),
+    ('{"host": "h", "port": 1, "service": "postgres"}', "service", "it describes 'postgres', not 'redis'"),
 ]
 
 
 @pytest.mark.parametrize("variable", ["SERVICECTX_REDIS_DETAILS", "TEST_REDIS_DETAILS"])
-@pytest.mark.parametrize(("said", "field", "problem"), BAD)
+@pytest.mark.parametrize(("value", "field", "problem"), BAD)
 def test_the_variable_and_the_field_are_named(
-    variable: str, said: str, field: str | None, problem: str, monkeypatch: pytest.MonkeyPatch
+    variable: str, value: str, field: str | None, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(variable, said)
+    monkeypatch.setenv(variable, value)
     with pytest.raises(DetailsError) as caught, managed("redis"):
         pass
     error = caught.value

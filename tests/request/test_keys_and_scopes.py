@@ -1,4 +1,4 @@
-"""Same scope, name, service, options, set-up and program: same instance. Any of them differs: another one."""
+"""Equal scope, name, service, options, set-up and program give the same instance; any difference gives another."""
 
 import functools
 import json
@@ -107,7 +107,7 @@ def test_another_program_is_another_instance(tmp_path: Path, monkeypatch: pytest
 
 # -- projects ----------------------------------------------------------------------------------------------------
 
-ASK = """
+USER = """
 from servicectx import managed
 from servicectx.testing import FakeService
 import sys
@@ -119,8 +119,8 @@ with managed(FakeService) as fake:
 
 def port_from(directory: Path, **environment: str) -> int:
     directory.mkdir(parents=True, exist_ok=True)
-    said = subprocess.run(
-        [sys.executable, "-c", ASK],
+    done = subprocess.run(
+        [sys.executable, "-c", USER],
         cwd=directory,
         env=os.environ | environment,
         input="\n",
@@ -128,7 +128,7 @@ def port_from(directory: Path, **environment: str) -> int:
         text=True,
         check=True,
     )
-    return int(said.stdout)
+    return int(done.stdout)
 
 
 @pytest.mark.parametrize("mark", ["pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg"])
@@ -171,9 +171,9 @@ def test_the_scope_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
             assert other.port != by_variable.port
 
 
-# -- what a set-up is known by ----------------------------------------------------------------------------------------
+# -- the identity of a set-up -----------------------------------------------------------------------------------------
 
-MIGRATION = """
+MIGRATION = """\
 import functools, sys
 from servicectx import managed
 from servicectx.testing import FakeService
@@ -189,19 +189,19 @@ def outer():
 def wrapped(fake): migrate(fake)
 setups = [
     *(migrate, Steps().run, Steps.static, outer(), lambda fake: fake.ask("5"), lambda fake: fake.ask("6")),
-    *(functools.partial(migrate), functools.partial(lambda word, fake: fake.ask("SET a " + word), "7")),
+    *(functools.partial(migrate), functools.partial(lambda value, fake: fake.ask("SET a " + value), "7")),
     *(functools.partial(migrate, object()), functools.partial(migrate, None, [{"a": {1, "b", None}}])),
 ]
 if __name__ == "__main__":
     from servicectx.request.fingerprint import called
     import json
-    print(json.dumps([called(each) for each in setups]))
+    print(json.dumps([called(setup) for setup in setups]))
 """
 
 
 def test_a_set_up_is_called_the_same_in_every_process(tmp_path: Path) -> None:
     (tmp_path / "migration.py").write_text(MIGRATION)
-    said = [
+    outputs = [
         subprocess.run(
             [sys.executable, *arguments],
             cwd=tmp_path,
@@ -212,12 +212,12 @@ def test_a_set_up_is_called_the_same_in_every_process(tmp_path: Path) -> None:
         ).stdout
         for seed, arguments in enumerate([["migration.py"], ["migration.py"], ["./migration.py", "argument"]])
     ]
-    assert len(set(said)) == 1
-    names = json.loads(said[0])
+    assert len(set(outputs)) == 1
+    names = json.loads(outputs[0])
     assert len(set(names)) == len(names)
 
 
-HELD = """
+HELD = """\
 import collections, datetime, decimal, enum, functools, pathlib, re, sys, uuid
 from dataclasses import dataclass
 import pydantic
@@ -240,7 +240,7 @@ class Seeder:
     def seed(self, fake): pass
 class Other(Seeder):
     pass
-def seed(*arguments, **more): pass
+def seed(*arguments, **keywords): pass
 def closing(value):
     return lambda fake: value
 def tagged(tag, function):
@@ -268,13 +268,13 @@ setups = [
 if __name__ == "__main__":
     from servicectx.request.fingerprint import called, coded
     import json
-    print(json.dumps([[tell(each) for each in setups] for tell in (called, coded)]))
+    print(json.dumps([[describe(setup) for setup in setups] for describe in (called, coded)]))
 """
 
 
 def test_a_set_up_is_known_by_all_that_it_holds_in_every_process(tmp_path: Path) -> None:
     (tmp_path / "held.py").write_text(HELD)
-    said = [
+    outputs = [
         subprocess.run(
             [sys.executable, "held.py"],
             cwd=tmp_path,
@@ -285,8 +285,8 @@ def test_a_set_up_is_known_by_all_that_it_holds_in_every_process(tmp_path: Path)
         ).stdout
         for seed in range(3)
     ]
-    assert len(set(said)) == 1
-    for names in json.loads(said[0]):
+    assert len(set(outputs)) == 1
+    for names in json.loads(outputs[0]):
         assert not [name for name in names if names.count(name) > 1 or " at 0x" in name]
 
 
@@ -313,7 +313,7 @@ def test_what_cannot_be_told_is_shared_with_nobody_else() -> None:
     assert called(functools.partial(set_up, one)) == called(functools.partial(set_up, one))
     assert called(functools.partial(set_up, one)) != called(functools.partial(set_up, other))
     seen = {called(functools.partial(set_up, threading.Lock())) for _ in range(20)}
-    assert len(seen) == 20, "not even where an address comes again"
+    assert len(seen) == 20, "distinct even where an address is reused"
     code = (
         "import threading; from servicectx.request.fingerprint import called; print(called(threading.Lock().acquire))"
     )
@@ -354,20 +354,20 @@ def test_code_counts_where_data_are_kept_and_its_place_in_the_file_does_not() ->
 
     before, moved = setups(HELPED.format(value=1)), setups("\n\n# a note\n" + HELPED.format(value=1))
     changed = setups(HELPED.format(value=2))
-    assert [coded(each) for each in before] == [coded(each) for each in moved]
-    assert not {coded(each) for each in before} & {coded(each) for each in changed}
-    assert [called(each) for each in before] == [called(each) for each in changed]
+    assert [coded(step) for step in before] == [coded(step) for step in moved]
+    assert not {coded(step) for step in before} & {coded(step) for step in changed}
+    assert [called(step) for step in before] == [called(step) for step in changed]
 
 
 def test_the_same_code_elsewhere_is_another_set_up(tmp_path: Path) -> None:
-    said = set()
-    for place in ("one", "two"):
-        (tmp_path / place).mkdir()
-        (tmp_path / place / "migration.py").write_text(MIGRATION)
+    outputs = set()
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "migration.py").write_text(MIGRATION)
         command = [sys.executable, "migration.py"]
-        said.add(subprocess.run(command, cwd=tmp_path / place, capture_output=True, text=True, check=True).stdout)
-        shutil.rmtree(tmp_path / place)
-    assert len(said) == 2
+        outputs.add(subprocess.run(command, cwd=tmp_path / folder, capture_output=True, text=True, check=True).stdout)
+        shutil.rmtree(tmp_path / folder)
+    assert len(outputs) == 2
 
 
 def test_local_functions_differ_by_their_code() -> None:

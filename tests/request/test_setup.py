@@ -1,4 +1,4 @@
-"""Set-up: once for each instance, before anybody else sees it; and when it fails, everybody hears the same."""
+"""The set-up runs once for each instance, before other users join; on failure all of them get the same error."""
 
 import asyncio
 import functools
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def count(fake: FakeDetails) -> None:
-    """A set-up that tells how often it ran, and takes its time in between."""
+    """A slow set-up that counts its runs."""
     before = fake.ask("GET runs") or "0"
     threading.Event().wait(0.2)
     fake.ask(f"SET runs {int(before) + 1}")
@@ -34,7 +34,7 @@ def fail(fake: FakeDetails) -> None:
 
 # -- once --------------------------------------------------------------------------------------------------------
 
-USER = """
+USER = """\
 import sys
 from servicectx import ServiceCtxError, managed
 from servicectx.testing import FakeService
@@ -51,7 +51,7 @@ except ServiceCtxError as error:
 
 
 def several(number: int, setup: str) -> list[str]:
-    """What `number` processes say that enter at the same moment."""
+    """The output of `number` processes that enter at the same moment."""
     users = [
         subprocess.Popen(
             [sys.executable, "-W", "error", "-c", USER, setup],
@@ -62,7 +62,7 @@ def several(number: int, setup: str) -> list[str]:
         )
         for _ in range(number)
     ]
-    said = []
+    outputs = []
     for user in users:
         assert user.stdout is not None
         assert user.stdout.readline() == "ready\n"
@@ -72,10 +72,10 @@ def several(number: int, setup: str) -> list[str]:
         user.stdin.flush()
     for user in users:
         assert user.stdout is not None
-        said.append(user.stdout.readline().strip())
+        outputs.append(user.stdout.readline().strip())
     for user in users:
         user.communicate("\n", timeout=30)
-    return said
+    return outputs
 
 
 def test_it_runs_once_for_several_processes(home: Path) -> None:
@@ -88,9 +88,9 @@ def test_it_runs_once_for_several_threads() -> None:
 
     def use(_: int) -> str:
         with managed(FakeService, setup=count) as fake:
-            said = fake.ask("GET runs")
+            runs = fake.ask("GET runs")
             barrier.wait(30)
-            return said
+            return runs
 
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(use, range(6))) == ["1"] * 6
@@ -166,10 +166,10 @@ def test_its_error_is_the_cause(home: Path) -> None:
 
 
 def test_all_that_waited_hear_the_same(home: Path) -> None:
-    said = several(5, "fail")
-    assert len(set(said)) == 1
-    assert said[0].startswith("SetupFailed ")
-    assert "there is no such table" in said[0]
+    outputs = several(5, "fail")
+    assert len(set(outputs)) == 1
+    assert outputs[0].startswith("SetupFailed ")
+    assert "there is no such table" in outputs[0]
     assert leftovers.wait_for_none(home, 2) == []
 
 
@@ -238,9 +238,11 @@ def schema(tmp_path: Path) -> Path:
 
 
 def test_sql_files_run_in_order(schema: Path, tmp_path: Path) -> None:
-    more = tmp_path / "more.sql"
-    more.write_text("insert into notes select 'more' from notes;\n\\set who psql\ninsert into notes values (:'who');\n")
-    with managed("postgres", setup=[schema, str(more)], dbname="shop") as postgres:
+    extra = tmp_path / "more.sql"
+    extra.write_text(
+        "insert into notes select 'more' from notes;\n\\set who psql\ninsert into notes values (:'who');\n"
+    )
+    with managed("postgres", setup=[schema, str(extra)], dbname="shop") as postgres:
         assert rows(postgres, "select text from notes") == ["Grüße", "more", "psql"]
 
 
@@ -272,14 +274,14 @@ def test_the_content_of_the_files_is_part_of_the_key(schema: Path, tmp_path: Pat
 def test_files_that_a_file_takes_in_count_too(include: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    said = []
+    identities = []
     (tmp_path / "schema.sql").write_text(f"-- first\n{include}\n\\i schema.sql\n\\i :variable\n")
     (tmp_path / "middle.sql").write_text("\\ir tables.sql\n")
     for content in ("", "create table one ();", "create table two ();", "create table one ();"):
         (tmp_path / "tables.sql").write_text(content)
-        said.append(setup_text("schema.sql", [tmp_path / "schema.sql"]))
-    assert len(set(said)) == 3
-    assert said[1] == said[3]
+        identities.append(setup_text("schema.sql", [tmp_path / "schema.sql"]))
+    assert len(set(identities)) == 3
+    assert identities[1] == identities[3]
 
 
 def test_a_change_of_an_included_file_is_seen(schema: Path) -> None:

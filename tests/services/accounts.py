@@ -1,4 +1,4 @@
-"""Plans of services whose servers need not be here, and as whom a server runs that root starts."""
+"""Plans of services without their servers, and the account of a server that root starts."""
 
 import os
 import tempfile
@@ -13,12 +13,12 @@ NEEDED = {"app": "package.module:app", "command": ["program", "{port}"]}  # opti
 
 
 def another(service: Service[Any]) -> bool:
-    """Whether it is another account than root."""
+    """Whether a server that root starts runs as another account."""
     return plan_of(service).account is not None
 
 
 def plan_of(service: Service[Any]) -> Plan:
-    """Its plan, as root. No server is needed: a tree with files of its names will do."""
+    """The plan of a service for root. No server is needed: a tree with files of the right names suffices."""
     with (
         tempfile.TemporaryDirectory() as place,
         mock.patch.object(os, "geteuid", return_value=0),
@@ -33,5 +33,5 @@ def plan_of(service: Service[Any]) -> Plan:
 
 
 def options_of(service: Service[Any]) -> Any:
-    """Its defaults, and what it cannot do without."""
+    """The default options, and values for the required ones."""
     return service.options({name: value for name, value in NEEDED.items() if name in option_names(service.Options)})

@@ -1,4 +1,4 @@
-"""Users of namespaces that are dead: `python -m tests.services.killed SERVICE [keep]`, details on standard input."""
+"""Dead users of namespaces: `python -m tests.services.killed SERVICE [keep]`, details on standard input."""
 
 import importlib
 import signal
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def in_a_namespace(details: ServiceDetails) -> None:
-    """Somebody opens a namespace, stores something in it as the service's tests do, and is killed."""
+    """Run a process that opens a namespace, stores a value like the service's tests, and is killed."""
     command = [sys.executable, "-m", __name__, details.service]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as user:
         try:
@@ -28,17 +28,17 @@ def in_a_namespace(details: ServiceDetails) -> None:
 
 
 def and_kept(details: ServiceDetails) -> None:
-    """Somebody opens a namespace, stores something in it, wants it to stay, and ends."""
+    """Run a process that opens a namespace, stores a value, keeps the namespace, and exits."""
     command = [sys.executable, "-m", __name__, details.service, "keep"]
-    told = details.model_dump_json() + "\n\n"
-    subprocess.run(command, cwd=ROOT, input=told, stdout=subprocess.DEVNULL, text=True, check=True, timeout=60)
+    record = details.model_dump_json() + "\n\n"
+    subprocess.run(command, cwd=ROOT, input=record, stdout=subprocess.DEVNULL, text=True, check=True, timeout=60)
 
 
 def _use(name: str, *keep: str) -> None:
     service = registry.find(name)
     details = service.details_model().parse(sys.stdin.readline())
     put = importlib.import_module(f"tests.services.test_{name}").put
-    if keep:  # as `isolated(keep=True)` does, but for the server: that would stay up for it
+    if keep:  # like `isolated(keep=True)`, which would also keep the server up
         mine = service.open_namespace(details)
         put(mine, "left", "behind")
         service.keep_namespace(mine)

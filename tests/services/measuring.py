@@ -1,4 +1,4 @@
-"""How long services take to start here, and with which servers: a figure for each row of the conformance table."""
+"""Measure how long services take to start here: a figure and a server for each row of the conformance table."""
 
 import os
 import statistics
@@ -15,30 +15,30 @@ STARTS = 5
 
 
 def measure() -> dict[str, Any]:
-    """Start every service that is here, and see how long each took, in milliseconds."""
+    """Start every service that is installed here, and measure each start in milliseconds."""
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="sctx-", dir=os.environ.get("TMPDIR", "/dev/shm")) as place:
         Path(place).chmod(0o711)
         os.environ["SERVICECTX_HOME"] = place
         for row in filter(table.there, table.ROWS):
             with table.chosen(row):
-                took, told = [], None
+                took, reported = [], None
                 for _ in range(STARTS + 1):
                     one = managed(row.service, scope="private", **row.options)
                     with one as details:
-                        told = getattr(details, "version", None)
+                        reported = getattr(details, "version", None)
                     took.append(one.took * 1000)
-                found[str(row)] = {"version": version(row) or told, "ms": round(statistics.median(took[1:]))}
+                found[str(row)] = {"version": version(row) or reported, "ms": round(statistics.median(took[1:]))}
             print(row, found[str(row)], flush=True)
     return {"machine": f"{os.cpu_count()} cores", "rows": found}
 
 
 def version(row: table.Row) -> str | None:
-    """As `servicectx list` has it: what the row's program says of itself, which was chosen for it."""
+    """The version of the row's chosen program, as in `servicectx list`."""
     if not row.binary:
         return None
     service = registry.find(row.service)
     program = service.program(service.options(row.options))
-    if program == sys.executable and "server" in row.options:  # one Python runs several
+    if program == sys.executable and "server" in row.options:  # one Python runs several servers
         return python_servers.version(program, (row.options["server"],))
     return service.version(program)

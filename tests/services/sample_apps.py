@@ -1,4 +1,4 @@
-"""Apps to be served: each keeps texts under names, and says what it knows of itself."""
+"""Apps for the servers. Each stores texts under names, and reports its own state."""
 
 import asyncio
 import json
@@ -16,14 +16,14 @@ together = threading.Barrier(2)
 def about(path: str) -> bytes | None:
     match path:
         case "/about":
-            said = {"pid": os.getpid(), "directory": os.getcwd(), "requests": requests, "path": sys.path}
-            return json.dumps(said | {"variables": dict(os.environ)}).encode()
+            state = {"pid": os.getpid(), "directory": os.getcwd(), "requests": requests, "path": sys.path}
+            return json.dumps(state | {"variables": dict(os.environ)}).encode()
         case "/together":
             together.wait(20)
             return b"both are here"
         case "/aloud":
-            print("this is said aloud")
-            return b"said"
+            print("a line of output")
+            return b"printed"
         case "/argv":
             return json.dumps(sys.argv).encode()
         case "/third-time":
@@ -45,17 +45,17 @@ async def asgi(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], sen
     elif scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
-        while (heard := await receive())["type"] == "websocket.receive":
-            await send({"type": "websocket.send", "text": f"{scope['path']} {heard['text']}"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": f"{scope['path']} {message['text']}"})
     else:
         body = b""
         while (part := await receive())["type"] == "http.request":
             body += part["body"]
             if not part["more_body"]:
                 break
-        said = answer(scope["method"], scope["path"], body)
-        await send({"type": "http.response.start", "status": 404 if said is None else 200, "headers": []})
-        await send({"type": "http.response.body", "body": said or b""})
+        reply = answer(scope["method"], scope["path"], body)
+        await send({"type": "http.response.start", "status": 404 if reply is None else 200, "headers": []})
+        await send({"type": "http.response.body", "body": reply or b""})
 
 
 async def lifespan(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:
@@ -75,9 +75,9 @@ async def lifespan(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], 
 
 def wsgi(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    said = answer(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
-    start_response("404 Not Found" if said is None else "200 OK", [("Content-Length", str(len(said or b"")))])
-    return [said or b""]
+    reply = answer(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
+    start_response("404 Not Found" if reply is None else "200 OK", [("Content-Length", str(len(reply or b"")))])
+    return [reply or b""]
 
 
 def make_asgi() -> Any:

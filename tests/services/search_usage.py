@@ -1,4 +1,4 @@
-"""What the tests of Elasticsearch and of OpenSearch share."""
+"""Helpers of the tests of Elasticsearch and of OpenSearch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ INDEX = "kept"
 
 @contextmanager
 def connected(details: Any) -> Iterator[Any]:
-    """With the usual client, that is told nothing but the URL."""
+    """The usual client, which gets only the URL."""
     kind = {"elasticsearch": elasticsearch.Elasticsearch, "opensearch": opensearchpy.OpenSearch}[details.service]
     client = kind(details.url)
     try:
@@ -47,11 +47,11 @@ def _body(details: Any, document: dict[str, str]) -> dict[str, Any]:
 
 def indices(details: Any) -> set[str]:
     with connected(details) as client:
-        return {each["index"] for each in client.cat.indices(index="*", format="json")}
+        return {index["index"] for index in client.cat.indices(index="*", format="json")}
 
 
 def unpack(name: str, tmp_path: Path, python: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tree of a stand-in, in `ES_HOME` or `OPENSEARCH_HOME`."""
+    """Make a tree with a stand-in, and set `ES_HOME` or `OPENSEARCH_HOME` to it."""
     home = standins.unpack(tmp_path / name, name, python)
     service: Any = registry.find(name)
     monkeypatch.setenv(service.search.homes[0], str(home))
@@ -60,8 +60,8 @@ def unpack(name: str, tmp_path: Path, python: Path, monkeypatch: pytest.MonkeyPa
 
 def files_of_plan(name: str, home: Path, **options: Any) -> dict[str, str]:
     service: Any = registry.find(name)
-    made = service.options(options)
-    plan = service.plan(made, service.program(made), "s3cret")
+    checked = service.options(options)
+    plan = service.plan(checked, service.program(checked), "s3cret")
     assert plan.command == [str(home / "bin" / name)]
     assert "s3cret" not in f"{plan.command} {plan.environment} {plan.files}"
     files: dict[str, str] = plan.files

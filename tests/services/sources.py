@@ -1,4 +1,4 @@
-"""Where the servers of a service come from: told by its searches, the extras, and what packages hold."""
+"""The sources of a service's servers, from its searches, the extras and the contents of packages."""
 
 import configparser
 import functools
@@ -14,9 +14,9 @@ SETUP = Path(__file__).parents[2] / "setup.cfg"
 
 
 def searches(service: Service[Any]) -> list[Search]:
-    """Those for its server: clients and Java are looked for under names of their own."""
-    members = [each for kind in type(service).__mro__ for each in vars(kind).values()]
-    return [each for each in members if isinstance(each, Search) and each.service == service.name]
+    """The searches for its server. Searches for clients and Java have other service names."""
+    members = [member for kind in type(service).__mro__ for member in vars(kind).values()]
+    return [member for member in members if isinstance(member, Search) and member.service == service.name]
 
 
 def programs(service: Service[Any]) -> list[str]:
@@ -24,20 +24,20 @@ def programs(service: Service[Any]) -> list[str]:
 
 
 def servers(service: Service[Any]) -> list[str]:
-    """What its extra has that brings a server, as it is required."""
-    return [wanted for wanted in extras().get(service.name, ()) if _brings(_project(wanted), service)]
+    """The requirements of its extra that contain a server."""
+    return [wanted for wanted in extras().get(service.name, ()) if _has_server(_project(wanted), service)]
 
 
 def clients(service: Service[Any]) -> list[str]:
-    """The rest of its extra."""
-    return [wanted for wanted in extras().get(service.name, ()) if not _brings(_project(wanted), service)]
+    """The other requirements of its extra."""
+    return [wanted for wanted in extras().get(service.name, ()) if not _has_server(_project(wanted), service)]
 
 
 def projects(service: Service[Any]) -> list[str]:
-    """Everything on PyPI that brings a server: those of its extra first, those that nothing here requires last."""
+    """All packages on PyPI with a server: the extra's first, packages that no extra requires last."""
     every = extras()
-    known = dict.fromkeys([*every.get(service.name, ()), *(each for some in every.values() for each in some)])
-    found = [wanted for wanted in known if _brings(_project(wanted), service)]
+    known = dict.fromkeys([*every.get(service.name, ()), *(wanted for some in every.values() for wanted in some)])
+    found = [wanted for wanted in known if _has_server(_project(wanted), service)]
     for search in searches(service):
         for package, _ in search.wheels:
             if not any(_holds(_project(wanted), package) for wanted in found):
@@ -50,7 +50,7 @@ def formulas(service: Service[Any]) -> list[str]:
 
 
 def places(service: Service[Any]) -> list[str]:
-    """Variables and directories that are looked at beside PATH and formulas."""
+    """Variables and directories that are searched besides PATH and formulas."""
     found = [place for search in searches(service) for place in (*search.homes, *search.trees)]
     return list(dict.fromkeys(re.sub(rf"^({'|'.join(HOMEBREW)})/", "Homebrew's opt/", place) for place in found))
 
@@ -69,8 +69,8 @@ def _project(requirement: str) -> str:
     return requirement.partition("[")[0]
 
 
-def _brings(project: str, service: Service[Any]) -> bool:
-    """Whether it holds one of the service's programs. One that is not for this platform tells by its name."""
+def _has_server(project: str, service: Service[Any]) -> bool:
+    """Whether a package holds one of the service's programs. A package for other platforms is matched by name."""
     held = _held(project)
     if held is None:
         return any(_holds(project, package) for search in searches(service) for package, _ in search.wheels)
@@ -91,7 +91,7 @@ class Held(NamedTuple):
 
 @functools.cache
 def _held(project: str) -> Held | None:
-    """None where it is not installed."""
+    """The files of an installed project, else None."""
     try:
         files = [str(file).split("/") for file in metadata.files(project) or ()]
     except metadata.PackageNotFoundError:

@@ -1,6 +1,6 @@
-"""The conformance table: a line for every service that can run here, or a word why it cannot.
+"""The conformance table: a row for every server that can run here, and a list of the services that cannot.
 
-A service's own tests stand in `test_<name>.py`; `put` and `get` there say how its usual client stores and finds a text.
+A service's own tests are in `test_<name>.py`; `put` and `get` there store and read a text with its usual client.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ from servicectx import BinaryNotFound, NotIsolable, isolated, managed
 from servicectx.services import registry
 from servicectx.testing import Usage, check_service
 
-# Where a missing server is a failure, as in CI. Looked at now: a test's own environment has no such variables.
+# A missing server is a failure, as in CI. Read at import: a test's own environment has no such variables.
 REQUIRED = "SERVICECTX_REQUIRE_SERVERS" in os.environ
 
 
 class Row(NamedTuple):
-    """`variant` tells rows of one service apart. `program`: whose server, of several. `binary`, `options`: as for
-    `check_service`. `needs`: what brings the server, "pip" (there wherever the tests run) or "system".
+    """`variant` distinguishes rows of one service. `program`: the path of one of several servers. `binary`, `options`:
+    as for `check_service`. `needs`: the source of the server, "pip" (present wherever the tests run) or "system".
     """
 
     service: str
@@ -71,7 +71,7 @@ ROWS = [
     ),
 ]
 
-# Known to `managed()`, and not to be had where these tests run: command line, details and errors are tested without.
+# Services without a server where these tests run: only their command line, details and errors are tested.
 NOT_RUN_HERE: tuple[str, ...] = ("cockroach", "elasticsearch", "mongodb", "opensearch")
 
 
@@ -81,18 +81,18 @@ def usage(service: str) -> Usage | None:
 
 
 def program(row: Row) -> str | None:
-    """The program of this row, None for whatever the search finds. Raises BinaryNotFound."""
+    """The program of this row, or None for the first program that the search finds. Raises BinaryNotFound."""
     if row.program is None:
         return None
     packages = Path(pytest.__file__).parents[1]
     pattern = row.program.replace("{packages}", str(packages)).lstrip("/")
-    for place in sorted(Path("/").glob(pattern), reverse=True):
-        return str(place)
+    for path in sorted(Path("/").glob(pattern), reverse=True):
+        return str(path)
     raise BinaryNotFound(service=row.service, binary=row.program, looked=[row.program], install={})
 
 
 def there(row: Row) -> bool:
-    """Whether its server is here. Where servers are required, and for those that pip brings, it must be."""
+    """Whether the row's server is installed. Required servers and servers from pip must be installed."""
     service = registry.find(row.service)
     try:
         if program(row) is None:
@@ -105,36 +105,36 @@ def there(row: Row) -> bool:
 
 
 def require(service: str) -> None:
-    """Skip the test where no server of that row, or of any row of that service, is here and none must be.
+    """Skip the test if the server of that row, or of every row of that service, is missing and not required.
 
-    Raises BinaryNotFound where one must be. What has no row needs no server.
+    Raises BinaryNotFound for a required server. A name without a row needs no server.
     """
     rows = [row for row in ROWS if service in (str(row), row.service)]
     if rows and not any(there(row) for row in rows):
-        pytest.skip(f"{service}: its server is not installed here; make system-servers brings it")
+        pytest.skip(f"{service}: its server is not installed here; make system-servers installs it")
 
 
 @contextlib.contextmanager
 def chosen(row: Row) -> Iterator[None]:
-    """Let the service find this row's server first."""
-    variable, place = f"SERVICECTX_{row.service.upper()}_BIN", program(row)
-    if place is not None:
-        os.environ[variable] = place
+    """Make the service find this row's server first."""
+    variable, path = f"SERVICECTX_{row.service.upper()}_BIN", program(row)
+    if path is not None:
+        os.environ[variable] = path
     try:
         yield
     finally:
-        if place is not None:
+        if path is not None:
             del os.environ[variable]
 
 
 def check(row: Row) -> None:
-    """Everything that users of any service rely on, with this row's server."""
+    """Run `check_service` with this row's server."""
     with chosen(row):
         check_service(row.service, usage=usage(row.service), binary=row.binary, **row.options)
 
 
 def use(name: str) -> None:
-    """The service of the row of that name, used by whoever this is: started, used, left, and nothing stays."""
+    """Start, use and leave the service of the named row as the current user, and check that no file stays."""
     row = next(row for row in ROWS if str(row) == name)
     used = usage(row.service)
     with chosen(row), managed(row.service, timeout=100, **row.options) as details:
@@ -143,6 +143,6 @@ def use(name: str) -> None:
             assert used.get(details, "colour") == "green"
         with contextlib.suppress(NotIsolable), isolated(details) as mine:
             assert used is None or used.get(mine, "colour") is None
-    empty = ("data", "servicectx-home", "SERVICECTX.TAG")  # what a home is made of, without any instance
+    empty = ("data", "servicectx-home", "SERVICECTX.TAG")  # the parts of a home without instances
     left = [path for path in Path(os.environ["SERVICECTX_HOME"]).rglob("*") if path.name not in empty]
     assert not left, left

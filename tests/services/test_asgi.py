@@ -72,10 +72,10 @@ def test_details() -> None:
 def test_the_environment_is_enough_for_a_client() -> None:
     script = "import httpx, os; print(httpx.get(os.environ['ASGI_URL'] + '/third', trust_env=False).status_code)"
     with managed("asgi", app=APP) as app:
-        said = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", script], env=os.environ | app.env(), capture_output=True, text=True, check=True
         )
-    assert said.stdout == "404\n"
+    assert result.stdout == "404\n"
 
 
 # -- where it runs -----------------------------------------------------------------------------------------------
@@ -90,24 +90,24 @@ def test_it_runs_in_the_caller_s_directory_environment_and_search_path(
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("FROM_THE_CALLER", "{port} too")
     with managed("asgi", app="mine:app", env={"PUBLIC_URL": "http://{host}:{port}"}) as app:
-        told = about(app)
-        assert told["directory"] == str(tmp_path / "here")
-        assert told["variables"]["FROM_THE_CALLER"] == f"{app.port} too"
-        assert told["variables"]["PUBLIC_URL"] == app.url
-        assert told["path"] == [os.path.abspath(place) for place in sys.path]
+        state = about(app)
+        assert state["directory"] == str(tmp_path / "here")
+        assert state["variables"]["FROM_THE_CALLER"] == f"{app.port} too"
+        assert state["variables"]["PUBLIC_URL"] == app.url
+        assert state["path"] == [os.path.abspath(place) for place in sys.path]
 
 
 def test_a_module_in_the_working_directory_is_found_where_scripts_find_it(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text("from tests.services.sample_apps import asgi as app\n")
     script = "from servicectx import managed\nwith managed('asgi', app='shop:app') as app: print(app.url)"
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
     )
-    assert said.stdout.startswith("http://127.0.0.1:"), said.stderr
+    assert result.stdout.startswith("http://127.0.0.1:"), result.stderr
 
 
 def test_a_variable_that_differs_is_another_app() -> None:
@@ -122,7 +122,7 @@ def test_the_socket_is_inherited_and_nothing_else_listens() -> None:
         server = servers.owner(app.port)
         assert server.pid == about(app)["pid"]
         assert servers.listens_on_loopback_only(app.port)
-        assert len([each for each in server.net_connections() if each.status == "LISTEN"]) == 1
+        assert len([connection for connection in server.net_connections() if connection.status == "LISTEN"]) == 1
         assert json.loads(get(app, "argv") or "") == [python_launcher.__file__]
 
 
@@ -139,7 +139,7 @@ def test_another_python_has_a_search_path_of_its_own(tmp_path: Path, monkeypatch
 
 def test_without_uvicorn_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(python_servers, "find_spec", {}.get)
-    with pytest.raises(BinaryNotFound) as caught, managed("asgi", app="never.asked:before"):
+    with pytest.raises(BinaryNotFound) as caught, managed("asgi", app="not.cached:app"):
         pass
     assert "the Python package uvicorn (not installed for " in str(caught.value)
     assert "pip install 'servicectx[asgi]'" in str(caught.value)
@@ -165,8 +165,8 @@ def test_it_ends_as_it_likes_to(tmp_path: Path) -> None:
 
 
 def test_one_that_does_not_end_is_killed(tmp_path: Path) -> None:
-    told = {"NEVER_END": "1", "LAST_WORDS": str(tmp_path / "bye")}
-    with managed("asgi", app=APP, env=told, grace=0.5) as app:
+    environment = {"NEVER_END": "1", "LAST_WORDS": str(tmp_path / "bye")}
+    with managed("asgi", app=APP, env=environment, grace=0.5) as app:
         pid = about(app)["pid"]
     assert (tmp_path / "bye").exists()
     with pytest.raises(ProcessLookupError):
@@ -196,18 +196,18 @@ def test_requests_and_what_it_prints_are_in_its_log() -> None:
     service = managed("asgi", app=APP)
     with service as app:
         get(app, "aloud")
-        assert "this is said aloud\nINFO:" in Path(service.log_path or "").read_text()
+        assert "a line of output\nINFO:" in Path(service.log_path or "").read_text()
         assert '"GET /aloud HTTP/1.1" 200' in Path(service.log_path or "").read_text()
 
 
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({}, 'say where the app is: app="package.module:app"'),
-        ({"app": "shop.py"}, "'shop.py' does not say where the app is"),
+        ({}, 'the path of the app is missing: app="package.module:app"'),
+        ({"app": "shop.py"}, "'shop.py' is not the path of an app"),
         ({"app": APP, "ready": "health"}, "'health' is not a path, such as '/health'"),
         ({"app": APP, "settings": {"port": 80}}, "'port' is set by servicectx"),
-        ({"app": APP, "settings": {"lifespan": object()}}, "they go to another process as JSON"),
+        ({"app": APP, "settings": {"lifespan": object()}}, "settings are sent to another process as JSON"),
     ],
 )
 def test_bad_options(options: dict[str, Any], problem: str) -> None:
@@ -231,14 +231,14 @@ def test_a_bad_setting_fails_with_the_server_s_own_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("app", "words"),
+    ("app", "message"),
     [
         ("no_such_module:app", 'Could not import module "no_such_module"'),
         ("tests.services.sample_apps:no_such_app", 'Attribute "no_such_app" not found in module'),
     ],
 )
-def test_an_app_that_is_not_there(app: str, words: str) -> None:
-    assert words in str(failure(app=app))
+def test_an_app_that_is_not_there(app: str, message: str) -> None:
+    assert message in str(failure(app=app))
 
 
 @pytest.mark.parametrize(

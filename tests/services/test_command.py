@@ -1,4 +1,4 @@
-"""Any program: readiness by port, page, log or word of mouth; how it fails; where its output goes."""
+"""Any program: readiness by port, page, log or callable; failures; output."""
 
 import os
 import signal
@@ -18,20 +18,20 @@ WEB = [sys.executable, "-m", "http.server", "--bind", "{host}", "{port}"]
 
 LISTEN = """
 import os, signal, socket, sys, time
-port, *words = sys.argv[1:]
-if "slow" in words:
+port, *modes = sys.argv[1:]
+if "slow" in modes:
     time.sleep(0.3)
 server = socket.create_server(("127.0.0.1", int(port)))
-for word in words:
-    if word == "chat":
+for mode in modes:
+    if mode == "chat":
         for _ in range(2000):
             print("x" * 1000)
-    elif word == "deaf":
+    elif mode == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    elif word == "polite":
+    elif mode == "polite":
         signal.signal(signal.SIGTERM, lambda *_: (open(os.environ["LAST_WORDS"], "w").close(), sys.exit()))
-    elif word.startswith("say="):
-        print(word.removeprefix("say="), flush=True)
+    elif mode.startswith("print="):
+        print(mode.removeprefix("print="), flush=True)
 while True:
     client, _ = server.accept()
     client.sendall(os.environ.get("GREETING", "hello").encode())
@@ -39,8 +39,8 @@ while True:
 """
 
 
-def listen(*words: str) -> list[str]:
-    return [sys.executable, "-c", LISTEN, "{port}", *words]
+def listen(*modes: str) -> list[str]:
+    return [sys.executable, "-c", LISTEN, "{port}", *modes]
 
 
 def greeting(details: CommandDetails) -> str:
@@ -76,7 +76,7 @@ def test_not_ready_while_the_page_is_missing() -> None:
 
 
 def test_ready_when_its_log_says_so() -> None:
-    lease = managed("command", command=listen("slow", "say=we are open"), ready="log:we are (open|here)")
+    lease = managed("command", command=listen("slow", "print=we are open"), ready="log:we are (open|here)")
     with lease as details:
         assert greeting(details) == "hello"
         assert lease.log_path is not None
@@ -91,16 +91,16 @@ def test_a_log_may_speak_of_a_program_without_a_port() -> None:
 
 
 def test_ready_when_a_callable_says_so() -> None:
-    asked: list[int] = []
+    ports: list[int] = []
 
     def third_time(details: CommandDetails) -> bool:
-        asked.append(details.port)
-        if len(asked) == 1:
+        ports.append(details.port)
+        if len(ports) == 1:
             raise ConnectionError("not yet")
-        return len(asked) > 2
+        return len(ports) > 2
 
     with managed("command", command=listen(), ready=third_time) as details:
-        assert asked == [details.port] * 3
+        assert ports == [details.port] * 3
 
 
 def test_a_callable_that_never_agrees_is_quoted() -> None:
@@ -167,7 +167,7 @@ def test_it_is_found_by_its_port_alone() -> None:
 
 
 def test_a_chatty_server_is_not_blocked() -> None:
-    lease = managed("command", command=listen("chat", "say=done"), ready="log:^done")
+    lease = managed("command", command=listen("chat", "print=done"), ready="log:^done")
     with lease as details:
         assert greeting(details) == "hello"
         assert lease.log_path is not None
@@ -258,7 +258,7 @@ def test_it_is_asked_to_end_before_it_is_killed(tmp_path: Path) -> None:
 
 
 def test_it_is_killed_when_it_does_not_listen_to_reason() -> None:
-    with managed("command", command=listen("deaf", "say=x"), ready="log:x", grace=0.2) as details:
+    with managed("command", command=listen("deaf", "print=x"), ready="log:x", grace=0.2) as details:
         assert details.pid is not None
     with pytest.raises(ProcessLookupError):
         os.kill(details.pid, 0)

@@ -1,4 +1,4 @@
-"""Every service of the table, with its real server and its usual client, as this user and as an ordinary one."""
+"""Every service of the table, with its real server and usual client, as this user and as an ordinary user."""
 
 import os
 import subprocess
@@ -23,16 +23,16 @@ def test_it_keeps_its_promises(row: table.Row) -> None:
 
 
 @pytest.fixture(scope="module")
-def somebody() -> Iterator[ordinary.User]:
+def user() -> Iterator[ordinary.User]:
     with ordinary.user(everything=True) as user:
         yield user
 
 
 @ROWS
 @pytest.mark.timeout(300)
-def test_an_ordinary_user_uses_it(row: table.Row, somebody: ordinary.User) -> None:
+def test_an_ordinary_user_uses_it(row: table.Row, user: ordinary.User) -> None:
     table.require(str(row))
-    done = somebody.run(f"from tests.services.table import use; use({str(row)!r})", wait=250)
+    done = user.run(f"from tests.services.table import use; use({str(row)!r})", wait=250)
     assert done.returncode == 0, done.stderr
 
 
@@ -45,7 +45,7 @@ def test_all_of_them_start_at_once_and_leave_nothing() -> None:
         used = [(details, usage) for details in services if (usage := table.usage(details.service))]
         for details, usage in used:
             usage.put(details, "colour", details.service)
-        assert [usage.get(details, "colour") for details, usage in used] == [each.service for each, _ in used]
+        assert [usage.get(details, "colour") for details, usage in used] == [row.service for row, _ in used]
 
 
 def test_every_service_has_its_line() -> None:
@@ -61,8 +61,10 @@ Memcached.search = Memcached.search._replace(programs=("no-such-server",))
 """
 
 
-@pytest.mark.parametrize(("required", "said"), [(False, "1 skipped"), (True, "memcached")])
-def test_a_missing_server_is_a_failure_where_servers_are_required(required: bool, said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("required", "expected"), [(False, "1 skipped"), (True, "memcached")])
+def test_a_missing_server_is_a_failure_where_servers_are_required(
+    required: bool, expected: str, tmp_path: Path
+) -> None:
     (tmp_path / "hide.py").write_text(HIDE)
     variables = {**os.environ, "PYTHONPATH": str(tmp_path)} | ({"SERVICECTX_REQUIRE_SERVERS": "1"} if required else {})
     one = "tests/services/test_memcached.py::test_the_version_is_told"
@@ -74,5 +76,5 @@ def test_a_missing_server_is_a_failure_where_servers_are_required(required: bool
         text=True,
         check=False,
     )
-    assert said in done.stdout, done.stdout
+    assert expected in done.stdout, done.stdout
     assert (done.returncode != 0) == ("BinaryNotFound" in done.stdout) == required

@@ -1,4 +1,4 @@
-"""The details: forms for clients, secrets out of sight, the details file."""
+"""Details: forms for clients, hidden secrets, the details file."""
 
 import logging
 import os
@@ -61,8 +61,8 @@ def test_odd_letters_are_quoted_as_each_form_wants() -> None:
 
     wanted = {"user": "a b@c", "password": "p/w:d'\\", "dbname": "d%b", "host": "127.0.0.1"}
     for text in (ODD.url, ODD.dsn):
-        told = conninfo_to_dict(text)
-        assert {name: told[name] for name in wanted} == wanted
+        parsed = conninfo_to_dict(text)
+        assert {name: parsed[name] for name in wanted} == wanted
     url = make_url(ODD.sqlalchemy_url)
     assert (url.username, url.password, url.database, url.port) == ("a b@c", "p/w:d'\\", "d%b", 6000)
     mariadb = MariadbDetails(service="mariadb", name="m", user="a b@c", password="p/w", dbname="d%b / ä", **PLACE)
@@ -75,8 +75,8 @@ def test_odd_letters_are_quoted_as_each_form_wants() -> None:
 def test_odd_letters_reach_redis() -> None:
     from redis.connection import parse_url
 
-    told = parse_url(REDIS.model_copy(update={"password": "p/w:d@'"}).url)
-    assert (told["password"], told["db"], told["port"]) == ("p/w:d@'", 2, 6000)
+    parsed = parse_url(REDIS.model_copy(update={"password": "p/w:d@'"}).url)
+    assert (parsed["password"], parsed["db"], parsed["port"]) == ("p/w:d@'", 2, 6000)
 
 
 @pytest.mark.parametrize("service", registry.built_in())
@@ -87,8 +87,10 @@ def test_an_ipv6_address_stands_in_brackets(service: str) -> None:
     assert "[::1]:6000" in details.url
     ours = [kind for kind in model.__mro__ if issubclass(kind, ServiceDetails)]
     forms = [name for kind in ours for name, form in vars(kind).items() if isinstance(form, property)]
-    said = {name: getattr(details, name) for name in forms if name not in ("dsn", "messages")}  # libpq wants none
-    addresses = {name: text for name, text in said.items() if isinstance(text, str) and "::1" in text}
+    values = {
+        name: getattr(details, name) for name in forms if name not in ("dsn", "messages")
+    }  # libpq accepts no brackets
+    addresses = {name: text for name, text in values.items() if isinstance(text, str) and "::1" in text}
     assert not {name: text for name, text in addresses.items() if "[::1]:600" not in text}
     assert sum("6001" in text for text in addresses.values()) == len(ports)
 

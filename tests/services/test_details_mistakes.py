@@ -1,4 +1,4 @@
-"""Mistakes in details from outside: all at once, with guesses; files are read within bounds; silence is reported."""
+"""External details: one error lists all mistakes, with guesses; file reads are bounded; silent servers are reported."""
 
 import json
 import os
@@ -106,17 +106,17 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 
 @pytest.fixture
 def silent() -> Iterator[tuple[str, int]]:
-    """An address at which nothing takes a connection, and nothing refuses one: the queue of its socket is full."""
+    """An address that neither accepts nor refuses connections: the queue of its socket is full."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         waiting = [socket.socket() for _ in range(3)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(listener.getsockname())
+        for client in waiting:
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
         yield listener.getsockname()
-        for each in waiting:
-            each.close()
+        for client in waiting:
+            client.close()
 
 
 def closed_port() -> int:

@@ -1,4 +1,4 @@
-"""URLs as details from outside: every service has a form, and what its details cannot hold is refused by name."""
+"""URLs as external details: every service has a form, and unsupported parts are refused by name."""
 
 import json
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_a_url_is_accepted(service: str, url: str, fields: dict[str, Any], monke
         again = model.from_url(details.url, service=service, name="shop", external=True)
         unknown = {"access_key", "secret_key", "bucket", "region", "token", "mount", "security_protocol"}
         unknown |= {"sasl_mechanism", "namespace", "account"}
-        unknown |= {"user", "password"} if service == "etcd" else set()  # what the URL of a service does not hold
+        unknown |= {"user", "password"} if service == "etcd" else set()  # fields that etcd's URL does not hold
         same = {name: value for name, value in details.model_dump().items() if name not in unknown}
         assert {name: value for name, value in again.model_dump().items() if name not in unknown} == same
 

@@ -1,4 +1,4 @@
-"""Elasticsearch: what is run, and all that is done with it, against a program that stands in for it."""
+"""Elasticsearch: its plan and all operations, against a stand-in program."""
 
 import shutil
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_a_wrong_password_is_refused() -> None:
             bad = search.model_copy(update=changed)
             with pytest.raises(elasticsearch.AuthenticationException):
                 get(bad, "a")
-            with pytest.raises(NotIsolable, match="it answers 401"):
+            with pytest.raises(NotIsolable, match="status 401"):
                 isolated(bad).__enter__()
 
 

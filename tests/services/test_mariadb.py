@@ -1,4 +1,4 @@
-"""A real MariaDB, through its real clients."""
+"""A real MariaDB, with its real clients."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ def cursor(details: MariadbDetails) -> Iterator[Any]:
         yield found
 
 
-def ask(details: MariadbDetails, sql: str, *values: object) -> list[tuple[Any, ...]]:
+def query(details: MariadbDetails, sql: str, *values: object) -> list[tuple[Any, ...]]:
     with cursor(details) as database:
         database.execute(sql, values or None)
         return list(database.fetchall())
@@ -53,14 +53,14 @@ def put(details: MariadbDetails, name: str, value: str) -> None:
 
 
 def get(details: MariadbDetails, name: str) -> str | None:
-    if not ask(details, "show tables like 'kept'"):
+    if not query(details, "show tables like 'kept'"):
         return None
-    rows = ask(details, "select value from kept where name = %s", name)
+    rows = query(details, "select value from kept where name = %s", name)
     return str(rows[0][0]) if rows else None
 
 
 def databases(details: MariadbDetails) -> list[str]:
-    return [str(name) for (name,) in ask(details, r"show databases like 'sc\_%'")]
+    return [str(name) for (name,) in query(details, r"show databases like 'sc\_%'")]
 
 
 # -- clients -----------------------------------------------------------------------------------------------------
@@ -80,9 +80,9 @@ def test_sqlalchemy_connects() -> None:
     async def work(details: MariadbDetails) -> Any:
         engine = create_async_engine(details.async_sqlalchemy_url)
         async with engine.connect() as connection:
-            said = (await connection.execute(text("select 6 * 7"))).scalar()
+            answer = (await connection.execute(text("select 6 * 7"))).scalar()
         await engine.dispose()
-        return said
+        return answer
 
     with managed("mariadb") as mariadb:
         engine = create_engine(mariadb.sqlalchemy_url)
@@ -107,7 +107,7 @@ def test_the_environment_is_enough_for_the_tools() -> None:
 
 def test_odd_names_of_user_and_database_are_made() -> None:
     with managed("mariadb", user="o'hara `x`", dbname="my `own`; shop ä") as mariadb:
-        assert ask(mariadb, "select database(), current_user()") == [("my `own`; shop ä", "o'hara `x`@%")]
+        assert query(mariadb, "select database(), current_user()") == [("my `own`; shop ä", "o'hara `x`@%")]
         with create_engine(mariadb.sqlalchemy_url).connect() as connection:
             assert connection.execute(text("select database()")).scalar() == mariadb.dbname
             connection.engine.dispose()
@@ -121,16 +121,16 @@ def test_a_wrong_login_is_refused(wrong: dict[str, str]) -> None:
     with managed("mariadb") as mariadb:
         bad = mariadb.model_copy(update=wrong)
         with pytest.raises(pymysql.OperationalError, match="Access denied"):
-            ask(bad, "select 1")
+            query(bad, "select 1")
         with pytest.raises(NotIsolable, match="Access denied"), isolated(bad):
             pass
 
 
 @pytest.mark.parametrize("user", ["root", "mysql", "nobody"])
 def test_no_account_of_the_installation_lets_anyone_in(user: str) -> None:
-    """The server's own socket would let in whoever has the right name, without a password."""
+    """The server's own socket would admit an account with the right name without a password."""
     with managed("mariadb") as mariadb:
-        ((folder,),) = ask(mariadb, "select @@datadir")
+        ((folder,),) = query(mariadb, "select @@datadir")
         assert Path(folder, "mariadb.sock").is_socket()
         with (
             short_path(folder) as short,
@@ -141,7 +141,7 @@ def test_no_account_of_the_installation_lets_anyone_in(user: str) -> None:
 
 @contextlib.contextmanager
 def short_path(folder: str) -> Iterator[str]:
-    """A path to the directory that is short enough for a socket, wherever the directory lies."""
+    """A path to the directory that is short enough for a socket."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{descriptor}"
@@ -151,7 +151,7 @@ def short_path(folder: str) -> Iterator[str]:
 
 def test_the_password_is_in_no_file_of_the_server(home: Path) -> None:
     with managed("mariadb") as mariadb:
-        ((folder,),) = ask(mariadb, "select @@datadir")
+        ((folder,),) = query(mariadb, "select @@datadir")
         assert (Path(folder).parent / "init.sql").exists()
         holding = [path for path in Path(folder).parent.rglob("*") if path.is_file() and holds(path, mariadb.password)]
         assert holding == []
@@ -165,14 +165,14 @@ def test_all_that_listens_is_one_port_on_loopback() -> None:
     with managed("mariadb") as mariadb:
         assert servers.listens_on_loopback_only(mariadb.port)
         inet = servers.owner(mariadb.port).net_connections("inet")
-        assert {each.laddr.port for each in inet if not each.raddr} == {mariadb.port}
+        assert {end.laddr.port for end in inet if not end.raddr} == {mariadb.port}
 
 
 def test_the_version_is_told() -> None:
     with managed("mariadb") as mariadb:
-        ((said,),) = ask(mariadb, "select version()")
+        ((answer,),) = query(mariadb, "select version()")
         assert mariadb.version
-        assert said.split("-")[0] == mariadb.version
+        assert answer.split("-")[0] == mariadb.version
 
 
 def test_mysql_is_another_word_for_it() -> None:
@@ -186,7 +186,7 @@ def test_mysql_is_another_word_for_it() -> None:
 def test_settings_reach_the_server() -> None:
     given = {"max_connections": 33, "sql-mode": "ANSI,TRADITIONAL", "event_scheduler": True, "log_bin": "changes"}
     with managed("mariadb", settings=given) as mariadb:
-        ((connections, mode, scheduler, changes, charset, zone),) = ask(
+        ((connections, mode, scheduler, changes, charset, zone),) = query(
             mariadb,
             "select @@max_connections, @@sql_mode, @@event_scheduler, @@log_bin, @@character_set_server, @@time_zone",
         )
@@ -200,7 +200,7 @@ def test_its_directory_may_be_deeper_than_a_socket_s_path(home: Path, monkeypatc
     deep.chmod(0o711)
     monkeypatch.setenv("SERVICECTX_HOME", str(deep))
     with managed("mariadb") as mariadb:
-        ((folder,),) = ask(mariadb, "select @@datadir")
+        ((folder,),) = query(mariadb, "select @@datadir")
         assert folder.startswith(str(deep))
     shutil.rmtree(deep)
 
@@ -234,8 +234,8 @@ def test_the_machine_s_own_configuration_is_not_read(tmp_path: Path, monkeypatch
     file = tmp_path / "schema.sql"
     file.write_text("create table made (id int);")
     with managed("mariadb", setup=[file]) as mariadb:
-        assert ask(mariadb, "select @@max_connections") == [(200,)]
-        assert ask(mariadb, "show tables") == [("made",)]
+        assert query(mariadb, "select @@max_connections") == [(200,)]
+        assert query(mariadb, "show tables") == [("made",)]
 
 
 def test_a_server_without_its_installer_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ def test_a_server_without_its_installer_is_not_taken(tmp_path: Path, monkeypatch
     server.write_text("#!/bin/sh\n")
     server.chmod(0o755)
     monkeypatch.setenv("SERVICECTX_MARIADB_BIN", str(server.parent))
-    with pytest.raises(BinaryNotFound, match="MySQL's own server will not do"), managed("mariadb"):
+    with pytest.raises(BinaryNotFound, match="MySQL's own server is not supported"), managed("mariadb"):
         pass
 
 
@@ -263,7 +263,7 @@ def test_files_of_a_set_up_run_through_the_client(tmp_path: Path) -> None:
     file = tmp_path / "schema.sql"
     file.write_text(ROUTINE)
     with managed("mariadb", setup=[file]) as mariadb:
-        assert ask(mariadb, "select sum(n) from counted") == [(3,)]
+        assert query(mariadb, "select sum(n) from counted") == [(3,)]
 
 
 def test_an_error_in_a_file_is_told_with_its_line(tmp_path: Path) -> None:
@@ -276,14 +276,14 @@ def test_an_error_in_a_file_is_told_with_its_line(tmp_path: Path) -> None:
 def test_a_snapshot_keeps_the_data_and_not_the_password(home: Path, tmp_path: Path) -> None:
     def fill(details: MariadbDetails) -> None:
         put(details, "colour", "green")
-        ask(details, "create user app@'%' identified by 'secret'")
+        query(details, "create user app@'%' identified by 'secret'")
 
     seen: set[str] = set()
     for _ in range(2):
         with managed("mariadb", setup=fill, snapshot="one") as mariadb:
             assert get(mariadb, "colour") == "green"
             app = mariadb.model_copy(update={"user": "app", "password": "secret", "dbname": "information_schema"})
-            assert ask(app, "select current_user()") == [("app@%",)]
+            assert query(app, "select current_user()") == [("app@%",)]
             seen.add(mariadb.password)
     assert len(seen) == 2
 
@@ -336,23 +336,23 @@ def test_what_is_kept_is_swept_by_nobody() -> None:
         with isolated(mariadb):
             assert left in databases(mariadb)
         assert databases(mariadb) == [left]
-        words = ["sh", "-c", f"{service.shell_command(kept)} --skip-column-names -e 'select value from kept'"]
-        assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "behind\n"
+        command = ["sh", "-c", f"{service.shell_command(kept)} --skip-column-names -e 'select value from kept'"]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "behind\n"
 
 
 def test_set_ups_of_a_namespace_run_in_it(tmp_path: Path) -> None:
     file = tmp_path / "schema.sql"
     file.write_text(ROUTINE)
     with managed("mariadb") as mariadb, isolated(mariadb, setup=file) as mine:
-        assert ask(mine, "select sum(n) from counted") == [(3,)]
-        assert ask(mariadb, "show tables") == []
+        assert query(mine, "select sum(n) from counted") == [(3,)]
+        assert query(mariadb, "show tables") == []
 
 
 def test_what_somebody_elsewhere_left_on_a_server_from_outside_goes_after_a_day() -> None:
     with managed("mariadb") as mariadb:
         names = [f"sc_elsewhere_7_{int(time.time()) - age:08x}{'0' * 10}" for age in (3600, 90000)]
         for name in names:
-            ask(mariadb, f"create database {name}")
+            query(mariadb, f"create database {name}")
         with isolated(mariadb):
             assert set(names) < set(databases(mariadb))
         with isolated(mariadb.model_copy(update={"external": True})):
@@ -362,11 +362,11 @@ def test_what_somebody_elsewhere_left_on_a_server_from_outside_goes_after_a_day(
 
 def test_a_user_without_rights_is_told_what_is_missing() -> None:
     with managed("mariadb") as mariadb:
-        ask(mariadb, "create user app@'%' identified by 'secret'")
+        query(mariadb, "create user app@'%' identified by 'secret'")
         app = mariadb.model_copy(update={"user": "app", "password": "secret", "external": True})
         with pytest.raises(NotIsolable, match=r"GRANT ALL ON `sc\\_%`\.\* TO app"), isolated(app):
             pass
-        ask(mariadb, r"grant all on `sc\_%`.* to app")
+        query(mariadb, r"grant all on `sc\_%`.* to app")
         with isolated(app) as mine:
             put(mine, "a", "1")
             assert get(mine, "a") == "1"
@@ -394,8 +394,8 @@ def test_values_of_every_length_are_read() -> None:
 
 def test_a_user_of_another_plugin_is_told_so() -> None:
     with managed("mariadb") as mariadb:
-        ask(mariadb, "install soname 'auth_ed25519'")
-        ask(mariadb, "create user other@'%' identified via ed25519 using password('secret')")
+        query(mariadb, "install soname 'auth_ed25519'")
+        query(mariadb, "create user other@'%' identified via ed25519 using password('secret')")
         with pytest.raises(Refused, match="logs in with client_ed25519"):
             Connection(mariadb.host, mariadb.port, "other", "secret", "", 60)
 
@@ -403,7 +403,7 @@ def test_a_user_of_another_plugin_is_told_so() -> None:
 def test_a_server_that_asks_once_more_is_answered() -> None:
     with managed("mariadb", settings={"unix_socket": True}) as mariadb:
         ways = "unix_socket or mysql_native_password using password('secret')"
-        ask(mariadb, f"create user two@'%' identified via {ways}")
+        query(mariadb, f"create user two@'%' identified via {ways}")
         with closing(Connection(mariadb.host, mariadb.port, "two", "secret", "", 60)) as connection:
             assert connection.run("select current_user()") == ["two@%"]
 

@@ -1,4 +1,4 @@
-"""A real memcached, through its real client."""
+"""A real memcached, with its real client."""
 
 import os
 import subprocess
@@ -68,9 +68,9 @@ def test_details_have_a_form_for_every_client() -> None:
 def test_settings_reach_the_server() -> None:
     given = {"memory-limit": 8, "max_item_size": "2m", "disable-evictions": True, "disable-cas": False}
     with managed("memcached", settings=given) as memcached:
-        told = stats(memcached)
-        assert (told["maxbytes"], told["item_size_max"]) == (8 << 20, 2 << 20)
-        assert (told["evictions"], told["cas_enabled"]) == (b"off", b"yes")
+        figures = stats(memcached)
+        assert (figures["maxbytes"], figures["item_size_max"]) == (8 << 20, 2 << 20)
+        assert (figures["evictions"], figures["cas_enabled"]) == (b"off", b"yes")
         put(memcached, "long", "x" * (3 << 19))
 
 
@@ -90,9 +90,7 @@ def test_all_that_listens_is_one_port_on_loopback() -> None:
     with managed("memcached") as memcached:
         assert servers.listens_on_loopback_only(memcached.port)
         sockets = servers.owner(memcached.port).net_connections("all")
-        assert {each.laddr.port for each in sockets if each.laddr and not isinstance(each.laddr, str)} == {
-            memcached.port
-        }
+        assert {end.laddr.port for end in sockets if end.laddr and not isinstance(end.laddr, str)} == {memcached.port}
 
 
 def test_the_version_is_told() -> None:
@@ -133,7 +131,7 @@ def test_what_a_killed_user_left_is_removed_by_the_next() -> None:
 
 
 def test_many_come_and_go_at_once() -> None:
-    """The server lists keys for one client at a time, and tells the others that it is busy."""
+    """The server lists keys for one client at a time, and reports BUSY to all others."""
     troubles: list[BaseException] = []
 
     def work(details: MemcachedDetails) -> None:

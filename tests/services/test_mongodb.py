@@ -1,4 +1,4 @@
-"""MongoDB: what is run, and all that is done with it, against a program that stands in for it."""
+"""MongoDB: its plan and all operations, against a stand-in program."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ def get(details: MongodbDetails, name: str) -> str | None:
 
 def databases(details: MongodbDetails) -> set[str]:
     with connected(details) as database:
-        return {each["name"] for each in database.client.admin.command("listDatabases")["databases"]}
+        return {entry["name"] for entry in database.client.admin.command("listDatabases")["databases"]}
 
 
 @pytest.mark.timeout(240)
@@ -146,10 +146,10 @@ def test_documents_are_written_as_others_read_them(document: dict[str, Any]) -> 
 
 
 def test_what_only_servers_send_is_read_too() -> None:
-    said = bson.encode(
+    raw = bson.encode(
         {"ok": 1.0, "none": None, "id": bson.ObjectId(), "big": 1 << 40, "at": bson.Timestamp(1, 2), "z": 1}
     )
-    read = mongodb_wire.decode(said)
+    read = mongodb_wire.decode(raw)
     assert (read["ok"], read["big"], read["z"]) == (1.0, 1 << 40, 1)
     with pytest.raises(ValueError, match="kind 0xb"):
         mongodb_wire.decode(bson.encode({"pattern": bson.Regex("a")}))

@@ -1,4 +1,4 @@
-"""A real moto server, through boto3."""
+"""A real moto server, with boto3."""
 
 import json
 import os
@@ -85,12 +85,12 @@ def test_the_environment_is_enough_for_clients() -> None:
     script = "import boto3; print(boto3.client('s3').create_bucket(Bucket='made')['Location'])"
     with managed("moto") as moto:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        said = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", script], env=plain | moto.env(), capture_output=True, text=True, check=True
         )
         with connected(moto) as s3:
             assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["made"]
-    assert said.stdout == "/made\n"
+    assert result.stdout == "/made\n"
 
 
 def test_aws_is_another_word_for_it() -> None:
@@ -113,8 +113,8 @@ def test_each_instance_has_keys_of_its_own() -> None:
 def test_the_region_is_in_the_details() -> None:
     with managed("moto", region="eu-central-1") as moto, connected(moto, "sqs") as sqs:
         queue = sqs.create_queue(QueueName="orders")["QueueUrl"]
-        told = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
-        assert told["QueueArn"] == f"arn:aws:sqs:eu-central-1:{moto.account}:orders"
+        attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+        assert attributes["QueueArn"] == f"arn:aws:sqs:eu-central-1:{moto.account}:orders"
 
 
 def test_the_caller_s_own_settings_do_not_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_what_is_in_an_account_goes_with_it() -> None:
             put(one, "a", "1")
             assert list(accounts(moto)) == [one.account]
         assert accounts(moto) == {}
-        assert get(one, "a") is None  # its key is nobody's, so this looks in the account that all share
+        assert get(one, "a") is None  # its key is unknown now, which selects the shared account
 
 
 def test_what_a_killed_user_left_is_forgotten_by_the_next() -> None:
@@ -187,7 +187,7 @@ def test_what_a_killed_user_left_is_forgotten_by_the_next() -> None:
 
 
 def test_details_from_outside_give_accounts_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a moto server that somebody else has started."""
+    """Details of a moto server that servicectx did not start."""
     command = [sys.executable, "-m", "moto.server", "-H", "{host}", "-p", "{port}"]
     with managed("command", command=command, ready="http://{host}:{port}/moto-api/data.json") as theirs:
         monkeypatch.setenv("TEST_MOTO_DETAILS", json.dumps({"hostname": theirs.host, "port": theirs.port}))

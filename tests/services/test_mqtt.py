@@ -1,4 +1,4 @@
-"""Real brokers, mosquitto and amqtt, through paho."""
+"""Real brokers, mosquitto and amqtt, with paho."""
 
 import contextlib
 import os
@@ -22,51 +22,53 @@ WAIT = 30
 SERVERS = pytest.mark.parametrize("server", ["mosquitto", "amqtt"])
 
 
-class Talk:
-    """A client that is connected, and a queue of what it hears."""
+class Session:
+    """A connected client, and a queue of the events that it receives."""
 
     def __init__(self, details: MqttDetails) -> None:
-        self.heard: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.client = paho.Client(CallbackAPIVersion.VERSION2)
         if details.user:
             self.client.username_pw_set(details.user, details.password)
-        self.client.on_connect = lambda *told: self.heard.put(("connected", told[3]))
-        self.client.on_subscribe = lambda *told: self.heard.put(("subscribed", told[2]))
-        self.client.on_message = lambda *told: self.heard.put(("message", (told[2].topic, told[2].payload.decode())))
+        self.client.on_connect = lambda *event: self.events.put(("connected", event[3]))
+        self.client.on_subscribe = lambda *event: self.events.put(("subscribed", event[2]))
+        self.client.on_message = lambda *event: self.events.put(
+            ("message", (event[2].topic, event[2].payload.decode()))
+        )
         self.client.connect(details.host, details.port)
         self.client.loop_start()
-        self.code = self.hear("connected")
+        self.code = self.next_event("connected")
 
-    def hear(self, wanted: str) -> Any:
+    def next_event(self, expected: str) -> Any:
         while True:
-            kind, told = self.heard.get(timeout=WAIT)
-            if kind == wanted:
-                return told
+            kind, value = self.events.get(timeout=WAIT)
+            if kind == expected:
+                return value
 
     def publish(self, topic: str, text: str, retain: bool = False) -> None:
         self.client.publish(topic, text, qos=1, retain=retain).wait_for_publish(WAIT)
 
     def subscribe(self, topic: str) -> None:
         self.client.subscribe(topic, qos=1)
-        self.hear("subscribed")
+        self.next_event("subscribed")
 
     def retained(self, topic: str) -> dict[str, str]:
-        """What is retained, by topic: all of it comes before the answer to a second subscription."""
+        """The retained messages, by topic. All of them arrive before the reply to a second subscription."""
         found: dict[str, str] = {}
         _, first = self.client.subscribe(topic, qos=0)
         _, second = self.client.subscribe("nothing/there")
         assert first != second
         while True:
-            kind, told = self.heard.get(timeout=WAIT)
+            kind, value = self.events.get(timeout=WAIT)
             if kind == "message":
-                found[told[0]] = told[1]
-            elif (kind, told) == ("subscribed", second):
+                found[value[0]] = value[1]
+            elif (kind, value) == ("subscribed", second):
                 return found
 
 
 @contextlib.contextmanager
-def talk(details: MqttDetails) -> Iterator[Talk]:
-    talking = Talk(details)
+def session(details: MqttDetails) -> Iterator[Session]:
+    talking = Session(details)
     try:
         yield talking
     finally:
@@ -82,27 +84,27 @@ def running(server: str, **more: Any) -> Iterator[MqttDetails]:
 
 
 def put(details: MqttDetails, name: str, value: str) -> None:
-    with talk(details) as talking:
+    with session(details) as talking:
         talking.publish(details.prefix + name, value, retain=True)
 
 
 def get(details: MqttDetails, name: str) -> str | None:
-    with talk(details) as talking:
+    with session(details) as talking:
         return talking.retained(details.prefix + name).get(details.prefix + name)
 
 
 def retained(details: MqttDetails) -> list[str]:
-    with talk(details) as talking:
+    with session(details) as talking:
         return sorted(talking.retained("#"))
 
 
 @SERVERS
 def test_messages_reach_those_who_subscribed(server: str) -> None:
-    with running(server) as details, talk(details) as reader, talk(details) as writer:
+    with running(server) as details, session(details) as reader, session(details) as writer:
         assert reader.code == 0
         reader.subscribe("orders/#")
         writer.publish("orders/new", "ä")
-        assert reader.hear("message") == ("orders/new", "ä")
+        assert reader.next_event("message") == ("orders/new", "ä")
 
 
 @SERVERS
@@ -110,7 +112,7 @@ def test_messages_reach_those_who_subscribed(server: str) -> None:
 def test_a_wrong_login_is_refused(server: str, wrong: dict[str, str]) -> None:
     with running(server) as details:
         bad = details.model_copy(update=wrong)
-        with talk(bad) as talking:
+        with session(bad) as talking:
             assert talking.code.is_failure
         with pytest.raises((mqtt_wire.Refused, EOFError)), isolated(bad):
             pass
@@ -173,9 +175,9 @@ def test_what_a_killed_user_left_is_removed_by_the_next(server: str) -> None:
 def test_the_version_of_mosquitto_is_told() -> None:
     with running("mosquitto") as details:
         program = servers.owner(details.port).exe()
-        said = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout
+        output = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout
         assert details.version
-        assert f"version {details.version}\n" in said
+        assert f"version {details.version}\n" in output
 
 
 def test_settings_reach_mosquitto() -> None:

@@ -1,4 +1,4 @@
-"""A real NATS server, through its real client."""
+"""A real NATS server, with its real client."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from tests.services import killed
 
 @asynccontextmanager
 async def connected(details: NatsDetails) -> AsyncIterator[Client]:
-    connection = Client()  # nats.connect() leaves its socket open where it is refused
+    connection = Client()  # nats.connect() leaves its socket open after a rejected login
     try:
         await connection.connect(details.url, allow_reconnect=False, connect_timeout=20)
         yield connection
@@ -60,9 +60,9 @@ def streams(details: NatsDetails) -> list[str]:
 def test_messages_reach_those_who_subscribed() -> None:
     async def work(details: NatsDetails) -> None:
         async with connected(details) as connection:
-            heard = await connection.subscribe("orders.>")
+            subscription = await connection.subscribe("orders.>")
             await connection.publish("orders.new", "ä".encode())
-            assert (await heard.next_msg(timeout=20)).data == "ä".encode()
+            assert (await subscription.next_msg(timeout=20)).data == "ä".encode()
 
     with managed("nats") as details:
         asyncio.run(work(details))
@@ -110,11 +110,11 @@ def test_the_environment_is_enough_for_a_client() -> None:
         "asyncio.run(work())\n"
     )
     with managed("nats") as details:
-        said = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", script], env=os.environ | details.env(), capture_output=True, text=True, check=True
         )
         assert details.env()["NATS_PASSWORD"] == details.password
-    assert said.stdout == "True\n"
+    assert result.stdout == "True\n"
 
 
 def test_settings_reach_the_server() -> None:
@@ -149,9 +149,9 @@ def test_settings_that_would_lead_elsewhere_are_refused(ours: str) -> None:
 def test_the_version_is_told() -> None:
     with managed("nats") as details:
         program = servers.owner(details.port).exe()
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
         assert details.version
-        assert said == f"nats-server: v{details.version}\n"
+        assert output == f"nats-server: v{details.version}\n"
 
 
 def test_each_instance_has_a_password_and_streams_of_its_own() -> None:

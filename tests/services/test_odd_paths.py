@@ -18,19 +18,19 @@ from tests.services import table
 ROOT = str(Path(__file__).parents[2])
 PRINTABLE = "".join(map(chr, range(32, 127))).replace("/", "")
 NOT_ASCII = "größe 数据 😀"
-ENDS = "a\\/b /c'/d\"/#e/%f/{dir}"  # what a file's reader may see as the end of a text
+ENDS = "a\\/b /c'/d\"/#e/%f/{dir}"  # characters that may end a text in a configuration file
 BYTES = os.fsdecode(b"caf\xe9")
-LONG = "x" * 200  # twice what the path of a Unix socket may have
+LONG = "x" * 200  # twice the limit for the path of a Unix socket
 
 ROWS = [pytest.param(row, id=str(row)) for row in table.ROWS]
 
 
 def made(place: Path) -> Path:
-    """The directory, with all above it, so that every account gets through."""
+    """Make the directory and its parents accessible to every account."""
     place.mkdir(parents=True)
-    for each in (place, *place.parents):
-        if each.stat().st_uid == os.geteuid() and not each.stat().st_mode & 0o001:
-            each.chmod(0o711)
+    for folder in (place, *place.parents):
+        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
+            folder.chmod(0o711)
     return place
 
 
@@ -40,7 +40,7 @@ def contents(place: Path) -> list[str]:
 
 @contextlib.contextmanager
 def nothing_left(place: Path) -> Iterator[None]:
-    """Nothing is left below `place` but what a first instance made there, and nothing beside it."""
+    """Check that nothing is left below `place` except the files of a first instance, and nothing beside it."""
     home = Path(os.environ["SERVICECTX_HOME"])
     with managed("command", name="first", command=[sys.executable, "-c", SERVE, "{port}"]):
         pass
@@ -52,10 +52,10 @@ def nothing_left(place: Path) -> Iterator[None]:
 SERVE = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(99)"
 
 
-def used(row: table.Row, **more: Any) -> None:
-    """It starts, its usual client uses it, a namespace is apart."""
+def used(row: table.Row, **options: Any) -> None:
+    """Start the service, use it with its usual client, and check that a namespace is separate."""
     usage = table.usage(row.service)
-    with managed(row.service, timeout=100, **row.options, **more) as details:
+    with managed(row.service, timeout=100, **row.options, **options) as details:
         if usage:
             usage.put(details, "colour", "green")
             assert usage.get(details, "colour") == "green"
@@ -65,7 +65,7 @@ def used(row: table.Row, **more: Any) -> None:
 
 @pytest.fixture
 def place(run_directory: Path, home: Path) -> Path:
-    """A directory that goes with the test, short, and passable for every account."""
+    """A directory with a short path that every account can traverse, removed after the test."""
     return made(home.with_name(f"{home.name}-odd"))
 
 
@@ -74,7 +74,7 @@ def place(run_directory: Path, home: Path) -> Path:
 def test_a_home_with_every_printable_character(row: table.Row, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table.require(str(row))
     monkeypatch.setenv("SERVICECTX_HOME", str(made(place / PRINTABLE / ENDS)))
-    monkeypatch.setenv("SERVICECTX_CACHE", str(made(place / "cache" / PRINTABLE)))  # what it copies is made there, too
+    monkeypatch.setenv("SERVICECTX_CACHE", str(made(place / "cache" / PRINTABLE)))  # files are also copied there
     with table.chosen(row), nothing_left(place / PRINTABLE):
         used(row)
     assert {path.name for path in place.iterdir()} == {PRINTABLE, "cache"}
@@ -85,7 +85,7 @@ def test_a_home_with_every_printable_character(row: table.Row, place: Path, monk
 def test_long_storage_with_letters_of_other_languages(
     row: table.Row, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the programs below a link with every printable character but the colon, which parts lists of directories."""
+    """The programs are below a link with every printable character except the colon, which separates directories."""
     table.require(str(row))
     storage = made(place / NOT_ASCII / LONG)
     with table.chosen(row), nothing_left(place):
@@ -127,13 +127,13 @@ def test_what_a_server_cannot_take_is_refused_before_it_starts(
     assert str(home) in str(caught.value)
     assert "SERVICECTX_HOME" in caught.value.cure
     assert "storage=" in caught.value.cure
-    with managed(service, storage=str(made(place / "plain")), timeout=100):  # the cure cures
+    with managed(service, storage=str(made(place / "plain")), timeout=100):  # the cure in the error works
         pass
 
 
 @pytest.mark.timeout(120)
 def test_a_project_and_a_python_with_every_printable_character(place: Path) -> None:
-    """A keeper's search path holds a colon; an app's directory, the file of its Python, and its own home hold all."""
+    """The keeper's search path has a colon; an app's directory, the path of its Python and its home have all."""
     project = made(place / PRINTABLE / "project {port}")
     (project / "shop.py").write_text("from tests.services.sample_apps import asgi, wsgi\n")
     python = made(place / f"env{PRINTABLE}" / "bin")
@@ -151,11 +151,11 @@ def test_a_project_and_a_python_with_every_printable_character(place: Path) -> N
     )
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     command = [str(python / "python"), "-c", script]
-    said = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-    assert said.stdout == f"True {python}/python\n", said.stderr
+    result = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout == f"True {python}/python\n", result.stderr
 
 
-# -- what users choose ---------------------------------------------------------------------------------------------
+# -- names that users choose ---------------------------------------------------------------------------------------
 
 ODD_NAME = "o'd\"d \\ n#m%e {port} ö"
 
@@ -199,6 +199,6 @@ def test_the_variables_of_odd_paths_are_what_a_shell_reads(place: Path, monkeypa
     monkeypatch.setenv("SERVICECTX_HOME", str(made(place / PRINTABLE / NOT_ASCII)))
     with managed("smtp") as smtp:
         script = f'{variables.posix(smtp.env())}\nprintf %s "$MAILDIR"'
-        said = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True)
-        assert os.fsdecode(said.stdout) == smtp.maildir
+        result = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True)
+        assert os.fsdecode(result.stdout) == smtp.maildir
         assert os.path.isdir(smtp.maildir or "")

@@ -1,4 +1,4 @@
-"""OpenSearch: what differs from Elasticsearch, against a program that stands in for it."""
+"""OpenSearch: its differences from Elasticsearch, against a stand-in program."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Arguments and options are checked before anything happens, and the errors teach."""
+"""Arguments and options are checked first, and the errors list the known names."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,9 +64,9 @@ def test_settings_that_redis_needs_cannot_be_changed(name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "option", "problem"),
     [
-        ({}, "command", "say what to run"),
-        ({"command": []}, "command", "say what to run"),
-        ({"command": ["sleep", "9"]}, "command", "it never says {port}"),
+        ({}, "command", "the command is empty"),
+        ({"command": []}, "command", "the command is empty"),
+        ({"command": ["sleep", "9"]}, "command", "it does not contain {port}"),
         ({"command": ["sleep", "{port}"], "ready": "soon"}, "ready", "'soon' is none of"),
         ({"command": ["sleep", "{port}"], "ready": "log:("}, "ready", "'(' is not a regular expression"),
         ({"command": ["sleep", "{port}"], "stop_signal": "SIGNOPE"}, "stop_signal", "is not the name of a signal"),
@@ -93,7 +93,7 @@ def test_durations_from_the_environment_are_seconds(option: str, monkeypatch: py
     error = refused("redis")
     assert error.option == option
     assert f"'a while' (from {variable})" in error.problem
-    assert managed("redis", **{option: 1.5})  # what is given goes before what is set
+    assert managed("redis", **{option: 1.5})  # an argument overrides a variable
 
 
 def test_a_set_up_file_must_be_there(tmp_path: Any) -> None:

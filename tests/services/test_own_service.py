@@ -1,4 +1,4 @@
-"""The example of a service in a package of its own: installed as others would, used by its name, and tested."""
+"""The example of a service in its own package: installed from its source, used by its name, and tested."""
 
 import importlib
 import inspect
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def python() -> Iterator[Path]:
-    """The Python of a new environment with the package in it; all else comes from where these tests run."""
+    """The Python of a new environment with the package; other packages are shared with this environment."""
     place = Path(tempfile.mkdtemp(prefix="sctx-own-"))
     shutil.copytree(ROOT / "examples/own_service", place / "source", ignore=NOT_SOURCE)
     run(sys.executable, "-m", "venv", "--without-pip", place / "venv")
@@ -33,7 +33,7 @@ def python() -> Iterator[Path]:
     shutil.rmtree(place)
 
 
-USE = """
+USE = """\
 from servicectx import managed, service_names
 from servicectx_notes.service import ask
 
@@ -44,39 +44,39 @@ with managed("notes", limit=5) as notes:
 
 
 def test_its_name_is_known_where_it_is_installed(python: Path) -> None:
-    said = run(python, "-W", "error", "-c", USE, cwd=Path("/"))
-    assert "NotesDetails(service='notes'" in said
-    assert "token='***'" in said
-    assert "200 ['NOTES_NOTEBOOK', 'NOTES_TOKEN', 'NOTES_URL']" in said
+    output = run(python, "-W", "error", "-c", USE, cwd=Path("/"))
+    assert "NotesDetails(service='notes'" in output
+    assert "token='***'" in output
+    assert "200 ['NOTES_NOTEBOOK', 'NOTES_TOKEN', 'NOTES_URL']" in output
 
 
 def test_its_command_line_is_known_too(python: Path) -> None:
-    said = run(
+    output = run(
         python, "-m", "servicectx", "run", "notes", "--", python, "-c", "import os; print(os.environ['NOTES_URL'])"
     )
-    assert "\nhttp://127.0.0.1:" in said
+    assert "\nhttp://127.0.0.1:" in output
 
 
 def test_its_own_tests_pass(python: Path) -> None:
     source = python.parents[2] / "source"
     assert "$ pip install .\n$ python -m pytest\n" in (source / "README.md").read_text()
-    said = run(python, "-m", "pytest", "-p", "no:cacheprovider", cwd=source, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-    assert "4 passed" in said
+    output = run(python, "-m", "pytest", "-p", "no:cacheprovider", cwd=source, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    assert "4 passed" in output
 
 
 def test_authors_are_told_of_all_that_they_may_give() -> None:
-    told = (ROOT / "docs/own-services.md").read_text()
-    fields = set(Plan._fields) - {"helper"}  # which serves services that make copies ahead of demand
+    page = (ROOT / "docs/own-services.md").read_text()
+    fields = set(Plan._fields) - {"helper"}  # for services with copies ahead of demand
     hooks = {name for name, value in vars(Service).items() if inspect.isfunction(value) and not name.startswith("_")}
-    hooks -= {"options", "details_model"}  # used by the core
-    hooks -= {"open_layered", "keep_namespace", "copies"}  # which serve those services too
-    assert {name for name in fields if f"| `{name}`" not in told and f", `{name}`" not in told} == set()
-    assert {name for name in hooks if f"| `{name}(" not in told} == set()
+    hooks -= {"options", "details_model"}  # internal
+    hooks -= {"open_layered", "keep_namespace", "copies"}  # for services with copies, too
+    assert {name for name in fields if f"| `{name}`" not in page and f", `{name}`" not in page} == set()
+    assert {name for name in hooks if f"| `{name}(" not in page} == set()
 
 
 def test_authors_are_told_of_parts_that_are_there() -> None:
-    told = (ROOT / "docs/own-services.md").read_text()
-    rows = re.findall(r"^\| `([\w.]+)` \| (.*) \|$", told.partition("## Parts to build with")[2], re.MULTILINE)
+    page = (ROOT / "docs/own-services.md").read_text()
+    rows = re.findall(r"^\| `([\w.]+)` \| (.*) \|$", page.partition("## Parts to build with")[2], re.MULTILINE)
     assert len(rows) > 5
     for module, text in rows:
         part = importlib.import_module(f"servicectx.{module}")

@@ -1,4 +1,4 @@
-"""The tables of services in the documentation are in step with the services: each column with what it is made of."""
+"""The tables of services in the documentation match the services: each column is checked against its source."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,10 +49,11 @@ def test_each_figure_names_its_server(row: str) -> None:
 def test_a_server_that_is_here_tells_its_version(row: str) -> None:
     table.require(row)
     with table.chosen(ROWS[row]):
-        told = measuring.version(ROWS[row])
-    assert bool(told) == (row not in ("command", "zookeeper")), told  # the latter tells clients alone
+        version = measuring.version(ROWS[row])
+    # ZooKeeper reports its version only to clients.
+    assert bool(version) == (row not in ("command", "zookeeper")), version
     if row.startswith("wsgi-") or row == "mqtt-amqtt":
-        assert (told or "").partition(" ")[0] == ROWS[row].variant
+        assert (version or "").partition(" ")[0] == ROWS[row].variant
 
 
 @pytest.mark.parametrize("name", registry.built_in())

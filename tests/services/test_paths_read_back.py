@@ -1,4 +1,4 @@
-"""Paths that are put into a text and taken out of it again: whatever characters they hold."""
+"""Paths that are written into a text and parsed again, with any characters."""
 
 import os
 import shutil
@@ -52,7 +52,7 @@ def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has mount namespaces")
 @pytest.mark.parametrize("name", ["a b\tc\nd\\e#f", "ö\\040"])
 def test_a_file_system_in_memory_is_known_below_any_name(name: str, tmp_path: Path) -> None:
-    """Mounted in a namespace of its own, on something that is on no such file system."""
+    """Mounts in a separate mount namespace, on a directory of another file system."""
     script = (
         "import subprocess, sys; from pathlib import Path; from servicectx.state import storage\n"
         "place = Path(sys.argv[1]); place.mkdir()\n"
@@ -66,10 +66,10 @@ def test_a_file_system_in_memory_is_known_below_any_name(name: str, tmp_path: Pa
         assert "SERVICECTX_REQUIRE_SERVERS" not in os.environ
         pytest.skip("mounting needs root and unshare")
     command = [unshare, "--mount", sys.executable, "-c", script, str(tmp_path / name)]
-    said = subprocess.run(
+    done = subprocess.run(
         command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False
     )
-    assert said.stdout == "False True True\n", said.stderr
+    assert done.stdout == "False True True\n", done.stderr
 
 
 @pytest.mark.parametrize(

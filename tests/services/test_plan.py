@@ -1,4 +1,4 @@
-"""Plans are plain data: they travel as JSON, and their placeholders are filled in once the port is known."""
+"""Plans are plain data: they are sent as JSON, and the keeper replaces their placeholders."""
 
 import json
 from pathlib import Path
@@ -60,5 +60,5 @@ def test_the_secret_is_in_no_command_line(service: Any) -> None:
     options = found.options({})
     made = found.plan(options, found.program(options), "s3cret")
     commands = [made.command, *([made.template.command] if made.template else [])]
-    assert not any("s3cret" in word for command in commands for word in command)
+    assert not any("s3cret" in argument for command in commands for argument in command)
     assert not any("s3cret" in value for value in made.environment.values())

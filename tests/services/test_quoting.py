@@ -1,4 +1,4 @@
-"""Each function of `quoting`, against a real reader of its format; and how plans use them."""
+"""The functions of `quoting`, tested with a real parser of each format, and their use in plans."""
 
 import glob
 import json
@@ -27,7 +27,7 @@ def read_shell(text: str) -> str:
 
 
 def read_properties(text: str) -> str:
-    """As java.util.Properties.load: white space before a value goes, a backslash takes the next letter or \\uXXXX."""
+    """Parse as java.util.Properties.load: leading white space is dropped, a backslash escapes a letter or \\uXXXX."""
     line = f"key={quoting.in_properties(text)}"
     assert line.isascii()
     assert "\n" not in line
@@ -74,8 +74,8 @@ def test_mariadb_s_own_reader_of_its_files_reads_it_as_it_was(text: str, tmp_pat
         pytest.skip("my_print_defaults is not installed here")
     (tmp_path / "my.cnf").write_text(f'[part]\nkey = "{quoting.in_mycnf(text)}"\nother = 1\n')
     command = [reader, f"--defaults-file={tmp_path}/my.cnf", "part"]
-    said = subprocess.run(command, capture_output=True, check=True).stdout.decode()
-    assert said == f"--key={text}\n--other=1\n"
+    output = subprocess.run(command, capture_output=True, check=True).stdout.decode()
+    assert output == f"--key={text}\n--other=1\n"
 
 
 # -- placeholders --------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def test_a_literal_text_stays_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(registry.built_in()))
 def test_no_file_of_a_built_in_plan_holds_a_path_that_is_not_escaped(name: str) -> None:
-    """Where odd characters are refused, there are none to be escaped. What is no text is written as JSON."""
+    """Refused characters need no escapes. Values other than texts are written as JSON."""
     made = accounts.plan_of(registry.find(name))
     files = {**made.files, **(made.template.files if made.template else {})}
     for file, text in files.items():
@@ -121,13 +121,13 @@ def test_no_file_of_a_built_in_plan_holds_a_path_that_is_not_escaped(name: str) 
 
 
 def test_a_path_that_a_server_cannot_take_is_named_with_its_character() -> None:
-    what = plan.Plan("x", [], {}, {}, refused_in_paths="[ \udc80-\udcff\n]", longest_path=100)
-    assert plan.path_problem(what, Path("/a/b")) is None
+    refusing = plan.Plan("x", [], {}, {}, refused_in_paths="[ \udc80-\udcff\n]", longest_path=100)
+    assert plan.path_problem(refusing, Path("/a/b")) is None
     for path, named in (("/a b", "no blank"), ("/a\nb", "no line break"), (os.fsdecode(b"/\xe9"), "byte 0xe9")):
-        problem = plan.path_problem(what, Path(path))
+        problem = plan.path_problem(refusing, Path(path))
         assert problem
         assert named in problem
-    problem = plan.path_problem(what, Path("/" + "ä" * 50))
+    problem = plan.path_problem(refusing, Path("/" + "ä" * 50))
     assert problem
     assert "101 bytes" in problem
     assert "no more than 100" in problem

@@ -1,4 +1,4 @@
-"""A real RabbitMQ, through its real clients. Most tests share one: a start takes seconds."""
+"""A real RabbitMQ, with its real clients. Most tests share one, since a start takes seconds."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ from servicectx import (
 )
 from servicectx.isolation import owner_names
 from servicectx.services.rabbitmq import plugins
-from servicectx.services.rabbitmq.service import Rabbitmq, _ask
+from servicectx.services.rabbitmq.service import Rabbitmq, _request
 from servicectx.wire import http
 from tests import leftovers, servers
 from tests.keeper.test_probes import Mute, Thief, YesMan
@@ -74,7 +74,7 @@ def shared(run_directory: Path) -> Iterator[RabbitmqDetails]:
 
 
 def vhosts(details: RabbitmqDetails) -> set[str]:
-    return {each["name"] for each in _ask(details, "GET", "vhosts")}
+    return {entry["name"] for entry in _request(details, "GET", "vhosts")}
 
 
 def test_clients_connect(shared: RabbitmqDetails) -> None:
@@ -97,16 +97,16 @@ def test_celery_finds_it_by_its_environment(shared: RabbitmqDetails) -> None:
     assert celery.Celery().conf.broker_url is None
     with isolated(shared) as mine:
         for details in (shared, mine):
-            said = subprocess.run(
+            result = subprocess.run(
                 [sys.executable, "-c", script], env=os.environ | details.env(), capture_output=True, text=True
             )
-            assert said.stdout == "True\n", said.stderr
+            assert result.stdout == "True\n", result.stderr
 
 
 def test_wrong_credentials_are_refused(shared: RabbitmqDetails) -> None:
     wrong: list[dict[str, Any]] = [{"password": "guess"}, {"user": "guest", "password": "guest"}]
-    for each in wrong:
-        with pytest.raises(ProbableAuthenticationError), channel(shared.model_copy(update=each)):
+    for fields in wrong:
+        with pytest.raises(ProbableAuthenticationError), channel(shared.model_copy(update=fields)):
             pass
     with pytest.raises(ProbableAccessDeniedError), channel(shared.model_copy(update={"vhost": "another"})):
         pass
@@ -120,7 +120,7 @@ def test_settings_reach_the_server(shared: RabbitmqDetails) -> None:
 
 
 def test_the_version_is_told(shared: RabbitmqDetails) -> None:
-    assert shared.version == _ask(shared, "GET", "overview")["rabbitmq_version"]
+    assert shared.version == _request(shared, "GET", "overview")["rabbitmq_version"]
 
 
 def test_the_management_api_has_pages(shared: RabbitmqDetails) -> None:
@@ -134,13 +134,13 @@ def test_the_management_api_has_pages(shared: RabbitmqDetails) -> None:
 def test_every_port_is_on_loopback_and_no_epmd_runs(shared: RabbitmqDetails) -> None:
     server = servers.owner(shared.port)
     assert server.name() == "beam.smp"
-    ports = {each.laddr.port for each in server.net_connections("inet") if each.status == psutil.CONN_LISTEN}
+    ports = {end.laddr.port for end in server.net_connections("inet") if end.status == psutil.CONN_LISTEN}
     assert len(ports) == 3
     assert {shared.port, shared.management_port} < ports
     assert all(servers.listens_on_loopback_only(port) for port in ports)
     assert servers.environment(server)["ERL_EPMD_PORT"] == "1"
-    started = [each for each in psutil.process_iter(["name", "environ"]) if each.info["name"] == "epmd"]
-    assert not [each for each in started if server.cwd() in str(each.info["environ"])]
+    started = [process for process in psutil.process_iter(["name", "environ"]) if process.info["name"] == "epmd"]
+    assert not [process for process in started if server.cwd() in str(process.info["environ"])]
 
 
 def test_details() -> None:
@@ -190,7 +190,7 @@ def test_one_that_is_kept_outlives_its_maker(shared: RabbitmqDetails, monkeypatc
 
 def test_one_that_is_gone_already_is_not_missed(shared: RabbitmqDetails) -> None:
     with isolated(shared) as mine:
-        _ask(shared, "DELETE", f"vhosts/{mine.vhost}")
+        _request(shared, "DELETE", f"vhosts/{mine.vhost}")
 
 
 def test_vhosts_need_the_management_api_and_its_consent(shared: RabbitmqDetails) -> None:
@@ -204,16 +204,16 @@ def test_vhosts_need_the_management_api_and_its_consent(shared: RabbitmqDetails)
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"no.such.setting": 1}, "You've tried to set no.such.setting, but there is no setting with that name."),
         ({"heartbeat": "much"}, "heartbeat"),
     ],
 )
-def test_a_bad_setting_fails_with_the_server_s_own_words(settings: dict[str, Any], words: str) -> None:
+def test_a_bad_setting_fails_with_the_server_s_own_words(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(StartFailed) as caught:
         managed("rabbitmq", settings=settings, timeout=200).__enter__()
-    assert words in str(caught.value.log_tail)
+    assert message in str(caught.value.log_tail)
     assert "BOOT FAILED" in str(caught.value.log_tail)
 
 
@@ -224,8 +224,8 @@ def test_a_plugin_may_be_added() -> None:
         server = servers.owner(rabbitmq.port)
         children = server.children(recursive=True)
         assert children
-    for each in (server, *children):
-        assert not each.is_running() or each.status() == psutil.STATUS_ZOMBIE
+    for process in (server, *children):
+        assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_an_unknown_plugin_is_refused() -> None:
@@ -259,7 +259,7 @@ def test_where_applications_are_archives_all_are_shown(tmp_path: Path) -> None:
 ROBBED = """#!/bin/sh
 place={place}
 if [ ! -e $place/taken ]; then
-    sed -n 's/^{told} = \\(127.0.0.1:\\)*//p' "$RABBITMQ_CONFIG_FILE.conf" > $place/port.new
+    sed -n 's/^{setting} = \\(127.0.0.1:\\)*//p' "$RABBITMQ_CONFIG_FILE.conf" > $place/port.new
     mv $place/port.new $place/port
     while [ ! -e $place/taken ]; do sleep 0.01; done
 fi
@@ -267,9 +267,9 @@ exec {program} "$@"
 """
 
 
-@pytest.mark.parametrize(("told", "handler"), [("listeners.tcp.1", YesMan), ("management.tcp.port", Mute)])
+@pytest.mark.parametrize(("setting", "handler"), [("listeners.tcp.1", YesMan), ("management.tcp.port", Mute)])
 def test_a_port_that_is_lost_is_not_used(
-    told: str, handler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    setting: str, handler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = Path(Rabbitmq().program(Rabbitmq.Options()))
     for name in ("plugins", "escript"):
@@ -281,7 +281,7 @@ def test_a_port_that_is_lost_is_not_used(
     robbed.unlink()
     monkeypatch.setenv("SERVICECTX_RABBITMQ_BIN", str(robbed.parent))
     with Thief(handler, tmp_path / "thief") as thief:
-        robbed.write_text(ROBBED.format(place=tmp_path / "thief", told=told, program=real))
+        robbed.write_text(ROBBED.format(place=tmp_path / "thief", setting=setting, program=real))
         robbed.chmod(0o755)
         with managed("rabbitmq", timeout=200) as rabbitmq:
             put(rabbitmq, "colour", "green")

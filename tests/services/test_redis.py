@@ -1,4 +1,4 @@
-"""A real Redis or Valkey, through its real client."""
+"""A real Redis or Valkey with its usual client."""
 
 import asyncio
 import os
@@ -36,9 +36,9 @@ def program() -> Path:
 
 def setting(details: RedisDetails, name: str) -> str:
     with client.Redis.from_url(details.url, decode_responses=True) as connection:
-        said = connection.config_get(name)
-        assert isinstance(said, dict)
-        return str(said[name])
+        config = connection.config_get(name)
+        assert isinstance(config, dict)
+        return str(config[name])
 
 
 def test_clients_connect() -> None:
@@ -59,10 +59,10 @@ async def use_asynchronously(redis: RedisDetails) -> None:
 def test_the_environment_is_enough_for_a_client() -> None:
     script = "import os, redis; print(redis.Redis.from_url(os.environ['REDIS_URL']).ping())"
     with managed("redis") as redis:
-        said = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", script], env=os.environ | redis.env(), capture_output=True, text=True, check=True
         )
-    assert said.stdout == "True\n"
+    assert done.stdout == "True\n"
 
 
 def test_a_wrong_password_is_refused() -> None:
@@ -84,8 +84,8 @@ def test_each_instance_has_a_password_of_its_own() -> None:
 
 def test_the_version_is_told() -> None:
     with managed("redis") as redis, client.Redis.from_url(redis.url) as connection:
-        told = connection.info("server")
-        assert redis.version == told.get("valkey_version", told["redis_version"])
+        info = connection.info("server")
+        assert redis.version == info.get("valkey_version", info["redis_version"])
 
 
 def test_another_logical_database_has_another_url() -> None:
@@ -161,12 +161,12 @@ def test_no_server_carries_mirakuru_s_marker(service: str, monkeypatch: pytest.M
     with managed(service) as details:
         server = servers.owner(details.port)
         for process in [server, *server.parents()[:2], *server.children(recursive=True)]:
-            told = Path(f"/proc/{process.pid}/environ").read_bytes()
-            assert b"mirakuru_uuid" not in told, process
+            environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+            assert b"mirakuru_uuid" not in environment, process
 
 
 def test_a_program_that_imports_mirakuru_kills_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its exit hook kills whoever carries its process id in the marker, which children inherit."""
+    """Its exit hook kills every process with its process id in the marker, which children inherit."""
     command = [sys.executable, "-c", "input(); import mirakuru"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as program_of_others:
         monkeypatch.setenv("mirakuru_uuid", f"{program_of_others.pid}:1")

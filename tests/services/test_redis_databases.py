@@ -1,4 +1,4 @@
-"""Logical databases of one's own on a real Redis: whose they are, whatever users do to each other and to the server."""
+"""Ownership of logical databases on a real Redis, despite all actions of other users and of the server."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from servicectx.services.redis import ownership
 from tests.detector import wait_for
 
 ROOT = Path(__file__).parents[2]
-SMALL = 8  # logical databases of a server from outside: 6 can be had
+SMALL = 8  # logical databases of an external server: 6 can be taken
 
 
 def connect(details: RedisDetails, db: int | None = None) -> "client.Redis[str]":
@@ -31,7 +31,7 @@ def connect(details: RedisDetails, db: int | None = None) -> "client.Redis[str]"
 
 
 def take_all(stack: ExitStack, details: RedisDetails) -> list[int]:
-    """All that can be had."""
+    """Take all free databases."""
     taken = []
     with contextlib.suppress(NotIsolable):
         while True:
@@ -41,12 +41,12 @@ def take_all(stack: ExitStack, details: RedisDetails) -> list[int]:
 
 @contextlib.contextmanager
 def server(*lines: str) -> Iterator[RedisDetails]:
-    """A Redis that somebody else has started."""
+    """An external Redis."""
     redis = registry.find("redis")
     program = redis.program(redis.options({}))
     command = [program, "--bind", "{host}", "--port", "{port}", "--dir", "{dir}", "--save", "", *lines]
-    with managed("command", command=command) as it:
-        yield RedisDetails(service="redis", name="redis", host=it.host, port=it.port, external=True)
+    with managed("command", command=command) as process:
+        yield RedisDetails(service="redis", name="redis", host=process.host, port=process.port, external=True)
 
 
 @pytest.fixture
@@ -62,34 +62,34 @@ from servicectx import RedisDetails, isolated
 details = RedisDetails.parse(sys.stdin.readline())
 held = contextlib.ExitStack()
 for line in sys.stdin:
-    word, number = line.split()
-    said = []
-    if word == "take":
+    command, number = line.split()
+    numbers = []
+    if command == "take":
         for _ in range(int(number)):
             mine = held.enter_context(isolated(details))
             with redis.Redis.from_url(mine.url) as client:
                 assert client.dbsize() == 0
-                client.set("whose", os.getpid())
-            said.append(mine.db)
-    if word == "keep":
+                client.set("owner", os.getpid())
+            numbers.append(mine.db)
+    if command == "keep":
         with isolated(details, keep=True) as mine, redis.Redis.from_url(mine.url) as client:
-            client.set("whose", "kept")
-            said.append(mine.db)
-    if word == "leave":
+            client.set("owner", "kept")
+            numbers.append(mine.db)
+    if command == "leave":
         held.close()
-    if word == "fork":
+    if command == "fork":
         if os.fork():
             continue
         held.close()
-        said += [os.getpid(), isolated(details).__enter__().db]
-    print(json.dumps(said), flush=True)
-    if word == "fork":
+        numbers += [os.getpid(), isolated(details).__enter__().db]
+    print(json.dumps(numbers), flush=True)
+    if command == "fork":
         signal.pause()
 """
 
 
 class User:
-    """A process that takes databases when it is told to, and writes into each whose it is."""
+    """A process that takes databases on command, and writes its process id into each."""
 
     def __init__(self, details: RedisDetails, **environment: str) -> None:
         self.process = subprocess.Popen(
@@ -100,7 +100,7 @@ class User:
             cwd=ROOT,
             env=os.environ | environment,
         )
-        self._say(details.model_dump_json())
+        self._write(details.model_dump_json())
 
     def __enter__(self) -> "User":
         return self
@@ -109,26 +109,26 @@ class User:
         self.process.kill()
         self.process.communicate(timeout=30)
 
-    def ask(self, word: str, number: int = 1) -> list[int]:
-        self._say(f"{word} {number}")
+    def ask(self, command: str, number: int = 1) -> list[int]:
+        self._write(f"{command} {number}")
         assert self.process.stdout is not None
         answer = self.process.stdout.readline()
         assert answer, "the user died"
-        said: list[int] = json.loads(answer)
-        return said
+        numbers: list[int] = json.loads(answer)
+        return numbers
 
     def kill(self) -> None:
         self.process.kill()
         assert self.process.wait(30) == -signal.SIGKILL
 
-    def _say(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
 
 def listened_to(details: RedisDetails) -> int:
-    """How many databases somebody has, as the server sees it."""
+    """The number of databases with an owner, according to the server."""
     with connect(details, 0) as admin:
         return len(admin.pubsub_channels("servicectx:*"))
 
@@ -140,15 +140,15 @@ def test_there_are_many_more_than_sixteen() -> None:
     with managed("redis") as redis:
         with ExitStack() as stack:
             taken = [stack.enter_context(isolated(redis)) for _ in range(100)]
-            assert len({each.db for each in taken}) == 100
-            assert redis.db not in {each.db for each in taken}
-            for each in taken:
-                with connect(each) as mine:
+            assert len({details.db for details in taken}) == 100
+            assert redis.db not in {details.db for details in taken}
+            for details in taken:
+                with connect(details) as mine:
                     assert mine.dbsize() == 0
-                    mine.set("number", each.db)
-            for each in taken:
-                with connect(each) as mine:
-                    assert mine.get("number") == str(each.db)
+                    mine.set("number", details.db)
+            for details in taken:
+                with connect(details) as mine:
+                    assert mine.get("number") == str(details.db)
             with connect(redis) as admin:
                 assert len(admin.client_list(_type="pubsub")) == 1, "one connection is enough for a process"
         with connect(redis) as admin:
@@ -170,8 +170,8 @@ def test_many_tasks_take_one_each() -> None:
         assert len(set(asyncio.run(crowd(redis)))) == 40
 
 
-# A process that takes and gives back, and holds a file's lock for each number meanwhile: who finds it locked has found
-# a database that two have. It empties the whole server again and again if it is told to.
+# A process that takes and returns databases. It holds a file lock for each number meanwhile: a locked file proves that
+# two processes have the same database. With "flush" it empties the whole server again and again.
 COMES_AND_GOES = """
 import contextlib, fcntl, sys
 import redis
@@ -195,7 +195,7 @@ for round in range(rounds):
 @pytest.mark.parametrize("flush", ["flush", ""])
 @pytest.mark.parametrize("scarce", [True, False], ids=["scarce", "plenty"])
 def test_processes_take_and_give_back_at_once(flush: str, scarce: bool, tmp_path: Path) -> None:
-    """With a scarce server all of its databases are in use again and again: who asks for his share always gets it."""
+    """On a scarce server all databases are often in use, but each process always gets its share."""
     processes, at_once = (3, 2) if scarce else (4, 6)
     assert not scarce or processes * at_once == SMALL - 2
     with server("--databases", str(SMALL)) if scarce else managed("redis") as redis:
@@ -218,35 +218,35 @@ def test_processes_take_and_give_back_at_once(flush: str, scarce: bool, tmp_path
 
 def test_of_two_who_claim_the_same_one_never_both_have_it(outside: RedisDetails) -> None:
     one, two = ownership.DatabaseReferences(outside), ownership.DatabaseReferences(outside)
-    with contextlib.closing(one), contextlib.closing(two), contextlib.closing(ownership.connect(outside)) as asking:
+    with contextlib.closing(one), contextlib.closing(two), contextlib.closing(ownership.connect(outside)) as connection:
         one.renew()
         two.renew()
-        assert one.claim(asking, 3)
-        assert not two.claim(asking, 3)
-        assert ownership.held(asking) == {3}
-        one.let_go(3)
-        assert two.claim(asking, 3)
+        assert one.claim(connection, 3)
+        assert not two.claim(connection, 3)
+        assert ownership.held(connection) == {3}
+        one.release(3)
+        assert two.claim(connection, 3)
 
 
 def test_when_all_try_for_the_same_one_they_try_again(outside: RedisDetails, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is seen to be free may be claimed a moment later, and be free again after that."""
+    """A free database may be claimed a moment later, and be free again after that."""
     other = ownership.DatabaseReferences(outside)
     looks = 0
 
-    def look(asking: Any) -> set[int]:
+    def look(connection: Any) -> set[int]:
         nonlocal looks
         looks += 1
         if looks == 1:
             return set()
-        other.let_go(5)
-        return real(asking)
+        other.release(5)
+        return real(connection)
 
     real = ownership.held
     monkeypatch.setattr(ownership, "held", look)
-    with contextlib.closing(other), contextlib.closing(ownership.connect(outside)) as asking:
+    with contextlib.closing(other), contextlib.closing(ownership.connect(outside)) as connection:
         other.renew()
         for number in range(1, SMALL - 1):
-            assert other.claim(asking, number)
+            assert other.claim(connection, number)
         with isolated(outside) as mine:
             assert mine.db == 5
     assert looks == 2
@@ -259,7 +259,7 @@ def test_what_is_claimed_while_it_is_given_back_is_emptied_by_its_next_user(outs
             channels.subscribe(ownership.channel(mine.db))
             assert channels.get_message(timeout=5)
         with connect(mine) as connection:
-            assert connection.get("left") == "behind", "it may be another one's now"
+            assert connection.get("left") == "behind", "another process may own it now"
     wait_for(lambda: listened_to(outside) == 0, 5)
     with isolated(outside) as again, connect(again) as connection:
         assert again.db == mine.db
@@ -289,7 +289,7 @@ def test_a_flushall_of_hundreds() -> None:
 
 
 def test_what_is_left_after_a_flushall_is_emptied_too(outside: RedisDetails) -> None:
-    """The next one that it takes says in the register again what it has."""
+    """The next take restores the register entries of the process."""
     with User(outside) as user:
         (first,) = user.ask("take")
         with connect(outside) as admin:
@@ -301,12 +301,12 @@ def test_what_is_left_after_a_flushall_is_emptied_too(outside: RedisDetails) -> 
         wait_for(lambda: listened_to(outside) == 0, 5)
     with isolated(outside) as one, isolated(outside) as two:
         assert {one.db, two.db} == {first, second}
-        for each in (one, two):
-            with connect(each) as connection:
+        for details in (one, two):
+            with connect(details) as connection:
                 assert connection.dbsize() == 0
 
 
-# -- the dead ----------------------------------------------------------------------------------------------------
+# -- dead processes ----------------------------------------------------------------------------------------------
 
 
 def test_what_a_killed_user_had_is_the_first_to_be_given_out_again_and_is_empty() -> None:
@@ -317,8 +317,8 @@ def test_what_a_killed_user_had_is_the_first_to_be_given_out_again_and_is_empty(
         wait_for(lambda: listened_to(redis) == 0, 5)
         with isolated(redis) as one, isolated(redis) as two:
             assert {one.db, two.db} == set(theirs)
-            for each in (one, two):
-                with connect(each) as mine:
+            for details in (one, two):
+                with connect(details) as mine:
                     assert mine.dbsize() == 0
 
 
@@ -329,7 +329,7 @@ def test_a_stopped_user_keeps_what_it_has(outside: RedisDetails) -> None:
         assert not set(theirs) & set(take_all(stack, outside))
         for db in theirs:
             with connect(outside, db) as connection:
-                assert connection.get("whose") == str(user.process.pid)
+                assert connection.get("owner") == str(user.process.pid)
         user.process.send_signal(signal.SIGCONT)
 
 
@@ -365,7 +365,7 @@ def test_a_forked_child_has_its_own_and_neither_has_nor_gives_back_what_its_pare
             os.kill(child, signal.SIGKILL)
 
 
-# -- connections that somebody ends ------------------------------------------------------------------------------
+# -- connections that are ended ----------------------------------------------------------------------------------
 
 
 def end_connections(details: RedisDetails) -> None:
@@ -381,14 +381,14 @@ def test_who_has_lost_its_connection_keeps_what_it_has(outside: RedisDetails) ->
         assert not set(theirs) & set(take_all(stack, outside))
         stack.close()
         theirs += user.ask("take")
-        assert listened_to(outside) == 3, "it listens again, on what it had before too"
+        assert listened_to(outside) == 3, "it listens again, on its earlier databases too"
         user.ask("leave")
         assert listened_to(outside) == 0
         assert len(take_all(stack, outside)) == SMALL - 2
 
 
 def test_what_somebody_else_has_meanwhile_is_not_emptied(outside: RedisDetails) -> None:
-    """It takes a FLUSHALL and a lost connection at once to come to that."""
+    """This needs a FLUSHALL and a lost connection at once."""
     with ExitStack() as stack:
         isolating = isolated(outside)
         mine = isolating.__enter__()
@@ -400,7 +400,7 @@ def test_what_somebody_else_has_meanwhile_is_not_emptied(outside: RedisDetails) 
             assert mine.db in theirs
             isolating.__exit__()
             with connect(mine) as connection:
-                assert connection.get("whose") == str(other.process.pid)
+                assert connection.get("owner") == str(other.process.pid)
             with pytest.raises(NotIsolable):
                 isolated(outside).__enter__()
             other.ask("leave")
@@ -418,7 +418,7 @@ def test_an_idle_user_of_an_impatient_server_keeps_what_it_has() -> None:
 
 def idle_clients(details: RedisDetails) -> list[Any]:
     with connect(details) as admin:
-        return [each for each in admin.client_list(_type="normal") if int(each["id"]) != admin.client_id()]
+        return [client for client in admin.client_list(_type="normal") if int(client["id"]) != admin.client_id()]
 
 
 def test_a_message_on_its_channel_does_no_harm(outside: RedisDetails) -> None:
@@ -429,7 +429,7 @@ def test_a_message_on_its_channel_does_no_harm(outside: RedisDetails) -> None:
     assert listened_to(outside) == 0
 
 
-# -- none is left ------------------------------------------------------------------------------------------------
+# -- no free database --------------------------------------------------------------------------------------------
 
 
 def test_when_all_are_taken_the_error_says_what_to_do(outside: RedisDetails) -> None:
@@ -438,10 +438,10 @@ def test_when_all_are_taken_the_error_says_what_to_do(outside: RedisDetails) -> 
         with connect(outside, user.ask("take")[0] % (SMALL - 2) + 1) as connection:
             connection.set("not", "ours")
         taken = take_all(stack, outside)
-        said = f"none of its 6 logical databases is free: {len(taken) + 1} are in use, 1 were kept, "
-        with pytest.raises(NotIsolable, match=said) as caught:
+        reason = f"none of its 6 logical databases is free: {len(taken) + 1} are in use, 1 were kept, "
+        with pytest.raises(NotIsolable, match=reason) as caught:
             isolated(outside).__enter__()
-        assert "let its redis.conf say `databases 1024`" in caught.value.reason
+        assert "set `databases 1024` in its redis.conf" in caught.value.reason
         stack.close()
         assert sorted(take_all(stack, outside)) == sorted(taken)
 
@@ -456,7 +456,10 @@ def test_on_a_server_of_ours_the_error_names_another_cure(outside: RedisDetails)
 
 @pytest.mark.parametrize("databases", [1, 2])
 def test_a_server_without_databases_to_spare(databases: int) -> None:
-    with server("--databases", str(databases)) as outside, pytest.raises(NotIsolable, match="databases to spare; let"):
+    with (
+        server("--databases", str(databases)) as outside,
+        pytest.raises(NotIsolable, match="no further logical databases; set"),
+    ):
         isolated(outside).__enter__()
 
 
@@ -470,7 +473,7 @@ def test_what_is_kept_is_nobody_s_and_stays(outside: RedisDetails) -> None:
     with ExitStack() as stack:
         assert sorted([kept, *take_all(stack, outside)]) == list(range(1, SMALL - 1))
     with connect(outside, kept) as connection:
-        assert connection.get("whose") == "kept"
+        assert connection.get("owner") == "kept"
 
 
 def test_a_flushall_ends_what_was_kept(outside: RedisDetails) -> None:
@@ -482,7 +485,7 @@ def test_a_flushall_ends_what_was_kept(outside: RedisDetails) -> None:
         assert kept.db in take_all(stack, outside)
 
 
-# -- servers of others -------------------------------------------------------------------------------------------
+# -- external servers --------------------------------------------------------------------------------------------
 
 
 def test_data_of_others_are_left_alone(outside: RedisDetails) -> None:
@@ -495,7 +498,7 @@ def test_data_of_others_are_left_alone(outside: RedisDetails) -> None:
         with connect(outside, db) as connection:
             assert connection.get("theirs") == str(db)
     with connect(outside) as admin:
-        assert set(admin.info("keyspace")) == {"db0", "db2", "db3"}, "nothing of ours is left"
+        assert set(admin.info("keyspace")) == {"db0", "db2", "db3"}, "no key of servicectx is left"
 
 
 def test_details_from_a_file_and_another_home_are_the_same_server(
@@ -503,12 +506,12 @@ def test_details_from_a_file_and_another_home_are_the_same_server(
 ) -> None:
     with managed("redis", name="theirs") as redis, ExitStack() as stack:
         monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", str(redis.write(tmp_path / "redis.json")))
-        with managed("redis") as told, User(told, SERVICECTX_HOME=str(tmp_path / "home")) as user:
-            assert told.external
+        with managed("redis") as external, User(external, SERVICECTX_HOME=str(tmp_path / "home")) as user:
+            assert external.external
             theirs = user.ask("take", 20)
             with connect(redis) as admin:
                 admin.flushall()
-            mine = [stack.enter_context(isolated(redis if n % 2 else told)).db for n in range(500)]
+            mine = [stack.enter_context(isolated(redis if n % 2 else external)).db for n in range(500)]
             assert len({*theirs, *mine}) == 520
 
 
@@ -535,7 +538,7 @@ def test_threads_take_from_several_servers_at_once(outside: RedisDetails) -> Non
             together.wait(30)
 
     with managed("redis") as redis:
-        threads = [threading.Thread(target=work, args=(each,)) for each in (redis, outside) * 4]
+        threads = [threading.Thread(target=work, args=(details,)) for details in (redis, outside) * 4]
         for thread in threads:
             thread.start()
         for thread in threads:

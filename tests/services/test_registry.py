@@ -1,4 +1,4 @@
-"""Services of one's own: passed, registered, or shipped by another package."""
+"""Custom services: passed, registered, or shipped by another package."""
 
 import configparser
 import re
@@ -91,7 +91,7 @@ def test_an_alias_and_its_name_share_one_instance() -> None:
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of somebody else's that ships two services, one of which cannot be loaded."""
+    """A third-party package with two services, one of which cannot be loaded."""
     (tmp_path / "their_services.py").write_text(
         "from servicectx.testing import FakeService\n\n\nclass Theirs(FakeService):\n    name = 'theirs'\n"
     )

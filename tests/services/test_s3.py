@@ -1,4 +1,4 @@
-"""A real SeaweedFS, through boto3; and MinIO's command line."""
+"""A real SeaweedFS, with boto3; and MinIO's command line."""
 
 import http.client
 import json
@@ -104,14 +104,16 @@ def test_wrong_keys_are_refused(wrong: dict[str, str], problem: str) -> None:
         bad = details.model_copy(update=wrong)
         with pytest.raises(ClientError, match=problem):
             buckets(bad)
-        with pytest.raises(NotIsolable, match="no bucket can be made: "), isolated(bad):
+        with pytest.raises(NotIsolable, match="a bucket cannot be created: "), isolated(bad):
             pass
 
 
 def test_whoever_has_no_key_is_kept_out_of_its_other_ports_too(home: Path) -> None:
     with managed("s3") as details:
         put(details, "a", "1")
-        ports = {each.laddr.port for one in privacy.processes(home) for each in one.net_connections() if one.pid}
+        ports = {
+            end.laddr.port for process in privacy.processes(home) for end in process.net_connections() if process.pid
+        }
         ports = {port for port in ports if servers.listeners(port)}
         assert len(ports) == 8
         for port in ports:
@@ -131,7 +133,7 @@ def refuses(details: S3Details, port: int, method: str, path: str) -> bool:
     try:
         connection.request(method, path, "2")
         return connection.getresponse().status >= 400
-    except (http.client.HTTPException, ConnectionError):  # it speaks gRPC
+    except (http.client.HTTPException, ConnectionError):  # a gRPC port
         return True
     finally:
         connection.close()
@@ -160,10 +162,10 @@ def test_the_environment_is_enough_for_clients() -> None:
 
 def test_the_version_is_told() -> None:
     program = registry.find("s3").program(None)
-    told = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout
     with managed("s3") as details:
         assert details.version
-        assert f" {details.version} " in told
+        assert f" {details.version} " in output
 
 
 def test_each_instance_has_keys_of_its_own() -> None:
@@ -183,7 +185,7 @@ def test_settings_and_the_region_reach_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
         ({"no-such-flag": 1}, "weed s3: flag provided but not defined: -no-such-flag"),
         ({"idleTimeout": "much"}, 'weed s3: invalid value "much" for flag -idleTimeout'),
@@ -191,10 +193,10 @@ def test_settings_and_the_region_reach_it() -> None:
         ({"localSocket": "/tmp/s"}, "'localSocket' is set by servicectx"),
     ],
 )
-def test_a_bad_setting_fails_with_the_server_s_own_words(given: dict[str, Any], words: str) -> None:
+def test_a_bad_setting_fails_with_the_server_s_own_words(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption) as caught, managed("s3", settings=given):
         pass
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_namespace_is_emptied_and_removed() -> None:
@@ -239,7 +241,7 @@ def test_a_snapshot_keeps_objects() -> None:
 
 
 def test_minio_s_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not to be had where these tests run."""
+    """MinIO is not available where these tests run."""
     program = tmp_path / "minio"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -252,9 +254,9 @@ def test_minio_s_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         *(str(program), "server", "--address", "{host}:{port}", "--console-address", "{host}:{port_console}", "{data}")
     ]
     assert plan.ports == ["console"]
-    told = {name: value for name, value in plan.environment.items() if name.startswith("MINIO_")}
-    assert told.pop("MINIO_ROOT_USER").startswith("AKIA")
-    assert told == {
+    variables = {name: value for name, value in plan.environment.items() if name.startswith("MINIO_")}
+    assert variables.pop("MINIO_ROOT_USER").startswith("AKIA")
+    assert variables == {
         "MINIO_ROOT_PASSWORD": "hush",
         "MINIO_SITE_REGION": "eu-central-1",
         "MINIO_BROWSER": "off",
@@ -265,9 +267,9 @@ def test_minio_s_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_forms_of_its_details(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"scheme": "https", "host": "s3.example.com", "port": 443, "access_key": "a", "secret_key": "hush"}
+    fields = {"scheme": "https", "host": "s3.example.com", "port": 443, "access_key": "a", "secret_key": "hush"}
     monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0")
-    monkeypatch.setenv("SERVICECTX_S3_DETAILS", json.dumps({**told, "region": "eu-central-1"}))
+    monkeypatch.setenv("SERVICECTX_S3_DETAILS", json.dumps({**fields, "region": "eu-central-1"}))
     with managed("s3") as details:
         assert details.url == details.endpoint_url == "https://s3.example.com:443"
         assert details.boto3 == {

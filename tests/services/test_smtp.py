@@ -1,4 +1,4 @@
-"""A real mail server, through smtplib; what was sent is looked at in its maildir."""
+"""A real mail server, with smtplib. Messages are read from its maildir."""
 
 import mailbox
 import os
@@ -19,10 +19,10 @@ from tests.services import killed
 
 
 def message(subject: str, text: str = "", to: str = "ada@example.test") -> EmailMessage:
-    made = EmailMessage()
-    made["From"], made["To"], made["Subject"] = "shop@example.test", to, subject
-    made.set_content(text)
-    return made
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "shop@example.test", to, subject
+    mail.set_content(text)
+    return mail
 
 
 def connect(details: SmtpDetails) -> smtplib.SMTP:
@@ -42,7 +42,7 @@ def put(details: SmtpDetails, name: str, value: str) -> None:
 
 
 def get(details: SmtpDetails, name: str) -> str | None:
-    found = [each for each in details.messages if each["Subject"] == name]
+    found = [mail for mail in details.messages if mail["Subject"] == name]
     return found[-1].get_content().strip() if found else None
 
 
@@ -70,7 +70,7 @@ def test_many_are_in_order() -> None:
         with connect(smtp) as client:
             for number in range(30):
                 client.send_message(message(str(number)))
-        assert [each["Subject"] for each in smtp.messages] == [str(number) for number in range(30)]
+        assert [mail["Subject"] for mail in smtp.messages] == [str(number) for number in range(30)]
 
 
 def test_attachments_and_international_addresses() -> None:
@@ -81,7 +81,7 @@ def test_attachments_and_international_addresses() -> None:
             client.send_message(sent)
         (got,) = smtp.messages
         assert got["X-RcptTo"] == "jürgen@exämple.test"
-        assert [(each.get_filename(), each.get_content()) for each in got.iter_attachments()] == [
+        assert [(part.get_filename(), part.get_content()) for part in got.iter_attachments()] == [
             ("invoice.pdf", b"%PDF")
         ]
 
@@ -102,7 +102,7 @@ def test_logins_may_be_left_out() -> None:
     with managed("smtp", login=False) as smtp:
         put(smtp.model_copy(update={"user": ""}), "colour", "green")
         put(smtp, "shape", "round")
-        assert [each["Subject"] for each in smtp.messages] == ["colour", "shape"]
+        assert [mail["Subject"] for mail in smtp.messages] == ["colour", "shape"]
         with isolated(smtp) as mine, pytest.raises(smtplib.SMTPAuthenticationError):
             connect(mine.model_copy(update={"password": smtp.password}))
 
@@ -175,9 +175,9 @@ def test_a_namespace_is_a_user_with_a_maildir() -> None:
         with isolated(smtp) as mine, isolated(smtp) as yours:
             assert mine.maildir is not None
             assert Path(mine.maildir).is_dir()
-            assert len({each.password for each in (smtp, mine, yours)}) == 3
+            assert len({details.password for details in (smtp, mine, yours)}) == 3
             put(mine, "colour", "green")
-            assert [len(each.messages) for each in (mine, yours, smtp)] == [1, 0, 0]
+            assert [len(details.messages) for details in (mine, yours, smtp)] == [1, 0, 0]
             with pytest.raises(smtplib.SMTPAuthenticationError):
                 connect(mine.model_copy(update={"password": yours.password}))
         assert not Path(mine.maildir).exists()
@@ -187,10 +187,10 @@ def test_what_a_killed_user_left_is_removed() -> None:
     with managed("smtp") as smtp:
         killed.in_a_namespace(smtp)
         assert smtp.maildir is not None
-        place = Path(smtp.maildir).parent
-        assert len(list(place.iterdir())) == 2
+        mail = Path(smtp.maildir).parent
+        assert len(list(mail.iterdir())) == 2
         with isolated(smtp) as mine:
-            assert {each.name for each in place.iterdir()} == {"test", mine.user}
+            assert {folder.name for folder in mail.iterdir()} == {"test", mine.user}
 
 
 def test_one_that_is_kept_outlives_its_maker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,5 +208,5 @@ def test_one_that_is_kept_outlives_its_maker(monkeypatch: pytest.MonkeyPatch) ->
 def test_others_servers_make_no_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0")
     monkeypatch.setenv("SERVICECTX_SMTP_DETAILS", '{"host": "mail.test", "port": 25}')
-    with managed("smtp") as smtp, pytest.raises(NotIsolable, match="only a server that servicectx started"):
+    with managed("smtp") as smtp, pytest.raises(NotIsolable, match="need a server that servicectx started"):
         isolated(smtp).__enter__()

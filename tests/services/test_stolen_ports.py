@@ -1,4 +1,4 @@
-"""A port that another program takes at the last moment is not used: another one is picked."""
+"""A port that another program takes at the last moment is replaced by another port."""
 
 import tempfile
 from pathlib import Path
@@ -12,12 +12,12 @@ from tests.services import table
 
 
 class Server(NamedTuple):
-    """`program`, found through `variable`, binds the port; `told` is sed's way to find out which it was told."""
+    """`program`, found through `variable`, binds the port; `sed` is a sed program that prints the port."""
 
     service: str
     program: str
     variable: str
-    told: str
+    sed: str
 
 
 SERVERS = [
@@ -30,7 +30,7 @@ ROBBED = """#!/bin/sh
 place={place}
 for last in "$@"; do :; done
 if [ ! -e $place/taken ]; then
-    {{ printf '%s\\n' "$@"; cat -- "${{1#--defaults-file=}}" "$last"; }} 2>/dev/null | sed -n '{told}' > $place/port.new
+    {{ printf '%s\\n' "$@"; cat -- "${{1#--defaults-file=}}" "$last"; }} 2>/dev/null | sed -n '{sed}' > $place/port.new
     [ ! -s $place/port.new ] || {{
         mv $place/port.new $place/port
         while [ ! -e $place/taken ]; do sleep 0.01; done
@@ -49,12 +49,12 @@ def test_a_server_that_lost_its_port_gets_another(
     with tempfile.TemporaryDirectory(dir=home.parent) as name:
         tree = Path(name)
         tree.chmod(0o755)
-        for folder in ("bin", "lib", "share"):  # what stands beside it
+        for folder in ("bin", "lib", "share"):  # the rest of its tree
             (tree / folder).symlink_to(f"/usr/{folder}")
         program = tree / "sbin" / Path(server.program).name
         program.parent.mkdir()
         with Thief(handler, tree / "thief") as thief:
-            program.write_text(ROBBED.format(place=tree / "thief", told=server.told, program=server.program))
+            program.write_text(ROBBED.format(place=tree / "thief", sed=server.sed, program=server.program))
             program.chmod(0o755)
             monkeypatch.setenv(server.variable, str(program.parent))
             with managed(server.service) as details:

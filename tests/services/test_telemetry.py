@@ -1,4 +1,4 @@
-"""What reports to its makers, or looks for updates, is told not to: in the command, the environment or the files."""
+"""Telemetry and update checks are switched off: in the command, the environment or the files."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,14 +10,14 @@ from servicectx.services import registry
 
 
 class Switch(NamedTuple):
-    """`words` must stand in the command of the server or a companion, `variables` in the environment, `lines` in the
-    file that is named first. `program`: what the server's is called.
+    """`arguments` must be in the command of the server or a companion, and `variables` in the environment. `lines`: the
+    name of a file, then lines that it must have. `program`: the name of the server's program.
     """
 
     service: str
     program: str
     options: dict[str, Any] = {}
-    words: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     variables: dict[str, str] = {}
     lines: tuple[str, ...] = ()
 
@@ -29,11 +29,11 @@ SWITCHES = [
     Switch("cockroach", "cockroach", variables={"COCKROACH_SKIP_ENABLING_DIAGNOSTIC_REPORTING": "true"}),
     Switch("elasticsearch", "elasticsearch", lines=("elasticsearch.yml", "ingest.geoip.downloader.enabled: false")),
     Switch("mariadb", "mariadbd", lines=("my.cnf", "loose-feedback = OFF")),
-    Switch("mongodb", "mongod", words=("--setParameter", "diagnosticDataCollectionEnabled=false")),
+    Switch("mongodb", "mongod", arguments=("--setParameter", "diagnosticDataCollectionEnabled=false")),
     Switch("s3", "minio", variables={"MINIO_UPDATE": "off"}),
-    Switch("s3", "weed", words=("master", "-telemetry=false")),
-    Switch("temporal", "temporal", variables={"TEMPORAL_VERSION_CHECK_DISABLED": "1"}, words=("--headless",)),
-    Switch("temporal", "temporal", options={"ui": True}, words=("--ui-disable-news-fetch",)),
+    Switch("s3", "weed", arguments=("master", "-telemetry=false")),
+    Switch("temporal", "temporal", variables={"TEMPORAL_VERSION_CHECK_DISABLED": "1"}, arguments=("--headless",)),
+    Switch("temporal", "temporal", options={"ui": True}, arguments=("--ui-disable-news-fetch",)),
     Switch(
         "vault",
         "vault",
@@ -41,7 +41,7 @@ SWITCHES = [
     ),
 ]
 
-# They report to nobody, and have no switch; or, the last three, they are the user's own.
+# These send no reports and have no switch; the last three run the user's own code.
 SILENT = {"etcd", "memcached", "moto", "mqtt", "nats", "opensearch", "postgres", "rabbitmq", "redis", "smtp"}
 SILENT |= {"kafka", "zookeeper", "asgi", "wsgi", "command"}
 
@@ -58,7 +58,7 @@ def plan(service: str, program: Path, options: dict[str, Any]) -> Plan:
 def test_it_is_off(switch: Switch, tmp_path: Path) -> None:
     made = plan(switch.service, tmp_path / "bin" / switch.program, switch.options)
     commands = [made.command, *(companion.command for companion in made.companions)]
-    assert any(set(switch.words) <= set(command) for command in commands)
+    assert any(set(switch.arguments) <= set(command) for command in commands)
     assert made.environment.items() >= switch.variables.items()
     if switch.lines:
         name, *lines = switch.lines

@@ -1,4 +1,4 @@
-"""A real Temporal server, through its real client."""
+"""A real Temporal server, with its real client."""
 
 import asyncio
 import os
@@ -41,19 +41,19 @@ def get(details: TemporalDetails, name: str) -> str | None:
     async def work() -> str | None:
         client = await connected(details)
         try:
-            told = await client.get_workflow_handle(name).describe()
+            workflow = await client.get_workflow_handle(name).describe()
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             return None
-        return str(await told.memo_value("value"))
+        return str(await workflow.memo_value("value"))
 
     return asyncio.run(work())
 
 
 def namespaces(details: TemporalDetails) -> set[str]:
-    told = wire.call(details.host, details.port, f"{wire.WORKFLOWS}ListNamespaces", wire.count(1, 1000))
-    return {name.decode() for name in re.findall(rb"sc_[\w-]+", told) if b"-deleted-" not in name}
+    reply = wire.call(details.host, details.port, f"{wire.WORKFLOWS}ListNamespaces", wire.count(1, 1000))
+    return {name.decode() for name in re.findall(rb"sc_[\w-]+", reply) if b"-deleted-" not in name}
 
 
 @activity.defn
@@ -95,22 +95,22 @@ def test_the_environment_is_enough_for_clients() -> None:
         "    client = await Client.connect(**ClientConfig.load_client_connect_config())\n"
         "    print(client.namespace, await client.service_client.check_health(), flush=True)\n"
         "asyncio.run(work())\n"
-        "os._exit(0)\n"  # the client's own threads may abort a Python that is on its way out
+        "os._exit(0)\n"  # threads of the client may abort a Python that is exiting
     )
     with managed("temporal") as details, isolated(details) as mine:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
-        said = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", script], env=plain | mine.env(), capture_output=True, text=True, check=False
         )
-        assert said.returncode == 0, said.stderr
+        assert result.returncode == 0, result.stderr
         put(mine, "here", "1")
         service = registry.find("temporal")
         shell = service.client(mine)
         assert shell is not None
         command = [service.program(None), *shell.arguments, "workflow", "describe", "--workflow-id", "here"]
-        told = subprocess.run(command, env=plain | shell.environment, capture_output=True, text=True, check=True)
-    assert said.stdout == f"{mine.namespace} True\n"
-    assert "Keep" in told.stdout
+        listed = subprocess.run(command, env=plain | shell.environment, capture_output=True, text=True, check=True)
+    assert result.stdout == f"{mine.namespace} True\n"
+    assert "Keep" in listed.stdout
 
 
 def test_all_of_its_ports_are_on_loopback_and_its_files_in_its_directory(
@@ -119,7 +119,7 @@ def test_all_of_its_ports_are_on_loopback_and_its_files_in_its_directory(
     monkeypatch.setenv("HOME", str(tmp_path))
     with managed("temporal") as details:
         server = servers.owner(details.port)
-        ports = {each.laddr.port for each in server.net_connections("tcp") if each.status == "LISTEN"}
+        ports = {end.laddr.port for end in server.net_connections("tcp") if end.status == "LISTEN"}
         assert len(ports) == 6
         assert all(servers.listens_on_loopback_only(port) for port in ports)
         assert servers.environment(server)["TEMPORAL_VERSION_CHECK_DISABLED"] == "1"
@@ -152,8 +152,8 @@ def test_a_bad_setting_fails_with_the_server_s_own_words() -> None:
 def test_the_version_is_told() -> None:
     with managed("temporal") as details:
         program = servers.owner(details.port).exe()
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-        assert f"Server {details.version}," in said
+        output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+        assert f"Server {details.version}," in output
 
 
 def test_a_namespace_goes_at_the_end() -> None:
@@ -199,12 +199,12 @@ def test_something_else_on_the_port_is_no_temporal() -> None:
                 connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         threading.Thread(target=answer).start()
-        with pytest.raises(OSError, match="hung up"):
+        with pytest.raises(OSError, match="closed the connection"):
             wire.call("127.0.0.1", port, f"{wire.WORKFLOWS}GetSystemInfo", wait=10)
 
 
 def test_a_namespace_that_cannot_be_made() -> None:
-    """Of a server that has no such call: it ends every stream."""
+    """A server without this call ends every stream."""
     frame = (0).to_bytes(3) + bytes([1, 5]) + (1).to_bytes(4)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -216,7 +216,7 @@ def test_a_namespace_that_cannot_be_made() -> None:
         threading.Thread(target=answer).start()
         port = listener.getsockname()[1]
         details = TemporalDetails(service="temporal", name="temporal", host="127.0.0.1", port=port)
-        with pytest.raises(NotIsolable, match="it refuses ListNamespaces"), isolated(details):
+        with pytest.raises(NotIsolable, match="the server rejects ListNamespaces"), isolated(details):
             pass
 
 

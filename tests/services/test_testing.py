@@ -1,4 +1,4 @@
-"""The fake service, and the checks for services of one's own."""
+"""The fake service, and the checks for custom services."""
 
 import os
 import subprocess
@@ -28,9 +28,9 @@ def test_the_fake_refuses_a_wrong_password() -> None:
 def test_the_fake_says_lines_into_its_log() -> None:
     lease = managed(FakeService)
     with lease as fake:
-        fake.ask("SAY something to be found")
+        fake.ask("SAY something-rare")
         assert lease.log_path is not None
-        assert "something to be found" in Path(lease.log_path).read_text()
+        assert "something-rare" in Path(lease.log_path).read_text()
 
 
 def test_the_fake_takes_files_as_set_up(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def _get(details: FakeDetails, name: str) -> str | None:
 
 
 class Prepared(FakeService):
-    """One whose data are prepared once, and kept in the cache."""
+    """A service with prepared data in the cache."""
 
     def plan(self, options: FakeOptions, program: str, secret: str) -> Plan:
         template = Template(key="fake-prepared", command=["/bin/mkdir", "{data}"], files={})
@@ -93,13 +93,13 @@ class LeakyDetails(FakeDetails):
 
 
 class Leaky(FakeService):
-    """Its password shows."""
+    """A service with a password in `repr()`."""
 
     Details: ClassVar[Any] = LeakyDetails
 
 
 class TellTale(FakeService):
-    """Its password is on its command line."""
+    """A service with the password on its command line."""
 
     def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
         plan = super().plan(options, program, secret)
@@ -107,7 +107,7 @@ class TellTale(FakeService):
 
 
 class Everywhere(FakeService):
-    """It listens on every interface."""
+    """A service that listens on every interface."""
 
     def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
         plan = super().plan(options, program, secret)
@@ -115,26 +115,26 @@ class Everywhere(FakeService):
 
 
 class Busy(FakeService):
-    """Its server does something else first."""
+    """A service with an extra first statement in its server."""
 
     first: ClassVar[str]
 
     def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
         plan = super().plan(options, program, secret)
-        command = [word.replace("if told[", f"{self.first}\nif told[", 1) for word in plan.command]
+        command = [argument.replace("if config[", f"{self.first}\nif config[", 1) for argument in plan.command]
         return plan._replace(command=command)
 
 
 class Careless(Busy):
-    """It writes its password where everybody can read it."""
+    """A service that writes its password to a world-readable file."""
 
-    first = "os.umask(0); open(sys.argv[1] + '.copy', 'w').write(told['password'])"
+    first = "os.umask(0); open(sys.argv[1] + '.copy', 'w').write(config['password'])"
 
 
 class Talkative(Busy):
-    """It writes its password into its log."""
+    """A service that writes its password to its log."""
 
-    first = "print(told['password'], flush=True)"
+    first = "print(config['password'], flush=True)"
 
 
 class Numbers(FakeDetails):
@@ -143,20 +143,20 @@ class Numbers(FakeDetails):
 
 
 class Mistyped(FakeService):
-    """Its variables are not texts."""
+    """A service with variables that are not texts."""
 
     Details: ClassVar[Any] = Numbers
 
 
 class Deaf(FakeService):
-    """It does not care where the user says that its program is."""
+    """A service that ignores the user's variable for its program."""
 
     def program(self, options: FakeOptions) -> str:
         return sys.executable
 
 
 class Mute(FakeService):
-    """It does not say how to install its program."""
+    """A service without install commands."""
 
     install: ClassVar[dict[str, str]] = {}
 
@@ -167,7 +167,7 @@ class AnyOptions(FakeOptions):
 
 
 class Tolerant(FakeService):
-    """It swallows the option that the check makes up."""
+    """A service that accepts the check's unknown option."""
 
     Options: ClassVar[type] = AnyOptions
 
@@ -199,7 +199,7 @@ class RoomDetails(FakeDetails):
 
 
 class Rooms(FakeService):
-    """Its namespaces are prefixes."""
+    """A service with prefixes as namespaces."""
 
     Details: ClassVar[Any] = RoomDetails
 
@@ -213,7 +213,7 @@ class VagueDetails(RoomDetails):
 
 
 class Vague(Rooms):
-    """Its variables lead to the whole server, whoever has them."""
+    """A service with variables that ignore the namespace."""
 
     Details: ClassVar[Any] = VagueDetails
 
@@ -226,7 +226,7 @@ def test_variables_that_do_not_lead_to_a_namespace_are_named() -> None:
 
 
 class Sloppy(FakeService):
-    """It stores things outside of its directory."""
+    """A service that writes files outside of its directory."""
 
     def run_files(self, details: FakeDetails, files: list[Path], program: str) -> None:
         raise NotImplementedError
@@ -243,5 +243,5 @@ def test_a_file_that_stays_is_named() -> None:
 
 def test_it_needs_no_test_framework() -> None:
     script = "import sys, servicectx.testing; print(*sys.modules)"
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"pytest", "_pytest", "unittest", "behave", "psutil"} & set(said)
+    modules = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"pytest", "_pytest", "unittest", "behave", "psutil"} & set(modules)

@@ -1,4 +1,4 @@
-"""A real OpenBao, through Vault's usual client."""
+"""A real OpenBao, with Vault's usual client."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_a_wrong_token_is_refused(token: str) -> None:
         bad = vault.model_copy(update={"token": token})
         with pytest.raises((hvac.exceptions.Forbidden, hvac.exceptions.Unauthorized)):
             put(bad, "a", "1")
-        with pytest.raises(NotIsolable, match=r"no mount can be made: .*permission denied"), isolated(bad):
+        with pytest.raises(NotIsolable, match=r"a mount cannot be created: .*permission denied"), isolated(bad):
             pass
 
 
@@ -107,8 +107,8 @@ def test_the_caller_s_own_vault_is_not_asked(kind: str, monkeypatch: pytest.Monk
     for name, value in {"ADDR": "http://127.0.0.1:1", "TOKEN": "mine", "NAMESPACE": "mine"}.items():
         monkeypatch.setenv(f"{kind}_{name}", value)
     with managed("vault") as vault:
-        told = servers.environment(servers.owner(vault.port))
-        assert not {f"{kind}_ADDR", f"{kind}_TOKEN", f"{kind}_NAMESPACE"} & set(told)
+        environment = servers.environment(servers.owner(vault.port))
+        assert not {f"{kind}_ADDR", f"{kind}_TOKEN", f"{kind}_NAMESPACE"} & set(environment)
 
 
 def test_both_of_its_ports_are_on_loopback() -> None:
@@ -121,28 +121,28 @@ def test_the_environment_is_enough_for_clients() -> None:
     script = "import hvac; print(hvac.Client().is_authenticated())"
     with managed("vault") as vault:
         plain = {name: os.environ[name] for name in os.environ if not name.startswith(("VAULT_", "BAO_"))}
-        said = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", script], env=plain | vault.env(), capture_output=True, text=True, check=True
         )
         shell = registry.find("vault").client(vault)
         assert shell is not None
         program = registry.find("vault").program(None)
         put(vault, "a", "1")
-        told = subprocess.run(
+        shell = subprocess.run(
             [program, *shell.arguments, "kv", "get", "-field=value", "secret/a"],
             env=plain | shell.environment,
             capture_output=True,
             text=True,
             check=True,
         )
-    assert said.stdout == "True\n"
-    assert told.stdout == "1"
+    assert result.stdout == "True\n"
+    assert shell.stdout == "1"
 
 
 def test_settings_reach_the_server() -> None:
     with managed("vault", settings={"default_lease_ttl": "5m"}) as vault, connected(vault) as connection:
-        told = connection.sys.read_mount_configuration("secret")
-        assert told["data"]["default_lease_ttl"] == 300
+        mount = connection.sys.read_mount_configuration("secret")
+        assert mount["data"]["default_lease_ttl"] == 300
 
 
 def test_a_bad_setting_fails_with_the_server_s_own_words() -> None:
@@ -161,9 +161,9 @@ def test_settings_that_would_lead_elsewhere_are_refused(ours: str) -> None:
 def test_the_version_is_told() -> None:
     with managed("vault") as vault:
         program = servers.owner(vault.port).exe()
-        said = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout
         assert vault.version
-        assert f"v{vault.version} " in said
+        assert f"v{vault.version} " in output
 
 
 def test_a_namespace_goes_with_its_secrets() -> None:
@@ -184,8 +184,8 @@ def test_what_a_killed_user_left_is_removed_by_the_next() -> None:
 
 def test_details_from_outside_give_namespaces_too(monkeypatch: pytest.MonkeyPatch) -> None:
     with managed("vault") as vault:
-        told = {"hostname": vault.host, "port": vault.port, "token": vault.token}
-        monkeypatch.setenv("TEST_VAULT_DETAILS", json.dumps(told))
+        fields = {"hostname": vault.host, "port": vault.port, "token": vault.token}
+        monkeypatch.setenv("TEST_VAULT_DETAILS", json.dumps(fields))
         with managed("vault", name="vault", scope="private") as outside:
             assert outside.external
             assert (outside.url, outside.mount) == (vault.url, "secret")

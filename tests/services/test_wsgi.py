@@ -1,4 +1,4 @@
-"""A real WSGI app under gunicorn and waitress, through httpx."""
+"""A real WSGI app under gunicorn and waitress, with httpx."""
 
 import json
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def test_requests(server: str) -> None:
 def test_two_requests_at_once(server: str) -> None:
     with managed("wsgi", app=APP, server=server) as app, ThreadPoolExecutor(2) as pool:
         both = [pool.submit(get, app, "together") for _ in range(2)]
-        assert [each.result() for each in both] == ["both are here"] * 2
+        assert [future.result() for future in both] == ["both are here"] * 2
 
 
 @SERVERS
@@ -83,13 +83,13 @@ def test_settings_reach_waitress() -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "words"),
+    ("server", "message"),
     [("gunicorn", "No configuration setting for: colour"), ("waitress", "Unknown adjustment 'colour'")],
 )
-def test_a_bad_setting_fails_with_the_server_s_own_words(server: str, words: str) -> None:
+def test_a_bad_setting_fails_with_the_server_s_own_words(server: str, message: str) -> None:
     with pytest.raises(StartFailed) as caught, managed("wsgi", app=APP, server=server, settings={"colour": "green"}):
         pass
-    assert words in str(caught.value.log_tail)
+    assert message in str(caught.value.log_tail)
 
 
 @SERVERS
@@ -112,11 +112,11 @@ def test_gunicorn_is_taken_before_waitress() -> None:
 
 def test_one_of_them_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(python_servers, "find_spec", lambda name: find_spec(name) if name == "waitress" else None)
-    never_asked_before = {"app": APP, "grace": 4.75}  # an answer is remembered
-    with managed("wsgi", **never_asked_before, server="waitress"):
+    not_cached = {"app": APP, "grace": 4.75}  # the lookup of a program is cached for its options
+    with managed("wsgi", **not_cached, server="waitress"):
         pass
     with pytest.raises(BinaryNotFound, match="the Python package gunicorn"):
-        managed("wsgi", **never_asked_before, server="gunicorn").__enter__()
+        managed("wsgi", **not_cached, server="gunicorn").__enter__()
 
 
 def test_unknown_servers() -> None:

@@ -1,4 +1,4 @@
-"""A real ZooKeeper, through its real client."""
+"""A real ZooKeeper, with its real client."""
 
 import os
 import subprocess
@@ -51,9 +51,9 @@ def namespaces(details: ZookeeperDetails) -> list[str]:
         return [name for name in client.get_children("/") if name.startswith("sc_")]
 
 
-def command(details: ZookeeperDetails, word: str) -> str:
+def command(details: ZookeeperDetails, name: str) -> str:
     with connected(details) as client:
-        return str(client.command(word.encode()))
+        return str(client.command(name.encode()))
 
 
 # -- clients -----------------------------------------------------------------------------------------------------
@@ -100,8 +100,8 @@ def test_the_shell_works_in_the_namespace() -> None:
     with managed("zookeeper") as zookeeper, isolated(zookeeper) as mine:
         client = registry.find("zookeeper").client(mine)
         assert client
-        words = [binaries.find(client.search), *client.arguments, "create", "/a", "1"]
-        subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        arguments = [binaries.find(client.search), *client.arguments, "create", "/a", "1"]
+        subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, check=True)
         with connected(zookeeper) as seen:
             assert seen.exists(f"{mine.prefix}/a")
 
@@ -117,8 +117,8 @@ def test_details_have_a_form_for_every_client() -> None:
 
 def test_settings_reach_the_server() -> None:
     with managed("zookeeper", settings={"tickTime": 200, "4lw.commands.whitelist": "conf"}) as zookeeper:
-        said = command(zookeeper, "conf").splitlines()
-        assert {"tickTime=200", "minSessionTimeout=400", "maxClientCnxns=0"} <= set(said)
+        lines = command(zookeeper, "conf").splitlines()
+        assert {"tickTime=200", "minSessionTimeout=400", "maxClientCnxns=0"} <= set(lines)
         assert "not in the whitelist" in command(zookeeper, "ruok")
 
 
@@ -139,7 +139,7 @@ def test_all_that_listens_is_one_port_on_loopback() -> None:
     with managed("zookeeper") as zookeeper:
         assert servers.listens_on_loopback_only(zookeeper.port)
         sockets = servers.owner(zookeeper.port).net_connections("inet")
-        assert {each.laddr.port for each in sockets if not each.raddr} == {zookeeper.port}
+        assert {end.laddr.port for end in sockets if not end.raddr} == {zookeeper.port}
 
 
 def test_java_leaves_nothing_for_its_tools_to_find() -> None:
@@ -163,7 +163,7 @@ def test_without_java_it_is_java_that_is_missing(tmp_path: Path, monkeypatch: py
 
 
 def test_a_tree_as_the_project_ships_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made of Debian's parts: the jars that a release has in `lib`, and a Java that JAVA_HOME names."""
+    """A tree from Debian's parts: the jars of a release in `lib`, and the Java in JAVA_HOME."""
     tree = tmp_path / "apache-zookeeper-3.8.0-bin"
     (tree / "bin").mkdir(parents=True)
     (tree / "lib").mkdir()
@@ -247,4 +247,4 @@ def test_the_wire_ends_its_sessions() -> None:
             connection.remove("/a")
             connection.remove("/a")
             assert connection.children("/") == ["zookeeper"]
-        assert "Connections: 2\n" in command(zookeeper, "srvr")  # of the client that asks
+        assert "Connections: 2\n" in command(zookeeper, "srvr")  # both of the client that sends this command

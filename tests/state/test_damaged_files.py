@@ -1,4 +1,4 @@
-"""Files of an instance that hold any bytes, or are something else: users enter and leave, and all is cleared."""
+"""Damaged or replaced files of an instance: users enter and leave, and all files are removed."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ DAMAGES = [garbage, nested, directory, fifo, gigabyte, link]
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_users_enter_and_leave_and_all_is_cleared(damage: Callable[[Path], None], home: Path) -> None:
-    """Its lock apart, every file of the instance is damaged, one after the other, while it is used."""
+    """Every file of the instance, except its lock, is damaged in turn while the instance is used."""
     for name in FILES:
         with managed(FakeService) as first:
             (instance,) = home.glob("servicectx-home/*.*/")
@@ -76,7 +76,7 @@ def test_a_state_file_that_is_something_else(damage: Callable[[Path], None], hom
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_remains_that_are_something_else(damage: Callable[[Path], None], home: Path) -> None:
-    """Nothing of that key lives: the next start removes what has our names."""
+    """No process of that key lives: the next start removes the entries with our names."""
     with managed(FakeService) as _:
         (state,) = home.glob("servicectx-home/*.json")
     (own := state.with_suffix(".01234567")).mkdir()

@@ -1,4 +1,4 @@
-"""A home, a cache, a place for data may be any directory of the user's: nothing of theirs is ever touched."""
+"""The home, the cache or the storage may be any directory of the user's: existing entries are never changed."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ OURS_ALIKE = ("redis-0123456789ab.lock", "redis-0123456789ab.json", "redis-01234
 
 @pytest.fixture
 def place(home: Path) -> Iterator[Path]:
-    """A directory with other things in it: a checkout, a home directory, a workspace of CI."""
+    """A directory with other files: a checkout, a home directory, a workspace of CI."""
     path = Path(tempfile.mkdtemp(prefix="place-", dir=home.parent))
     path.chmod(0o711)
     for name in FOLDERS:
@@ -64,8 +64,8 @@ def test_a_home_with_other_files_in_it_loses_nothing(place: Path, monkeypatch: p
     before = listing(place, paths.IN_HOME)
     with managed(FakeService) as fake, managed(FakeService, name="another"):
         assert fake.ask("SET a 1") == "1"
-    for words in (["prune"], ["prune", "--kept-data", "--yes"], ["status"], ["doctor"], ["down", "--all", "--force"]):
-        cli(*words, cwd=place)
+    for args in (["prune"], ["prune", "--kept-data", "--yes"], ["status"], ["doctor"], ["down", "--all", "--force"]):
+        cli(*args, cwd=place)
     assert listing(place, paths.IN_HOME) == before
     assert sorted(path.name for path in (place / paths.IN_HOME).iterdir()) == [marked.MARKER, "data"]
 
@@ -74,8 +74,8 @@ def test_a_cache_with_other_files_in_it_loses_nothing(place: Path, monkeypatch: 
     monkeypatch.setenv("SERVICECTX_CACHE", str(place))
     before = listing(place, paths.IN_CACHE)
     paths.cache(make=True)
-    for word in ("--trim", "--clear"):
-        assert cli("cache", word, cwd=place).returncode == 0
+    for option in ("--trim", "--clear"):
+        assert cli("cache", option, cwd=place).returncode == 0
     assert listing(place, paths.IN_CACHE) == before
 
 
@@ -96,7 +96,7 @@ def test_names_are_matched_whole(name: str) -> None:
     listed = [f"{name}.{ending}" for ending in endings]
     assert names.keys(listed) == set()
     whole = [f"redis-0123456789ab.{ending}" for ending in endings[1:]]
-    assert names.keys([f"x{each}\n" for each in whole]) | names.keys([f".{each}" for each in whole]) == set()
+    assert names.keys([f"x{file}\n" for file in whole]) | names.keys([f".{file}" for file in whole]) == set()
     assert names.keys(whole) == {"redis-0123456789ab"}
 
 
@@ -111,7 +111,7 @@ def test_keys_are_of_one_form_whatever_the_name(name: str) -> None:
 def test_an_empty_directory_that_a_killed_maker_left_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir(mode=0o700)
     marked.make(tmp_path / "own", marked.HOME)
-    (tmp_path / "own" / marked.MARKER).write_text("")  # killed between the two
+    (tmp_path / "own" / marked.MARKER).write_text("")  # killed between the two writes
     marked.make(tmp_path / "own", marked.HOME)
     assert "Format: 1" in (tmp_path / "own" / marked.MARKER).read_text()
 
@@ -127,7 +127,7 @@ def test_a_directory_of_that_name_with_other_files_is_refused(place: Path, monke
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "problem"),
     [
         ("Signature: servicectx directory\nKind: home\nFormat: 99\n", "another version.*format: 99"),
         ("Signature: servicectx directory\nKind: cache\nFormat: 1\n", "another purpose.*kind: cache"),
@@ -135,10 +135,10 @@ def test_a_directory_of_that_name_with_other_files_is_refused(place: Path, monke
         ("\udcff\udcfe", "not one of servicectx"),
     ],
 )
-def test_a_foreign_marker_is_refused(text: str, said: str, tmp_path: Path) -> None:
+def test_a_foreign_marker_is_refused(text: str, problem: str, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir(mode=0o700)
     (tmp_path / "own" / marked.MARKER).write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(HomeError, match=said):
+    with pytest.raises(HomeError, match=problem):
         marked.make(tmp_path / "own", marked.HOME)
 
 
@@ -186,10 +186,10 @@ def test_a_default_place_that_is_foreign_is_passed_over(place: Path) -> None:
     for name in ("run", "cache"):
         (place / name / "servicectx" / "precious").write_text("mine")
     variables = {"XDG_RUNTIME_DIR": str(place / "run"), "XDG_CACHE_HOME": str(place / "cache"), "HOME": str(place)}
-    home, cache, said = defaults(TMPDIR=str(place), **variables)
+    home, cache, stderr = defaults(TMPDIR=str(place), **variables)
     assert home == place / f"runtime-{os.geteuid()}" / "servicectx"
     assert (home / marked.MARKER).is_file()
-    assert (cache, said) == (place / "cache" / paths.IN_CACHE, "")
+    assert (cache, stderr) == (place / "cache" / paths.IN_CACHE, "")
     assert os.listdir(place / "run" / "servicectx") == os.listdir(place / "cache" / "servicectx") == ["precious"]
 
 

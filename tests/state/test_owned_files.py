@@ -1,4 +1,4 @@
-"""Files handed out with an instance: whatever stands in the lists and at their paths, nothing hangs or raises."""
+"""Files that an instance owns: no content of the lists and no entry at their paths makes the removal hang or raise."""
 
 import os
 from pathlib import Path

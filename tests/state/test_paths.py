@@ -1,4 +1,4 @@
-"""Where things live: privately, or not at all, and with an error that says what to do."""
+"""The private directories: each is private or refused, with an error that gives the cure."""
 
 import os
 import resource
@@ -23,7 +23,7 @@ ROOT = os.geteuid() == 0
 
 @pytest.fixture
 def scratch(home: Path) -> Iterator[Path]:
-    """A directory that every account can get to; whatever its modes are at the end, it is removed."""
+    """A directory that every account can reach; it is removed with any modes."""
     place = Path(tempfile.mkdtemp(prefix="paths-", dir=home.parent))
     place.chmod(0o711)
     yield place
@@ -34,7 +34,7 @@ def scratch(home: Path) -> Iterator[Path]:
 
 
 def found(place: Path) -> list[str]:
-    """What lies in `place`, locks left out."""
+    """The entries below `place`, except locks."""
     return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.suffix != ".lock")
 
 
@@ -112,7 +112,7 @@ def test_the_place_for_data_is_checked_too(scratch: Path, monkeypatch: pytest.Mo
 
 
 def test_somebody_else_s_home_is_refused(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As root by giving a directory away; as anybody else with a directory of root's."""
+    """Root gives a directory away; another user takes a directory of root's."""
     if ROOT:
         (scratch / "home").mkdir(mode=0o700)
         os.chown(scratch / "home", 12345, -1)
@@ -131,7 +131,7 @@ def test_a_home_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 @contextmanager
 def tiny_disk(place: Path, size: int) -> Iterator[None]:
-    """A file system of `size` bytes at `place`, which `fill` can fill up; for an ordinary user it has to pretend."""
+    """A file system of `size` bytes at `place`, which `fill` can fill; an ordinary user gets a plain directory."""
     place.mkdir(mode=0o700)
     mounted = ROOT and _mount("-t", "tmpfs", "-o", f"size={size},mode=0700", "none", str(place))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -144,7 +144,7 @@ def tiny_disk(place: Path, size: int) -> Iterator[None]:
 
 
 def fill(place: Path) -> None:
-    if not os.path.ismount(place):  # then no file may grow any more, and writers hear of it likewise
+    if not os.path.ismount(place):  # a limit on file sizes gives writers an error, too
         resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     try:
         with (place / "filler").open("wb", buffering=0) as file:
@@ -217,21 +217,21 @@ def test_a_bad_cache_is_done_without(make: object, scratch: Path, monkeypatch: p
     assert not list((scratch / "cache").rglob("templates"))
 
 
-# -- where they are by default -----------------------------------------------------------------------------------
+# -- the default paths -------------------------------------------------------------------------------------------
 
-ASK = "from servicectx.state import paths; print(paths.home(), paths.cache(), sep='\\n')"
+LOOK = "from servicectx.state import paths; print(paths.home(), paths.cache(), sep='\\n')"
 
 
 def defaults(**environment: str) -> list[Path]:
-    said = subprocess.run(
-        [sys.executable, "-W", "error", "-c", ASK],
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LOOK],
         env={"PATH": os.environ["PATH"]} | environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert said.stderr == ""
-    return [Path(line) for line in said.stdout.splitlines()]
+    assert done.stderr == ""
+    return [Path(line) for line in done.stdout.splitlines()]
 
 
 def test_xdg_variables_are_followed(scratch: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_runtime_directory_that_others_can_write_is_not_used(scratch: Path) ->
 
 def test_a_link_where_the_runtime_directory_should_be_is_not_followed(scratch: Path) -> None:
     (scratch / f"runtime-{os.geteuid()}").symlink_to(scratch)
-    given = f"/run/user/{os.geteuid()}"  # where a machine makes one for everybody who logs in
+    given = f"/run/user/{os.geteuid()}"  # some machines create it at each login
     if Path(given).is_dir():
         assert defaults(TMPDIR=str(scratch))[0] == Path(given) / "servicectx"
     else:
@@ -312,7 +312,7 @@ def test_reachable_means_for_everybody(scratch: Path) -> None:
     assert not paths.reachable(scratch / "a" / "b" / "file")
 
 
-# -- where tests run ----------------------------------------------------------------------------------------------
+# -- the working directory ------------------------------------------------------------------------------------------
 
 
 def test_a_read_only_working_directory_is_enough(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,7 +341,7 @@ with managed("redis") as redis, managed("postgres") as postgres:
 
 
 def test_a_bare_environment_is_enough(scratch: Path) -> None:
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT],
         env={"TMPDIR": str(scratch), "SERVICECTX_CACHE": os.environ["SERVICECTX_CACHE"]},
         cwd="/",
@@ -349,7 +349,7 @@ def test_a_bare_environment_is_enough(scratch: Path) -> None:
         text=True,
         check=False,
     )
-    assert (said.stdout, said.stderr, said.returncode) == ("42\n", "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == ("42\n", "", 0)
 
 
 def test_programs_are_copied_into_the_instance_where_no_cache_can_be_passed(

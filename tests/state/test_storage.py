@@ -1,4 +1,4 @@
-"""Where data live: as asked, or an error that says what cures it."""
+"""The storage of data: the requested one, or an error with a cure."""
 
 import os
 import resource
@@ -24,7 +24,7 @@ GIB = 1 << 30
 
 @pytest.fixture
 def place(home: Path) -> Iterator[Path]:
-    """A directory that every account can get to."""
+    """A directory that every account can reach."""
     path = Path(tempfile.mkdtemp(prefix="storage-", dir=home.parent))
     path.chmod(0o711)
     yield path
@@ -32,7 +32,7 @@ def place(home: Path) -> Iterator[Path]:
 
 
 def data_of(**arguments: Any) -> Path:
-    """The directory that a Postgres with these arguments has its data in; it is gone afterwards."""
+    """The data directory of a Postgres with these arguments; it is removed when the service ends."""
     with managed("postgres", scope="private", **arguments) as pg:
         with psycopg.connect(pg.url) as connection:
             row = connection.execute("show data_directory").fetchone()
@@ -40,10 +40,10 @@ def data_of(**arguments: Any) -> Path:
         found = Path(row[0])
         assert found.is_dir()
     assert not found.exists()
-    return found.parents[1]  # past the directory that belongs to the server
+    return found.parents[1]  # above the directory that belongs to the server
 
 
-# -- what is asked for is what one gets --------------------------------------------------------------------------
+# -- the requested storage ---------------------------------------------------------------------------------------
 
 
 def test_in_memory() -> None:
@@ -78,15 +78,15 @@ def test_without_a_wish_data_stay_below_the_home(home: Path) -> None:
     assert data_of().parent == home / "servicectx-home" / "data"
 
 
-# -- what makes an instance the same -----------------------------------------------------------------------------
+# -- storage as part of the key ----------------------------------------------------------------------------------
 
 
 def test_a_wish_is_part_of_the_key(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = [managed("redis", storage=wish).key for wish in (None, "memory", "disk", str(place))]
+    keys = [managed("redis", storage=value).key for value in (None, "memory", "disk", str(place))]
     assert len(set(keys)) == 4
     assert managed("redis", storage=place).key == keys[3]
     monkeypatch.setenv("SERVICECTX_STORAGE", "disk")
-    assert managed("redis").key == keys[2], "however it is said"
+    assert managed("redis").key == keys[2], "the variable gives the same key"
     assert managed("redis", storage="memory").key == keys[1], "the argument comes first"
 
 
@@ -96,24 +96,24 @@ def test_in_the_project_s_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> 
     file = place / "deeper" / "pyproject.toml"
     file.write_text('[tool.servicectx]\none = {service = "redis", storage = "data"}\ntwo = {service = "redis"}\n')
     monkeypatch.chdir(place / "deeper")
-    asked = managed("one")
-    assert asked.key == managed("redis", name="one", storage=place / "deeper" / "data").key
-    with asked:
+    lease = managed("one")
+    assert lease.key == managed("redis", name="one", storage=place / "deeper" / "data").key
+    with lease:
         assert list((place / "deeper" / "data").iterdir()) != []
     monkeypatch.setenv("SERVICECTX_STORAGE", "memory")
     assert managed("one").key == managed("redis", name="one", storage="memory").key
 
 
 def test_on_the_command_line(place: Path) -> None:
-    for words in (["--storage", str(place)], ["--set", f"redis.storage={place}"]):
+    for options in (["--storage", str(place)], ["--set", f"redis.storage={place}"]):
         look = f"import os; print(len(os.listdir({str(place)!r})))"
-        command = ["run", "-q", "redis", *words, "--", sys.executable, "-c", look]
-        said = subprocess.run([sys.executable, "-m", "servicectx", *command], capture_output=True, text=True)
-        assert (said.stdout, said.stderr, said.returncode) == ("1\n", "", 0)
+        command = ["run", "-q", "redis", *options, "--", sys.executable, "-c", look]
+        done = subprocess.run([sys.executable, "-m", "servicectx", *command], capture_output=True, text=True)
+        assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
         assert list(place.iterdir()) == []
 
 
-# -- errors teach ------------------------------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------------------------
 
 
 def refused(**arguments: Any) -> HomeError:
@@ -127,14 +127,14 @@ def test_words_that_are_no_directory(place: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(place)
     error = refused(storage="ram")
     assert error.path == str(place / "ram")
-    assert "no directory" in error.problem
+    assert "not a directory" in error.problem
     assert '"memory", "disk"' in error.cure
 
 
-@pytest.mark.parametrize("wish", [True, 5, ""])
-def test_what_is_no_place_at_all(wish: object) -> None:
+@pytest.mark.parametrize("value", [True, 5, ""])
+def test_what_is_no_place_at_all(value: object) -> None:
     with pytest.raises(InvalidOption, match='neither "memory" nor "disk"'):
-        managed("postgres", storage=wish)
+        managed("postgres", storage=value)
 
 
 def test_a_directory_that_others_can_write_to(place: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_directory_that_others_can_write_to(place: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_written_to(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != place)  # root may always
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != place)  # root may write everywhere
     with pytest.raises(HomeError, match="this user cannot write there"):
         storage.data_root(1, None, str(place))
 
@@ -155,36 +155,36 @@ def test_a_directory_that_the_server_s_account_cannot_get_to(place: Path) -> Non
     (place / "closed").chmod(0o700)
     with pytest.raises(HomeError) as caught:
         storage.data_root(1, "nobody", str(place / "closed" / "open"))
-    assert f"the server runs as nobody, who cannot get through {place / 'closed'}" in caught.value.problem
+    assert f"the server runs as nobody, and this account cannot pass {place / 'closed'}" in caught.value.problem
     assert f"chmod o+x {place / 'closed'}" in caught.value.cure
     assert storage.data_root(1, None, str(place / "closed" / "open")) == place / "closed" / "open" / "servicectx-data"
 
 
 def test_no_memory_at_all(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "is_memory", lambda _: False)
-    with pytest.raises(HomeError, match=r'no file system in memory.*\n.*storage="disk".*--shm-size'):
+    with pytest.raises(HomeError, match=r'needs a tmpfs, and this path is not on one\n.*storage="disk".*--shm-size'):
         storage.data_root(1, None, "memory")
 
 
 def test_no_disk_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "is_memory", lambda _: True)
-    with pytest.raises(HomeError, match=r"on disk, and this is in memory\n.*SERVICECTX_HOME"):
+    with pytest.raises(HomeError, match=r"needs a disk, and these paths are in memory\n.*SERVICECTX_HOME"):
         storage.data_root(1, None, "disk")
 
 
 def test_no_room(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With head room in memory: four times what an empty service needs, beyond what is restored."""
+    """Memory needs head room: four times the size of an empty service, plus the restored bytes."""
     monkeypatch.setattr(storage, "free", lambda _: 5 * GIB)
     assert storage.is_memory(storage.data_root(GIB, None, "memory"))
     assert storage.data_root(GIB, None, str(place), 3 * GIB) == place / "servicectx-data"
-    for need, restored, wish, wanted in [
+    for need, restored, preference, required in [
         (2 * GIB, 0, "memory", 8192),
         (GIB, 2 * GIB, "memory", 6144),
         (GIB, 4 * GIB, "disk", 5120),
         (GIB, 4 * GIB, str(place), 5120),
     ]:
-        with pytest.raises(HomeError, match=f"5120 MiB are free.*{wanted} MiB|{wanted} MiB.*5120 MiB are free"):
-            storage.data_root(need, None, wish, restored)
+        with pytest.raises(HomeError, match=f"5120 MiB are free.*{required} MiB|{required} MiB.*5120 MiB are free"):
+            storage.data_root(need, None, preference, restored)
 
 
 def test_by_default_data_that_are_too_large_for_memory_go_to_disk(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,10 +222,10 @@ def overflow(pg: PostgresDetails) -> None:
 
 
 def test_data_that_grow_too_large_fail_the_set_up_and_leave_nothing(place: Path) -> None:
-    """Without the right to mount anything, a limit on the size of files has to do for a full disk."""
+    """Without the right to mount, a limit on the size of files stands in for a full disk."""
     (place / "tiny").mkdir(mode=0o711)
-    words = ["-t", "tmpfs", "-o", "size=100M,mode=0711", "none", str(place / "tiny")]
-    mounted = ROOT and subprocess.run(["mount", *words], check=False).returncode == 0
+    arguments = ["-t", "tmpfs", "-o", "size=100M,mode=0711", "none", str(place / "tiny")]
+    mounted = ROOT and subprocess.run(["mount", *arguments], check=False).returncode == 0
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     if not mounted:
         resource.setrlimit(resource.RLIMIT_FSIZE, (32 << 20, limits[1]))
@@ -238,7 +238,7 @@ def test_data_that_grow_too_large_fail_the_set_up_and_leave_nothing(place: Path)
         assert list((place / "tiny").iterdir()) == []
         (place / "tiny" / "filler").write_bytes(bytes(40 << 20))
         if mounted:
-            assert "are free there, and the data want 64 MiB" in refused(storage=place / "tiny").problem
+            assert "are free there, and the data needs 64 MiB" in refused(storage=place / "tiny").problem
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         if mounted:

@@ -1,4 +1,4 @@
-"""What the conformance checks find of an instance outside its home, and what they pass over: others write there too."""
+"""The conformance checks find files of an instance outside its home, and ignore files of other programs there."""
 
 import os
 import pwd
@@ -14,11 +14,11 @@ import pytest
 from servicectx.testing import FakeDetails, FakeOptions, FakeService, Usage, check_service, privacy, surroundings
 from tests.services.test_testing import Busy
 
-PLACES = [place for place in surroundings.PLACES if os.path.isdir(place)]  # no /dev/shm but on Linux
+PLACES = [place for place in surroundings.PLACES if os.path.isdir(place)]  # /dev/shm exists only on Linux
 
-# What one writes into a file at a fixed place, and by which words that is told.
+# The content of a file at a fixed path, and the message of the check.
 STRAYS = {
-    "a password": ("told['password']", "no secret lies outside its directory: {}"),
+    "a password": ("config['password']", "no secret lies outside its directory: {}"),
     "its process id": ("str(os.getpid())", "it writes outside its directory: {}"),
     "where it is": ("'read ' + sys.argv[1]", "it writes outside its directory: {}"),
 }
@@ -26,31 +26,31 @@ STRAYS = {
 
 @pytest.fixture
 def name() -> Iterator[str]:
-    """Of a file that a server makes in some place of the machine; it is gone afterwards."""
+    """The name of a file that a server creates outside its home; it is removed afterwards."""
     name = f"sctx-stray-{os.urandom(8).hex()}.pid"
     yield name
     for place in (*PLACES, tempfile.gettempdir()):
         Path(place, name).unlink(missing_ok=True)
 
 
-def writing(path: Path, what: str, then: str = "") -> type[FakeService]:
-    """One whose server writes `what` into a file at `path`, and holds that open unless told what to do `then`."""
+def writing(path: Path, content: str, epilogue: str = "") -> type[FakeService]:
+    """A service that writes `content` into a file at `path`; the file stays open unless `epilogue` closes it."""
 
     class Strewing(Busy):
-        first = f"os.umask(0); kept = open({str(path)!r}, 'w'); kept.write({what}); kept.flush(); {then}"
+        first = f"os.umask(0); kept = open({str(path)!r}, 'w'); kept.write({content}); kept.flush(); {epilogue}"
 
     return Strewing
 
 
 @pytest.mark.parametrize("place", [*PLACES, "the temporary directory", "the user's home"])
-@pytest.mark.parametrize("what", STRAYS)
+@pytest.mark.parametrize("stray", STRAYS)
 def test_a_file_at_a_fixed_place_is_named(
-    what: str, place: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stray: str, place: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pwd, "getpwuid", {os.geteuid(): SimpleNamespace(pw_dir=str(tmp_path))}.__getitem__)
     known = {"the temporary directory": tempfile.gettempdir(), "the user's home": str(tmp_path)}
     path = Path(os.path.realpath(known.get(place, place)), name)
-    written, promise = STRAYS[what]
+    written, promise = STRAYS[stray]
     with pytest.raises(AssertionError, match=f"broken: {promise.format(path)}"):
         check_service(writing(path, written, "kept.close()"))
 
@@ -59,14 +59,15 @@ def test_a_file_in_a_hidden_directory_at_home_is_named(tmp_path: Path, monkeypat
     monkeypatch.setattr(pwd, "getpwuid", {os.geteuid(): SimpleNamespace(pw_dir=str(tmp_path))}.__getitem__)
     for folder in (".there", "Documents"):
         (tmp_path / folder).mkdir()
-    check_service(writing(tmp_path / "Documents/stray", "told['password']", "kept.close()"))  # nobody looks in there
+    # The checks do not search directories without a leading dot.
+    check_service(writing(tmp_path / "Documents/stray", "config['password']", "kept.close()"))
     with pytest.raises(AssertionError, match=r"no secret lies outside its directory: .*/\.there/stray"):
-        check_service(writing(tmp_path / ".there/stray", "told['password']", "kept.close()"))
+        check_service(writing(tmp_path / ".there/stray", "config['password']", "kept.close()"))
 
 
 def test_a_file_that_it_leaves_at_its_end_is_named(name: str) -> None:
     path = Path("/tmp", name)
-    at_end = f"lambda *_: [open({str(path)!r}, 'w').write(told['password']), os._exit(0)]"
+    at_end = f"lambda *_: [open({str(path)!r}, 'w').write(config['password']), os._exit(0)]"
 
     class Parting(Busy):
         first = f"signal.signal(signal.SIGTERM, {at_end})"
@@ -93,7 +94,7 @@ def test_what_a_plan_says_that_it_leaves_is_no_stray(name: str) -> None:
 
 
 def test_what_others_write_meanwhile_is_no_stray(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor what was there before, nor a list of processes, which names directories, nor a password that all have."""
+    """Existing files, lists of processes with names of directories, and a shared password are not strays either."""
     shared, old = "a password that all have", Path("/var/tmp", name)
     old.write_text("")
 
@@ -113,7 +114,7 @@ def test_what_others_write_meanwhile_is_no_stray(name: str, monkeypatch: pytest.
 
 
 class Detached(FakeService):
-    """It starts a program that nothing shows whose it is, but for its environment."""
+    """A service that starts a program which only the environment identifies."""
 
     started: ClassVar[list[subprocess.Popen[bytes]]] = []
 
@@ -133,7 +134,7 @@ def test_a_detached_program_that_stays_is_named() -> None:
 
 
 def test_programs_of_the_client_are_its_own() -> None:
-    """Those that it started in its session are none of the service's."""
+    """Programs that the client started in its session do not belong to the service."""
     started = []
 
     def get(details: FakeDetails, name: str) -> str | None:

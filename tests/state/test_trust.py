@@ -1,4 +1,4 @@
-"""A cache that another account could change is not used, by root least of all."""
+"""A cache that another account could change is not used, above all not by root."""
 
 import logging
 import os
@@ -68,11 +68,11 @@ def test_a_cache_that_another_account_could_change_is_not_used(
     paths._warned.clear()
     with caplog.at_level(logging.WARNING, "servicectx"):
         assert paths.cache(make=True) == paths.cache() == paths.NOWHERE
-    (said,) = [record.getMessage() for record in caplog.records]
-    assert str(place / "cache") in said
-    assert "SERVICECTX_CACHE" in said
-    for word in ("cache", "doctor"):
-        assert "SERVICECTX_CACHE" in (done := cli(word, cwd=place)).stdout + done.stderr
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert str(place / "cache") in warning
+    assert "SERVICECTX_CACHE" in warning
+    for command in ("cache", "doctor"):
+        assert "SERVICECTX_CACHE" in (done := cli(command, cwd=place)).stdout + done.stderr
         assert done.returncode == 1
     place.chmod(0o711)
 
@@ -93,7 +93,7 @@ def test_root_never_runs_on_a_template_that_another_account_made(
 
 @pytest.fixture
 def own_postgres() -> Callable[[], Path]:
-    """Prepares a Postgres in the cache that the environment names; its template."""
+    """A function that prepares a Postgres in the current cache, and returns its template."""
 
     def prepare() -> Path:
         with managed("postgres"):
@@ -104,7 +104,7 @@ def own_postgres() -> Callable[[], Path]:
 
 
 def test_what_is_safe_is_used(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Below a sticky directory, through a link of one's own, and where it does not exist yet."""
+    """Safe paths: below a sticky directory, through this user's own link, and a path that does not exist yet."""
     (place / "sticky").mkdir()
     (place / "sticky").chmod(0o1777)
     (place / "sticky" / "deep").mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""How a process can end without leaving, and children that must not leave for their parent."""
+"""Processes that end without leaving, and children that must not leave on behalf of their parent."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(script: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Run a script of its own to its end."""
+    """Run a script in a new process to its end."""
     return subprocess.run(
         [sys.executable, *flags, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -101,7 +101,7 @@ def test_children_of_every_kind_do_not_leave_for_their_parent(home: Path, tmp_pa
 
 
 def test_a_child_that_outlives_its_parent_does_not_keep_the_service(home: Path) -> None:
-    """It got copies of all that its parent had open, locks included."""
+    """The child inherits copies of all open files of its parent, including locks."""
     script = (
         "import os, time\nfrom servicectx import managed\n"
         "m = managed('redis')\nm.__enter__()\n"
@@ -135,7 +135,7 @@ with managed("redis") as mine:
 
 
 def test_no_pipe_of_the_caller_is_kept_open(home: Path) -> None:
-    """Who waits for the end of a script's output must not wait for a service that lingers."""
+    """A reader of a script's output must not wait for a service that lingers."""
     done = run("from servicectx import managed\nwith managed('redis', linger=30):\n    print('done')")
     assert done.stdout == "done\n"
     assert processes(home), "it lingers"

@@ -1,4 +1,4 @@
-"""Trees go whole, however much is in them, and nothing that they only point to."""
+"""Trees of any size are removed completely, without the targets of their links."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from servicectx.system.removal import MANY, remove_tree
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Like the data of a server with many databases, two rows down."""
+    """A tree like the data of a server with many databases, two levels down."""
     base = tmp_path / "tree" / "data" / "base"
     for number in range(MANY + 3):
         folder = base / f"-{number} of 'many' *"

@@ -1,6 +1,6 @@
-"""Django wants DATABASES when it imports the settings, so that is where Postgres is started, or joined.
+"""Django reads DATABASES when it imports the settings, so this file starts or joins Postgres.
 
-The test workers that `--parallel` forks use what their parent holds; those that it spawns import this file and join.
+Test workers that `--parallel` forks use the instance of their parent. Spawned workers import this file and join it.
 """
 
 import atexit
@@ -21,7 +21,7 @@ DATABASES = {
         "USER": pg.user,
         "PASSWORD": pg.password,
         "NAME": pg.dbname,
-        "TEST": {"NAME": f"test_{os.getpid()}"},  # so that two runs at once get along on one server
+        "TEST": {"NAME": f"test_{os.getpid()}"},  # two concurrent runs share one server
     }
 }
 INSTALLED_APPS = ["shop"]

@@ -8,7 +8,7 @@ class TestProducts(TestCase):
     def test_a_product_is_found_by_its_tag(self):
         Product.objects.create(name="apple", price="1.50", tags=["fruit", "red"])
         Product.objects.create(name="leek", price="0.90", tags=["green"])
-        found = Product.objects.filter(tags__contains=["fruit"])  # only Postgres can
+        found = Product.objects.filter(tags__contains=["fruit"])  # only Postgres supports it
         self.assertEqual([product.name for product in found], ["apple"])
 
     def test_names_are_unique(self):

@@ -1,4 +1,4 @@
-"""The server: keeps notes in notebooks, for whoever knows the token. `notes-server CONFIGURATION.json`."""
+"""The server: stores notes in notebooks, for clients with the token. `notes-server CONFIGURATION.json`."""
 
 import json
 import sys
@@ -7,43 +7,43 @@ from typing import Any
 
 
 class Handler(BaseHTTPRequestHandler):
-    """`/` tells of the server; `/NOTEBOOK` is a notebook, `/NOTEBOOK/NAME` a note in it."""
+    """`/` describes the server; `/NOTEBOOK` is a notebook, `/NOTEBOOK/NAME` a note in it."""
 
     protocol_version = "HTTP/1.1"
-    told: dict[str, Any]
+    configuration: dict[str, Any]
     notebooks: dict[str, dict[str, str]]
 
     def do_GET(self) -> None:
-        notebook, name = self._place()
+        notebook, name = self._path()
         if not notebook:
             self._answer(200, {"version": "1.0", "notebooks": sorted(self.notebooks)})
         elif name in self.notebooks.get(notebook, {}):
             self._answer(200, {"text": self.notebooks[notebook][name]})
         else:
-            self._answer(404, {"problem": "there is no such note"})
+            self._answer(404, {"problem": "note not found"})
 
     def do_PUT(self) -> None:
-        notebook, name = self._place()
+        notebook, name = self._path()
         text = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         notes = self.notebooks.setdefault(notebook, {})
-        if len(text) > self.told["limit"]:
-            self._answer(413, {"problem": f"a note has at most {self.told['limit']} letters"})
+        if len(text) > self.configuration["limit"]:
+            self._answer(413, {"problem": f"a note has at most {self.configuration['limit']} characters"})
         else:
             if name:
                 notes[name] = text
             self._answer(200, {})
 
     def do_DELETE(self) -> None:
-        self.notebooks.pop(self._place()[0], None)
+        self.notebooks.pop(self._path()[0], None)
         self._answer(200, {})
 
-    def _place(self) -> tuple[str, str]:
+    def _path(self) -> tuple[str, str]:
         notebook, _, name = self.path.strip("/").partition("/")
         return notebook, name
 
     def _answer(self, status: int, answer: dict[str, Any]) -> None:
-        if self.headers.get("Authorization") != f"Bearer {self.told['token']}":
-            status, answer = 401, {"problem": "who are you?"}
+        if self.headers.get("Authorization") != f"Bearer {self.configuration['token']}":
+            status, answer = 401, {"problem": "the token is missing or wrong"}
         body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -53,8 +53,8 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
-        Handler.told = json.load(file)
-    if Handler.told["limit"] < 1:
-        sys.exit(f"notes-server: a limit of {Handler.told['limit']} letters leaves no room for notes")
+        Handler.configuration = json.load(file)
+    if Handler.configuration["limit"] < 1:
+        sys.exit(f"notes-server: a limit of {Handler.configuration['limit']} characters leaves no room for notes")
     Handler.notebooks = {}
-    ThreadingHTTPServer((Handler.told["host"], int(Handler.told["port"])), Handler).serve_forever()
+    ThreadingHTTPServer((Handler.configuration["host"], int(Handler.configuration["port"])), Handler).serve_forever()

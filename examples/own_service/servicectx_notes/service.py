@@ -1,4 +1,4 @@
-"""How servicectx runs it, and who may have which notebook."""
+"""The service: how servicectx runs the server, and a notebook for each namespace."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from servicectx.wire import http
 
 
 class NotesDetails(ServiceDetails):
-    """How to connect. `token` is a name that is known for a secret, so `repr()` shows nothing of it."""
+    """Connection details. `token` is a listed name for secrets, so `repr()` hides its value."""
 
     token: str = ""
     notebook: str = "main"
@@ -28,13 +28,13 @@ class NotesDetails(ServiceDetails):
 
 @dataclass(frozen=True, kw_only=True)
 class NotesOptions:
-    """`limit`: the letters that a note may have."""
+    """`limit`: the maximum length of a note, in characters."""
 
     limit: int = 1000
 
 
 class Notes(Service[NotesDetails]):
-    """A server for notes, in memory, with a random token."""
+    """A notes server in memory, with a random token."""
 
     name: ClassVar[str] = "notes"
     Options: ClassVar[type] = NotesOptions
@@ -50,14 +50,14 @@ class Notes(Service[NotesDetails]):
         return binaries.find(self.search)
 
     def plan(self, options: NotesOptions, program: str, secret: str) -> Plan:
-        told = {"host": "{host}", "port": "{port}", "token": secret, "limit": options.limit}
+        configuration = {"host": "{host}", "port": "{port}", "token": secret, "limit": options.limit}
         hello = f"GET / HTTP/1.1\r\nAuthorization: Bearer {secret}\r\n\r\n"
-        answer = r'^HTTP/1.1 200 .*"version": "(?P<version>[\d.]+)"'  # another instance does not know this token
+        answer = r'^HTTP/1.1 200 .*"version": "(?P<version>[\d.]+)"'  # another instance rejects this token
         return Plan(
             service=self.name,
             command=[program, "{dir}/notes.json"],
             environment=environment(),
-            files={"notes.json": json.dumps(told)},
+            files={"notes.json": json.dumps(configuration)},
             ready={"kind": "exchange", "send": hello, "expect": answer},
             ping={"kind": "exchange", "send": hello, "expect": answer},
         )
@@ -66,11 +66,11 @@ class Notes(Service[NotesDetails]):
         return {"token": secret, "version": facts["version"]}
 
     def open_namespace(self, details: NotesDetails) -> NotesDetails:
-        """A notebook of one's own. Those of makers that died are removed on the way."""
-        known = ask(details, "GET", "/")
-        if known.status != 200:
-            raise NotIsolable(service=self.name, reason=known.data["problem"])
-        for left in filter(owner_names.owner_is_dead, known.data["notebooks"]):
+        """Create a notebook. Notebooks of dead owners are removed first."""
+        listed = ask(details, "GET", "/")
+        if listed.status != 200:
+            raise NotIsolable(service=self.name, reason=listed.data["problem"])
+        for left in filter(owner_names.owner_is_dead, listed.data["notebooks"]):
             ask(details, "DELETE", f"/{left}")
         name = owner_names.new_name()
         ask(details, "PUT", f"/{name}")
@@ -81,6 +81,6 @@ class Notes(Service[NotesDetails]):
 
 
 def ask(details: NotesDetails, method: str, path: str, text: str | None = None) -> http.Answer:
-    """What a client library would do; a service does without, so that nobody must install one."""
+    """One request. It needs no client library, so users need not install one."""
     login = {"Authorization": f"Bearer {details.token}"}
     return http.ask(details.host, details.port, method, path, text, login)

@@ -33,5 +33,5 @@ def test_who_does_not_know_the_token_gets_nothing() -> None:
     with managed("notes") as notes:
         stranger = notes.model_copy(update={"token": "guess"})
         assert get(stranger, "a") is None
-        with pytest.raises(NotIsolable, match="who are you"):
+        with pytest.raises(NotIsolable, match="the token is missing or wrong"):
             isolated(stranger).__enter__()

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 def ada(session):
     ada = Customer(name="ada")
     session.add(ada)
-    session.commit()  # for good: the database is this test's own
+    session.commit()  # permanent: only this test uses the database
     return ada
 
 

@@ -1,4 +1,4 @@
-"""Runs an ASGI app with uvicorn. Called in a process of its own."""
+"""Run an ASGI app with uvicorn, in a process of its own."""
 
 import socket
 import sys
@@ -16,7 +16,7 @@ def serve(listener: int, app: str, settings: dict[str, Any]) -> None:
             if self.started:
                 tell_serving()
 
-    uvicorn.Config(_nothing, log_config=None).load()  # to import what serves, before the user's app
+    uvicorn.Config(_nothing, log_config=None).load()  # imports all modules of uvicorn before the user's app
     find_modules_as_the_caller()
     server = Server(uvicorn.Config(app, **settings))
     server.run(sockets=[socket.socket(fileno=listener)])
@@ -25,4 +25,4 @@ def serve(listener: int, app: str, settings: dict[str, Any]) -> None:
 
 
 async def _nothing(scope: Any, receive: Any, send: Any) -> None:
-    """An app, with all three parameters: uvicorn calls one that needs none, as a factory."""
+    """A placeholder app. uvicorn would call an app without these three parameters as a factory."""

@@ -7,19 +7,19 @@ from servicectx.services.web_app import App, AppOptions
 
 
 class Asgi(App):
-    """In the caller's working directory, with the caller's environment and search path for modules."""
+    """An app in the caller's working directory, with the caller's environment and module search path."""
 
     name: ClassVar[str] = "asgi"
     Options: ClassVar[type] = AppOptions
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[asgi]'",
         "apt": "apt-get install uvicorn  # SERVICECTX_ASGI_BIN: /usr/bin",
-        "brew": "brew install uvicorn  # SERVICECTX_ASGI_BIN: libexec/bin in what brew --prefix uvicorn says",
+        "brew": "brew install uvicorn  # SERVICECTX_ASGI_BIN: $(brew --prefix uvicorn)/libexec/bin",
     }
     search = binaries.Search(service="asgi", programs=("uvicorn",), install=tuple(install.items()))
     packages = ("uvicorn",)
     ours = ("app", "factory", "host", "port", "uds", "fd", "reload", "workers")
 
     def serving(self, options: AppOptions) -> tuple[str, dict[str, Any]]:
-        told = {**options.settings, "factory": options.factory}
-        return "servicectx.services.asgi.server:serve", {"app": options.app, "settings": told}
+        settings = {**options.settings, "factory": options.factory}
+        return "servicectx.services.asgi.server:serve", {"app": options.app, "settings": settings}

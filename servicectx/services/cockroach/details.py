@@ -1,4 +1,4 @@
-"""How to connect to a CockroachDB database."""
+"""Details of a CockroachDB database."""
 
 from typing import Any, ClassVar
 
@@ -8,7 +8,7 @@ from servicectx.services.postgres.details import PostgresDetails
 
 
 class CockroachDetails(PostgresDetails):
-    """A CockroachDB database, in the forms that clients of Postgres expect. `http_port` is the console's."""
+    """A CockroachDB database, in the forms that Postgres clients expect. `http_port`: the port of the console."""
 
     url_form: ClassVar[urls.Form] = PostgresDetails.url_form._replace(
         schemes={"cockroachdb": {}, "postgresql": {}, "postgres": {}}, port=26257
@@ -20,7 +20,7 @@ class CockroachDetails(PostgresDetails):
 
     @classmethod
     def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """As cockroach reads it: the database of a URL that names none is `defaultdb`."""
+        """A URL without a database means `defaultdb`, as for the program `cockroach`."""
         return super(PostgresDetails, cls).url_fields(fields)
 
     @property
@@ -30,16 +30,16 @@ class CockroachDetails(PostgresDetails):
 
     @property
     def async_sqlalchemy_url(self) -> str:
-        """For `sqlalchemy.ext.asyncio.create_async_engine`, with asyncpg and that dialect."""
+        """For `sqlalchemy.ext.asyncio.create_async_engine`, with asyncpg and the dialect of sqlalchemy-cockroachdb."""
         return self._async_sqlalchemy("cockroachdb+asyncpg")
 
     @property
     def http_url(self) -> str | None:
-        """The console, for people."""
+        """The URL of the web console."""
         return None if self.http_port is None else address("http", self.host, self.http_port)
 
     def env(self) -> dict[str, str]:
-        """What libpq reads, `DATABASE_URL`, and `COCKROACH_URL` for `cockroach sql`, which trusts no certificate."""
+        """Variables of libpq, `DATABASE_URL`, and `COCKROACH_URL` for `cockroach sql`, which trusts no certificate."""
         mode = self.sslmode or ("require" if self.password else "disable")
         plain = self.model_copy(update={"sslmode": None})
         return super().env() | {"COCKROACH_URL": plain._address("postgresql", {"sslmode": mode})}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WAIT = 60.0  # seconds for one statement
 
-# A certificate for the server and one for root, signed by a key that nobody keeps.
+# A server certificate and one for root. The signing key is deleted at once.
 CERTIFICATES = """mkdir -m 700 "$1"
 for kind in create-ca "create-node $3 localhost" "create-client root"; do
     "$0" cert $kind --certs-dir="$1" --ca-key="$2" || exit
@@ -31,13 +31,13 @@ done
 rm "$2"
 """
 
-# Its log, kept for those who ask why it ended; all else goes into files.
+# Warnings go to stderr, which becomes the log of the instance; all other channels go to files.
 LOG = 'file-defaults:\n  dir: "{dir|yaml}/logs"\nsinks:\n  stderr:\n    filter: WARNING\n'
 
 
 @dataclass(frozen=True, kw_only=True)
 class CockroachOptions:
-    """`dbname`: the database, made if need be. `memory`: the most that the data may take, at least 640 MiB.
+    """`dbname`: the database, created if missing. `memory`: the size limit of the data, at least 640 MiB.
 
     `settings`: cluster settings, such as `{"sql.stats.automatic_collection.enabled": False}`.
     """
@@ -48,16 +48,16 @@ class CockroachOptions:
 
 
 class Cockroach(Service["CockroachDetails"]):
-    """Secure, with certificates and a random password for root; clients may do without TLS. Killed at the end."""
+    """A node with certificates and a random password for root. TLS is optional for clients. Killed at the end."""
 
     name: ClassVar[str] = "cockroach"
     Options: ClassVar[type] = CockroachOptions
     Details: ClassVar[Any] = "servicectx.services.cockroach.details:CockroachDetails"
     namespace: ClassVar[str] = "a database, empty"
-    volatile: ClassVar[str] = "its store is in memory; take a dump before the end, or leave keep_data out"
+    volatile: ClassVar[str] = "its store is in memory; take a dump before the end, or omit keep_data"
     install: ClassVar[dict[str, str]] = {
-        "pip": "not on PyPI; https://www.cockroachlabs.com/docs/releases has it",
-        "apt": "not in Debian; https://www.cockroachlabs.com/docs/releases has it",
+        "pip": "not on PyPI; download it from https://www.cockroachlabs.com/docs/releases",
+        "apt": "not in Debian; download it from https://www.cockroachlabs.com/docs/releases",
         "brew": "brew install cockroachdb/tap/cockroach",
     }
     search = binaries.Search(
@@ -104,7 +104,7 @@ class Cockroach(Service["CockroachDetails"]):
         )
 
     def kept_plan(self, options: CockroachOptions, program: str, secret: str, data: Path | None) -> None:
-        """Its data directory holds certificates alone."""
+        """Return None: the data directory holds only certificates."""
         return None
 
     def details(self, options: CockroachOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Cockroach(Service["CockroachDetails"]):
                 connection.run(f"CREATE DATABASE {quoted(name)}")
                 return details.model_copy(update={"dbname": name})
         except Refused as refusal:
-            reason = f"user {details.user!r} cannot make a database: {refusal}"
+            reason = f"user {details.user!r} cannot create a database: {refusal}"
             raise NotIsolable(service=self.name, reason=reason) from None
 
     def close_namespace(self, namespace: "CockroachDetails") -> None:

@@ -1,4 +1,4 @@
-"""The keeper's probe of CockroachDB, which speaks Postgres' protocol."""
+"""The keeper's probe of CockroachDB, over the Postgres protocol."""
 
 import re
 import ssl
@@ -9,7 +9,7 @@ from typing import Any
 
 from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
 
-STATEMENT = 10.0  # seconds: a node that has just started may take some for its first ones
+STATEMENT = 10.0  # seconds; the first statements of a fresh node are slow
 
 
 def claim_server(
@@ -23,15 +23,16 @@ def claim_server(
     dbname: str,
     settings: Mapping[str, Any],
 ) -> dict[str, Any] | None:
-    """Wait until *our* server listens, give its root a password through a certificate, log in with that password.
+    """Set the password of root over a connection with a certificate, then log in with that password.
 
-    The file `url` is written once our server accepts clients, so whoever answers at the port in it is ours.
+    None before the file `url` names this port. Our server writes the file once it accepts clients, so the process
+    at the port in it is our server.
     """
     try:
-        said = Path(url).read_text(encoding="utf-8")
+        listening = Path(url).read_text(encoding="utf-8")
     except OSError:
         return None
-    if not re.search(rf":{port}\b", said):
+    if not re.search(rf":{port}\b", listening):
         return None
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.load_verify_locations(f"{certificates}/ca.crt")

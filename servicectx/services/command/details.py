@@ -1,4 +1,4 @@
-"""How to reach any command."""
+"""Details of a command."""
 
 from typing import Any, Self
 
@@ -8,7 +8,7 @@ from servicectx.services.proxies import without_proxy
 
 
 class CommandDetails(ServiceDetails):
-    """A command of the user's own: where it listens, and its directory."""
+    """A user's command: its address and its directory."""
 
     scheme: str = "tcp"
     directory: str | None = None
@@ -16,16 +16,16 @@ class CommandDetails(ServiceDetails):
 
     @classmethod
     def from_url(cls, url: str, *, source: str | None = None, **given: Any) -> Self:
-        """As for every service; any scheme will do, and becomes `scheme`."""
+        """Details from a URL with any scheme, which becomes `scheme`."""
         scheme = url.strip().partition("://")[0].lower()
         known = {"scheme": scheme} if urls.URL.match(url.strip()) else {}
         return super().from_url(url, source=source, **(given | known))
 
     @property
     def url(self) -> str:
-        """`http://host:port` when it was made ready by an HTTP URL, else `tcp://host:port`."""
+        """`http://host:port` when the option `ready` is an HTTP URL, else `tcp://host:port`."""
         return address(self.scheme, self.host, self.port)
 
     def env(self) -> dict[str, str]:
-        """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, after the name it was given."""
+        """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, from the name of the instance."""
         return named(self) | without_proxy(self.host)

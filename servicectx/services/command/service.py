@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandOptions:
-    """`command`: the program and its arguments. `{port}`, `{host}` and `{dir}` stand for what the instance was given,
-    and `{data}` for the directory that `keep_data` leaves.
+    """`command`: the program and its arguments. `{port}`, `{host}` and `{dir}` are replaced by the port, address and
+    directory of the instance, and `{data}` by the directory that `keep_data` preserves.
 
-    `ready`: `"tcp"`, an HTTP URL, `"log:REGEX"`, or a callable that takes the details and gives true when ready.
+    `ready`: `"tcp"`, an HTTP URL, `"log:REGEX"`, or a callable that takes the details and returns true when ready.
     `env`: variables added to the caller's. `stop_signal`: sent at the end; SIGKILL follows after `grace` seconds.
     """
 
@@ -35,36 +35,38 @@ class CommandOptions:
 
 
 class Command(Service["CommandDetails"]):
-    """A command line of the user's own, in the caller's working directory and environment."""
+    """A user's command line, in the caller's working directory and environment."""
 
     name: ClassVar[str] = "command"
     Options: ClassVar[type] = CommandOptions
     Details: ClassVar[Any] = "servicectx.services.command.details:CommandDetails"
-    volatile: ClassVar[str] = "its command never says {data}, the directory that stays; let the program write there"
+    volatile: ClassVar[str] = (
+        "its command does not contain {data}, the directory that stays; let the program write there"
+    )
 
     def program(self, options: CommandOptions) -> str:
-        words = _words(options)
-        if not words:
-            raise _invalid("command", 'say what to run: command=["my-server", "--port", "{port}"]')
-        said = os.path.expanduser(words[0])
-        if os.sep in said:
-            search = binaries.Search(service="command", programs=(os.path.basename(said),))
-            if not os.access(said, os.X_OK) or os.path.isdir(said):
-                raise search.not_found([os.path.abspath(said)], f"{said} is not a program that can be run")
-            return os.path.abspath(said)
-        return binaries.find_as_written(binaries.Search(service="command", programs=(said,)))
+        arguments = _arguments(options)
+        if not arguments:
+            raise _invalid("command", 'the command is empty; for example: command=["my-server", "--port", "{port}"]')
+        path = os.path.expanduser(arguments[0])
+        if os.sep in path:
+            search = binaries.Search(service="command", programs=(os.path.basename(path),))
+            if not os.access(path, os.X_OK) or os.path.isdir(path):
+                raise search.not_found([os.path.abspath(path)], f"{path} is not an executable program")
+            return os.path.abspath(path)
+        return binaries.find_as_written(binaries.Search(service="command", programs=(path,)))
 
     def plan(self, options: CommandOptions, program: str, secret: str) -> Plan:
         number = getattr(signal, options.stop_signal, None)
         if not isinstance(number, signal.Signals):
             raise _invalid("stop_signal", f"{options.stop_signal!r} is not the name of a signal, such as SIGTERM")
-        words = [literal(program), *_words(options)[1:]]
+        arguments = [literal(program), *_arguments(options)[1:]]
         ready = _ready(options.ready)
-        if ready["kind"] == "tcp" and "{port}" not in " ".join([*words, *options.env.values()]):
-            raise _invalid("command", "it never says {port}, so nobody could tell where it should listen")
+        if ready["kind"] == "tcp" and "{port}" not in " ".join([*arguments, *options.env.values()]):
+            raise _invalid("command", "it does not contain {port}, the port that it must listen on")
         return Plan(
             service=self.name,
-            command=words,
+            command=arguments,
             environment=inherited(options.env),
             ready=ready,
             ping={"kind": "tcp"} if ready["kind"] in ("tcp", "http") else {"kind": "running"},
@@ -83,25 +85,25 @@ class Command(Service["CommandDetails"]):
         return not callable(options.ready) or bool(options.ready(details))
 
 
-def _words(options: CommandOptions) -> list[str]:
+def _arguments(options: CommandOptions) -> list[str]:
     return shlex.split(options.command) if isinstance(options.command, str) else list(options.command)
 
 
-def _ready(said: str | Callable[..., Any]) -> dict[str, Any]:
-    if callable(said):
+def _ready(condition: str | Callable[..., Any]) -> dict[str, Any]:
+    if callable(condition):
         return {"kind": "running"}
-    if said.startswith("log:"):
-        pattern = said.removeprefix("log:")
+    if condition.startswith("log:"):
+        pattern = condition.removeprefix("log:")
         try:
             re.compile(pattern)
         except re.error as error:
             raise _invalid("ready", f"{pattern!r} is not a regular expression: {error}") from None
         return {"kind": "log", "pattern": pattern}
-    if said.startswith(("http://", "https://")):
-        return {"kind": "http", "url": said}
-    if said == "tcp":
+    if condition.startswith(("http://", "https://")):
+        return {"kind": "http", "url": condition}
+    if condition == "tcp":
         return {"kind": "tcp"}
-    raise _invalid("ready", f"{said!r} is none of 'tcp', 'http://...', 'log:REGEX', a callable")
+    raise _invalid("ready", f"{condition!r} is not 'tcp', 'http://...', 'log:REGEX' or a callable")
 
 
 def _invalid(option: str, problem: str) -> InvalidOption:

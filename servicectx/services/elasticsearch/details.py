@@ -1,4 +1,4 @@
-"""How to connect to Elasticsearch."""
+"""Connection details of Elasticsearch."""
 
 from typing import ClassVar
 
@@ -11,5 +11,5 @@ class ElasticsearchDetails(SearchDetails):
     foreign: ClassVar[tuple[str, ...]] = ("ELASTICSEARCH_USERNAME", "ELASTICSEARCH_PASSWORD", "ELASTICSEARCH_PREFIX")
 
     def env(self) -> dict[str, str]:
-        """`ELASTICSEARCH_URL` for clients; the host, user and password for Kibana; and `ELASTICSEARCH_PREFIX`."""
+        """`ELASTICSEARCH_URL` for clients; the host, user and password for Kibana; `ELASTICSEARCH_PREFIX`."""
         return self._env("ELASTICSEARCH")

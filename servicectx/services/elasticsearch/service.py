@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class Elasticsearch(SearchServer["ElasticsearchDetails"]):
-    """With access control: one user, in a file, with a random password."""
+    """A server with access control: one user, in a file, with a random password."""
 
     name: ClassVar[str] = "elasticsearch"
     variables: ClassVar[str] = "ES"
     Details: ClassVar[Any] = "servicectx.services.elasticsearch.details:ElasticsearchDetails"
     install: ClassVar[dict[str, str]] = {
         "pip": "not on PyPI; unpack https://www.elastic.co/downloads/elasticsearch, and set ES_HOME",
-        "apt": "not as a package, which would insist on /etc/elasticsearch; unpack the archive, and set ES_HOME",
-        "brew": "not in Homebrew, but for an old 7.17; unpack the archive, and set ES_HOME",
+        "apt": "not as a package, which requires /etc/elasticsearch; unpack the archive, and set ES_HOME",
+        "brew": "not in Homebrew, except an old 7.17; unpack the archive, and set ES_HOME",
     }
     search: ClassVar[binaries.Search] = binaries.Search(
         service="elasticsearch",
@@ -36,18 +36,18 @@ class Elasticsearch(SearchServer["ElasticsearchDetails"]):
     def lines(self, home: Path) -> dict[str, Any]:
         return {
             "xpack.security.enabled": True,
-            "xpack.security.autoconfiguration.enabled": False,  # it would make certificates of its own
+            "xpack.security.autoconfiguration.enabled": False,  # otherwise the server generates certificates
             "xpack.security.http.ssl.enabled": False,
             "xpack.security.transport.ssl.enabled": False,
             "xpack.ml.enabled": False,
-            "ingest.geoip.downloader.enabled": False,  # it would fetch a database from the network
+            "ingest.geoip.downloader.enabled": False,  # otherwise the server downloads a database
         }
 
     def users(self, secret: str) -> dict[str, str]:
         salt = os.urandom(32)
-        kept = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, 1000, 32)
-        words = [base64.b64encode(part).decode() for part in (salt, kept)]
-        return {"users": f"{USER}:{{PBKDF2}}1000${words[0]}${words[1]}\n", "users_roles": f"superuser:{USER}\n"}
+        hashed = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, 1000, 32)
+        encoded = [base64.b64encode(part).decode() for part in (salt, hashed)]
+        return {"users": f"{USER}:{{PBKDF2}}1000${encoded[0]}${encoded[1]}\n", "users_roles": f"superuser:{USER}\n"}
 
     def details(self, options: SearchOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"user": USER, "password": secret, "version": facts.get("version")}

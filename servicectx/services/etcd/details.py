@@ -1,4 +1,4 @@
-"""How to connect to etcd."""
+"""Connection details of etcd."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from servicectx.services.proxies import without_proxy
 
 
 class EtcdDetails(LoginDetails):
-    """An etcd server: `user` and `password`, empty where it asks for none. In a namespace `prefix` goes before keys."""
+    """An etcd server: `user` and `password`, empty without authentication. `prefix`: of the keys in a namespace."""
 
     foreign: ClassVar[tuple[str, ...]] = (
         "ETCDCTL_*",
@@ -25,16 +25,16 @@ class EtcdDetails(LoginDetails):
 
     @property
     def url(self) -> str:
-        """`http://host:port`: for gRPC and for the JSON gateway, `url + "/v3/..."`."""
+        """`http://host:port`, for gRPC and for the JSON gateway (`url + "/v3/..."`)."""
         return address("http", self.host, self.port)
 
     @property
     def endpoint(self) -> str:
-        """`host:port`, as some clients want it."""
+        """`host:port`, the form that some clients need."""
         return place(self.host, self.port)
 
     def env(self) -> dict[str, str]:
-        """What etcdctl reads, and `ETCD_PREFIX`."""
+        """The variables of etcdctl, and `ETCD_PREFIX`."""
         user = f"{self.user}:{self.password}" if self.user else ""
         names = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": self.url, "ETCDCTL_USER": user, "ETCD_PREFIX": self.prefix}
         return filled(names) | without_proxy(self.host)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EtcdOptions:
-    """`settings`: more of its flags, without the dashes, such as `{"max-request-bytes": 10 << 20}`."""
+    """`settings`: further server flags, without the dashes, such as `{"max-request-bytes": 10 << 20}`."""
 
     settings: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 
 class Etcd(Prefixed["EtcdDetails"]):
-    """Its first ready answer comes from a root user with a random password; killed at the end."""
+    """A server with a root user and a random password, both set before it is ready. Killed at the end."""
 
     name: ClassVar[str] = "etcd"
     Options: ClassVar[type] = EtcdOptions
@@ -62,10 +62,10 @@ class Etcd(Prefixed["EtcdDetails"]):
             "listen-peer-urls": peer,
             "initial-advertise-peer-urls": peer,
             "initial-cluster": f"{member}={peer}",
-            "bcrypt-cost": 4,  # the password is random, and thrown away soon
+            "bcrypt-cost": 4,  # cheapest; the password is random and short-lived
         }
         settings.check(self, options.settings, ours)
-        # Nobody else is to be heard of before it elects itself.
+        # The only member elects itself after one election time-out.
         flags = {"log-level": "warn", "heartbeat-interval": 10, "election-timeout": 100, **options.settings, **ours}
         return Plan(
             service=self.name,
@@ -83,14 +83,14 @@ class Etcd(Prefixed["EtcdDetails"]):
             clean_signal=int(signal.SIGTERM),
             clean_statuses=[0, -int(signal.SIGTERM)],
             secret=secret,
-            expected_size=96 * 2**20,  # a log of 64 MiB is there from the beginning
+            expected_size=96 * 2**20,  # etcd allocates a log of 64 MiB at once
         )
 
     def details(self, options: EtcdOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"user": ROOT, "password": secret, "version": facts.get("version")}
 
     def stored(self, details: "EtcdDetails") -> Collection[str]:
-        """The prefix of each namespace that has keys: one look each, however many there are. Other keys whole."""
+        """The prefix of each namespace that has keys, and other keys in full. One request for each of them."""
         gateway, found = _gateway(details), []
         begin, end = f"{owner_names.PREFIX}_", after(f"{owner_names.PREFIX}_")
         while key := gateway.first_key(begin, end):
@@ -112,7 +112,7 @@ class Etcd(Prefixed["EtcdDetails"]):
         self.remove(namespace, [namespace.prefix])
 
     def client(self, details: "EtcdDetails") -> Client:
-        """With the address as a flag: etcdctl refuses a further `--endpoints` where the variable is set."""
+        """Pass the address as a flag: with the variable set, etcdctl rejects a further `--endpoints`."""
         environment = {name: value for name, value in details.env().items() if name != "ETCDCTL_ENDPOINTS"}
         return Client(self.shell, [f"--endpoints={details.url}"], environment)
 

@@ -1,4 +1,4 @@
-"""Small talk with etcd through its JSON gateway, with the standard library alone; how an instance gets its password."""
+"""Requests to etcd over its JSON gateway, and the password of an instance. Standard library only."""
 
 import base64
 import contextlib
@@ -7,8 +7,8 @@ from typing import Any
 
 from servicectx.wire import http
 
-ROOT = "root"  # the user and the role that etcd demands before it turns authentication on
-FAILED_PRECONDITION = 9  # gRPC's: authentication is off; the user or the role is there already
+ROOT = "root"  # the user and the role that etcd requires for authentication
+FAILED_PRECONDITION = 9  # of gRPC: authentication is off, or the user or role exists
 
 
 class Refused(OSError):
@@ -20,7 +20,7 @@ class Refused(OSError):
 
 
 class Gateway:
-    """One user's words with the server. Raises OSError where nobody answers, Refused where the server objects."""
+    """Requests of one user. Raises OSError without a server, Refused when the server reports an error."""
 
     def __init__(self, host: str, port: int, user: str = "", password: str = "", wait: float = 10.0) -> None:
         self._place = (host, port)
@@ -32,39 +32,39 @@ class Gateway:
     def ask(self, path: str, **question: Any) -> dict[str, Any]:
         answer = http.ask(*self._place, "POST", f"/v3/{path}", question, self._headers, self._wait)
         if not isinstance(answer.data, dict):
-            raise OSError(f"there is no etcd: status {answer.status}")
+            raise OSError(f"not an etcd server: status {answer.status}")
         if answer.status != 200:
             raise Refused(answer.data.get("message") or answer.data.get("error", ""), answer.data.get("code", 0))
         return answer.data
 
     def version(self) -> Any:
-        told = http.ask(*self._place, "GET", "/version", wait=self._wait).data
-        return told.get("etcdserver") if isinstance(told, dict) else None
+        reply = http.ask(*self._place, "GET", "/version", wait=self._wait).data
+        return reply.get("etcdserver") if isinstance(reply, dict) else None
 
     def first_key(self, begin: str, end: str) -> str | None:
-        """The first key from `begin` on and before `end`; a letter stands for each byte."""
-        asked = {"key": _coded(begin), "range_end": _coded(end), "limit": 1, "keys_only": True}
-        found = self.ask("kv/range", **asked, sort_order="ASCEND", sort_target="KEY").get("kvs")
+        """The first key from `begin` to before `end`, decoded as Latin-1: one character for each byte."""
+        selection = {"key": _coded(begin), "range_end": _coded(end), "limit": 1, "keys_only": True}
+        found = self.ask("kv/range", **selection, sort_order="ASCEND", sort_target="KEY").get("kvs")
         return base64.b64decode(found[0]["key"]).decode("latin-1") if found else None
 
     def put(self, key: str) -> None:
-        """An empty value."""
+        """Store an empty value."""
         self.ask("kv/put", key=_coded(key))
 
     def remove(self, prefix: str) -> None:
-        """All keys that begin with it."""
+        """Delete all keys that begin with `prefix`."""
         self.ask("kv/deleterange", key=_coded(prefix), range_end=_coded(after(prefix)))
 
 
 def after(prefix: str) -> str:
-    """The first text that comes after all those that begin with `prefix`."""
+    """The first text after all texts that begin with `prefix`, in sort order."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def claim_server(host: str, port: int, wait: float, member: str, old: str, new: str) -> dict[str, Any]:
-    """A probe: gives root the password `new`, unless it has it, in place of `old` or of none at all.
+    """A probe: set the password of root to `new`, from `old` or from no password. Does nothing when it is set already.
 
-    Without a password anybody's server would obey: then `member` must be its name.
+    A server without a password may belong to another account, so its name must be `member`.
     """
     try:
         gateway = Gateway(host, port, ROOT, new, wait)
@@ -79,8 +79,8 @@ def claim_server(host: str, port: int, wait: float, member: str, old: str, new: 
 
 def _protect(gateway: Gateway, member: str, password: str) -> None:
     members = gateway.ask("cluster/member/list")["members"]
-    if [each.get("name") for each in members] != [member]:
-        raise OSError(f"the server is not {member}, but somebody else's")
+    if [entry.get("name") for entry in members] != [member]:
+        raise OSError(f"this port belongs to another server, not to {member}")
     with _unless_there():
         gateway.ask("auth/user/add", name=ROOT, password=password)
     with _unless_there():

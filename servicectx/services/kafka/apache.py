@@ -16,7 +16,7 @@ from servicectx.services.settings import text
 
 PROGRAM = "kafka-server-start.sh"
 USER = "servicectx"
-CLUSTER = "c2VydmljZWN0eC1rYWZrYQ"  # 16 bytes in base64, as it must be
+CLUSTER = "c2VydmljZWN0eC1rYWZrYQ"  # Kafka requires 16 bytes in base64
 
 DEFAULTS: dict[str, str | int | bool] = {
     "num.partitions": 1,
@@ -29,7 +29,7 @@ DEFAULTS: dict[str, str | int | bool] = {
 
 
 def lines(secret: str) -> dict[str, str]:
-    """What stands in server.properties whatever the user wants."""
+    """The lines of server.properties that users cannot change."""
     login = f'username="{USER}" password="{secret}" user_{USER}="{secret}"'
     module = f"org.apache.kafka.common.security.plain.PlainLoginModule required {login};"
     return {
@@ -46,7 +46,7 @@ def lines(secret: str) -> dict[str, str]:
         "sasl.mechanism.controller.protocol": "PLAIN",
         "listener.name.client.plain.sasl.jaas.config": module,
         "listener.name.controller.plain.sasl.jaas.config": module,
-        "log.dirs": "{data|relative}",  # a list, which a comma would part
+        "log.dirs": "{data|relative}",  # relative: Kafka splits the value at commas
     }
 
 
@@ -58,7 +58,7 @@ def plan(service: str, program: str, settings: Mapping[str, str | int | bool], s
         command=[program, "{dir}/server.properties"],
         environment=environment(
             **java,
-            LOG_DIR="logs",  # as below: its scripts have no quotes around them
+            LOG_DIR="logs",  # relative, as in KAFKA_OPTS: the scripts do not quote these values
             KAFKA_HEAP_OPTS="-Xmx512m",
             KAFKA_JVM_PERFORMANCE_OPTS="-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
             KAFKA_OPTS="-XX:-UsePerfData -XX:+DisableAttachMechanism -Djava.io.tmpdir=.",  # not /tmp
@@ -83,7 +83,7 @@ def details(secret: str) -> dict[str, Any]:
 
 
 def _template(program: str) -> Template:
-    """A formatted directory: the same for all instances of one installation, for it knows neither ports nor logins."""
+    """A formatted directory. It contains no port and no login, so all instances of one installation share it."""
     formatted: dict[str, str | int | bool] = {
         "process.roles": "broker,controller",
         "node.id": 1,

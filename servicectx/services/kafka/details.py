@@ -1,4 +1,4 @@
-"""How to connect to Kafka."""
+"""Connection details of Kafka."""
 
 from typing import Any, ClassVar
 
@@ -7,8 +7,8 @@ from servicectx.services.details import ServiceDetails, address, filled, place
 
 
 class KafkaDetails(ServiceDetails):
-    """A Kafka broker. `user` and `password` are empty where it asks for none. In a namespace `prefix` goes before the
-    names of topics and groups.
+    """A Kafka broker. `user` and `password` are empty without authentication. `prefix`: of the names of topics and
+    groups in a namespace.
     """
 
     foreign: ClassVar[tuple[str, ...]] = (
@@ -46,29 +46,29 @@ class KafkaDetails(ServiceDetails):
 
     @property
     def bootstrap_servers(self) -> str:
-        """`host:port`: what every client begins with."""
+        """`host:port`, the setting that every client requires."""
         return place(self.host, self.port)
 
     @property
     def url(self) -> str:
-        """`kafka://host:port`, with the login where there is one."""
+        """`kafka://host:port`, with the login if there is one."""
         return address("kafka", self.host, self.port, "", self.user or None, self.password or None)
 
     @property
     def client_config(self) -> dict[str, Any]:
-        """For confluent-kafka and whatever else reads librdkafka's names: `Producer(details.client_config)`."""
+        """For confluent-kafka and other clients on librdkafka: `Producer(details.client_config)`."""
         login = {"sasl.mechanism": self.sasl_mechanism, "sasl.username": self.user, "sasl.password": self.password}
         names = {"bootstrap.servers": self.bootstrap_servers, "security.protocol": self.security_protocol}
         return names | (login if self.user else {})
 
     @property
     def consumer_config(self) -> dict[str, Any]:
-        """`client_config`, and the shortest session that brokers allow: whoever joins a group waits for half of it."""
+        """`client_config` with the shortest session that brokers allow. Joining a group takes half a session."""
         return self.client_config | {"session.timeout.ms": 6000}
 
     @property
     def aiokafka_config(self) -> dict[str, Any]:
-        """For aiokafka, and kafka-python: `AIOKafkaProducer(**details.aiokafka_config)`."""
+        """For aiokafka and kafka-python: `AIOKafkaProducer(**details.aiokafka_config)`."""
         login = {
             "sasl_mechanism": self.sasl_mechanism,
             "sasl_plain_username": self.user,

@@ -1,4 +1,4 @@
-"""Kafka: tansu, or Apache Kafka where `KAFKA_HOME` says that it is."""
+"""Kafka: tansu, or the Apache Kafka in `KAFKA_HOME`."""
 
 import signal
 from collections.abc import Collection, Mapping
@@ -23,13 +23,13 @@ WIRE = "servicectx.services.kafka.wire"
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaOptions:
-    """`settings`: lines of server.properties; with tansu flags of `tansu broker`, without the dashes."""
+    """`settings`: lines of server.properties, or with tansu the flags of `tansu broker`, without the dashes."""
 
     settings: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 
 class Kafka(Prefixed["KafkaDetails"]):
-    """Without a login with tansu, which cannot ask for one and keep its data in memory. Killed at the end."""
+    """tansu has no login: it cannot combine authentication with data in memory. Killed at the end."""
 
     name: ClassVar[str] = "kafka"
     Options: ClassVar[type] = KafkaOptions
@@ -37,10 +37,10 @@ class Kafka(Prefixed["KafkaDetails"]):
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[kafka]'",
         "apt": "not in Debian; unpack https://kafka.apache.org/downloads, and set KAFKA_HOME",
-        "brew": "brew install kafka  # KAFKA_HOME: libexec in what brew --prefix kafka says",
+        "brew": "brew install kafka  # KAFKA_HOME: $(brew --prefix kafka)/libexec",
     }
     namespace: ClassVar[str] = "a prefix for topics, which are removed, and groups"
-    volatile: ClassVar[str] = "tansu keeps all in memory; set KAFKA_HOME to an Apache Kafka, or leave keep_data out"
+    volatile: ClassVar[str] = "tansu keeps all data in memory; set KAFKA_HOME to an Apache Kafka, or omit keep_data"
     separator: ClassVar[str] = "-"
     search = binaries.Search(
         service="kafka",
@@ -73,7 +73,8 @@ class Kafka(Prefixed["KafkaDetails"]):
         return Plan(
             service=self.name,
             command=[program, "broker", *(f"--{name}={value}" for name, value in flags.items())],
-            environment=environment(NO_COLOR="1", HOME="{dir|cwd}", TMPDIR="{dir|cwd}"),  # it takes UTF-8 alone
+            # tansu requires UTF-8 in paths
+            environment=environment(NO_COLOR="1", HOME="{dir|cwd}", TMPDIR="{dir|cwd}"),
             ready={"kind": "call", "target": f"{WIRE}:answers"},
             ping={"kind": "call", "target": f"{WIRE}:answers"},
             expected_size=2**20,
@@ -101,12 +102,15 @@ class Kafka(Prefixed["KafkaDetails"]):
             connection.create(name)
 
     def client(self, details: "KafkaDetails") -> Client | None:
-        """None where there is a password, which kcat would take from its command line alone."""
+        """None for a broker with a password: kcat reads passwords only from its command line, which is public."""
         return None if details.password else Client(self.shell, ["-b", details.bootstrap_servers], details.env())
 
 
 def _connect(details: "KafkaDetails") -> Connection:
     if details.security_protocol not in ("PLAINTEXT", "SASL_PLAINTEXT") or details.sasl_mechanism not in ("", "PLAIN"):
-        spoken = f"{details.security_protocol} {details.sasl_mechanism}".strip()
-        raise NotIsolable(service="kafka", reason=f"topics could not be removed: {spoken} is not spoken here")
+        protocol = f"{details.security_protocol} {details.sasl_mechanism}".strip()
+        raise NotIsolable(
+            service="kafka",
+            reason=f"topics cannot be removed over {protocol}; use PLAINTEXT, or SASL_PLAINTEXT with PLAIN",
+        )
     return Connection(details.host, details.port, details.user, details.password)

@@ -1,4 +1,4 @@
-"""Just enough of Kafka's protocol to log in, to list topics and to remove some, with the standard library alone."""
+"""A part of Kafka's protocol: log in; list, create and delete topics. Standard library only."""
 
 import struct
 from typing import Any
@@ -9,11 +9,11 @@ METADATA, SASL_HANDSHAKE, CREATE_TOPICS, DELETE_TOPICS, SASL_AUTHENTICATE = 3, 1
 
 
 class Refused(OSError):
-    """The broker would not let us in."""
+    """The broker rejected the login."""
 
 
 class Connection:
-    """One connection, logged in (PLAIN) where there is a user. Raises OSError, or EOFError when the broker hangs up."""
+    """One connection, logged in (PLAIN) if a user is given. Raises OSError, and EOFError on a closed connection."""
 
     def __init__(self, host: str, port: int, user: str = "", password: str = "", wait: float = 10.0) -> None:
         self._socket = socket.create_connection((host, port), wait)
@@ -26,53 +26,55 @@ class Connection:
             raise
 
     def metadata(self) -> tuple[list[tuple[str, int]], list[str]]:
-        """The addresses of all brokers, and the names of all topics but the broker's own."""
-        heard = _Reader(self._ask(METADATA, 1, struct.pack(">i", -1)))
+        """The addresses of all brokers, and the names of all topics except internal ones."""
+        reply = _Reader(self._request(METADATA, 1, struct.pack(">i", -1)))
         brokers = []
-        for _ in range(heard.number(">i")):
-            heard.number(">i")
-            brokers.append((heard.text(), heard.number(">i")))
-            heard.text()
-        heard.number(">i")
+        for _ in range(reply.number(">i")):
+            reply.number(">i")
+            brokers.append((reply.text(), reply.number(">i")))
+            reply.text()
+        reply.number(">i")
         topics = []
-        for _ in range(heard.number(">i")):
-            heard.number(">h")
-            name, internal = heard.text(), heard.number(">b")
-            for _ in range(heard.number(">i")):
-                heard.skip(10)
+        for _ in range(reply.number(">i")):
+            reply.number(">h")
+            name, internal = reply.text(), reply.number(">b")
+            for _ in range(reply.number(">i")):
+                reply.skip(10)
                 for _ in range(2):
-                    heard.skip(4 * heard.number(">i"))
+                    reply.skip(4 * reply.number(">i"))
             if not internal:
                 topics.append(name)
         return brokers, topics
 
     def create(self, topic: str) -> None:
-        """A topic of one partition."""
-        self._ask(CREATE_TOPICS, 2, struct.pack(">i", 1) + _text(topic) + struct.pack(">ihiiib", 1, 1, 0, 0, 10_000, 0))
+        """Create a topic of one partition."""
+        self._request(
+            CREATE_TOPICS, 2, struct.pack(">i", 1) + _text(topic) + struct.pack(">ihiiib", 1, 1, 0, 0, 10_000, 0)
+        )
 
     def delete(self, topics: list[str]) -> None:
         names = b"".join(map(_text, topics))
-        self._ask(DELETE_TOPICS, 1, struct.pack(">i", len(topics)) + names + struct.pack(">i", 10_000))
+        self._request(DELETE_TOPICS, 1, struct.pack(">i", len(topics)) + names + struct.pack(">i", 10_000))
 
     def close(self) -> None:
         self._reader.close()
         self._socket.close()
 
     def _log_in(self, user: str, password: str) -> None:
-        (refused,) = struct.unpack_from(">h", self._ask(SASL_HANDSHAKE, 1, _text("PLAIN")))
+        (refused,) = struct.unpack_from(">h", self._request(SASL_HANDSHAKE, 1, _text("PLAIN")))
         if not refused:
             login = _bytes(f"\0{user}\0{password}".encode())
-            (refused,) = struct.unpack_from(">h", self._ask(SASL_AUTHENTICATE, 0, login))
+            (refused,) = struct.unpack_from(">h", self._request(SASL_AUTHENTICATE, 0, login))
         if refused:
-            raise Refused(f"the broker refuses the login of {user} (error {refused})")
+            raise Refused(f"the broker rejects the login of {user} (error {refused})")
 
-    def _ask(self, kind: int, version: int, body: bytes) -> bytes:
+    def _request(self, kind: int, version: int, body: bytes) -> bytes:
         request = struct.pack(">hhi", kind, version, kind) + _text("servicectx") + body
         self._socket.sendall(_bytes(request))
         (size,) = struct.unpack(">i", self._read(4))
         answer = self._read(size)
         if struct.unpack_from(">i", answer) != (kind,):
-            raise OSError("this is not Kafka's protocol")
+            raise OSError("the reply does not follow Kafka's protocol")
         return answer[4:]
 
     def _read(self, size: int) -> bytes:
@@ -87,9 +89,9 @@ class _Reader:
         self._at = 0
 
     def number(self, form: str) -> int:
-        (found,) = struct.unpack_from(form, self._data, self._at)
+        (value,) = struct.unpack_from(form, self._data, self._at)
         self.skip(struct.calcsize(form))
-        return int(found)
+        return int(value)
 
     def text(self) -> str:
         size = max(0, self.number(">h"))  # -1: none
@@ -101,7 +103,7 @@ class _Reader:
 
 
 def answers(host: str, port: int, wait: float, user: str = "", password: str = "") -> dict[str, Any] | None:
-    """A probe: whether the broker sends its clients to where it is."""
+    """A probe: whether the broker advertises its own address to clients."""
     connection = Connection(host, port, user, password, wait)
     try:
         return {} if connection.metadata()[0] == [(host, port)] else None

@@ -1,4 +1,4 @@
-"""Databases of one's own on a shared MariaDB. They begin empty: the server has no way to clone one."""
+"""Separate databases on a shared MariaDB. They start empty: the server cannot clone a database."""
 
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from servicectx.services.mariadb.details import MariadbDetails
 
 WAIT = 60.0  # seconds for one statement
-PATIENCE = 5.0  # seconds for those who use its tables from other databases
+PATIENCE = 5.0  # seconds for transactions that use its tables from other databases
 DAY = 86400
 DENIED, NO_COLUMN, NO_THREAD, LOCKED = 1044, 1054, 1094, 1205
 
@@ -20,7 +20,7 @@ _KEPT = "servicectx: kept"
 
 
 def create(details: "MariadbDetails") -> str:
-    """A fresh database; its name. What dead makers left is dropped on the way."""
+    """Create a database and return its name. Databases of dead owners are dropped first."""
     try:
         with closing(_connect(details)) as connection:
             (now,) = connection.run("SELECT unix_timestamp()")
@@ -29,13 +29,13 @@ def create(details: "MariadbDetails") -> str:
             connection.run(f"CREATE DATABASE {quoted(name)}")
             return name
     except Refused as refusal:
-        cure = rf"; let it: GRANT ALL ON `sc\_%`.* TO {details.user}" if refusal.code == DENIED else ""
-        reason = f"user {details.user!r} cannot make a database: {refusal}{cure}"
+        cure = rf"; run GRANT ALL ON `sc\_%`.* TO {details.user}" if refusal.code == DENIED else ""
+        reason = f"user {details.user!r} cannot create a database: {refusal}{cure}"
         raise NotIsolable(service="mariadb", reason=reason) from None
 
 
 def drop(details: "MariadbDetails", name: str) -> None:
-    """Drop it, whoever is connected to it. Raises OSError when somebody else's transaction is in the way."""
+    """Drop a database and end its connections. Raises OSError when another database's transaction blocks it."""
     with closing(_connect(details)) as connection:
         try:
             _drop(connection, name)
@@ -44,7 +44,7 @@ def drop(details: "MariadbDetails", name: str) -> None:
 
 
 def keep(details: "MariadbDetails", name: str) -> None:
-    """Let no sweep take it."""
+    """Protect a database from sweeps."""
     with closing(_connect(details)) as connection:
         connection.run(f"ALTER DATABASE {quoted(name)} COMMENT = {literal(_KEPT)}")
 
@@ -54,9 +54,10 @@ def _connect(details: "MariadbDetails") -> Connection:
 
 
 def _sweep(connection: Connection, now: int, old: bool) -> None:
-    """Drop what dead makers of this host left, and with `old` what anybody made more than a day ago.
+    """Drop the databases of this host's dead owners. With `old`, also drop databases older than a day.
 
-    What cannot be dropped is passed over, and all is where the server has no word for what was kept (MySQL).
+    Databases that cannot be dropped are skipped. MySQL has no comments on databases, which mark kept databases, so
+    nothing is dropped there.
     """
     mine = rf"schema_name LIKE '{owner_names.PREFIX}\_%' AND schema_comment <> {literal(_KEPT)}"
     try:
@@ -72,7 +73,7 @@ def _sweep(connection: Connection, now: int, old: bool) -> None:
 
 
 def _drop(connection: Connection, name: str) -> None:
-    """End its clients first: an open transaction of theirs would hold its tables for as long as they like."""
+    """Drop a database. Its clients are ended first: their open transactions would lock the tables without limit."""
     connection.run("SET lock_wait_timeout = 1")
     until = time.monotonic() + PATIENCE
     while True:

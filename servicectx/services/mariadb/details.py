@@ -1,4 +1,4 @@
-"""How to connect to a MariaDB database."""
+"""Connection details of a MariaDB database."""
 
 from typing import Any, ClassVar
 
@@ -32,7 +32,7 @@ class MariadbDetails(ServiceDetails):
 
     @property
     def url(self) -> str:
-        """`mysql://user:password@host:port/dbname`: what frameworks read."""
+        """`mysql://user:password@host:port/dbname`, for frameworks."""
         host, port, dbname, user, password = self._login()
         return address("mysql", host, port, dbname, user, password)
 
@@ -53,7 +53,7 @@ class MariadbDetails(ServiceDetails):
         return login | {"database": self.dbname}
 
     def env(self) -> dict[str, str]:
-        """What the `mariadb` and `mysql` programs read, what CI systems set for MySQL, and `DATABASE_URL`.
+        """The variables of the `mariadb` and `mysql` programs, of MySQL on CI systems, and `DATABASE_URL`.
 
         The programs read neither user nor database from the environment: `mariadb -u "$MYSQL_USER" "$MYSQL_DATABASE"`.
         """

@@ -1,4 +1,4 @@
-"""MariaDB: a prepared data directory is copied, and the start itself makes the instance's user and database."""
+"""MariaDB: the server starts on a copy of a prepared data directory and creates the instance's user and database."""
 
 import os
 import shlex
@@ -25,7 +25,7 @@ OURS = (
     *("skip-networking", "skip-name-resolve", "extra-port", "log-error", "skip-grant-tables"),
 )
 
-# Throwaway data: nothing here survives a crash, and nothing needs to. "loose" ones are not in every version.
+# Temporary data: it does not need to survive a crash. Settings with "loose" do not exist in every version.
 SETTINGS: dict[str, str | int | float | bool] = {
     "innodb-flush-log-at-trx-commit": 0,
     "loose-innodb-flush-method": "nosync",
@@ -35,8 +35,8 @@ SETTINGS: dict[str, str | int | float | bool] = {
     "innodb-log-file-size": "16M",
     "innodb-buffer-pool-dump-at-shutdown": False,
     "performance-schema": False,
-    "loose-feedback": False,  # it would report to the makers
-    "log-warnings": 1,  # nothing of clients that went without a word
+    "loose-feedback": False,  # it would send reports to MariaDB's developers
+    "log-warnings": 1,  # no warnings about aborted connections
     "max-connections": 200,
     "character-set-server": "utf8mb4",
     "default-time-zone": "+00:00",
@@ -51,7 +51,7 @@ DURABLE: dict[str, str | int | float | bool] = {
 
 @dataclass(frozen=True, kw_only=True)
 class MariadbOptions:
-    """`dbname` and `user` are made, the user with all rights. `settings`: lines of my.cnf for the server."""
+    """`dbname` and `user` are created, the user with all rights. `settings`: lines of my.cnf for the server."""
 
     dbname: str = "test"
     user: str = "root"
@@ -59,7 +59,7 @@ class MariadbOptions:
 
 
 class Mariadb(Service["MariadbDetails"]):
-    """Durability is off, the password is random, no account that the installation brings can be used."""
+    """Durability is off and the password is random. The accounts of the installation cannot log in."""
 
     name: ClassVar[str] = "mariadb"
     namespace: ClassVar[str | None] = "a database, empty"
@@ -91,26 +91,26 @@ class Mariadb(Service["MariadbDetails"]):
             if _installer(path):
                 return path
             others.append(path)
-        problem = f"no mariadb-install-db belongs to {', '.join(others)}: MySQL's own server will not do"
+        problem = f"no mariadb-install-db belongs to {', '.join(others)}: MySQL's own server is not supported"
         raise self.search.not_found(looked, problem if others else None)
 
     def plan(self, options: MariadbOptions, program: str, secret: str) -> Plan:
         tree = Path(program).parents[1]
         settings.check(self, [name.replace("_", "-") for name in options.settings], OURS)
         settings.check_names(self, options.settings)
-        places: dict[str, str | bool] = {
+        fixed: dict[str, str | bool] = {
             "datadir": "{data}",
-            "tmpdir": "..",  # from the data directory, where it works: a path is parted at colons
+            "tmpdir": "..",  # relative to the data directory: paths are split at colons
             "bind-address": "{host}",
             "port": "{port}",
-            "socket": "mariadb.sock",  # in the data directory; a whole path may be too long for a socket
+            "socket": "mariadb.sock",  # in the data directory: an absolute path may be too long for a socket
             "pid-file": "mariadb.pid",
             "skip-name-resolve": True,
             "init-file": "{dir}/init.sql",
-            "loose-unix-socket": False,  # its plugin lets in whoever has the right name
+            "loose-unix-socket": False,  # its plugin accepts any system user with the right name
         }
-        said = [*places.items(), *SETTINGS.items(), *options.settings.items()]  # the last word counts
-        lines = ["[mariadbd]", *(f"{name} = {_value(value)}" for name, value in said)]
+        pairs = [*fixed.items(), *SETTINGS.items(), *options.settings.items()]  # the last value of a name counts
+        lines = ["[mariadbd]", *(f"{name} = {_value(value)}" for name, value in pairs)]
         login = {"user": literal(options.user), "password": secret}
         database = {"data": "{data}", "dbname": literal(options.dbname)}
         return Plan(
@@ -121,7 +121,7 @@ class Mariadb(Service["MariadbDetails"]):
             template=_template(program),
             ready={"kind": "call", "target": f"{WIRE}:logs_in", **database, **login},
             ping={"kind": "call", "target": f"{WIRE}:answers", **login},
-            account=account_for_root("mysql") if os.geteuid() == 0 else None,  # a user without a name will do
+            account=account_for_root("mysql") if os.geteuid() == 0 else None,  # the user id needs no name
             programs=str(tree),
             clean_signal=int(signal.SIGTERM),
             proves_itself=True,
@@ -133,7 +133,7 @@ class Mariadb(Service["MariadbDetails"]):
         return self.plan(replace(options, settings={**DURABLE, **options.settings}), program, secret)
 
     def reads(self, written: Written, mine: Written) -> bool:
-        """One program has two names."""
+        """As for every service. The same program may have two names."""
         return super().reads(written._replace(program=mine.program), mine)
 
     def details(self, options: MariadbOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -150,28 +150,28 @@ class Mariadb(Service["MariadbDetails"]):
         mariadb_databases.keep(namespace, namespace.dbname)
 
     def client(self, details: "MariadbDetails") -> Client:
-        return Client(self.shell, _place(details), details.env())
+        return Client(self.shell, _client_arguments(details), details.env())
 
     def shell_command(self, details: "MariadbDetails") -> str:
-        return f"MYSQL_PWD={shlex.quote(details.password)} {shlex.join(['mariadb', *_place(details)])}"
+        return f"MYSQL_PWD={shlex.quote(details.password)} {shlex.join(['mariadb', *_client_arguments(details)])}"
 
     def run_files(self, details: "MariadbDetails", files: list[Path], program: str) -> None:
-        """Each file through the client, which stops at the first error."""
+        """Run each file with the client, which stops at the first error."""
         for file in files:
             try:
-                scripts.run([binaries.find(self.shell), *_place(details)], details.env(), file)
+                scripts.run([binaries.find(self.shell), *_client_arguments(details)], details.env(), file)
             except RuntimeError as error:
                 raise RuntimeError(f"{file}: {error}") from None
 
 
-def _place(details: "MariadbDetails") -> list[str]:
-    """The client's arguments. The password stands in its environment; one in the user's own files would go before."""
-    place = [f"--host={details.host}", f"--port={details.port}", f"--user={details.user}"]
-    return ["--no-defaults", "--protocol=tcp", "--default-character-set=utf8mb4", *place, details.dbname]
+def _client_arguments(details: "MariadbDetails") -> list[str]:
+    """The client's arguments. The password is in its environment, which the user's option files would override."""
+    login = [f"--host={details.host}", f"--port={details.port}", f"--user={details.user}"]
+    return ["--no-defaults", "--protocol=tcp", "--default-character-set=utf8mb4", *login, details.dbname]
 
 
 def _accounts(options: MariadbOptions, secret: str) -> str:
-    """What the server runs before it takes connections: each statement on a line of its own, or it is passed over."""
+    """The statements that the server runs before it accepts connections. It ignores a statement that shares a line."""
     account = f"{quoted(options.user)}@'%'"
     statements = (
         f"CREATE USER IF NOT EXISTS {account}",
@@ -188,7 +188,7 @@ def _template(program: str) -> Template:
         "innodb-log-file-size": "4M",
         "loose-innodb-undo-tablespaces": "0",
     }
-    # A script: other shells than bash take backslashes in its words for more than they are.
+    # The installer is a script that needs bash: other shells interpret backslashes in its arguments.
     shell = [BASH] if os.access(BASH, os.X_OK) else []
     command = [
         *(*shell, str(_installer(program)), "--no-defaults", f"--basedir={Path(program).parents[1]}"),
@@ -200,7 +200,7 @@ def _template(program: str) -> Template:
 
 
 def _installer(program: str) -> str | None:
-    """The program that prepares a data directory, in the tree of the server."""
+    """The program that prepares a data directory, from the server's tree."""
     for folder in ("bin", "sbin", "scripts"):
         path = Path(program).parents[1] / folder / "mariadb-install-db"
         if os.access(path, os.X_OK):

@@ -1,4 +1,4 @@
-"""Just enough of MariaDB's protocol to log in and run a statement, with the standard library alone.
+"""The part of MariaDB's protocol that logs in and runs statements, with the standard library alone.
 
 Packets: https://mariadb.com/kb/en/clientserver-protocol/
 """
@@ -12,7 +12,7 @@ from typing import Any
 from servicectx.system.originals import socket
 
 NATIVE = b"mysql_native_password"
-# long password, a database at login, protocol 4.1, transactions, secure connection, plugins for authentication
+# long password, connect with database, protocol 4.1, transactions, secure connection, authentication plugins
 CAPABILITIES = 0x1 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x80000
 UTF8MB4 = 45
 LARGEST = 1 << 24
@@ -28,23 +28,23 @@ class Refused(Exception):
 
 
 class Connection:
-    """One logged-in connection. Raises Refused, OSError, or EOFError when the server hangs up."""
+    """A logged-in connection. Raises Refused, OSError, or EOFError when the server closes the connection."""
 
     def __init__(self, host: str, port: int, user: str, password: str, dbname: str, wait: float) -> None:
         self._socket = socket.create_connection((host, port), wait)
         self._reader = self._socket.makefile("rb")
         self._number = 0
         try:
-            salt = self._greeted()
+            salt = self._read_greeting()
             login = struct.pack("<IIB23x", CAPABILITIES, LARGEST, UTF8MB4) + user.encode() + b"\0"
             answer = _scrambled(password, salt)
             self._send(login + bytes([len(answer)]) + answer + dbname.encode() + b"\0" + NATIVE + b"\0")
-            said = self._receive()
-            if said[:1] == b"\xfe":  # another way to log in, or another salt
-                plugin, _, salt = said[1:].partition(b"\0")
+            reply = self._receive()
+            if reply[:1] == b"\xfe":  # the server requests another plugin or sends another salt
+                plugin, _, salt = reply[1:].partition(b"\0")
                 if plugin != NATIVE:
                     raise Refused(
-                        0, f"user {user!r} logs in with {plugin.decode()}, and only {NATIVE.decode()} will do"
+                        0, f"user {user!r} logs in with {plugin.decode()}, and only {NATIVE.decode()} is supported"
                     )
                 self._send(_scrambled(password, salt[:20]))
                 self._receive()
@@ -53,7 +53,7 @@ class Connection:
             raise
 
     def run(self, sql: str) -> list[str | None]:
-        """Run one statement; the first column of its rows, as text."""
+        """Run one statement. Returns the first column of its rows, as text."""
         self._number = 0
         self._send(QUERY + sql.encode())
         if self._receive()[:1] == b"\0":
@@ -66,7 +66,7 @@ class Connection:
         return rows
 
     def close(self) -> None:
-        """Say good-bye, else the server notes an aborted connection."""
+        """Send QUIT, so that the server logs no aborted connection."""
         self._number = 0
         with suppress(OSError):
             self._send(QUIT)
@@ -76,9 +76,10 @@ class Connection:
         self._reader.close()
         self._socket.close()
 
-    def _greeted(self) -> bytes:
+    def _read_greeting(self) -> bytes:
         version, _, rest = self._receive()[1:].partition(b"\0")
-        self.version = version.decode().removeprefix("5.5.5-").split("-")[0]  # for clients that know no version 10
+        # The prefix is for clients that expect version 5.
+        self.version = version.decode().removeprefix("5.5.5-").split("-")[0]
         return rest[4:12] + rest[31:43]
 
     def _send(self, body: bytes) -> None:
@@ -99,10 +100,10 @@ class Connection:
 def logs_in(
     host: str, port: int, wait: float, *, data: str, user: str, password: str, dbname: str
 ) -> dict[str, Any] | None:
-    """The keeper's probe: wait until *our* server listens, and log in as the user that its start made.
+    """The keeper's probe: wait for the instance's own server, and log in as the user that its start created.
 
-    The file in our own data directory is written after our server has bound the port, and it takes no connection
-    before the account is made: whoever answers then is ours, and what it refuses it will not grant later.
+    The server writes mariadb.pid in its data directory after it has bound the port, and accepts no connection before
+    the account exists. So a server that answers is the instance's own, and a refused login is final.
     """
     if not os.path.exists(f"{data}/mariadb.pid"):
         return None
@@ -115,7 +116,7 @@ def logs_in(
 
 
 def answers(host: str, port: int, wait: float, *, user: str, password: str) -> dict[str, Any]:
-    """The joiner's ping. One that has no connection left, or whose user has another password by now, is at work too."""
+    """The ping of joining processes. A server that refuses, for lack of connections or a new password, works too."""
     try:
         with closing(Connection(host, port, user, password, "", wait)):
             return {}
@@ -124,17 +125,17 @@ def answers(host: str, port: int, wait: float, *, user: str, password: str) -> d
 
 
 def hashed(password: str) -> str:
-    """What the server keeps of a password, so that the password itself never goes through SQL or a log."""
+    """The server's hash of a password, so that the password itself is never in SQL or a log."""
     return "*" + _sha1(_sha1(password.encode())).hex().upper()
 
 
 def quoted(name: str) -> str:
-    """A name in SQL."""
+    """A quoted identifier in SQL."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def literal(text: str) -> str:
-    """A text in SQL."""
+    """A quoted text in SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
@@ -154,7 +155,7 @@ def _is_end(body: bytes) -> bool:
 
 
 def _text(row: bytes) -> str:
-    """The first value of a row: its length in one byte, or a byte that says how many bytes hold it."""
+    """The first value of a row: its length in one byte, or a byte with the number of bytes that hold it."""
     size = {0xFC: 2, 0xFD: 3, 0xFE: 8}.get(row[0], 0)
     start = 1 + size
     length = int.from_bytes(row[1:start], "little") if size else row[0]

@@ -1,4 +1,4 @@
-"""How to connect to memcached."""
+"""Connection details of memcached."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from servicectx.services.details import ServiceDetails, address, filled, place
 
 
 class MemcachedDetails(ServiceDetails):
-    """A memcached server. In a namespace, `prefix` goes before every key."""
+    """A memcached server. `prefix`: of every key in a namespace."""
 
     foreign: ClassVar[tuple[str, ...]] = ("MEMCACHED_PREFIX",)
     url_form: ClassVar[urls.Form] = urls.Form(
@@ -24,7 +24,7 @@ class MemcachedDetails(ServiceDetails):
 
     @property
     def server(self) -> str:
-        """`host:port`, as most clients take it."""
+        """`host:port`, the form that most clients take."""
         return place(self.host, self.port)
 
     def env(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Keys of a memcached that begin with a maker's signature: which there are, and away with them."""
+"""Keys of namespaces on a memcached server: list and delete them."""
 
 from urllib.parse import unquote
 
@@ -6,15 +6,15 @@ from servicectx.isolation import owner_names
 from servicectx.system.originals import socket, time
 
 LAST = (b"END", b"MN", b"BUSY", b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")
-WAIT = 10.0  # seconds for an answer
-PATIENCE = 2.0  # seconds for others who list keys: one at a time may
+WAIT = 10.0  # seconds for one reply
+LISTING_WAIT = 2.0  # seconds; the server allows one listing of keys at a time
 
 
 def signed(host: str, port: int) -> list[str]:
-    """The keys, or none where the server does not tell. Format: "Metadump" in memcached's doc/protocol.txt."""
-    until = time.monotonic() + PATIENCE
+    """The keys, or none if the server does not list them. Format: "Metadump" in memcached's doc/protocol.txt."""
+    until = time.monotonic() + LISTING_WAIT
     while True:
-        lines = _ask(host, port, b"lru_crawler metadump all\r\n")
+        lines = _request(host, port, b"lru_crawler metadump all\r\n")
         if not lines[-1].startswith(b"BUSY") or time.monotonic() > until:
             break
         time.sleep(0.005)
@@ -23,11 +23,11 @@ def signed(host: str, port: int) -> list[str]:
 
 
 def remove(host: str, port: int, keys: list[str]) -> None:
-    _ask(host, port, b"".join(b"delete %s noreply\r\n" % key.encode() for key in keys) + b"mn\r\n")
+    _request(host, port, b"".join(b"delete %s noreply\r\n" % key.encode() for key in keys) + b"mn\r\n")
 
 
-def _ask(host: str, port: int, commands: bytes) -> list[bytes]:
-    """The lines of the answer, up to one that ends it."""
+def _request(host: str, port: int, commands: bytes) -> list[bytes]:
+    """The lines of the reply, up to and including its last line."""
     with socket.create_connection((host, port), WAIT) as connection, connection.makefile("rb") as reader:
         connection.sendall(commands)
         lines: list[bytes] = []

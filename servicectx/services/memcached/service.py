@@ -1,4 +1,4 @@
-"""memcached: in memory, for whoever can connect; namespaces are prefixes of keys."""
+"""memcached: in memory, without authentication. Namespaces are prefixes of keys."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -27,16 +27,16 @@ class MemcachedOptions:
 
 
 class Memcached(Prefixed["MemcachedDetails"]):
-    """No password: the usual clients know none. Killed at the end, since nothing of it is worth saving."""
+    """A cache without a password, since common clients do not support one. Killed at the end."""
 
     name: ClassVar[str] = "memcached"
-    volatile: ClassVar[str] = "it is a cache in memory; leave keep_data out"
+    volatile: ClassVar[str] = "it is a cache in memory; omit keep_data"
     namespace: ClassVar[str | None] = "a prefix for keys"
     separator: ClassVar[str] = ":"
     Options: ClassVar[type] = MemcachedOptions
     Details: ClassVar[Any] = "servicectx.services.memcached.details:MemcachedDetails"
     install: ClassVar[dict[str, str]] = {
-        "pip": "not on PyPI; a package of the system brings it",
+        "pip": "not on PyPI; install a package of the system",
         "apt": "apt-get install memcached",
         "brew": "brew install memcached",
     }
@@ -49,7 +49,7 @@ class Memcached(Prefixed["MemcachedDetails"]):
 
     def plan(self, options: MemcachedOptions, program: str, secret: str) -> Plan:
         given = {name.replace("_", "-"): value for name, value in options.settings.items()}
-        # The server takes the beginning of a name for the whole.
+        # The server accepts abbreviated option names.
         settings.check(self, [ours for name in given for ours in OURS if ours.startswith(name.lower())], OURS)
         hello = {"kind": "exchange", "send": "version\r\n", "expect": r"^VERSION (?P<version>\S+)\r\n"}
         return Plan(
@@ -72,7 +72,7 @@ class Memcached(Prefixed["MemcachedDetails"]):
         return {"version": facts.get("version")}
 
     def stored(self, details: "MemcachedDetails") -> Collection[str]:
-        """On a server from outside nobody knows how many keys there are: what is left there gives way by itself."""
+        """No keys on an external server, which may hold any number of them. The server evicts stale keys by itself."""
         return () if details.external else memcached_keys.signed(details.host, details.port)
 
     def remove(self, details: "MemcachedDetails", names: list[str]) -> None:

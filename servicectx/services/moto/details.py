@@ -1,4 +1,4 @@
-"""How to connect to moto."""
+"""Connection details of moto."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from servicectx.services.aws_details import AwsDetails
 
 
 class MotoDetails(AwsDetails):
-    """A moto server: `access_key` decides in which `account` a client works; the secret key is not looked at."""
+    """A moto server. `access_key` selects the `account` of a client; moto ignores the secret key."""
 
     url_form: ClassVar[urls.Form] = AwsDetails.url_form._replace(
         query={**AwsDetails.url_form.query, "account": "account"}

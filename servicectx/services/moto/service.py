@@ -23,7 +23,7 @@ OURS = ("moto_account_id", "moto_port", "moto_lambda_data_dir")
 
 @dataclass(frozen=True, kw_only=True)
 class MotoOptions:
-    """`region`: the one in the details. `settings`: moto's own, by the names of its environment variables, such as
+    """`region`: the region in the details. `settings`: environment variables of moto, such as
     `{"MOTO_S3_DEFAULT_MAX_KEYS": 10}`.
     """
 
@@ -32,12 +32,12 @@ class MotoOptions:
 
 
 class Moto(Service["MotoDetails"]):
-    """In memory, and killed at the end. It takes every key, so keys only say in which account somebody works."""
+    """A server in memory. It accepts every key, so a key only selects an account. Killed at the end."""
 
     name: ClassVar[str] = "moto"
     Options: ClassVar[type] = MotoOptions
     Details: ClassVar[Any] = "servicectx.services.moto.details:MotoDetails"
-    volatile: ClassVar[str] = "all accounts are in memory; use s3 for buckets that stay, or leave keep_data out"
+    volatile: ClassVar[str] = "all accounts are in memory; use s3 for buckets that stay, or omit keep_data"
     namespace: ClassVar[str] = "an account"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[moto]'",
@@ -54,11 +54,11 @@ class Moto(Service["MotoDetails"]):
 
     def plan(self, options: MotoOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
-        told = {name: str(value) for name, value in options.settings.items()}
+        variables = {name: str(value) for name, value in options.settings.items()}
         return Plan(
             service=self.name,
             command=python_servers.command(program),
-            environment=environment(**told, MOTO_LAMBDA_DATA_DIR="{dir}"),
+            environment=environment(**variables, MOTO_LAMBDA_DATA_DIR="{dir}"),
             files=python_servers.files(program, "servicectx.services.moto.server:serve"),
             ready={
                 "kind": "exchange",
@@ -66,39 +66,39 @@ class Moto(Service["MotoDetails"]):
                 "expect": r"^HTTP/1.\d 200 .*moto-version: (?P<version>\S+)\r\n",
             },
             inherits_socket=True,
-            owns_port=False,  # nobody else can have it: the keeper has
+            owns_port=False,  # the keeper already holds it
         )
 
     def details(self, options: MotoOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        told = {"region": options.region, "version": facts.get("version")}
-        return {"access_key": aws.access_key(secret), "secret_key": secret, **told}
+        fields = {"region": options.region, "version": facts.get("version")}
+        return {"access_key": aws.access_key(secret), "secret_key": secret, **fields}
 
     def open_namespace(self, details: "MotoDetails") -> "MotoDetails":
-        """An account with a user who has a key. Those of dead makers are forgotten on the way."""
-        for account, maker in _accounts(details, "GET").items():
-            if owner_names.owner_is_dead(maker):
+        """Create an account with a user and its key. Accounts of dead owners are removed first."""
+        for account, owner in _accounts(details, "GET").items():
+            if owner_names.owner_is_dead(owner):
                 _accounts(details, "DELETE", account)
         account = f"{int.from_bytes(os.urandom(8)) % 10**12:012}"
-        me = owner_names.new_name()
-        _iam(details, account, Action="CreateUser", UserName=me)
-        made = _iam(details, account, Action="CreateAccessKey", UserName=me)
-        keys = {"access_key": made["AccessKeyId"], "secret_key": made["SecretAccessKey"]}
+        user = owner_names.new_name()
+        _iam(details, account, Action="CreateUser", UserName=user)
+        key = _iam(details, account, Action="CreateAccessKey", UserName=user)
+        keys = {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
         return details.model_copy(update={"account": account, **keys})
 
     def close_namespace(self, namespace: "MotoDetails") -> None:
         _accounts(namespace, "DELETE", namespace.account)
 
 
-def _iam(details: "MotoDetails", account: str, **words: str) -> dict[str, str]:
-    """A request to IAM in an account that moto makes when it is first named."""
+def _iam(details: "MotoDetails", account: str, **parameters: str) -> dict[str, str]:
+    """A request to IAM. moto creates the account on its first use."""
     headers = {"Content-Type": "application/x-www-form-urlencoded", "x-moto-account-id": account}
-    body = urlencode({"Version": "2010-05-08", **words})
+    body = urlencode({"Version": "2010-05-08", **parameters})
     answer = aws.Endpoint.of(details).ask("iam", "POST", "/", body, headers=headers)
     if answer.status != 200:
-        raise NotIsolable(service="moto", reason=f"{words['Action']}: {answer.status} {answer.text.strip()}")
+        raise NotIsolable(service="moto", reason=f"{parameters['Action']}: {answer.status} {answer.text.strip()}")
     return dict(re.findall(r"<(\w+)>([^<]+)</\1>", answer.text))
 
 
 def _accounts(details: "MotoDetails", method: str, account: str = "") -> dict[str, str]:
-    """What our own server tells and forgets; another one knows nothing of it."""
+    """List or remove accounts. Other moto servers lack this path, and give {}."""
     return aws.Endpoint.of(details).ask("moto-api", method, ACCOUNTS + account).data or {}

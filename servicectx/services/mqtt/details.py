@@ -1,4 +1,4 @@
-"""How to connect to an MQTT broker."""
+"""Connection details of an MQTT broker."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from servicectx.services.login_details import LoginDetails
 
 
 class MqttDetails(LoginDetails):
-    """An MQTT broker: `user` and `password`. In a namespace `prefix` goes before every topic."""
+    """An MQTT broker: `user` and `password`. `prefix`: of every topic in a namespace."""
 
     foreign: ClassVar[tuple[str, ...]] = (
         "MQTT_USERNAME",

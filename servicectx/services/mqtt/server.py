@@ -1,4 +1,4 @@
-"""amqtt on a socket that it inherits, with one user. Called in a process of its own."""
+"""Run amqtt with one user on an inherited socket, in a process of its own."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ def serve(listener: int, user: str, secret: str, file: str, settings: dict[str, 
     from amqtt.broker import Broker
     from pwdlib.hashers.argon2 import Argon2Hasher
 
-    quick = Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)  # the password is random, and thrown away soon
+    quick = Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)  # cheapest; the password is random and short-lived
     with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as users:
         users.write(f"{user}:{quick.hash(secret)}\n")
     ours = {

@@ -32,7 +32,7 @@ OURS = {
 
 @dataclass(frozen=True, kw_only=True)
 class MqttOptions:
-    """`server`: the one that is to be run; the first that is found by default. `settings`: lines of mosquitto.conf, or
+    """`server`: the broker to run, by default the first that is found. `settings`: lines of mosquitto.conf, or entries
     of amqtt's configuration.
     """
 
@@ -41,7 +41,7 @@ class MqttOptions:
 
 
 class Mqtt(Prefixed["MqttDetails"]):
-    """One user with a random password; killed at the end. A snapshot holds what mosquitto retains."""
+    """A broker with one user, a random password. A snapshot holds mosquitto's retained messages. Killed at the end."""
 
     name: ClassVar[str] = "mqtt"
     Options: ClassVar[type] = MqttOptions
@@ -51,8 +51,8 @@ class Mqtt(Prefixed["MqttDetails"]):
         "apt": "apt-get install mosquitto",
         "brew": "brew install mosquitto",
     }
-    namespace: ClassVar[str] = "a prefix for topics, whose retained messages are removed"
-    volatile: ClassVar[str] = 'amqtt keeps all in memory; use server="mosquitto", or leave keep_data out'
+    namespace: ClassVar[str] = "a prefix for topics; retained messages are removed"
+    volatile: ClassVar[str] = 'amqtt keeps all data in memory; use server="mosquitto", or omit keep_data'
     separator: ClassVar[str] = "/"
     search = binaries.Search(
         service="mqtt", programs=("mosquitto",), formulas=("mosquitto",), install=tuple(install.items())
@@ -69,8 +69,8 @@ class Mqtt(Prefixed["MqttDetails"]):
                 raise
             try:
                 return python_servers.find(self.package, ("amqtt",))
-            except BinaryNotFound as too:
-                raise self.search.not_found([*missing.looked, *too.looked], missing.problem) from None
+            except BinaryNotFound as missing_package:
+                raise self.search.not_found([*missing.looked, *missing_package.looked], missing.problem) from None
 
     def version(self, program: str) -> str | None:
         if os.path.basename(program).startswith("python"):
@@ -83,7 +83,7 @@ class Mqtt(Prefixed["MqttDetails"]):
         return self._mosquitto(options, program, secret)
 
     def kept_plan(self, options: MqttOptions, program: str, secret: str, data: Path | None) -> Plan | None:
-        """mosquitto alone has a file, which it then writes after each change."""
+        """Write the data file after each change. Only mosquitto has a data file."""
         plan = self.plan(options, program, secret)
         if "mosquitto.conf" not in plan.files:
             return None
@@ -119,10 +119,10 @@ class Mqtt(Prefixed["MqttDetails"]):
             "log_dest": "stderr",
             "persistence": True,
             "persistence_location": "{data|relative}/",
-            "autosave_interval": 0,  # at its end alone: for snapshots
+            "autosave_interval": 0,  # only at the end: for snapshots
         }
         if os.geteuid() == 0:
-            lines["user"] = "root"  # the account that it would take else cannot read the users
+            lines["user"] = "root"  # mosquitto's default account cannot read the file of users
         text = "".join(f"{name} {settings.text(value)}\n" for name, value in lines.items())
         version = mqtt_wire.subscribe(1, "$SYS/broker/version").decode("latin-1")
         return Plan(
@@ -156,7 +156,7 @@ class Mqtt(Prefixed["MqttDetails"]):
             ready=_login(secret),
             ping=_login(secret),
             inherits_socket=True,
-            owns_port=False,  # nobody else can have it: the keeper has
+            owns_port=False,  # the keeper already holds it
         )
 
 
@@ -173,7 +173,7 @@ def _hello(secret: str) -> str:
 
 
 def _hashed(secret: str) -> str:
-    """As mosquitto_passwd writes it, which is not always there."""
+    """A password hash in the format of mosquitto_passwd, a program that may be missing."""
     salt = os.urandom(12)
     key = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, 101)
     return f"$7$101${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"

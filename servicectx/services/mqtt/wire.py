@@ -1,4 +1,4 @@
-"""Just enough of MQTT 3.1.1 to see which messages are retained and to remove some, with the standard library alone."""
+"""A part of MQTT 3.1.1: list, store and remove retained messages. Standard library only."""
 
 import struct
 
@@ -9,11 +9,11 @@ ACCEPTED = r"^\x20\x02[\x00\x01]\x00"
 
 
 class Refused(OSError):
-    """The broker would not let us in."""
+    """The broker rejected the login."""
 
 
 class Connection:
-    """One connection, logged in. Raises OSError, or EOFError when the broker hangs up."""
+    """One connection, logged in. Raises OSError, and EOFError on a closed connection."""
 
     def __init__(self, host: str, port: int, user: str, password: str, wait: float = 10.0) -> None:
         self._socket = socket.create_connection((host, port), wait)
@@ -21,16 +21,16 @@ class Connection:
         try:
             self._socket.sendall(hello(user, password))
             if (answer := self._until(CONNACK))[1]:
-                raise Refused(f"the broker refuses the login of {user or 'nobody'} (code {answer[1]})")
+                raise Refused(f"the broker rejects the login of {user or 'a client without a user'} (code {answer[1]})")
         except BaseException:
             self.close()
             raise
 
     def retained(self, topics: str) -> list[str]:
-        """The topics below which messages are retained, of those that the filter `topics` matches."""
+        """The topics with retained messages that the filter `topics` matches."""
         found: list[str] = []
         self._socket.sendall(subscribe(1, topics))
-        self._socket.sendall(subscribe(2, "servicectx/nothing"))  # its answer comes after all that the first one brings
+        self._socket.sendall(subscribe(2, "servicectx/nothing"))  # acknowledged after all messages of the first one
         while True:
             kind, flags, body = self._read()
             if kind == PUBLISH and flags & 1:
@@ -40,18 +40,18 @@ class Connection:
                 return found
 
     def retain(self, topic: str, text: str = "") -> None:
-        """A message that is retained in place of the one that is. An empty one removes it."""
-        self._socket.sendall(packet(0x33, _text(topic) + b"\0\1" + text.encode()))  # to be acknowledged
+        """Replace the retained message of a topic. An empty text removes the message."""
+        self._socket.sendall(packet(0x33, _text(topic) + b"\0\1" + text.encode()))  # QoS 1: the broker acknowledges it
         self._until(PUBACK)
 
     def close(self) -> None:
         self._reader.close()
         self._socket.close()
 
-    def _until(self, wanted: int) -> bytes:
+    def _until(self, expected: int) -> bytes:
         while True:
             kind, _, body = self._read()
-            if kind == wanted:
+            if kind == expected:
                 return body
 
     def _read(self) -> tuple[int, int, bytes]:
@@ -70,7 +70,7 @@ class Connection:
 
 
 def hello(user: str, password: str) -> bytes:
-    """A connection without a session that would outlive it."""
+    """The CONNECT packet of a clean session, which ends with its connection."""
     flags, login = 0x02, b""
     if user:
         flags, login = 0xC2, _text(user) + _text(password)

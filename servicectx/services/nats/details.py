@@ -1,4 +1,4 @@
-"""How to connect to NATS."""
+"""Connection details of NATS."""
 
 from typing import Any, ClassVar
 
@@ -8,7 +8,7 @@ from servicectx.services.login_details import LoginDetails
 
 
 class NatsDetails(LoginDetails):
-    """A NATS server with JetStream: `user` and `password`. In a namespace `prefix` goes before every subject."""
+    """A NATS server with JetStream: `user` and `password`. `prefix`: of every subject in a namespace."""
 
     foreign: ClassVar[tuple[str, ...]] = (
         "NATS_CONTEXT",
@@ -41,7 +41,7 @@ class NatsDetails(LoginDetails):
 
     @classmethod
     def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """A login is a user and a password. What stands alone before the `@` would be a token."""
+        """Reject a URL with a token, a text without a colon before the `@`. A login is a user and a password."""
         if "user" in fields and "password" not in fields:
             raise urls.BadUrl(("", "the URL has a token, which these details cannot hold; write user:password@"))
         return super().url_fields(fields)
@@ -53,10 +53,10 @@ class NatsDetails(LoginDetails):
 
     @property
     def stream_prefix(self) -> str:
-        """`prefix` in the form that names of streams, buckets and consumers allow: without a dot."""
+        """`prefix` without dots, as names of streams, buckets and consumers require."""
         return self.prefix.replace(".", "_")
 
     def env(self) -> dict[str, str]:
-        """`NATS_URL`, `NATS_USER` and `NATS_PASSWORD`, which the `nats` command reads, and `NATS_PREFIX`."""
+        """`NATS_URL`, `NATS_USER` and `NATS_PASSWORD` for the program `nats`, and `NATS_PREFIX`."""
         names = {"NATS_URL": self.url, "NATS_USER": self.user, "NATS_PASSWORD": self.password}
         return filled(names | {"NATS_PREFIX": self.prefix})

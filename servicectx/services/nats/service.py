@@ -25,13 +25,13 @@ OURS = (
 
 @dataclass(frozen=True, kw_only=True)
 class NatsOptions:
-    """`settings`: what else is in its configuration, such as `{"max_payload": 2 << 20}`; sizes are bytes."""
+    """`settings`: further entries of its configuration, such as `{"max_payload": 2 << 20}`; sizes are bytes."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Nats(Prefixed["NatsDetails"]):
-    """JetStream is on; a random password; killed at the end. A snapshot holds the streams that are kept in files."""
+    """A server with JetStream and a random password. A snapshot holds streams with file storage. Killed at the end."""
 
     name: ClassVar[str] = "nats"
     Options: ClassVar[type] = NatsOptions
@@ -41,7 +41,7 @@ class Nats(Prefixed["NatsDetails"]):
         "apt": "apt-get install nats-server",
         "brew": "brew install nats-server",
     }
-    namespace: ClassVar[str] = "a prefix for subjects, streams and buckets; the latter two are removed"
+    namespace: ClassVar[str] = "a prefix for subjects, streams and buckets; streams and buckets are removed"
     search = binaries.Search(
         service="nats",
         programs=("nats-server",),
@@ -81,7 +81,7 @@ class Nats(Prefixed["NatsDetails"]):
         )
 
     def kept_plan(self, options: NatsOptions, program: str, secret: str, data: Path | None) -> Plan:
-        """Each message is synced. Servers before 2.10 do not know the word, and sync every two minutes."""
+        """Sync each message. Servers before 2.10 lack this setting, and sync every two minutes."""
         found = [int(number) for number in (self.version(program) or "0").split(".")[:2]]
         always = {"sync_interval": "always"} if found >= [2, 10] else {}
         jetstream = {**always, **options.settings.get("jetstream", {})}
@@ -113,7 +113,7 @@ class Nats(Prefixed["NatsDetails"]):
 
 
 def _written(value: Any) -> str:
-    """A value in its own format, which is JSON but for the escapes."""
+    """A value in the format of nats.conf, which is JSON with other escapes."""
     if isinstance(value, str):
         return f'"{quoted(value, "nats")}"'
     if isinstance(value, Mapping):

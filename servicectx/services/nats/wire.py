@@ -1,4 +1,4 @@
-"""Just enough of the NATS protocol to ask JetStream about its streams, with the standard library alone."""
+"""A part of the NATS protocol: requests to JetStream's API. Standard library only."""
 
 import os
 from typing import Any
@@ -7,7 +7,7 @@ from servicectx.system.originals import json, socket
 
 
 class Connection:
-    """One connection, logged in. Raises OSError when the server refuses, EOFError when it hangs up."""
+    """One connection, logged in. Raises OSError for a rejected request, EOFError on a closed connection."""
 
     def __init__(self, host: str, port: int, user: str, password: str, wait: float = 10.0) -> None:
         self._socket = socket.create_connection((host, port), wait)
@@ -20,17 +20,17 @@ class Connection:
         self._send(f"CONNECT {json.dumps(hello)}\r\nSUB {self._inbox} 1\r\n")
 
     def ask(self, subject: str, **question: Any) -> dict[str, Any]:
-        """One request in JSON, and its answer: empty where nobody listens on `subject`."""
+        """The reply to one request, both JSON. Empty if `subject` has no subscriber."""
         text = json.dumps(question)
         self._send(f"PUB {subject} {self._inbox} {len(text)}\r\n{text}\r\n")
         while True:
             line = self._reader.readline().decode()
-            kind, *words = line.split() or [""]
+            kind, *fields = line.split() or [""]
             if kind == "PING":
                 self._send("PONG\r\n")
             elif kind in ("MSG", "HMSG"):
-                body = self._reader.read(int(words[-1]) + 2)[:-2]
-                head = int(words[-2]) if kind == "HMSG" else 0
+                body = self._reader.read(int(fields[-1]) + 2)[:-2]
+                head = int(fields[-2]) if kind == "HMSG" else 0
                 answer: dict[str, Any] = json.loads(body[head:] or "{}")
                 return answer
             elif kind == "-ERR":

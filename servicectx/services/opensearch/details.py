@@ -1,4 +1,4 @@
-"""How to connect to OpenSearch."""
+"""Connection details of OpenSearch."""
 
 from typing import ClassVar
 
@@ -11,5 +11,5 @@ class OpensearchDetails(SearchDetails):
     foreign: ClassVar[tuple[str, ...]] = ("OPENSEARCH_USERNAME", "OPENSEARCH_PASSWORD", "OPENSEARCH_PREFIX")
 
     def env(self) -> dict[str, str]:
-        """`OPENSEARCH_URL` for clients; the host, user and password for Dashboards; and `OPENSEARCH_PREFIX`."""
+        """`OPENSEARCH_URL` for clients; the host, user and password for Dashboards; `OPENSEARCH_PREFIX`."""
         return self._env("OPENSEARCH")

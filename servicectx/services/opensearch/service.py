@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Opensearch(SearchServer["OpensearchDetails"]):
-    """Without access control, which would need certificates: on loopback, whoever is on this machine may use it."""
+    """A server on loopback without access control, which would need certificates. Every local account can use it."""
 
     name: ClassVar[str] = "opensearch"
     variables: ClassVar[str] = "OPENSEARCH"
     Details: ClassVar[Any] = "servicectx.services.opensearch.details:OpensearchDetails"
     install: ClassVar[dict[str, str]] = {
         "pip": "not on PyPI; unpack https://opensearch.org/downloads.html, and set OPENSEARCH_HOME",
-        "apt": "not as a package, which would insist on /etc/opensearch; unpack the archive, and set OPENSEARCH_HOME",
+        "apt": "not as a package, which requires /etc/opensearch; unpack the archive, and set OPENSEARCH_HOME",
         "brew": "brew install opensearch",
     }
     search: ClassVar[binaries.Search] = binaries.Search(
@@ -31,7 +31,7 @@ class Opensearch(SearchServer["OpensearchDetails"]):
     )
 
     def lines(self, home: Path) -> dict[str, Any]:
-        """A server without the plug-in for access control refuses the setting for it."""
+        """Disable the security plug-in. A server without this plug-in rejects the setting."""
         return {"plugins.security.disabled": True} if (home / "plugins/opensearch-security").exists() else {}
 
     def login(self, user: str, password: str) -> dict[str, str]:

@@ -1,22 +1,22 @@
-"""What a database may hold that outlives all its clients, and keeps it from being dropped."""
+"""Remove the parts of a database that outlive its clients and block DROP DATABASE."""
 
 from servicectx.services.postgres.wire import Connection, literal, quoted
 from servicectx.system.originals import time
 
-PARTING = 1.0  # seconds for one who was ended to be gone
+PARTING = 1.0  # seconds for a terminated session to end
 
 
 def remove_blockers(inside: Connection) -> None:
-    """Undo prepared transactions, replication slots and subscriptions of the database that `inside` is connected to.
+    """Remove prepared transactions, replication slots and subscriptions of the database of `inside`.
 
-    Only from inside can all this be undone.
+    They can be removed only from a connection to their own database.
     """
     for transaction in inside.run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"):
         inside.run(f"ROLLBACK PREPARED {literal(str(transaction))}")
     for name in inside.run(f"SELECT subname FROM pg_subscription WHERE subdbid = ({_HERE})"):
         subscription = f"SUBSCRIPTION {quoted(str(name))}"
         inside.run(f"ALTER {subscription} DISABLE")
-        inside.run(f"ALTER {subscription} SET (slot_name = NONE)")  # that is the other server's
+        inside.run(f"ALTER {subscription} SET (slot_name = NONE)")  # the slot belongs to the other server
         inside.run(f"DROP {subscription}")
     until = time.monotonic() + PARTING
     while inside.run(f"SELECT pg_terminate_backend(active_pid) FROM ({_SLOTS}) AS slot WHERE active_pid IS NOT NULL"):

@@ -1,4 +1,4 @@
-"""The namespaces of one Postgres: databases, with or without set-ups on top of the frozen state."""
+"""The namespaces of one Postgres: databases, cloned from the frozen state or from a template with more set-ups."""
 
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from servicectx.services.postgres.details import PostgresDetails
 
 
-GONE = ("28", "57P")  # SQLSTATE: another server is there by now, which knows no such login, or ours is about to end
+GONE = ("28", "57P")  # SQLSTATE: a different server refuses the login, or this server is shutting down
 
 
 class PostgresClones:
-    """See `Copies`. `data` is the server's data directory, where this user may see it."""
+    """See `Clones`. `data` is the server's data directory, or "" where this user cannot read it."""
 
     def __init__(self, details: "PostgresDetails", data: str = "") -> None:
         self.details = details
@@ -34,7 +34,7 @@ class PostgresClones:
         return templates.names(layers)[-1] if layers else BASE
 
     def open(self, name: str | None, layers: SetupSteps) -> str:
-        """Without a name it gets one with the signature of this process, for others to sweep when that is dead."""
+        """Create a database. The default name has this process's signature, so that a later sweep removes it."""
         wait = templates.PATIENCE + WAIT if layers else WAIT
         sources = []
 
@@ -44,12 +44,12 @@ class PostgresClones:
 
         name = self.server.open(name, source, wait)
         if self.data:
-            with self.server.line(name) as connection:
+            with self.server.cached(name) as connection:
                 recycling(self.data).mark(connection, name, sources[-1])
         return name
 
     def remake(self, name: str, new: str, source: str) -> bool:
-        with self.server.line(new) as connection:
+        with self.server.cached(new) as connection:
             return recycling(self.data).remake(connection, name, new, source)
 
     def rest(self) -> None:

@@ -1,6 +1,6 @@
-"""The connection that a process keeps from one database it makes to the next: a login takes a fifth of the time.
+"""The connection that a process reuses for the databases that it creates: a login takes a fifth of the time.
 
-There is one at most, and only while a process finds nothing made ahead of it. Forked children have none.
+There is at most one, and only while the prefetcher has no database ready. Forked children have none.
 """
 
 import atexit
@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator
 
 from servicectx.services.postgres.wire import Connection, Refused, literal
 
-Login = tuple[object, ...]  # to which server, and as whom
+Login = tuple[object, ...]  # server, user and options of a connection
 
-NOBODY = "servicectx"
+IDLE = "servicectx"
 
 _kept: list[tuple[Login, Connection]] = []
 
 
 @contextlib.contextmanager
 def cached_connection(login: Login, name: str, connect: Callable[[], Connection]) -> Iterator[Connection]:
-    """A connection that calls itself `name` for the block, and is kept if all goes well. `connect` makes a new one."""
+    """A connection with the application name `name` for the block. It is cached unless the block raises."""
     connection = _take(login, name) or connect()
     try:
         yield connection
-        _call(connection, NOBODY)
+        _set_name(connection, IDLE)
     except BaseException:
         connection.close()
         raise
@@ -32,7 +32,7 @@ def cached_connection(login: Login, name: str, connect: Callable[[], Connection]
 
 
 def close_cached() -> None:
-    """Keep none."""
+    """Close the cached connection."""
     with contextlib.suppress(IndexError):
         while True:
             _kept.pop()[1].close()
@@ -44,14 +44,14 @@ def _take(login: Login, name: str) -> Connection | None:
     except IndexError:
         return None
     if kept == login:
-        with contextlib.suppress(Refused, OSError, EOFError):  # somebody ended it
-            _call(connection, name)
+        with contextlib.suppress(Refused, OSError, EOFError):  # the cached connection was terminated
+            _set_name(connection, name)
             return connection
     connection.close()
     return None
 
 
-def _call(connection: Connection, name: str) -> None:
+def _set_name(connection: Connection, name: str) -> None:
     connection.run(f"SET application_name = {literal(name)}")
 
 

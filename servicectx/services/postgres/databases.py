@@ -1,4 +1,4 @@
-"""Databases of one's own on a shared Postgres: cloned from a template that is kept right after the set-up."""
+"""Separate databases on a shared Postgres: cloned from a template that is stored right after the set-up."""
 
 import contextlib
 import functools
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from servicectx.services.postgres.details import PostgresDetails
 
 TEMPLATE = "servicectx_template"
-LAYER = "servicectx_"  # begins the name of a template with set-ups on top
-HALF = "_half"  # ends the name of one that is being made
-BASE = "base"  # stands for it, or for template1 where there was no set-up
+LAYER = "servicectx_"  # prefix of the name of a template with more set-ups
+HALF = "_half"  # suffix of the name of an unfinished template
+BASE = "base"  # stands for TEMPLATE, or for template1 where there was no set-up
 WAIT = 60.0  # seconds for one statement
 DAY = 86400
 IN_USE = "55006"  # SQLSTATE
@@ -32,7 +32,7 @@ _KEPT = "servicectx: kept"
 
 
 class Databases:
-    """What one login can do on one server. An `external` one is durable, shared with strangers, and outlives us."""
+    """The databases of one login on one server. An `external` server is durable, shared, and outlives this process."""
 
     def __init__(
         self, host: str, port: int | str, user: str, password: str, dbname: str = "postgres", external: bool = False
@@ -47,34 +47,34 @@ class Databases:
         return cls(details.host, details.port, details.user, details.password, entry, details.external)
 
     def connect(self, application: str = "servicectx", dbname: str | None = None, wait: float = WAIT) -> Connection:
-        """Who is in the middle of making a database connects under its name, so that `drop` can end that, too."""
+        """Open a connection. Creators of a database connect under its name, so that `drop` can end them, too."""
         return Connection(self.host, self.port, self.user, self.password, dbname or self.dbname, wait, application)
 
     @contextlib.contextmanager
     def session(self, application: str = "servicectx", wait: float = WAIT) -> Iterator[Connection]:
-        """A connection for the block, and `refusals`."""
+        """A connection for the block, with `refusals`."""
         with self.refusals(), contextlib.closing(self.connect(application, wait=wait)) as connection:
             yield connection
 
     @contextlib.contextmanager
     def refusals(self) -> Iterator[None]:
-        """For the block: a refusal of the server becomes NotIsolable, with the cure."""
+        """Convert the server's refusals in the block to NotIsolable, with the cure."""
         try:
             yield
         except Refused as refusal:
-            cure = f"; let it: ALTER ROLE {quoted(self.user)} CREATEDB" if refusal.code == DENIED else ""
-            reason = f"user {self.user!r} cannot make a database: {refusal}{cure}"
+            cure = f"; run ALTER ROLE {quoted(self.user)} CREATEDB" if refusal.code == DENIED else ""
+            reason = f"user {self.user!r} cannot create a database: {refusal}{cure}"
             raise NotIsolable(service="postgres", reason=reason) from None
 
     # -- one at a time -----------------------------------------------------------------------------------------------
 
     def open(self, name: str | None, source: Callable[[Connection], str], wait: float = WAIT) -> str:
-        """Make a database; its name: `name`, or one with this process's signature.
+        """Create a database and return its name: `name`, or one with this process's signature.
 
-        `source` says what it is a copy of. What dead makers left is dropped on the way, unless a helper does that.
+        `source` returns the database to copy. Without `name`, databases of dead owners are dropped first.
         """
         if name is not None:
-            with self.refusals(), self.line(name, wait) as connection:
+            with self.refusals(), self.cached(name, wait) as connection:
                 self.clone(connection, name, source(connection))
             return name
         with self.session(wait=wait) as connection:
@@ -86,26 +86,26 @@ class Databases:
         return name
 
     def clone(self, connection: Connection, name: str, source: str) -> None:
-        """With what is kept beside the database: its owner, grants and settings."""
+        """Copy a database with its owner, grants and settings."""
         copy(connection, name, source, durable=self.external)
         copy_attributes(connection, source, name)
 
     def close(self, name: str) -> None:
-        """Drop it, whoever is connected."""
-        with contextlib.closing(self._entry(name)) if self.external else self.line("servicectx", WAIT) as connection:
+        """Drop the database and end its connections."""
+        with contextlib.closing(self._entry(name)) if self.external else self.cached("servicectx", WAIT) as connection:
             self.drop(connection, name)
 
     def keep(self, name: str) -> None:
-        """Let no sweep take it."""
+        """Protect the database from sweeps."""
         with contextlib.closing(self._entry(name)) as connection:
             connection.run(f"COMMENT ON DATABASE {quoted(name)} IS {literal(_KEPT)}")
 
-    def line(self, name: str, wait: float = WAIT) -> contextlib.AbstractContextManager[Connection]:
+    def cached(self, name: str, wait: float = WAIT) -> contextlib.AbstractContextManager[Connection]:
         login = (self.host, self.port, self.user, self.password, self.dbname, wait)
         return cached_connection(login, name, functools.partial(self.connect, name, wait=wait))
 
     def _entry(self, name: str) -> Connection:
-        """A connection to some other database than `name`."""
+        """A connection to a database other than `name`."""
         for dbname in (self.dbname, "postgres"):
             if dbname != name:
                 with contextlib.suppress(Refused):
@@ -113,37 +113,37 @@ class Databases:
         return self.connect(dbname="template1")
 
     def inside(self, connection: Connection, name: str) -> Connection:
-        """A connection to a database of ours, without what it does when somebody logs in (Postgres 17 and later)."""
+        """A connection to one of our databases, without login event triggers (Postgres 17 and later)."""
         options = "-c event_triggers=off" if major(connection) >= 17 and not self.external else ""
         return Connection(self.host, self.port, self.user, self.password, name, WAIT, "servicectx", options=options)
 
     def drop(self, connection: Connection, name: str) -> None:
-        """Also when something that is no client's any more keeps it."""
+        """Drop the database, even if prepared transactions, slots or subscriptions block it."""
         try:
             drop(connection, name)
         except Refused as refusal:
             if refusal.code != IN_USE:
                 raise
-            connection.run(f"ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS true")  # also if somebody forbade them
+            connection.run(f"ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS true")  # a client may have forbidden them
             with contextlib.closing(self.inside(connection, name)) as inside:
                 remove_blockers(inside)
             drop(connection, name)
 
 
 def copy(connection: Connection, name: str, source: str, durable: bool = False) -> None:
-    """A file copy is the cheapest, and the cheapest to drop, where durability is off (Postgres 15 and later)."""
+    """Copy a database. A file copy is the cheapest to make and to drop without durability (Postgres 15 and later)."""
     strategy = " STRATEGY file_copy" if major(connection) >= 15 and not durable else ""
     connection.run(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(source)}{strategy}")
 
 
 def major(connection: Connection) -> int:
-    """The server's version."""
+    """The server's major version."""
     found = re.match(r"\d+", connection.parameters.get("server_version", ""))
     return int(found[0]) if found else 0
 
 
 def fresh_name() -> str:
-    """A name for a database whose user is known by a lock, and not by a signature."""
+    """A name without a signature, for a database with a lock."""
     return f"{owner_names.PREFIX}_{os.urandom(6).hex()}"
 
 
@@ -152,21 +152,21 @@ def sign(connection: Connection) -> str:
 
 
 def base(connection: Connection) -> str:
-    """What databases are copies of when there is no set-up on top: the frozen state. Raises NotIsolable."""
+    """The database to copy when there are no more set-ups: the frozen state. Raises NotIsolable."""
     where = f"datname IN ({literal(TEMPLATE)}, 'template1')"
     found = connection.run(
         f"SELECT datname || ' ' || coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE {where}"
     )
-    said = dict((each or "").partition(" ")[::2] for each in found)
-    if (remark := said.get("template1", "")).startswith(_REMARK):
+    remarks = dict((row or "").partition(" ")[::2] for row in found)
+    if (remark := remarks.get("template1", "")).startswith(_REMARK):
         raise NotIsolable(service="postgres", reason=remark.removeprefix(_REMARK))
-    return TEMPLATE if TEMPLATE in said else "template1"
+    return TEMPLATE if TEMPLATE in remarks else "template1"
 
 
 def sweep(connection: Connection, drop: Callable[[Connection, str], None], old: bool) -> None:
-    """Drop what dead makers left and, on a server that many machines use, what is `old`er than a day.
+    """Drop the databases of dead owners. With `old`, for shared servers, also drop databases older than a day.
 
-    What somebody else owns, or drops at the same moment, is passed over.
+    Databases that belong to another user, or that another process drops meanwhile, are skipped.
     """
     kept = f"coalesce(shobj_description(oid, 'pg_database'), '') = {literal(_KEPT)}"
     mine = f"starts_with(datname, '{owner_names.PREFIX}_')"
@@ -179,7 +179,7 @@ def sweep(connection: Connection, drop: Callable[[Connection, str], None], old: 
 
 
 def drop_halves(connection: Connection, prefix: str = LAYER) -> None:
-    """Drop the templates that dead makers left half made: the lock on each is free."""
+    """Drop the unfinished templates of dead processes: their locks are free."""
     where = f"starts_with(datname, {literal(prefix)}) AND right(datname, {len(HALF)}) = {literal(HALF)}"
     for name in connection.run(f"SELECT datname FROM pg_database WHERE {where}"):
         if name is not None and try_lock(connection, name):
@@ -191,7 +191,7 @@ def drop_halves(connection: Connection, prefix: str = LAYER) -> None:
 
 
 def _now(connection: Connection) -> int:
-    """One clock for all who use this server."""
+    """The server's time: one clock for all of its users."""
     (seconds,) = connection.run("SELECT extract(epoch FROM now())::bigint")
     return int(seconds or 0)
 
@@ -200,15 +200,15 @@ def _now(connection: Connection) -> int:
 
 
 def freeze(details: "PostgresDetails") -> bool:
-    """Keep the database as it is now as the template. False: somebody is connected to it, and it cannot be done."""
+    """Store the current state of the database as the template. False: open connections prevent the copy."""
     server = Databases.of(details)
     connection = server.connect()
     try:
-        if not is_left_alone(connection, details.dbname, but=int(details.dbname == "postgres")):
+        if not is_left_alone(connection, details.dbname, allowed=int(details.dbname == "postgres")):
             text = f"{_REMARK}its set-up left connections open, so no template could be kept; {CURE}"
-            connection.run(f"COMMENT ON DATABASE template1 IS {literal(text)}")  # for `base`, which must not guess
+            connection.run(f"COMMENT ON DATABASE template1 IS {literal(text)}")  # read by `base`, which reports it
             return False
-        if details.dbname == "postgres":  # a connection to the source of a copy would be in its own way
+        if details.dbname == "postgres":  # a connection to the source would block the copy
             connection.close()
             connection = server.connect(dbname="template1")
         server.clone(connection, TEMPLATE, details.dbname)
@@ -218,4 +218,4 @@ def freeze(details: "PostgresDetails") -> bool:
         connection.close()
 
 
-CURE = "close them in the set-up (engine.dispose(), say)"
+CURE = "close them in the set-up, for example with engine.dispose()"

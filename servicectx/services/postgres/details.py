@@ -1,4 +1,4 @@
-"""How to connect to a Postgres database."""
+"""Connection details of a Postgres database."""
 
 import os
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class PostgresDetails(ServiceDetails):
 
     @classmethod
     def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """As libpq reads it: the database of a URL that names none has the user's name."""
+        """As in libpq: the default database of a URL has the user's name."""
         user = {"dbname": fields["user"]} if fields.get("user") else {}
         return super().url_fields(user | fields)
 
@@ -39,10 +39,10 @@ class PostgresDetails(ServiceDetails):
     def url(self) -> str:
         """`postgresql://user:password@host:port/dbname`: psycopg, asyncpg, psql.
 
-        Where libpq's variables of this process (`PGHOSTADDR`, `PGSERVICE` ...) would change the connection, the URL has
-        parameters against it.
+        Where libpq's variables of this process (`PGHOSTADDR`, `PGSERVICE` ...) would change the connection, the URL
+        has parameters that override them.
         """
-        settings = {each.parameter: each.value for each in self._in_the_way() if each.everywhere}
+        settings = {entry.parameter: entry.value for entry in self._overrides() if entry.everywhere}
         return self._address("postgresql", settings)
 
     @property
@@ -57,7 +57,7 @@ class PostgresDetails(ServiceDetails):
 
     @property
     def dsn(self) -> str:
-        """libpq's `key='value'` form, with everything that variables of this process would change otherwise."""
+        """libpq's `key='value'` form, with parameters that override libpq's variables of this process."""
         values = {
             "host": self.host,
             "port": str(self.port),
@@ -69,10 +69,10 @@ class PostgresDetails(ServiceDetails):
         return " ".join(f"{key}='{_escape(value)}'" for key, value in values.items())
 
     def env(self) -> dict[str, str]:
-        """What libpq reads, and `DATABASE_URL` for frameworks.
+        """The variables of libpq, and `DATABASE_URL` for frameworks.
 
-        Also a value without effect for each other variable of libpq's that is set in this process and decides about
-        the connection. `PGSERVICE` has no such value: `unset_env()` has it, and `environment()` leaves it out.
+        Other variables of libpq that are set in this process and affect the connection get a neutral value.
+        `PGSERVICE` has no neutral value: `unset_env()` lists it, and `environment()` removes it.
         """
         names = {
             "PGHOST": self.host,
@@ -82,11 +82,11 @@ class PostgresDetails(ServiceDetails):
             "PGDATABASE": self.dbname,
             "DATABASE_URL": self._address("postgresql", {}),
         }
-        set_here = {each.variable: each.value for each in self._in_the_way() if each.variable in os.environ}
+        set_here = {entry.variable: entry.value for entry in self._overrides() if entry.variable in os.environ}
         return names | set_here | ({"PGSSLMODE": self.sslmode} if self.sslmode else {})
 
     def unset_env(self, environment: Mapping[str, str] | None = None) -> list[str]:
-        """As for every service. For a server from outside, variables for TLS and passwords are left to the caller."""
+        """As for every service. For an external server, the caller's variables for TLS and passwords stay."""
         names = os.environ if environment is None else environment
         foreign = libpq.PLACE if self.external else libpq.UNSET
         kept = {"PGSSLMODE"} if self.sslmode else set()
@@ -97,28 +97,28 @@ class PostgresDetails(ServiceDetails):
         unset = self.unset_env(base)
         return {name: value for name, value in super().environment(base).items() if name not in unset}
 
-    def _in_the_way(self) -> list[libpq.Setting]:
+    def _overrides(self) -> list[libpq.Setting]:
         return list(libpq.in_the_way(os.environ, self.external))
 
     def _settings(self) -> dict[str, str]:
-        """Parameters for libpq itself, which takes every one."""
-        settings = {each.parameter: each.value for each in self._in_the_way()}
+        """Parameters for libpq itself, which accepts all of them."""
+        settings = {entry.parameter: entry.value for entry in self._overrides()}
         return settings | ({"sslmode": self.sslmode} if self.sslmode else {})
 
     def _sqlalchemy(self, scheme: str) -> str:
-        """SQLAlchemy drops parameters that are empty, so each has a value that means the same."""
+        """A URL for SQLAlchemy, which drops empty parameters: each gets an equivalent value instead."""
         settings = self._settings()
         same = {"hostaddr": libpq.address_of(self.host), "options": " "}
         return self._address(scheme, {name: value or same.get(name, "") for name, value in settings.items()})
 
     def _async_sqlalchemy(self, scheme: str) -> str:
-        """The keyword arguments of asyncpg's `connect`, which calls `sslmode` otherwise."""
+        """A URL with the keyword arguments of asyncpg's `connect`, in which `sslmode` has another name."""
         settings = self._settings()
         known = {"ssl": settings.get("sslmode", ""), "target_session_attrs": settings.get("target_session_attrs", "")}
         return self._address(scheme, filled(known), ssl=False)
 
     def _address(self, scheme: str, settings: Mapping[str, str], ssl: bool = True) -> str:
-        form = sqlalchemy_address if "+" in scheme else address  # a scheme of SQLAlchemy's names the driver
+        form = sqlalchemy_address if "+" in scheme else address  # SQLAlchemy's schemes name the driver
         plain = form(scheme, self.host, self.port, self.dbname, self.user, self.password or None)
         every = {**settings, **({"sslmode": self.sslmode} if self.sslmode and ssl else {})}
         return plain + ("?" + urlencode(every, quote_via=quote) if every else "")

@@ -1,4 +1,4 @@
-"""Databases that are made ahead of demand, all on one connection: what `servicectx.isolation.prefetcher` asks for."""
+"""The backend of `servicectx.isolation.prefetcher`: databases created ahead of demand, all on one connection."""
 
 import contextlib
 
@@ -22,11 +22,11 @@ AHEAD = "servicectx ahead"
 
 
 class PostgresPrefetch:
-    """For one helper at a time. See `servicectx.isolation.prefetcher.Copies`. `data` is the server's data directory."""
+    """A `servicectx.isolation.prefetcher.PrefetchBackend` for one prefetcher. `data` is the server's data directory."""
 
     def __init__(self, host: str, port: int | str, user: str, password: str, data: str) -> None:
         self._server = Databases(host, port, user, password)
-        self._remaking = recycling(data)
+        self._recycling = recycling(data)
         self._connection: Connection | None = None
 
     def begin(self) -> None:
@@ -39,15 +39,15 @@ class PostgresPrefetch:
     def make(self, name: str, source: str) -> None:
         source = self._source(source)
         self._server.clone(self._session(), name, source)
-        self._remaking.mark(self._session(), name, source)
+        self._recycling.mark(self._session(), name, source)
 
     def remake(self, name: str, new: str, source: str) -> bool:
-        return self._remaking.remake(self._session(), name, new, source)
+        return self._recycling.remake(self._session(), name, new, source)
 
     def drop(self, name: str) -> None:
         self._server.drop(self._session(), name)
-        self._remaking.clear(name)
-        drop_halves(self._session())  # its user may have died over a template
+        self._recycling.clear(name)
+        drop_halves(self._session())  # its user may have died while it made a template
 
     def rest(self) -> None:
         if self._connection is not None:
@@ -61,9 +61,9 @@ class PostgresPrefetch:
         return self._frozen() if source == BASE else source
 
     def _frozen(self) -> str:
-        """As `base`; where there was no set-up, so that no state was kept, the state now is.
+        """As `base`, but where no state was stored because there was no set-up, the current state is stored.
 
-        Copies of template1, which may change, cannot be made out of one another.
+        Copies of template1 cannot be recycled, because template1 may change.
         """
         session, half = self._session(), TEMPLATE + HALF
         if base(session) == TEMPLATE:
@@ -71,8 +71,8 @@ class PostgresPrefetch:
         lock(session, half, WAIT)
         try:
             if base(session) != TEMPLATE:
-                drop(session, half)  # a dead maker's
-                self._enter("template1")
+                drop(session, half)  # left by a dead process
+                self._warm_up("template1")
                 copy(session, half, "template1")
                 session.run(f"ALTER DATABASE {half} IS_TEMPLATE true ALLOW_CONNECTIONS false")
                 session.run(f"ALTER DATABASE {half} RENAME TO {TEMPLATE}")
@@ -80,10 +80,10 @@ class PostgresPrefetch:
             unlock(session, half)
         return TEMPLATE
 
-    def _enter(self, name: str) -> None:
-        """The first connection to a database writes down what all others read, and copies have that from then on.
+    def _warm_up(self, name: str) -> None:
+        """Connect once. The first connection writes a cache file that later connections and all copies use.
 
-        It halves the time of the first connection to each of them.
+        It halves the time of the first connection to each copy.
         """
         with contextlib.suppress(Refused):
             self._server.connect(AHEAD, name).close()

@@ -1,9 +1,9 @@
-"""Templates on a server from outside, which nobody takes along at the end.
+"""Templates on an external server, which must be removed explicitly.
 
-The code of a set-up may change under the same name, so a template must not outlive those who use it. Each process that
-uses one has a connection that holds the template's lock, shared, as long as the process lives. Whoever gets it alone
-drops the template: the last one out, or the next one to make a template where the last one out was killed.
-Templates are made on connections of their own, so that set-ups may take as long as they like, and ask for templates.
+The code of a set-up may change under the same name, so a template must not outlive its users. Each process that uses a
+template has a connection that holds a shared lock on it, as long as the process lives. A process that gets the
+exclusive lock drops the template: the last user, or the next creator of a template if the last user was killed.
+Templates are made on separate connections, so that set-ups may run for any time, and may use templates themselves.
 """
 
 import atexit
@@ -22,27 +22,27 @@ from servicectx.services.postgres.locks import lock, try_lock, unlock, unlock_al
 from servicectx.services.postgres.templates import PATIENCE, At, is_there, names, source
 from servicectx.services.postgres.wire import ENTRY, Connection, Refused, literal
 
-LEAVE = 5.0  # seconds that the end of a process may wait for a server
+LEAVE = 5.0  # seconds that the exit of a process may wait for a server
 
 
 class TemplateReferences:
-    """One connection of this process to one server, and the templates that it holds. One thread at a time has it."""
+    """A connection of this process to one server, and the templates locked on it. One thread at a time uses it."""
 
     def __init__(self) -> None:
         self.busy = threading.Lock()
         self.session: Connection | None = None
-        self.entry = ""  # the database that it is connected to
-        self.outer = ""  # the one that people named
+        self.entry = ""  # the database of the connection
+        self.outer = ""  # the database that the user named
         self.names: set[str] = set()
 
     @contextlib.contextmanager
     def connected(self, server: Databases) -> Iterator[Connection]:
-        """For the block it is this thread's, and connected."""
+        """A working connection for the block, reserved for this thread."""
         with self.busy:
             try:
                 if self.session is not None:
                     self.session.run("SELECT 1")
-            except (Refused, OSError, EOFError):  # the server or somebody at it has ended it, and its locks are gone
+            except (Refused, OSError, EOFError):  # the connection was ended, and its locks are released
                 self.close()
             session = self.session or self._connect(server)
             try:
@@ -52,7 +52,7 @@ class TemplateReferences:
                 raise
 
     def _connect(self, server: Databases) -> Connection:
-        """To a database that stays, if one lets us in: locks and names of templates count in one database."""
+        """Connect to a permanent database if one accepts the login: locks and template names are per database."""
         for dbname in filter(None, (ENTRY, self.outer)):
             with contextlib.suppress(Refused):
                 return self._enter(server, dbname)
@@ -72,14 +72,14 @@ class TemplateReferences:
             self.drop_unused(session)
 
     def drop_unused(self, session: Connection) -> None:
-        """Drop the templates that nobody holds, and what died half made."""
+        """Drop the templates without a lock, and unfinished templates of dead processes."""
         prefix = prefix_in(self.entry)
         drop_halves(session, prefix)
         templates = f"SELECT datname FROM pg_database WHERE starts_with(datname, {literal(prefix)}) AND datistemplate"
         for name in session.run(templates):
             if name is not None and name not in self.names and try_lock(session, name):
                 try:
-                    with contextlib.suppress(Refused):  # somebody else's
+                    with contextlib.suppress(Refused):  # it belongs to another user
                         drop(session, name)
                 finally:
                     unlock(session, name)
@@ -103,40 +103,41 @@ class TemplateReferences:
 
 Login = tuple[str, int, str]
 
-_holds: dict[Login, TemplateReferences] = {}
+_references: dict[Login, TemplateReferences] = {}
 
 
 def references_to(server: Databases) -> TemplateReferences:
-    """This process's, which remembers what people called a database."""
-    hold = _holds.setdefault((server.host, server.port, server.user), TemplateReferences())
+    """This process's references on a server. They record the database that the user named."""
+    references = _references.setdefault((server.host, server.port, server.user), TemplateReferences())
     if not owner_names.signature(server.dbname):
-        hold.outer = server.dbname
-    return hold
+        references.outer = server.dbname
+    return references
 
 
 def referenced_source(server: Databases, layers: SetupSteps, at: At) -> str:
-    """As `source`; what it gives stays there while this process lives."""
-    host = layers[0]._replace(text=f"{owner_names.host()} {server.user} {layers[0].text}")  # elsewhere is other code
-    layers = [host, *layers[1:]]
-    hold = references_to(server)
+    """As `source`; the template stays while this process lives."""
+    # Other hosts may have other code under the same name.
+    first = layers[0]._replace(text=f"{owner_names.host()} {server.user} {layers[0].text}")
+    layers = [first, *layers[1:]]
+    references = references_to(server)
     with server.refusals():
         while True:
-            with hold.connected(server) as session:
-                entry, wanted = hold.entry, names(layers, prefix_in(hold.entry))
-                hold.take(session, wanted)
+            with references.connected(server) as session:
+                entry, wanted = references.entry, names(layers, prefix_in(references.entry))
+                references.take(session, wanted)
                 if is_there(session, wanted[-1]):
                     return wanted[-1]
-            with contextlib.closing(server.connect(dbname=entry, wait=PATIENCE + LEAVE)) as maker:
-                source(server, maker, layers, at, prefix_in(entry))
+            with contextlib.closing(server.connect(dbname=entry, wait=PATIENCE + LEAVE)) as session:
+                source(server, session, layers, at, prefix_in(entry))
 
 
 def prefix_in(dbname: str) -> str:
-    """Advisory locks belong to the database that one is connected to, so each has templates of its own."""
+    """The prefix of template names. Advisory locks are per database, so each database has separate templates."""
     return f"{LAYER}{hashlib.sha256(dbname.encode()).hexdigest()[:6]}_"
 
 
 def orphans(databases: list[str | None]) -> list[str]:
-    """Those with the prefix of a database that is gone, and with it every lock that could hold them."""
+    """The templates with the prefix of a removed database, and so without any lock."""
     there = [name for name in databases if name is not None]
     prefixes = tuple(map(prefix_in, there))
     return [name for name in there if re.match(LAYER + "[0-9a-f]{6}_", name) and not name.startswith(prefixes)]
@@ -144,17 +145,17 @@ def orphans(databases: list[str | None]) -> list[str]:
 
 @atexit.register
 def _leave() -> None:
-    for hold in _holds.values():
+    for references in _references.values():
         with contextlib.suppress(Refused, OSError, EOFError):
-            hold.leave()
-        hold.close()
-    _holds.clear()
+            references.leave()
+        references.close()
+    _references.clear()
 
 
-def _let_go_in_child() -> None:
-    for hold in _holds.values():
-        hold.close()
-    _holds.clear()
+def _close_in_child() -> None:
+    for references in _references.values():
+        references.close()
+    _references.clear()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_close_in_child)

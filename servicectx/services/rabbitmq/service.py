@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from servicectx.services.rabbitmq.details import RabbitmqDetails  # the type parameter below
 
 USER = "test"
-KEPT = "kept"  # said of a vhost that outlives its maker
+KEPT = "kept"  # the description of a vhost that outlives its owner
 OURS = (
     *("default_user", "default_pass", "loopback_users", "log.console", "log.file", "management.tcp.ip"),
     *("listeners.tcp", "listeners.tcp.1", "listeners.tcp.default", "management.tcp.port"),
 )
 
-# A distribution that is up before RabbitMQ looks, on a port that everybody was told: then it starts no epmd, which
-# would outlive it. One scheduler that does not spin is the fastest start.
+# Erlang's distribution starts before RabbitMQ checks it, on a port set in advance. RabbitMQ then starts no epmd, which
+# would outlive the server. One scheduler without busy waiting starts fastest.
 ERLANG = (
     "-sname rabbit@localhost -start_epmd false -erl_epmd_port {port_distribution} "
     "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
@@ -39,27 +39,27 @@ ERLANG = (
 
 BREWED = tuple(f"{base}/rabbitmq/sbin" for base in binaries.HOMEBREW)
 
-# Without Erlang's own reports of what crashed, which would follow after what RabbitMQ says of it, and be longer.
+# Drop Erlang's own crash reports: they follow RabbitMQ's error messages, and are longer.
 QUIET = "[{filters,log,[{quiet,{fun logger_filters:domain/2,{stop,sub,[otp,sasl]}}}]}]"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RabbitmqOptions:
-    """`settings`: lines of rabbitmq.conf, such as `{"heartbeat": 10}`. `plugins`: more of them than management."""
+    """`settings`: lines of rabbitmq.conf, such as `{"heartbeat": 10}`. `plugins`: plugins besides management."""
 
     settings: Mapping[str, str | int] = field(default_factory=dict)
     plugins: Sequence[str] = ()
 
 
 class Rabbitmq(Service["RabbitmqDetails"]):
-    """A user with a random password, and the management API, for vhosts. Killed at the end: it leaves nothing."""
+    """A server with one user, a random password and the management API, which creates vhosts. Killed at the end."""
 
     name: ClassVar[str] = "rabbitmq"
     Options: ClassVar[type] = RabbitmqOptions
     Details: ClassVar[Any] = "servicectx.services.rabbitmq.details:RabbitmqDetails"
     namespace: ClassVar[str] = "a vhost"
     install: ClassVar[dict[str, str]] = {
-        "pip": "not on PyPI; a package of the system brings it",
+        "pip": "not on PyPI; install a package of the system",
         "apt": "apt-get install rabbitmq-server",
         "brew": "brew install rabbitmq",
     }
@@ -72,7 +72,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
     )
 
     def program(self, options: RabbitmqOptions) -> str:
-        """The server's own script. What packages put on PATH becomes another user, and refuses all but root."""
+        """The server's own script. The wrapper that packages put on PATH changes the account, and requires root."""
         looked: list[str] = []
         for path in binaries.candidates(self.search, looked):
             if Path(path).with_name("rabbitmq-env").exists():
@@ -81,7 +81,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         raise self.search.not_found(looked)
 
     def version(self, program: str) -> str | None:
-        """By its place: asked in any way, the script starts a broker."""
+        """The version in the script's path. The script itself starts a broker with any arguments."""
         found = re.search(r"rabbitmq_server-([\d.]+)/sbin/[^/]+$", program)
         return found[1] if found else None
 
@@ -105,7 +105,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         return Plan(
             service=self.name,
             command=["/bin/sh", "{dir}/start.sh"],
-            # Its scripts quote few paths, Erlang parts lists of them at colons, RabbitMQ takes them for glob patterns.
+            # The scripts quote few paths, Erlang splits lists of paths at colons, RabbitMQ expands globs in paths.
             environment=environment(
                 RABBITMQ_SCRIPTS_DIR="{dir|cwd}/tree/sbin",
                 RABBITMQ_PLUGINS_DIR="{dir|cwd}/tree/plugins",
@@ -117,11 +117,11 @@ class Rabbitmq(Service["RabbitmqDetails"]):
                 RABBITMQ_CONF_ENV_FILE="{dir|cwd}/none",
                 RABBITMQ_ENABLED_PLUGINS_FILE="{dir|cwd}/enabled_plugins",
                 RABBITMQ_NODENAME="rabbit@localhost",
-                ERL_EPMD_PORT="1",  # nobody is there: another epmd would be told of each node, all of one name
+                ERL_EPMD_PORT="1",  # no epmd listens there; a real epmd would register each node, all under one name
                 RABBITMQ_DIST_PORT="{port_distribution}",
                 RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=ERLANG,
                 ERL_CRASH_DUMP_SECONDS="0",
-                RABBITMQ_ALLOW_INPUT="1",  # or else a shell would wait for it, and be the one that is killed
+                RABBITMQ_ALLOW_INPUT="1",  # otherwise a shell waits for Erlang, and the signals reach that shell
             ),
             files={
                 "start.sh": _script(program, plugins),
@@ -136,35 +136,35 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         )
 
     def kept_plan(self, options: RabbitmqOptions, program: str, secret: str, data: Path | None) -> Plan:
-        """As AMQP has it: durable queues and exchanges, and persistent messages in them."""
+        """Keep what AMQP defines as durable: durable queues and exchanges, and their persistent messages."""
         plan = self.plan(options, program, secret)
         return plan._replace(clean_signal=int(signal.SIGTERM), clean_statuses=[0, 143, -int(signal.SIGTERM)])
 
     def details(self, options: RabbitmqOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        told = {"user": USER, "password": secret, "management_port": facts["port_management"]}
-        return {**told, "version": facts.get("version")}
+        fields = {"user": USER, "password": secret, "management_port": facts["port_management"]}
+        return {**fields, "version": facts.get("version")}
 
     def open_namespace(self, details: "RabbitmqDetails") -> "RabbitmqDetails":
-        for vhost in _ask(details, "GET", "vhosts?columns=name,description"):
+        for vhost in _request(details, "GET", "vhosts?columns=name,description"):
             if owner_names.owner_is_dead(vhost["name"]) and vhost.get("description") != KEPT:
-                _ask(details, "DELETE", f"vhosts/{vhost['name']}")
+                _request(details, "DELETE", f"vhosts/{vhost['name']}")
         name = owner_names.new_name()
-        _ask(details, "PUT", f"vhosts/{name}", {})
+        _request(details, "PUT", f"vhosts/{name}", {})
         everything = dict.fromkeys(("configure", "write", "read"), ".*")
-        _ask(details, "PUT", f"permissions/{name}/{quote(details.user, safe='')}", everything)
+        _request(details, "PUT", f"permissions/{name}/{quote(details.user, safe='')}", everything)
         return details.model_copy(update={"vhost": name})
 
     def keep_namespace(self, namespace: "RabbitmqDetails") -> None:
-        _ask(namespace, "PUT", f"vhosts/{namespace.vhost}", {"description": KEPT})
+        _request(namespace, "PUT", f"vhosts/{namespace.vhost}", {"description": KEPT})
 
     def close_namespace(self, namespace: "RabbitmqDetails") -> None:
-        _ask(namespace, "DELETE", f"vhosts/{namespace.vhost}")
+        _request(namespace, "DELETE", f"vhosts/{namespace.vhost}")
 
 
-def _ask(details: "RabbitmqDetails", method: str, path: str, body: Any = None) -> Any:
-    """A request to the management API. What is gone already may be removed."""
+def _request(details: "RabbitmqDetails", method: str, path: str, body: Any = None) -> Any:
+    """A request to the management API. Deleting a missing object is not an error."""
     if details.management_port is None:
-        raise NotIsolable(service="rabbitmq", reason="vhosts are made by the management API: give its management_port")
+        raise NotIsolable(service="rabbitmq", reason="the management API creates vhosts: give its management_port")
     login = base64.b64encode(f"{details.user}:{details.password}".encode()).decode()
     headers = {"Authorization": f"Basic {login}"}
     answer = http.ask(details.host, details.management_port, method, f"/api/{path}", body, headers, wait=30.0)
@@ -174,8 +174,8 @@ def _ask(details: "RabbitmqDetails", method: str, path: str, body: Any = None) -
 
 
 def _script(program: str, plugins: list[str]) -> str:
-    """Shows the server those applications alone that it needs: it looks each module up in all of them, and halves its
-    start.
+    """A start script that links only the required applications into the tree. The server searches all of them for each
+    module, so this halves the start.
     """
     tree = Path(program).parents[1]
     links = [(path, f"plugins/{path.name}") for path in rabbitmq_plugins.needed(tree / "plugins", ["rabbit", *plugins])]
@@ -186,7 +186,7 @@ def _script(program: str, plugins: list[str]) -> str:
 
 
 def _conversation(user: str, password: str) -> str:
-    """All that a client says that logs in and leaves again, at once (AMQP 0-9-1)."""
+    """All bytes that a client sends to log in and out again, in one block (AMQP 0-9-1)."""
 
     def method(number: int, arguments: bytes) -> bytes:
         payload = struct.pack(">HH", 10, number) + arguments
@@ -200,9 +200,9 @@ def _conversation(user: str, password: str) -> str:
     tune_ok = struct.pack(">HIH", 1, 8192, 0)
     close = struct.pack(">H", 200) + short("") + struct.pack(">HH", 0, 0)
     open_ = short("/") + b"\0\0"
-    said = [method(11, start_ok), method(31, tune_ok), method(40, open_), method(50, close)]
-    return (b"AMQP\0\0\x09\x01" + b"".join(said)).decode("latin-1")
+    methods = [method(11, start_ok), method(31, tune_ok), method(40, open_), method(50, close)]
+    return (b"AMQP\0\0\x09\x01" + b"".join(methods)).decode("latin-1")
 
 
-# Its version, told at once; that the vhost is open; that it heard the good-bye.
+# The server's greeting with its version, the confirmation of the open vhost, and that of the close.
 _EXPECTED = r"\x07versionS....(?P<version>[\d.]+).*\x00\x0a\x00\x29.*\x00\x0a\x00\x33"

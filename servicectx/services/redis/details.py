@@ -1,4 +1,4 @@
-"""How to connect to Redis or Valkey."""
+"""Connection details of Redis or Valkey."""
 
 from typing import Any, ClassVar
 
@@ -30,7 +30,7 @@ class RedisDetails(ServiceDetails):
 
     @classmethod
     def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """`default` is the user of a login without one. These details cannot hold another one."""
+        """Accept only the user `default`, which a login without a user has: these details have no field for others."""
         if fields.pop("user", None) not in (None, "", "default"):
             raise urls.BadUrl(("", "the URL has a user other than 'default', which these details cannot hold"))
         return super().url_fields(fields)
@@ -41,6 +41,6 @@ class RedisDetails(ServiceDetails):
         return address("redis", self.host, self.port, str(self.db), None, self.password or None)
 
     def env(self) -> dict[str, str]:
-        """`REDIS_URL`, `VALKEY_URL`, and what redis-cli and valkey-cli read."""
+        """`REDIS_URL`, `VALKEY_URL`, and the variables of redis-cli and valkey-cli."""
         names = {"REDIS_URL": self.url, "VALKEY_URL": self.url.replace("redis://", "valkey://", 1)}
         return names | ({"REDISCLI_AUTH": self.password, "VALKEYCLI_AUTH": self.password} if self.password else {})

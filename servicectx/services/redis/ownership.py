@@ -1,7 +1,7 @@
-"""Who has which logical database of a Redis: whoever listens on its channel.
+"""The owners of the logical databases of a Redis: each owner listens on the database's channel.
 
-No FLUSHALL ends that, nor does the setting `timeout`, and the server knows at once when a listener is dead. A process
-has one such connection to a server, for as long as it has a database there.
+Neither FLUSHALL nor the setting `timeout` ends a subscription, and the server notices a dead listener at once. A
+process has one such connection to a server, as long as it owns a database there.
 """
 
 import contextlib
@@ -19,48 +19,47 @@ CHANNEL = "servicectx:database:"
 
 
 class DatabaseReferences:
-    """What this process has on one server."""
+    """The databases that this process owns on one server."""
 
     def __init__(self, details: "RedisDetails") -> None:
         self._details = details
         self._session: Connection | None = None
-        self.signed: dict[int, str] = {}  # the databases that it has, and the name under which it has each
+        self.signed: dict[int, str] = {}  # the owned databases, each with its owner name
 
     def renew(self) -> None:
-        """Listen, and listen again where somebody has ended the connection."""
+        """Check the connection. If it was ended, connect and listen again."""
         if self._session is not None:
             try:
-                self._say("SUBSCRIBE", next(iter(self.signed)))  # once more changes nothing, and somebody must answer
+                self._send("SUBSCRIBE", next(iter(self.signed)))  # a repeated command has no effect but an answer
                 return
             except (OSError, EOFError):
                 self.close()
         self._session = connect(self._details)
         for number in self.signed:
-            self._say("SUBSCRIBE", number)
+            self._send("SUBSCRIBE", number)
 
-    def claim(self, asking: Connection, number: int) -> bool:
-        """Whether it was nobody's, and is this process's now, until `let_go`.
+    def claim(self, connection: Connection, number: int) -> bool:
+        """Take a free database until `release`. Whether this process owns it now.
 
-        Of two who claim it at the same moment the later one sees the earlier, so that never both have it; at times
-        neither has.
+        Of two simultaneous claims the later sees the earlier, so at most one succeeds; sometimes neither does.
         """
         if number in self.signed:
             return False
         try:
-            self._say("SUBSCRIBE", number)
-            if count(asking, number) == 1:
+            self._send("SUBSCRIBE", number)
+            if count(connection, number) == 1:
                 return True
         except BaseException:
-            self.let_go(number)
+            self.release(number)
             raise
-        self.let_go(number)
+        self.release(number)
         return False
 
-    def let_go(self, number: int) -> None:
-        """Never an error: with a connection that does not answer goes what it held."""
+    def release(self, number: int) -> None:
+        """Stop listening. Never raises: a dead connection is closed, which releases all of its databases."""
         self.signed.pop(number, None)
         try:
-            self._say("UNSUBSCRIBE", number)
+            self._send("UNSUBSCRIBE", number)
         except (Refused, OSError, EOFError):
             self.close()
 
@@ -69,12 +68,12 @@ class DatabaseReferences:
             self._session.close()
             self._session = None
 
-    def _say(self, word: str, number: int) -> None:
-        """Pass over what else is heard: anybody may publish something."""
+    def _send(self, command: str, number: int) -> None:
+        """Run a command and wait for its reply. Published messages are skipped."""
         if self._session is None:
             raise EOFError("the connection is closed")
-        answer = self._session.run(word, channel(number))
-        while answer[:2] != [word.lower(), channel(number)]:
+        answer = self._session.run(command, channel(number))
+        while answer[:2] != [command.lower(), channel(number)]:
             answer = self._session.answer()
 
 
@@ -82,45 +81,45 @@ def channel(number: int) -> str:
     return f"{CHANNEL}{number}"
 
 
-def held(asking: Connection) -> set[int]:
-    """The databases that somebody has."""
-    names = asking.run("PUBSUB", "CHANNELS", f"{CHANNEL}*")
+def held(connection: Connection) -> set[int]:
+    """The databases with an owner."""
+    names = connection.run("PUBSUB", "CHANNELS", f"{CHANNEL}*")
     return {int(number) for name in names if (number := name.removeprefix(CHANNEL)).isdigit()}
 
 
-def count(asking: Connection, number: int) -> int:
-    """How many connections listen on its channel."""
-    return int(asking.run("PUBSUB", "NUMSUB", channel(number))[1])
+def count(connection: Connection, number: int) -> int:
+    """The number of connections that listen on a database's channel."""
+    return int(connection.run("PUBSUB", "NUMSUB", channel(number))[1])
 
 
 def connect(details: "RedisDetails") -> Connection:
     return Connection(details.host, details.port, details.password)
 
 
-_holds: dict[tuple[str, int, str], DatabaseReferences] = {}
+_references: dict[tuple[str, int, str], DatabaseReferences] = {}
 _busy = threading.Lock()
 
 
 @contextlib.contextmanager
 def of_this_process(details: "RedisDetails") -> Iterator[DatabaseReferences]:
-    """What this process has on that server, for one thread at a time. The connection goes with the last database."""
+    """This process's databases on that server, for one thread at a time. The connection ends with the last database."""
     login = details.host, details.port, details.password
     with _busy:
-        hold = _holds.setdefault(login, DatabaseReferences(details))
+        references = _references.setdefault(login, DatabaseReferences(details))
         try:
-            yield hold
+            yield references
         finally:
-            if not hold.signed:
-                _holds.pop(login).close()
+            if not references.signed:
+                _references.pop(login).close()
 
 
-def _let_go_in_child() -> None:
-    """The connections are the parent's; the copies here would hold its databases after its death."""
-    for hold in _holds.values():
-        hold.close()
-    _holds.clear()
+def _close_in_child() -> None:
+    """Close the copies of the parent's connections, which would own its databases after its death."""
+    for references in _references.values():
+        references.close()
+    _references.clear()
     _busy.release()
 
 
-# Nobody is in the middle of anything when this process is forked.
-os.register_at_fork(before=_busy.acquire, after_in_parent=_busy.release, after_in_child=_let_go_in_child)
+# The lock is held during a fork, so that no thread is in a critical section.
+os.register_at_fork(before=_busy.acquire, after_in_parent=_busy.release, after_in_child=_close_in_child)

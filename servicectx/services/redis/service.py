@@ -1,4 +1,4 @@
-"""Redis or Valkey, whichever is found."""
+"""Redis or Valkey: the first program found."""
 
 import signal
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ class RedisOptions:
 
 
 class Redis(Service["RedisDetails"]):
-    """In memory only; a random password; killed at the end, since nothing of it is worth saving.
+    """Data in memory only, and a random password. The server is killed at the end, because no data needs to be saved.
 
-    A snapshot holds all keys, as SAVE writes them: a save point would do so at every FLUSHALL too.
+    A snapshot holds all keys, written by SAVE. There are no save points, which would also write at every FLUSHALL.
     """
 
     name: ClassVar[str] = "redis"
@@ -80,7 +80,7 @@ class Redis(Service["RedisDetails"]):
         hello = f"AUTH {secret}\r\nPING\r\n"
         return Plan(
             service=self.name,
-            command=[program, "{dir|cwd}/redis.conf"],  # it takes that for a glob pattern
+            command=[program, "{dir|cwd}/redis.conf"],  # the server treats the path as a glob pattern
             environment=environment(),
             files={"redis.conf": "\n".join(lines) + "\n"},
             ready={
@@ -96,7 +96,7 @@ class Redis(Service["RedisDetails"]):
         )
 
     def kept_plan(self, options: RedisOptions, program: str, secret: str, data: Path | None) -> Plan:
-        """Every command goes into a file at once. Data without such a file are read first, and get one."""
+        """Append every command to a file at once. A server on data without such a file reads the data first."""
         dump_alone = data is not None and not _has_command_file(data)
         appendonly = {} if dump_alone else {"appendonly": "yes"}
         plan = self.plan(replace(options, settings={**appendonly, **options.settings}), program, secret)
@@ -117,14 +117,14 @@ class Redis(Service["RedisDetails"]):
         redis_databases.give_back(namespace, namespace.db)
 
     def client(self, details: "RedisDetails") -> Client:
-        place = ["-h", details.host, "-p", str(details.port), "-n", str(details.db)]
+        arguments = ["-h", details.host, "-p", str(details.port), "-n", str(details.db)]
         secret = {"IREDIS_PASSWORD": details.password} if details.password else {}
-        return Client(self.shell, place, details.env() | secret)
+        return Client(self.shell, arguments, details.env() | secret)
 
     def details(self, options: RedisOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"password": secret, "version": facts.get("valkey") or facts.get("version")}
 
 
 def _has_command_file(data: Path) -> bool:
-    """Redis 7 names the files in a manifest; earlier ones have a single file."""
+    """Whether there is an append-only file. Redis 7 lists its files in a manifest; earlier versions have one file."""
     return bool(list(data.glob("*/*.manifest"))) or (data / "appendonly.aof").exists()

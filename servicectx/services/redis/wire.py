@@ -1,4 +1,4 @@
-"""Just enough of Redis' protocol to run a few commands, with the standard library alone."""
+"""The part of Redis' protocol that runs commands, with the standard library alone."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ class Refused(Exception):
 
 
 class Connection:
-    """One connection, logged in. Raises Refused, OSError, or EOFError when the server hangs up."""
+    """A logged-in connection. Raises Refused, OSError, or EOFError when the server closes the connection."""
 
     def __init__(self, host: str, port: int, password: str, wait: float = 10.0) -> None:
         self._socket = socket.create_connection((host, port), wait)
@@ -20,9 +20,9 @@ class Connection:
         if password:
             self.run("AUTH", password)
 
-    def run(self, *words: str | int) -> Any:
-        """Run one command; its answer as str, int, None or a list of these."""
-        parts = [str(word).encode() for word in words]
+    def run(self, *arguments: str | int) -> Any:
+        """Run one command. Returns its answer as str, int, None or a list of these."""
+        parts = [str(argument).encode() for argument in arguments]
         self._kept.check()
         request = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
         self._socket.sendall(b"*%d\r\n%s" % (len(parts), request))
@@ -33,7 +33,7 @@ class Connection:
         self._reader.close()
 
     def answer(self) -> Any:
-        """The next one. Who listens on channels hears what was not asked for, too."""
+        """Read the next answer or, on a connection that listens on channels, the next published message."""
         line = self._reader.readline()
         if not line.endswith(b"\r\n"):
             raise EOFError("the server closed the connection")

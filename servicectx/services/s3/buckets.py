@@ -1,4 +1,4 @@
-"""Buckets of one's own on an S3 server, emptied and removed; and whether it is usable."""
+"""Buckets of namespaces on an S3 server, and the probes of the keeper."""
 
 import base64
 import hashlib
@@ -15,67 +15,65 @@ from servicectx.wire.aws import Endpoint
 def is_usable(
     host: str, port: int, wait: float, access_key: str, secret_key: str, region: str
 ) -> dict[str, Any] | None:
-    """A probe: can something be stored? It may answer before it knows where to put things."""
-    here = Endpoint(host, port, access_key, secret_key, region)
+    """A probe: store an object. A server may answer before it has a volume for objects."""
+    endpoint = Endpoint(host, port, access_key, secret_key, region)
     bucket = f"/servicectx-{os.urandom(4).hex()}"
-    if here.ask("s3", "PUT", bucket, wait=wait).status != 200:
+    if endpoint.ask("s3", "PUT", bucket, wait=wait).status != 200:
         return None
-    stored = here.ask("s3", "PUT", f"{bucket}/ready", "yes", wait=wait)
-    for place in (f"{bucket}/ready", bucket):
-        here.ask("s3", "DELETE", place, wait=wait)
-    version = re.search(r"[\d.]+$", stored.server)  # SeaweedFS tells it, MinIO does not
+    stored = endpoint.ask("s3", "PUT", f"{bucket}/ready", "yes", wait=wait)
+    for path in (f"{bucket}/ready", bucket):
+        endpoint.ask("s3", "DELETE", path, wait=wait)
+    version = re.search(r"[\d.]+$", stored.server)  # sent by SeaweedFS, not by MinIO
     return {"version": version[0] if version else None} if stored.status == 200 else None
 
 
 def is_ours(host: str, port: int, wait: float, access_key: str, secret_key: str, region: str) -> dict[str, Any] | None:
-    """A probe: does it let us in?"""
+    """A probe: list buckets with our keys."""
     listed = Endpoint(host, port, access_key, secret_key, region).ask("s3", "GET", "/", wait=wait)
     return {} if listed.status == 200 else None
 
 
-def create(here: Endpoint) -> str:
-    """A fresh bucket; its name. What dead makers left is removed on the way."""
-    listed = here.ask("s3", "GET", "/")
+def create(endpoint: Endpoint) -> str:
+    """Create a fresh bucket and return its name. Buckets of dead owners are removed first."""
+    listed = endpoint.ask("s3", "GET", "/")
     for name in re.findall(r"<Name>(sc-[^<]+)</Name>", listed.text):
         if owner_names.owner_is_dead(name.replace("-", "_")):
-            remove(here, name)
-    name = owner_names.new_name().replace("_", "-")  # which names of buckets must not hold
-    made = here.ask("s3", "PUT", f"/{name}", _place(here.region))
-    if made.status != 200:
-        raise NotIsolable(service="s3", reason=f"no bucket can be made: {_problem(made)}")
+            remove(endpoint, name)
+    name = owner_names.new_name().replace("_", "-")  # bucket names must not contain "_"
+    answer = endpoint.ask("s3", "PUT", f"/{name}", _configuration(endpoint.region))
+    if answer.status != 200:
+        raise NotIsolable(service="s3", reason=f"a bucket cannot be created: {_problem(answer)}")
     return name
 
 
-def remove(here: Endpoint, name: str) -> None:
-    """Empty it, with all old versions, and remove it. One that is gone already is passed over."""
+def remove(endpoint: Endpoint, name: str) -> None:
+    """Empty a bucket, including old versions, and remove it. A missing bucket is not an error."""
     before: list[str] = []
-    while here.ask("s3", "DELETE", f"/{name}").status == 409:  # there is something in it
-        listed = here.ask("s3", "GET", f"/{name}", query={"versions": ""}).text
+    while endpoint.ask("s3", "DELETE", f"/{name}").status == 409:  # the bucket is not empty
+        listed = endpoint.ask("s3", "GET", f"/{name}", query={"versions": ""}).text
         blocks = re.findall(r"<(Version|DeleteMarker)>(.*?)</\1>", listed, re.DOTALL)
-        inside = [_word(block, "Key") + _word(block, "VersionId") for _, block in blocks]
+        inside = [_element(block, "Key") + _element(block, "VersionId") for _, block in blocks]
         if inside == before:
             raise OSError(f"the bucket {name} cannot be emptied")
-        objects = "".join(f"<Object>{each}</Object>" for each in inside)
+        objects = "".join(f"<Object>{item}</Object>" for item in inside)
         body = f"<Delete><Quiet>true</Quiet>{objects}</Delete>"
-        checked = base64.b64encode(hashlib.md5(body.encode(), usedforsecurity=False).digest()).decode()
-        here.ask("s3", "POST", f"/{name}", body, {"delete": ""}, {"Content-MD5": checked})
+        digest = base64.b64encode(hashlib.md5(body.encode(), usedforsecurity=False).digest()).decode()
+        endpoint.ask("s3", "POST", f"/{name}", body, {"delete": ""}, {"Content-MD5": digest})
         before = inside
 
 
-def _place(region: str) -> str:
+def _configuration(region: str) -> str:
     if region == "us-east-1":
         return ""
-    told = f"<LocationConstraint>{region}</LocationConstraint>"
-    return (
-        f'<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{told}</CreateBucketConfiguration>'
-    )
+    location = f"<LocationConstraint>{region}</LocationConstraint>"
+    return f'<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{location}</CreateBucketConfiguration>'
 
 
-def _word(text: str, name: str) -> str:
-    """The first element of that name, as it is written."""
+def _element(text: str, name: str) -> str:
+    """The first XML element with this name, including its tags."""
     found = re.search(f"<{name}>.*?</{name}>", text, re.DOTALL)
     return found[0] if found else ""
 
 
 def _problem(answer: http.Answer) -> str:
-    return re.sub("<[^>]*>", "", _word(answer.text, "Message")) or f"it answers {answer.status}"
+    return re.sub("<[^>]*>", "", _element(answer.text, "Message")) or f"status {answer.status}"

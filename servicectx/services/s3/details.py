@@ -1,4 +1,4 @@
-"""How to connect to S3."""
+"""Connection details of S3."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from servicectx.services.details import filled
 
 
 class S3Details(AwsDetails):
-    """An S3 server: a pair of keys, and in a namespace the `bucket` that is one's own."""
+    """An S3 server: a pair of keys, and in a namespace its `bucket`."""
 
     url_form: ClassVar[urls.Form] = AwsDetails.url_form._replace(
         path="bucket", query={**AwsDetails.url_form.query, "bucket": "bucket"}
@@ -17,5 +17,5 @@ class S3Details(AwsDetails):
     bucket: str = ""
 
     def env(self) -> dict[str, str]:
-        """What boto3, the AWS command line and other SDKs read, and `S3_BUCKET` in a namespace."""
+        """The variables of boto3, the AWS command line and other SDKs, and `S3_BUCKET` in a namespace."""
         return super().env() | filled({"S3_BUCKET": self.bucket})

@@ -1,4 +1,4 @@
-"""S3 by SeaweedFS or MinIO, whichever is found."""
+"""S3: SeaweedFS or MinIO, the first that is found."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ OURS += ("cert.file", "key.file", "localsocket", "minio_root_user", "minio_root_
 
 @dataclass(frozen=True, kw_only=True)
 class S3Options:
-    """`region`: the one in the details. `settings`: flags of `weed s3`, such as `{"allowedOrigins": "http://localhost"}`,
+    """`region`: the region in the details. `settings`: flags of `weed s3`, such as `{"allowedOrigins": "http://localhost"}`,
     or, with MinIO, its environment variables.
     """
 
@@ -43,7 +43,7 @@ class S3Options:
 
 
 class S3(Service["S3Details"]):
-    """Random keys, and signatures are checked; killed at the end. A snapshot holds all buckets."""
+    """A server with random keys that checks signatures. A snapshot holds all buckets. Killed at the end."""
 
     name: ClassVar[str] = "s3"
     Options: ClassVar[type] = S3Options
@@ -51,7 +51,7 @@ class S3(Service["S3Details"]):
     namespace: ClassVar[str] = "a bucket"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[s3]'",
-        "apt": "not in Debian; https://github.com/seaweedfs/seaweedfs/releases has it",
+        "apt": "not in Debian; download it from https://github.com/seaweedfs/seaweedfs/releases",
         "brew": "brew install seaweedfs",
     }
     search = binaries.Search(
@@ -69,10 +69,10 @@ class S3(Service["S3Details"]):
 
     def plan(self, options: S3Options, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
-        told = {name: settings.text(value) for name, value in options.settings.items()}
+        given = {name: settings.text(value) for name, value in options.settings.items()}
         login = {"access_key": aws.access_key(secret), "secret_key": secret, "region": options.region}
-        if told and not _is_minio(program):
-            self._check(program, told)
+        if given and not _is_minio(program):
+            self._check(program, given)
         plan = Plan(
             service=self.name,
             command=[],
@@ -82,21 +82,21 @@ class S3(Service["S3Details"]):
             clean_signal=int(signal.SIGTERM),
             expected_size=256 * 2**20,
         )
-        return (_minio if _is_minio(program) else _weed)(plan, program, told)
+        return (_minio if _is_minio(program) else _weed)(plan, program, given)
 
-    def _check(self, program: str, told: dict[str, str]) -> None:
-        """Its word on flags that it does not take would be lost: 170 lines about all others follow."""
-        command = [program, "s3", *(f"-{name}={value}" for name, value in told.items()), "-help"]
-        said = subprocess.run(command, env=environment(HOME="/"), capture_output=True, text=True, check=False)
-        first = (said.stderr or said.stdout).partition("\n")[0]
+    def _check(self, program: str, given: dict[str, str]) -> None:
+        """Reject unknown flags early. In the server's log, 170 lines about all other flags hide this error."""
+        command = [program, "s3", *(f"-{name}={value}" for name, value in given.items()), "-help"]
+        result = subprocess.run(command, env=environment(HOME="/"), capture_output=True, text=True, check=False)
+        first = (result.stderr or result.stdout).partition("\n")[0]
         if first.startswith(("flag ", "invalid ")):
             raise InvalidOption(
                 service=self.name, option="settings", problem=f"weed s3: {first}", known=option_names(self.Options)
             )
 
     def details(self, options: S3Options, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        told = {"region": options.region, "version": facts.get("version")}
-        return {"access_key": aws.access_key(secret), "secret_key": secret, **told}
+        fields = {"region": options.region, "version": facts.get("version")}
+        return {"access_key": aws.access_key(secret), "secret_key": secret, **fields}
 
     def open_namespace(self, details: "S3Details") -> "S3Details":
         return details.model_copy(update={"bucket": s3_buckets.create(aws.Endpoint.of(details))})
@@ -105,30 +105,38 @@ class S3(Service["S3Details"]):
         s3_buckets.remove(aws.Endpoint.of(namespace), namespace.bucket)
 
 
-def _weed(plan: Plan, program: str, told: dict[str, str]) -> Plan:
-    """SeaweedFS, each of its parts a process: in one (`weed mini`, `weed server`) they would put sockets into /tmp, and
-    talk to a port that may be anybody's.
+def _weed(plan: Plan, program: str, given: dict[str, str]) -> Plan:
+    """SeaweedFS with one process for each part. In a single process (`weed mini`, `weed server`) the parts create
+    sockets in /tmp, and connect to a port that may belong to another program.
 
-    It parts the paths of data at commas, and that of a socket is a short one, so all of them are relative.
+    SeaweedFS splits data paths at commas, and socket paths must be short, so all paths are relative.
 
-    Whoever has no key is kept out: what speaks HTTP, but for S3, is closed or wants tokens, whose keys nobody is told.
+    Clients without a key have no access: the HTTP ports besides S3 are closed, or require tokens with random keys.
     """
     names = ("master", "volume", "filer")
     weed = [program, "-logtostderr=true", "-stderrthreshold=2"]
-    here = ["-ip={host}", "-ip.bind={host}"]
+    listen = ["-ip={host}", "-ip.bind={host}"]
     ports = {name: [f"-port={{port_{name}}}", f"-port.grpc={{port_{name}_grpc}}"] for name in names}
     at = {name: f"{{host}}:{{port_{name}}}.{{port_{name}_grpc}}" for name in names}
     keys = {"accessKey": plan.ready["access_key"], "secretKey": plan.ready["secret_key"]}
     user = {"name": "servicectx", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
-    told = {"allowDeleteBucketNotEmpty": "false", "autoCreateBucket": "false", **told}  # as AWS has it
-    master = [*weed, "master", *here, *ports["master"], "-mdir={data|relative}", "-peers=none", "-telemetry=false"]
-    volume = [*weed, "volume", *here, *ports["volume"], "-dir={data|relative}", f"-master={at['master']}", "-max=10000"]
-    filer = [*weed, "filer", *here, *ports["filer"], "-defaultStoreDir={data|relative}", f"-master={at['master']}"]
+    given = {"allowDeleteBucketNotEmpty": "false", "autoCreateBucket": "false", **given}  # as in AWS
+    master = [*weed, "master", *listen, *ports["master"], "-mdir={data|relative}", "-peers=none", "-telemetry=false"]
+    volume = [
+        *weed,
+        "volume",
+        *listen,
+        *ports["volume"],
+        "-dir={data|relative}",
+        f"-master={at['master']}",
+        "-max=10000",
+    ]
+    filer = [*weed, "filer", *listen, *ports["filer"], "-defaultStoreDir={data|relative}", f"-master={at['master']}"]
     return plan._replace(
         command=[
             *(*weed, "s3", "-ip.bind={host}", "-port={port}", "-port.grpc={port_s3_grpc}"),
             *("-port.iceberg=0", "-port.lance=0", "-config=s3.json", "-localSocket=s3.sock"),
-            *(f"-filer={at['filer']}", *(f"-{name}={value}" for name, value in told.items())),
+            *(f"-filer={at['filer']}", *(f"-{name}={value}" for name, value in given.items())),
         ],
         companions=[
             Companion([*master, "-disableHttp"], _listens("master")),
@@ -138,8 +146,8 @@ def _weed(plan: Plan, program: str, told: dict[str, str]) -> Plan:
         files={
             "s3.json": {"identities": [user]},
             "security.toml": "".join(
-                f'[jwt.{what}]\nkey = "{os.urandom(16).hex()}"\n'
-                for what in ("signing", "signing.read", "filer_signing", "filer_signing.read")
+                f'[jwt.{section}]\nkey = "{os.urandom(16).hex()}"\n'
+                for section in ("signing", "signing.read", "filer_signing", "filer_signing.read")
             ),
             "master.toml": "[master.volume_growth]\ncopy_1 = 1\n",  # a bucket takes one volume, not seven
             "filer.toml": '[leveldb2]\nenabled = true\ndir = "{data|relative}/filer"\n',
@@ -152,19 +160,19 @@ def _listens(part: str) -> dict[str, Any]:
     return {"kind": "tcp", "port": f"{{port_{part}_grpc}}"}
 
 
-def _minio(plan: Plan, program: str, told: dict[str, str]) -> Plan:
+def _minio(plan: Plan, program: str, given: dict[str, str]) -> Plan:
     ours = {
         "MINIO_ROOT_USER": plan.ready["access_key"],
         "MINIO_ROOT_PASSWORD": plan.ready["secret_key"],
         "MINIO_SITE_REGION": plan.ready["region"],
         "MINIO_BROWSER": "off",
         "MINIO_UPDATE": "off",
-        "MINIO_CI_CD": "1",  # data in memory will do
+        "MINIO_CI_CD": "1",  # accepts data directories in memory
     }
-    where = ["--address", "{host}:{port}", "--console-address", "{host}:{port_console}"]
+    addresses = ["--address", "{host}:{port}", "--console-address", "{host}:{port_console}"]
     return plan._replace(
-        command=[program, "server", *where, "{data}"],
-        environment=plan.environment | told | ours,
+        command=[program, "server", *addresses, "{data}"],
+        environment=plan.environment | given | ours,
         ports=["console"],
     )
 

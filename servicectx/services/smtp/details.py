@@ -1,4 +1,4 @@
-"""How to send mail, and where it is then."""
+"""Connection details of the mail server, and access to its messages."""
 
 import re
 from email import message_from_bytes, policy
@@ -11,7 +11,7 @@ from servicectx.services.details import ServiceDetails, address, filled
 
 
 class SmtpDetails(ServiceDetails):
-    """A mail server: `user`, `password`, and `maildir`, the directory in which the messages lie."""
+    """A mail server: `user`, `password`, and `maildir`, the directory of the messages."""
 
     foreign: ClassVar[tuple[str, ...]] = (
         "SMTP_USERNAME",
@@ -41,29 +41,29 @@ class SmtpDetails(ServiceDetails):
 
     @property
     def messages(self) -> list[EmailMessage]:
-        """What was sent, the oldest first, as it lies in the maildir now.
+        """The messages that are now in the maildir, oldest first.
 
-        The headers `X-MailFrom` and `X-RcptTo` say what the envelope said, blind copies included. Raises ValueError
-        where the details name no maildir.
+        The headers `X-MailFrom` and `X-RcptTo` contain the envelope, including blind copies. Raises ValueError without
+        a maildir in the details.
         """
         if self.maildir is None:
-            raise ValueError("these details name no maildir")
+            raise ValueError("these details have no maildir")
         found = [path for part in ("new", "cur") for path in (Path(self.maildir) / part).glob("[!.]*")]
         return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in sorted(found, key=_order)]
 
     def env(self) -> dict[str, str]:
-        """`SMTP_...`, and `EMAIL_...` by the names of Django's settings; `EMAIL_URL` as django-environ reads it;
-        `MAILDIR`, as programs that read mail do.
+        """`SMTP_...`; `EMAIL_...`, named after Django's settings; `EMAIL_URL` for django-environ; `MAILDIR` for mail
+        readers.
         """
-        place = {"HOST": self.host, "PORT": str(self.port)}
-        told = {f"{prefix}_{name}": value for prefix in ("SMTP", "EMAIL") for name, value in place.items()}
-        told |= {"SMTP_URL": self.url, "EMAIL_URL": self.url}
+        endpoint = {"HOST": self.host, "PORT": str(self.port)}
+        names = {f"{prefix}_{name}": value for prefix in ("SMTP", "EMAIL") for name, value in endpoint.items()}
+        names |= {"SMTP_URL": self.url, "EMAIL_URL": self.url}
         login = {"SMTP_USERNAME": self.user, "SMTP_PASSWORD": self.password}
         login |= {"EMAIL_HOST_USER": self.user, "EMAIL_HOST_PASSWORD": self.password}
-        return told | (login if self.user else {}) | filled({"MAILDIR": self.maildir or ""})
+        return names | (login if self.user else {}) | filled({"MAILDIR": self.maildir or ""})
 
 
 def _order(path: Path) -> tuple[int, ...]:
-    """When it came: maildirs have that in the names of files, microseconds without leading zeros."""
+    """The time of arrival in the file name of a message. Its microseconds have no leading zeros."""
     found = re.match(r"(\d+)\.M(\d+)P\d+Q(\d+)", path.name)
     return tuple(map(int, found.groups())) if found else ()

@@ -1,4 +1,4 @@
-"""A mail server that puts everything into maildirs, one for each who logs in. Called in a process of its own."""
+"""Run a mail server that stores messages in maildirs, one for each user, in a process of its own."""
 
 import hmac
 import logging
@@ -13,7 +13,7 @@ USER = "test"
 
 
 def password(secret: str, user: str) -> str:
-    """What `user` logs in with: everybody who knows the instance's own password can make users."""
+    """The password of `user`, derived from the password of the instance. Each client with that one can create users."""
     return secret if user == USER else hmac.digest(secret.encode(), user.encode(), "sha256").hex()[:32]
 
 
@@ -25,19 +25,19 @@ def serve(listener: int, secret: str, login: bool, directory: str, settings: dic
     def box(user: str) -> "mailbox.Maildir":
         return mailbox.Maildir(os.path.join(directory, user))
 
-    def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, said: LoginPassword) -> AuthResult:
-        user = said.login.decode(errors="replace")
-        known = hmac.compare_digest(said.password, password(secret, user).encode())
-        return AuthResult(success=known, handled=False, auth_data=user)
+    def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, given: LoginPassword) -> AuthResult:
+        user = given.login.decode(errors="replace")
+        valid = hmac.compare_digest(given.password, password(secret, user).encode())
+        return AuthResult(success=valid, handled=False, auth_data=user)
 
     class Handler:
         async def handle_DATA(self, _server: Any, session: Session, envelope: Envelope) -> str:
-            told = {"X-MailFrom": envelope.mail_from or "", "X-RcptTo": ", ".join(envelope.rcpt_tos)}
-            lines = "".join(f"{name}: {value}\n" for name, value in told.items())
+            headers = {"X-MailFrom": envelope.mail_from or "", "X-RcptTo": ", ".join(envelope.rcpt_tos)}
+            lines = "".join(f"{name}: {value}\n" for name, value in headers.items())
             user = str(session.auth_data) if session.authenticated else USER
             text = lines.encode(errors="surrogateescape") + (envelope.original_content or b"")
             box(user).add(text.replace(b"\r\n", b"\n"))
-            sys.stdout.write(f"{user}: {told}\n")
+            sys.stdout.write(f"{user}: {headers}\n")
             sys.stdout.flush()
             return "250 OK"
 
@@ -49,9 +49,9 @@ def serve(listener: int, secret: str, login: bool, directory: str, settings: dic
         server = await asyncio.get_running_loop().create_server(protocol, sock=socket.socket(fileno=listener))
         await server.serve_forever()
 
-    warnings.simplefilter("ignore")  # of logins without TLS, once for each connection
-    logging.getLogger("mail.log").setLevel(logging.ERROR)  # passwords would be told
+    warnings.simplefilter("ignore")  # one warning for each connection: a login without TLS
+    logging.getLogger("mail.log").setLevel(logging.ERROR)  # lower levels log passwords
     os.makedirs(directory, 0o700)
     box(USER)
-    protocol()  # bad settings are told now
+    protocol()  # reports invalid settings at the start
     asyncio.run(run())

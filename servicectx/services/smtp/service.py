@@ -1,4 +1,4 @@
-"""A mail server that delivers nothing: what is sent lies in a maildir, to be looked at."""
+"""A mail server that stores messages in a maildir and delivers none."""
 
 import base64
 import os
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from servicectx.services.smtp.details import SmtpDetails  # the type parameter below
 
 OURS = ("handler", "loop", "authenticator", "auth_required", "auth_require_tls", "tls_context", "require_starttls")
-KEPT = "kept"  # a file in a maildir that outlives its maker
+KEPT = "kept"  # a file in a maildir that outlives its owner
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmtpOptions:
-    """`login`: whether it takes mail only from those who log in. `settings`: arguments of `aiosmtpd.smtp.SMTP`, such
-    as `{"data_size_limit": 10_000}`.
+    """`login`: whether sending mail requires a login. `settings`: arguments of `aiosmtpd.smtp.SMTP`, such as
+    `{"data_size_limit": 10_000}`.
     """
 
     login: bool = True
@@ -33,12 +33,12 @@ class SmtpOptions:
 
 
 class Smtp(Service["SmtpDetails"]):
-    """One user, whose password is random; a namespace is another one, with a maildir and a password of its own."""
+    """A server with one user and a random password. A namespace is a further user with its own maildir and password."""
 
     name: ClassVar[str] = "smtp"
     Options: ClassVar[type] = SmtpOptions
     Details: ClassVar[Any] = "servicectx.services.smtp.details:SmtpDetails"
-    volatile: ClassVar[str] = "mail goes with its server; read details.messages before the end, or leave keep_data out"
+    volatile: ClassVar[str] = "mail is removed with its server; read details.messages before the end, or omit keep_data"
     namespace: ClassVar[str] = "a user with a maildir"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[smtp]'",
@@ -55,7 +55,7 @@ class Smtp(Service["SmtpDetails"]):
 
     def plan(self, options: SmtpOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
-        order = python_servers.files(
+        files = python_servers.files(
             program,
             "servicectx.services.smtp.server:serve",
             secret=secret,
@@ -69,35 +69,37 @@ class Smtp(Service["SmtpDetails"]):
             service=self.name,
             command=python_servers.command(program),
             environment=environment(),
-            files=order,
+            files=files,
             ready=hello,
             ping=hello,
             inherits_socket=True,
-            owns_port=False,  # nobody else can have it: the keeper has
+            owns_port=False,  # the keeper already holds it
         )
 
     def details(self, options: SmtpOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"user": USER, "password": secret, "maildir": f"{facts['dir']}/mail/{USER}"}
 
     def open_namespace(self, details: "SmtpDetails") -> "SmtpDetails":
-        """Another user. The maildirs of dead makers are removed on the way."""
+        """Create a user. Maildirs of dead owners are removed first."""
         if details.user != USER or not details.maildir or not os.path.isdir(details.maildir):
-            reason = "only a server that servicectx started, on this machine, makes users; namespaces have no own ones"
+            reason = (
+                "users need a server that servicectx started on this machine, and details that are not a namespace's"
+            )
             raise NotIsolable(service=self.name, reason=reason)
-        place = Path(details.maildir).parent
-        for left in place.iterdir():
+        root = Path(details.maildir).parent
+        for left in root.iterdir():
             if owner_names.owner_is_dead(left.name) and not (left / KEPT).exists():
                 remove_tree(left)
-        me = owner_names.new_name()
+        user = owner_names.new_name()
         for part in ("", "new", "cur", "tmp"):
-            (place / me / part).mkdir(mode=0o700)
-        mine = {"user": me, "password": password(details.password, me), "maildir": str(place / me)}
+            (root / user / part).mkdir(mode=0o700)
+        mine = {"user": user, "password": password(details.password, user), "maildir": str(root / user)}
         return details.model_copy(update=mine)
 
     def keep_namespace(self, namespace: "SmtpDetails") -> None:
         Path(namespace.maildir or "", KEPT).touch()
 
     def close_namespace(self, namespace: "SmtpDetails") -> None:
-        place = Path(namespace.maildir or "")
-        if owner_names.signature(place.name) == place.name == namespace.user:  # one that `open_namespace` made
-            remove_tree(place)
+        maildir = Path(namespace.maildir or "")
+        if owner_names.signature(maildir.name) == maildir.name == namespace.user:  # created by `open_namespace`
+            remove_tree(maildir)

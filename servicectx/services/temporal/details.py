@@ -1,4 +1,4 @@
-"""How to connect to Temporal."""
+"""Connection details of Temporal."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from servicectx.services.details import ServiceDetails, place
 
 
 class TemporalDetails(ServiceDetails):
-    """A Temporal server: the `namespace` to work in, and where its web pages are, if they were asked for."""
+    """A Temporal server: the `namespace`, and `ui_url`, the address of its web pages with the option `ui`."""
 
     foreign: ClassVar[tuple[str, ...]] = (
         "TEMPORAL_API_KEY",
@@ -39,5 +39,5 @@ class TemporalDetails(ServiceDetails):
         return place(self.host, self.port)
 
     def env(self) -> dict[str, str]:
-        """What the program temporal and the SDKs' environment configuration read."""
+        """The variables of the program `temporal` and of the SDKs' environment configuration."""
         return {"TEMPORAL_ADDRESS": self.url, "TEMPORAL_NAMESPACE": self.namespace}

@@ -18,20 +18,20 @@ from servicectx.system.originals import json, time
 if TYPE_CHECKING:
     from servicectx.services.temporal.details import TemporalDetails  # the type parameter below
 
-WAIT = 20.0  # seconds for one call; and for a namespace that is made to be known to all parts of a server
+WAIT = 20.0  # seconds for one call, and until all parts of the server accept a fresh namespace
 DAY = 24 * 60 * 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class TemporalOptions:
-    """`ui`: its web pages too. `settings`: its dynamic configuration, such as `{"limit.maxIDLength": 255}`."""
+    """`ui`: also serve its web pages. `settings`: its dynamic configuration, such as `{"limit.maxIDLength": 255}`."""
 
     ui: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Temporal(Service["TemporalDetails"]):
-    """It knows no passwords; killed at the end. A snapshot holds namespaces and workflows."""
+    """A development server without passwords. A snapshot holds namespaces and workflows. Killed at the end."""
 
     name: ClassVar[str] = "temporal"
     Options: ClassVar[type] = TemporalOptions
@@ -59,7 +59,7 @@ class Temporal(Service["TemporalDetails"]):
                 *("--metrics-port", "{port_metrics}", "--db-filename", "{data|relative}/temporal.db"),
                 *("--sqlite-pragma", "synchronous=off", "--log-level", "warn", "--disable-config-file"),
                 *(("--ui-port", "{port_ui}", "--ui-disable-news-fetch") if options.ui else ("--headless",)),
-                *(word for each in given for word in ("--dynamic-config-value", each)),
+                *(argument for value in given for argument in ("--dynamic-config-value", value)),
             ],
             environment=environment(TEMPORAL_VERSION_CHECK_DISABLED="1"),
             ready=usable,
@@ -71,29 +71,29 @@ class Temporal(Service["TemporalDetails"]):
 
     def kept_plan(self, options: TemporalOptions, program: str, secret: str, data: Path | None) -> Plan:
         plan = self.plan(options, program, secret)
-        words = {"synchronous=off": "synchronous=full"}
-        return plan._replace(command=[words.get(word, word) for word in plan.command])
+        durable = {"synchronous=off": "synchronous=full"}
+        return plan._replace(command=[durable.get(argument, argument) for argument in plan.command])
 
     def details(self, options: TemporalOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         ui = f"http://{facts['host']}:{facts['port_ui']}" if options.ui else None
         return {"ui_url": ui, "version": facts.get("version")}
 
     def open_namespace(self, details: "TemporalDetails") -> "TemporalDetails":
-        """Those of dead makers are deleted on the way; one that is deleted has another name."""
+        """Create a namespace. Namespaces of dead owners are deleted first; Temporal renames a namespace on deletion."""
         name = owner_names.new_name()
         days = wire.nested(4, wire.count(1, DAY))
         try:
             known = _call(details, f"{wire.WORKFLOWS}ListNamespaces", wire.count(1, 1000))
-            for each in re.findall(rb"sc_\w+(?![\w-])", known):
-                if owner_names.owner_is_dead(each.decode()):
-                    _delete(details, each.decode())
+            for found in re.findall(rb"sc_\w+(?![\w-])", known):
+                if owner_names.owner_is_dead(found.decode()):
+                    _delete(details, found.decode())
             _call(details, f"{wire.WORKFLOWS}RegisterNamespace", wire.text(1, name) + days)
         except wire.Refused as refused:
-            raise NotIsolable(service=self.name, reason=f"it refuses {refused}") from None
+            raise NotIsolable(service=self.name, reason=f"the server rejects {refused}") from None
         until = time.monotonic() + WAIT
-        while not _knows(details, name):
+        while not _is_usable(details, name):
             if time.monotonic() > until:
-                raise NotIsolable(service=self.name, reason=f"namespace {name} was made, and is not known yet")
+                raise NotIsolable(service=self.name, reason=f"namespace {name} is not usable after {WAIT:g} s")
             time.sleep(0.01)
         return details.model_copy(update={"namespace": name})
 
@@ -108,7 +108,7 @@ def _call(details: "TemporalDetails", method: str, message: bytes) -> bytes:
     return wire.call(details.host, details.port, method, message, WAIT)
 
 
-def _knows(details: "TemporalDetails", name: str) -> bool:
+def _is_usable(details: "TemporalDetails", name: str) -> bool:
     try:
         _call(details, f"{wire.WORKFLOWS}ListWorkflowExecutions", wire.text(1, name))
     except wire.Refused:
@@ -117,7 +117,7 @@ def _knows(details: "TemporalDetails", name: str) -> bool:
 
 
 def _delete(details: "TemporalDetails", name: str) -> None:
-    """What is gone already is passed over."""
+    """Delete a namespace. A missing namespace is not an error."""
     try:
         _call(details, f"{wire.OPERATOR}DeleteNamespace", wire.text(1, name))
     except wire.Refused:

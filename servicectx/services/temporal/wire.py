@@ -1,4 +1,4 @@
-"""As much of Temporal's protocol, gRPC over HTTP/2 without TLS, as a probe and namespaces need."""
+"""A part of Temporal's protocol, gRPC over HTTP/2 without TLS, for the probe and for namespaces."""
 
 from typing import Any
 
@@ -9,29 +9,29 @@ OPERATOR = "/temporal.api.operatorservice.v1.OperatorService/"
 
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
-_ROOM = (1 << 30).to_bytes(4)  # bytes that may come before anybody asks for more
+_ROOM = (1 << 30).to_bytes(4)  # bytes; the initial flow control window
 
 
 class Refused(Exception):
-    """The server does not do it. Why, it says in compressed headers only."""
+    """The server rejected a call. Its reason is in compressed headers, which are not decoded here."""
 
 
 def is_usable(host: str, port: int, wait: float) -> dict[str, Any] | None:
-    """A probe: does it serve its first namespace?"""
+    """A probe: whether the server accepts calls in its first namespace."""
     try:
         call(host, port, f"{WORKFLOWS}ListWorkflowExecutions", text(1, "default"), wait)
-        told = call(host, port, f"{WORKFLOWS}GetSystemInfo", wait=wait)
+        reply = call(host, port, f"{WORKFLOWS}GetSystemInfo", wait=wait)
     except Refused:
         return None
-    return {"version": told[2 : 2 + told[1]].decode()}
+    return {"version": reply[2 : 2 + reply[1]].decode()}
 
 
 def call(host: str, port: int, method: str, message: bytes = b"", wait: float = 10.0) -> bytes:
-    """One call on a connection of its own: the message that comes back.
+    """The reply to one call, on a connection of its own. `wait`: seconds for each step.
 
     Raises:
-        Refused: there is none.
-        OSError: nobody answers, or not in this protocol. `wait`: seconds for each step.
+        Refused: the reply has no message.
+        OSError: there is no reply, or it does not follow the protocol.
     """
     headers = {":method": "POST", ":scheme": "http", ":path": method, ":authority": f"{host}:{port}"}
     headers |= {"content-type": "application/grpc", "te": "trailers"}
@@ -44,22 +44,22 @@ def call(host: str, port: int, method: str, message: bytes = b"", wait: float = 
             + _frame(_HEADERS, _END_HEADERS, head)
             + _frame(_DATA, _END_STREAM, b"\0" + len(message).to_bytes(4) + message)
         )
-        heard, ended = b"", False
+        received, ended = b"", False
         with connection.makefile("rb") as stream:
             while not ended:
                 kind, flags, body = _next(stream)
                 if kind == _DATA:
-                    heard += body
+                    received += body
                 elif kind in (_SETTINGS, _PING) and not flags & _ACK:
                     connection.sendall(_frame(kind, _ACK, body if kind == _PING else b"", stream=0))
                 ended = kind in (_RESET, _GOAWAY) or (kind in (_DATA, _HEADERS) and bool(flags & _END_STREAM))
-    if not heard:
+    if not received:
         raise Refused(method.rpartition("/")[2])
-    return heard[5:]
+    return received[5:]
 
 
 def text(number: int, value: str) -> bytes:
-    """A field of a message."""
+    """A text field of a message."""
     return nested(number, value.encode())
 
 
@@ -76,7 +76,7 @@ def _varint(value: int) -> bytes:
 
 
 def _sized(value: bytes) -> bytes:
-    """What headers and fields begin with is one byte alike, as long as they are short."""
+    """A value with its length, which is one byte for short values, in HTTP/2 headers and in message fields."""
     assert len(value) < 127
     return bytes([len(value)]) + value
 
@@ -89,5 +89,5 @@ def _next(stream: Any) -> tuple[int, int, bytes]:
     head = stream.read(9)
     body = stream.read(int.from_bytes(head[:3]))
     if len(head) < 9 or len(body) < int.from_bytes(head[:3]):
-        raise ConnectionError("it hung up")
+        raise ConnectionError("the server closed the connection")
     return head[3], head[4], body

@@ -1,4 +1,4 @@
-"""How to connect to OpenBao or Vault."""
+"""Connection details of OpenBao or Vault."""
 
 from typing import Any, ClassVar
 
@@ -8,7 +8,7 @@ from servicectx.services.proxies import without_proxy
 
 
 class VaultDetails(ServiceDetails):
-    """An OpenBao or Vault server: a `token`, and `mount`, where its key-value secrets (version 2) are."""
+    """An OpenBao or Vault server: a `token`, and `mount`, the path of its key-value secrets (version 2)."""
 
     foreign: ClassVar[tuple[str, ...]] = (
         "VAULT_NAMESPACE",
@@ -56,7 +56,7 @@ class VaultDetails(ServiceDetails):
 
     @classmethod
     def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """The token stands alone before the `@`, or behind a colon."""
+        """Take the token from before the `@`, with or without a colon before it."""
         user = fields.pop("user", None)
         if user is not None and "token" in fields:
             raise urls.BadUrl(("", "the URL has a user and a password or token; these details hold a token alone"))
@@ -64,12 +64,12 @@ class VaultDetails(ServiceDetails):
 
     @property
     def url(self) -> str:
-        """`http://host:port`: hvac, bao, vault."""
+        """`http://host:port`, for hvac, bao and vault."""
         return address(self.scheme, self.host, self.port)
 
     def env(self) -> dict[str, str]:
-        """What hvac, vault and bao read; and `VAULT_MOUNT` and `BAO_MOUNT`, for you."""
-        told = {"ADDR": self.url, "TOKEN": self.token, "MOUNT": self.mount}
-        return {f"{tool}_{name}": value for tool in ("VAULT", "BAO") for name, value in told.items()} | without_proxy(
+        """The variables of hvac, vault and bao, plus `VAULT_MOUNT` and `BAO_MOUNT`."""
+        fields = {"ADDR": self.url, "TOKEN": self.token, "MOUNT": self.mount}
+        return {f"{tool}_{name}": value for tool in ("VAULT", "BAO") for name, value in fields.items()} | without_proxy(
             self.host
         )

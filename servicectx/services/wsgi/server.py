@@ -1,4 +1,4 @@
-"""Runs a WSGI app with gunicorn or waitress. Called in a process of its own."""
+"""Run a WSGI app with gunicorn or waitress, in a process of its own."""
 
 import pkgutil
 import signal
@@ -28,7 +28,7 @@ def serve(listener: int, app: str, factory: bool, server: str | None, settings: 
 def _gunicorn(listener: int, load: Any, settings: dict[str, Any]) -> None:
     import gunicorn.arbiter
     import gunicorn.glogging
-    import gunicorn.workers.gthread  # noqa: F401  # all of it before the user's app, whose files may have any name
+    import gunicorn.workers.gthread  # noqa: F401  # before the user's app, which may shadow any module
     from gunicorn.app.base import BaseApplication
 
     class Application(BaseApplication):  # type: ignore[misc]
@@ -37,7 +37,7 @@ def _gunicorn(listener: int, load: Any, settings: dict[str, Any]) -> None:
             ours["post_worker_init"] = lambda _: tell_serving()
             usual = {"worker_class": "gthread", "threads": 8, "accesslog": "-"}
             for name, value in {**usual, **settings, **ours}.items():
-                if name in self.cfg.settings or name in settings:  # older ones have no control socket
+                if name in self.cfg.settings or name in settings:  # older versions have no control socket
                     self.cfg.set(name, value)
 
         def load(self) -> Any:
@@ -52,6 +52,6 @@ def _waitress(listener: int, load: Any, settings: dict[str, Any]) -> None:
 
     find_modules_as_the_caller()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    made = waitress.create_server(load(), sockets=[socket.socket(fileno=listener)], **{"threads": 8, **settings})
+    web_server = waitress.create_server(load(), sockets=[socket.socket(fileno=listener)], **{"threads": 8, **settings})
     tell_serving()
-    made.run()
+    web_server.run()

@@ -10,20 +10,20 @@ from servicectx.services.wsgi.server import SERVERS
 
 @dataclass(frozen=True, kw_only=True)
 class WsgiOptions(AppOptions):
-    """`server`: "gunicorn" or "waitress"; whichever is there unless given, gunicorn first."""
+    """`server`: "gunicorn" or "waitress", by default the first of them that is installed."""
 
     server: Literal["gunicorn", "waitress"] | None = None
 
 
 class Wsgi(App):
-    """In the caller's working directory, with the caller's environment and search path; one process, 8 threads."""
+    """An app in the caller's working directory, environment and module search path: one process with 8 threads."""
 
     name: ClassVar[str] = "wsgi"
     Options: ClassVar[type] = WsgiOptions
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[wsgi]'",
         "apt": "apt-get install gunicorn  # SERVICECTX_WSGI_BIN: /usr/bin",
-        "brew": "not in Homebrew; pip brings it, beside your app",
+        "brew": "not in Homebrew; install it with pip, beside your app",
     }
     search = binaries.Search(service="wsgi", programs=("gunicorn", "waitress-serve"), install=tuple(install.items()))
     packages = SERVERS
@@ -33,6 +33,6 @@ class Wsgi(App):
         return python_servers.find(self.search, (options.server,) if options.server else SERVERS)
 
     def serving(self, options: WsgiOptions) -> tuple[str, dict[str, Any]]:
-        told = {"app": options.app, "factory": options.factory, "server": options.server}
-        more = {"settings": dict(options.settings), "directory": "{dir}"}
-        return "servicectx.services.wsgi.server:serve", told | more
+        arguments = {"app": options.app, "factory": options.factory, "server": options.server}
+        extra = {"settings": dict(options.settings), "directory": "{dir}"}
+        return "servicectx.services.wsgi.server:serve", arguments | extra

@@ -1,4 +1,4 @@
-"""How to connect to ZooKeeper."""
+"""Connection details of ZooKeeper."""
 
 from typing import Any, ClassVar
 
@@ -7,7 +7,7 @@ from servicectx.services.details import ServiceDetails, address
 
 
 class ZookeeperDetails(ServiceDetails):
-    """A ZooKeeper server. In a namespace, `prefix` is the path that everything is below."""
+    """A ZooKeeper server. `prefix`: the path above all nodes of a namespace."""
 
     url_form: ClassVar[urls.Form] = urls.Form(schemes={"zookeeper": {}, "zk": {}}, port=2181, path="prefix")
 
@@ -16,7 +16,7 @@ class ZookeeperDetails(ServiceDetails):
 
     @classmethod
     def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """The prefix is a path, with its slash."""
+        """Give the prefix its leading slash."""
         return super().url_fields(fields | ({"prefix": f"/{fields['prefix']}"} if "prefix" in fields else {}))
 
     @property
@@ -26,9 +26,9 @@ class ZookeeperDetails(ServiceDetails):
 
     @property
     def hosts(self) -> str:
-        """`host:port/path`, as kazoo and Java clients take it: all their paths are then below the prefix."""
+        """`host:port/path`, for kazoo and Java clients. Their paths are then relative to the prefix."""
         return self.url.removeprefix("zookeeper://")
 
     def env(self) -> dict[str, str]:
-        """`ZOOKEEPER_HOSTS` and `ZK_HOSTS`: no tool has a variable of its own."""
+        """`ZOOKEEPER_HOSTS` and `ZK_HOSTS`. No tool defines a standard variable."""
         return {"ZOOKEEPER_HOSTS": self.hosts, "ZK_HOSTS": self.hosts}

@@ -1,4 +1,4 @@
-"""ZooKeeper, one server alone; namespaces are paths."""
+"""ZooKeeper, a single server. Namespaces are paths."""
 
 import contextlib
 import glob
@@ -23,13 +23,13 @@ OURS = (
     *("datadir", "datalogdir", "clientport", "clientportaddress", "secureclientport", "secureclientportaddress"),
     *("server", "admin", "metricsprovider", "dynamicconfigfile", "quorumlistenonallips"),
 )
-WORDS = "4lw.commands.whitelist"
+COMMANDS = "4lw.commands.whitelist"
 
 SETTINGS: dict[str, str | int | bool] = {
     "tickTime": 2000,
-    "maxClientCnxns": 0,  # all clients have one address here, and 60 for each is not much
-    WORDS: "ruok,stat,mntr,conf,envi,cons,isro",  # kazoo asks for some
-    "admin.enableServer": False,  # a port of its own, on every interface
+    "maxClientCnxns": 0,  # unlimited; the default is 60 for one address, and all clients share one
+    COMMANDS: "ruok,stat,mntr,conf,envi,cons,isro",  # kazoo sends some of these
+    "admin.enableServer": False,  # it would listen on a further port, on every interface
 }
 UNSYNCED = "-Dzookeeper.forceSync=no"
 JAVA_OPTIONS = (
@@ -47,7 +47,7 @@ LOGGING = """<configuration>
   <root level="INFO"><appender-ref ref="out"/></root>
 </configuration>
 """
-ENDED_BY_SIGTERM = 143  # as Java says it
+ENDED_BY_SIGTERM = 143  # the exit status of Java
 KEPT = b"servicectx: kept"
 
 
@@ -59,14 +59,14 @@ class ZookeeperOptions:
 
 
 class Zookeeper(Service["ZookeeperDetails"]):
-    """No login, as clients expect; nothing is synced to disk; killed at the end."""
+    """A server without a login, as clients expect, and without syncs to disk. Killed at the end."""
 
     name: ClassVar[str] = "zookeeper"
     namespace: ClassVar[str | None] = "a path"
     Options: ClassVar[type] = ZookeeperOptions
     Details: ClassVar[Any] = "servicectx.services.zookeeper.details:ZookeeperDetails"
     install: ClassVar[dict[str, str]] = {
-        "pip": "not on PyPI; a package of the system brings it",
+        "pip": "not on PyPI; install a package of the system",
         "apt": "apt-get install zookeeper",
         "brew": "brew install zookeeper",
     }
@@ -91,22 +91,24 @@ class Zookeeper(Service["ZookeeperDetails"]):
         for path in binaries.candidates(self.search, looked):
             jars = _jars(path)
             if any(":" in jar for jar in jars):
-                raise self.search.not_found(looked, f"Java parts the list of its jars at colons: {', '.join(jars)}")
+                raise self.search.not_found(
+                    looked, f"Java splits its list of jars at colons, so a path must not have one: {', '.join(jars)}"
+                )
             if jars:
                 self._java()
                 return path
         raise self.search.not_found(looked)
 
     def version(self, program: str) -> str | None:
-        """Its script would start a JVM to tell."""
+        """Return None: the script would start a JVM for the version."""
         return None
 
     def plan(self, options: ZookeeperOptions, program: str, secret: str) -> Plan:
         settings.check(self, [name.partition(".")[0] for name in options.settings], OURS)
         settings.check_names(self, options.settings)
         places = {"dataDir": "{data|cwd}", "clientPort": "{port}", "clientPortAddress": "{host}"}
-        said = {**SETTINGS, **options.settings, **places}
-        said[WORDS] = f"srvr,{said[WORDS]}"  # what the probe asks
+        lines = {**SETTINGS, **options.settings, **places}
+        lines[COMMANDS] = f"srvr,{lines[COMMANDS]}"  # the command that the probe sends
         serves = {"kind": "exchange", "send": "srvr", "expect": r"^Zookeeper version: (?P<version>[\d.]+).*\nMode: "}
         return Plan(
             service=self.name,
@@ -117,7 +119,7 @@ class Zookeeper(Service["ZookeeperDetails"]):
             environment=environment(),
             files={
                 "zoo.cfg": "".join(
-                    f"{name}={quoted(settings.text(value), 'properties')}\n" for name, value in said.items()
+                    f"{name}={quoted(settings.text(value), 'properties')}\n" for name, value in lines.items()
                 ),
                 "logback.xml": LOGGING,
             },
@@ -125,12 +127,12 @@ class Zookeeper(Service["ZookeeperDetails"]):
             ping=serves,
             clean_signal=int(signal.SIGTERM),
             clean_statuses=[ENDED_BY_SIGTERM],
-            refused_in_paths=refused_without_cwd(),  # Java has its own ideas of what the bytes of a path are
+            refused_in_paths=refused_without_cwd(),  # Java decodes the bytes of paths with its own encoding
         )
 
     def kept_plan(self, options: ZookeeperOptions, program: str, secret: str, data: Path | None) -> Plan:
         plan = self.plan(options, program, secret)
-        return plan._replace(command=[word for word in plan.command if word != UNSYNCED])
+        return plan._replace(command=[argument for argument in plan.command if argument != UNSYNCED])
 
     def details(self, options: ZookeeperOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"version": facts.get("version")}
@@ -141,12 +143,12 @@ class Zookeeper(Service["ZookeeperDetails"]):
             with Connection(details.host, details.port) as connection:
                 for name in connection.children(details.prefix or "/"):
                     left = f"{details.prefix}/{name}"
-                    with contextlib.suppress(Refused):  # others remove it just now, or it is not ours to remove
+                    with contextlib.suppress(Refused):  # another process removes it, or this user may not
                         if owner_names.owner_is_dead(name) and connection.get(left) != KEPT:
                             connection.remove(left)
                 connection.create(path)
         except Refused as refusal:
-            raise NotIsolable(service=self.name, reason=f"no path can be made: {refusal}") from None
+            raise NotIsolable(service=self.name, reason=f"a path cannot be created: {refusal}") from None
         return details.model_copy(update={"prefix": path})
 
     def close_namespace(self, namespace: "ZookeeperDetails") -> None:
@@ -172,10 +174,10 @@ class Zookeeper(Service["ZookeeperDetails"]):
 
 
 def _jars(program: str) -> list[str]:
-    """What Java needs: those of a tree as the project ships it, else as Debian does, where one jar names the others."""
+    """The jars of a tree as the project ships it, or else of Debian's package, where one jar references the others."""
     tree = Path(program).parents[1]
-    for place in (tree, tree / "libexec"):
-        if glob.glob(f"{glob.escape(str(place))}/lib/zookeeper-*.jar"):
-            return [f"{place}/lib/*"]
+    for root in (tree, tree / "libexec"):
+        if glob.glob(f"{glob.escape(str(root))}/lib/zookeeper-*.jar"):
+            return [f"{root}/lib/*"]
     shipped = Path("/usr/share/java")
     return [f"{shipped}/{jar}.jar" for jar in ("zookeeper", "slf4j-simple") if (shipped / f"{jar}.jar").exists()]

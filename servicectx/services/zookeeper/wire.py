@@ -1,4 +1,4 @@
-"""Just enough of ZooKeeper's protocol for namespaces, with the standard library alone.
+"""A part of ZooKeeper's protocol, for namespaces. Standard library only.
 
 Records: src/zookeeper.jute in ZooKeeper's sources. Every message begins with its length.
 """
@@ -13,7 +13,7 @@ CREATE, DELETE, GET, SET, CHILDREN, CLOSE = 1, 2, 4, 5, 8, -11
 NO_NODE, NOT_EMPTY = -101, -111
 ANY_VERSION = struct.pack("!i", -1)
 NO_WATCH = b"\0"
-SESSION = 10000  # milliseconds until a session of ours that was cut off ends
+SESSION = 10000  # milliseconds until the server ends a disconnected session
 
 
 class Refused(Exception):
@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 class Connection:
-    """One session. Raises Refused, OSError, or EOFError when the server hangs up."""
+    """One session. Raises Refused, OSError, and EOFError on a closed connection."""
 
     def __init__(self, host: str, port: int, wait: float = 10.0) -> None:
         self._socket = socket.create_connection((host, port), wait)
@@ -42,38 +42,38 @@ class Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the session, so that the server need not wait for its time to run out."""
+        """End the session explicitly. The server would otherwise keep it until its time-out."""
         with contextlib.suppress(OSError, EOFError, Refused):
-            self._ask(CLOSE, "", b"")
+            self._request(CLOSE, "", b"")
         self._close()
 
     def create(self, path: str) -> None:
-        everybody = struct.pack("!ii", 1, 31) + _text("world") + _text("anyone")
-        self._ask(CREATE, path, _sized(b"") + everybody + struct.pack("!i", 0))
+        permissions = struct.pack("!ii", 1, 31) + _text("world") + _text("anyone")
+        self._request(CREATE, path, _sized(b"") + permissions + struct.pack("!i", 0))
 
     def get(self, path: str) -> bytes:
-        said = self._ask(GET, path, NO_WATCH)
-        return said[4 : 4 + max(0, _number(said))]
+        reply = self._request(GET, path, NO_WATCH)
+        return reply[4 : 4 + max(0, _number(reply))]
 
     def set(self, path: str, data: bytes) -> None:
-        self._ask(SET, path, _sized(data) + ANY_VERSION)
+        self._request(SET, path, _sized(data) + ANY_VERSION)
 
     def children(self, path: str) -> list[str]:
-        said = self._ask(CHILDREN, path, NO_WATCH)
-        names, place = [], 4
-        for _ in range(_number(said)):
-            end = place + 4 + _number(said, place)
-            names.append(said[place + 4 : end].decode())
-            place = end
+        reply = self._request(CHILDREN, path, NO_WATCH)
+        names, offset = [], 4
+        for _ in range(_number(reply)):
+            end = offset + 4 + _number(reply, offset)
+            names.append(reply[offset + 4 : end].decode())
+            offset = end
         return names
 
     def remove(self, path: str) -> None:
-        """Remove it and all below it, also while others add to it or remove from it."""
+        """Remove a node and all nodes below it, also while other clients add or remove nodes there."""
         while True:
             try:
                 for name in self.children(path):
                     self.remove(f"{path}/{name}")
-                self._ask(DELETE, path, ANY_VERSION)
+                self._request(DELETE, path, ANY_VERSION)
                 return
             except Refused as refusal:
                 if refusal.code == NO_NODE:
@@ -81,13 +81,13 @@ class Connection:
                 if refusal.code != NOT_EMPTY:
                     raise
 
-    def _ask(self, kind: int, path: str, rest: bytes) -> bytes:
+    def _request(self, kind: int, path: str, rest: bytes) -> bytes:
         self._number += 1
         self._send(struct.pack("!ii", self._number, kind) + (_text(path) if path else b"") + rest)
-        said = self._receive()
-        if code := _number(said, 12):  # after its own number, and that of the last change
+        reply = self._receive()
+        if code := _number(reply, 12):  # after the number of the request and of the last change
             raise Refused(code, path)
-        return said[16:]
+        return reply[16:]
 
     def _send(self, body: bytes) -> None:
         self._socket.sendall(_sized(body))
@@ -103,8 +103,8 @@ class Connection:
         self._socket.close()
 
 
-def _number(body: bytes, place: int = 0) -> int:
-    (number,) = struct.unpack_from("!i", body, place)
+def _number(body: bytes, offset: int = 0) -> int:
+    (number,) = struct.unpack_from("!i", body, offset)
     return int(number)
 
 

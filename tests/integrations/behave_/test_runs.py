@@ -45,8 +45,8 @@ def test_a_service_is_gone_with_its_layer_and_lingers_when_asked_to(project: Pat
     assert len(Run(project, "behave").passes().notes("set-up")) == 4
     lingering = Run(project, "behave -D servicectx.linger=3").passes(gone=6)
     assert len(lingering.notes("set-up")) == 2
-    words = "behavex --parallel-processes 2 --parallel-scheme scenario -D servicectx.linger=3"
-    assert len(Run(project, words).passes(gone=6).notes("set-up")) == 2
+    command = "behavex --parallel-processes 2 --parallel-scheme scenario -D servicectx.linger=3"
+    assert len(Run(project, command).passes(gone=6).notes("set-up")) == 2
 
 
 def test_options_of_the_command_line_are_checked_and_give_way_to_the_code(project: Path) -> None:
@@ -105,7 +105,7 @@ def test_the_first_process_is_killed_and_its_workers_live_on(
 @pytest.mark.parametrize("runner", ["behave", "behavex, features", "behave-pool"])
 def test_a_hook_that_fails_leaves_nothing(project: Path, runner: str) -> None:
     run = Run(project, RUNNERS[runner], FAIL="before_all").end()
-    assert (run.process.returncode == 0) is (runner == "behave-pool"), "behave-pool goes on without before_all"
+    assert (run.process.returncode == 0) is (runner == "behave-pool"), "behave-pool continues without before_all"
     assert len(instances(run.notes("before_all"), "postgres")) == 1
 
 
@@ -131,7 +131,7 @@ Feature: It fails
 def test_a_worker_is_killed(project: Path, runner: str) -> None:
     run = Run(project, RUNNERS[runner], PAUSE="in a step", PAUSE_SECONDS="1")
     os.kill(run.wait_for_note("in a step")[0]["pid"], signal.SIGKILL)
-    if runner == "behave-pool":  # it waits for ever
+    if runner == "behave-pool":  # behave-pool waits for ever
         run.wait_for_note("after_scenario", 3)
         assert run.process.poll() is None
         run.signal_all(signal.SIGINT)
@@ -152,7 +152,7 @@ Feature: Wrong tags
   Scenario: misspelt
     Then there is a postgres
 
-  @service.redis @somebody.elses
+  @service.redis @another.tag
   Scenario: right
     Then there is a redis
 """)

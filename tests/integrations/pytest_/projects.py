@@ -1,4 +1,4 @@
-"""Small projects, made for one test each and run by a real pytest."""
+"""Small projects, each made for one test and run by a real pytest."""
 
 import shutil
 import textwrap
@@ -81,7 +81,7 @@ def pytest_runtest_protocol(item):
 
 
 class Project:
-    """A directory with a pytest.ini, the modules that are given by name, and what they need to write things down."""
+    """A directory with a pytest.ini, the given modules, and the journal."""
 
     def __init__(self, folder: Path, **modules: str) -> None:
         self.folder = folder
@@ -93,13 +93,13 @@ class Project:
         shutil.copy(Path(runs.__file__).with_name("journal.py"), folder)
         (folder / "pytest.ini").write_text(INI)
 
-    def start(self, *words: str, **environment: str) -> Run:
-        return Run(self.folder, " ".join(["pytest", *words]), **environment)
+    def start(self, *arguments: str, **environment: str) -> Run:
+        return Run(self.folder, " ".join(["pytest", *arguments]), **environment)
 
-    def run(self, *words: str, status: int = 0, **environment: str) -> Run:
-        """To its end; nothing is left then."""
-        run = self.start(*words, **environment).end()
+    def run(self, *arguments: str, status: int = 0, **environment: str) -> Run:
+        """Run the project to its end, and check its exit status and that nothing is left."""
+        run = self.start(*arguments, **environment).end()
         assert run.process.returncode == status, run.output
-        for word in ("ResourceWarning", "Exception ignored", "INTERNALERROR", "Exception in thread"):
-            assert word not in run.output, run.output
+        for problem in ("ResourceWarning", "Exception ignored", "INTERNALERROR", "Exception in thread"):
+            assert problem not in run.output, run.output
         return run

@@ -1,4 +1,4 @@
-"""Which fixtures there are: of built-in services, of others, of one's own; and what they cost whoever needs none."""
+"""Fixtures: of built-in services, of other packages, of a project; and their cost for a run without services."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def test_a_run_that_uses_no_service_imports_nothing(tmp_path: Path) -> None:
                 # What tests may replace is copied before they run; nothing else of the library is loaded.
                 loaded = {name for name in sys.modules if name.startswith("servicectx.")}
                 assert loaded == {"servicectx.system", "servicectx.system.originals"}
-                # The plugin's own modules are: an import may fail where a test has replaced the file system.
+                # The plugin's own modules are loaded: an import may fail after a test has replaced the file system.
                 assert SERVICES not in request.config.stash
         """,
     )
@@ -54,7 +54,7 @@ def test_a_run_that_uses_no_service_imports_nothing(tmp_path: Path) -> None:
 
 
 def test_services_of_others(tmp_path: Path) -> None:
-    """Registered by the first conftest, by a deeper one, by the module itself, and by a package that is installed."""
+    """Services registered by the first conftest, by a deeper one, by the test module, and by an installed package."""
     project = Project(
         tmp_path,
         mine_first=SERVICE.format("first"),
@@ -122,7 +122,7 @@ def test_fixtures_of_ones_own(tmp_path: Path) -> None:
             from servicectx.testing import FakeService
             from servicectx_pytest import service_fixture
 
-            managed_postgres = service_fixture("postgres", setup=migrate)  # isolated_postgres is of this one, too
+            managed_postgres = service_fixture("postgres", setup=migrate)  # isolated_postgres belongs to this one, too
             shop = service_fixture("postgres", setup=migrate, dbname="shop", name="shop")
             shop_db = service_fixture("postgres", setup=migrate, dbname="shop", name="shop", isolated=True)
             fake = service_fixture(FakeService, label="one")

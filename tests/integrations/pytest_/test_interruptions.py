@@ -1,4 +1,4 @@
-"""Something ends a start, a test or the run: later tests have details, or an error; and nothing is left."""
+"""Interruptions of a start, a test or the run: later tests get details or an error, and nothing is left."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def test_a_time_out_that_ends_the_process_leaves_nothing(tmp_path: Path) -> None
     ("where", "way"), [("in the set-up", "-n0"), ("in a test", "-n0"), ("by a key", "-n0"), ("by a key", "-n2")]
 )
 def test_the_run_is_ended_from_inside(tmp_path: Path, where: str, way: str) -> None:
-    """Not `pytest.exit` in a worker: pytest-xdist itself fails at that."""
+    """`pytest.exit` in a worker is not tested: pytest-xdist itself fails then."""
     ending = "raise KeyboardInterrupt" if where == "by a key" else "pytest.exit('enough', 3)"
     project = Project(
         tmp_path,

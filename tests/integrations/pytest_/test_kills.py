@@ -33,7 +33,7 @@ SLEEPERS = """
 
 @pytest.fixture
 def sleeping(tmp_path: Path) -> Iterator[Callable[[str], Run]]:
-    """A run with services, whose tests sleep: one, or one in each worker."""
+    """A run with services and sleeping tests: one, or one in each worker."""
     runs = []
 
     def start(way: str) -> Run:
@@ -50,7 +50,7 @@ def sleeping(tmp_path: Path) -> Iterator[Callable[[str], Run]]:
 
 
 def of_services(home: Path, project: Path) -> list[str]:
-    """Processes and files of services; those of pytest itself work in the project."""
+    """Processes and files of services, without pytest's own processes, which work in the project."""
     found = []
     for process in processes(home):
         try:
@@ -88,7 +88,7 @@ def test_the_first_process_is_killed(
     run.signal(number)
     assert run.process.wait(10) == -number
     wait_for(lambda: not of_services(home, tmp_path), GONE, lambda: str(of_services(home, tmp_path)))
-    if way == "workers":  # which last until they notice
+    if way == "workers":  # workers live until they notice the loss
         wait_for(lambda: not processes(home), 40, lambda: str(processes(home)))
 
 

@@ -1,4 +1,4 @@
-"""The options: who shares, how long it stays, whether data are kept."""
+"""Options: scope, linger, kept data."""
 
 import os
 import re
@@ -77,7 +77,7 @@ def test_with_linger_the_next_run_of_the_project_finds_it_warm(home: Path, tmp_p
     assert "redis: joined in" in second.output
     own_way = project.start(*words, "--servicectx-scope=run", "--servicectx-linger=0", **environment).wait()
     assert instances(own_way.notes("use"), "redis") != seen[0]
-    end(home)  # rather than wait; the next test looks at that
+    end(home)  # instead of waiting; the next test checks the end by itself
     shutil.rmtree(home)
     home.mkdir()
 

@@ -1,4 +1,4 @@
-"""Tests that replace parts of the standard library in their process: services work, and a failing test is reported."""
+"""Tests that replace parts of the standard library: services work, and a failing test is reported."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.integrations.pytest_.projects import Project
 
-# What a test replaces, by what it is replaced with.
+# Name of the replaced function, and the statement that replaces it.
 REPLACED = {
     "socket": "monkeypatch.setattr('socket.socket', forbidden)",
     "connection": "monkeypatch.setattr('socket.create_connection', forbidden)",
@@ -44,8 +44,8 @@ def test_{number}(replaced_{number}):
         test_replaced=f"""
 import pytest
 
-def forbidden(*arguments, **more):
-    pytest.fail("forbidden")  # not an Exception, and pytest's own way to say that it must not happen
+def forbidden(*arguments, **options):
+    pytest.fail("forbidden")  # raises a BaseException, as plugins of pytest do for forbidden calls
 {tests}
 def test_after_all(managed_redis):
     assert managed_redis.port
@@ -75,7 +75,7 @@ def test_{number}(monkeypatch, mocker):
         test_replaced=f"""
 from servicectx import isolated, managed
 
-def forbidden(*arguments, **more):
+def forbidden(*arguments, **options):
     raise RuntimeError("forbidden")
 {tests}
 """,

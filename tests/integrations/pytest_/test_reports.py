@@ -1,4 +1,4 @@
-"""What people read: the header, the summary, and what a service said while a test failed."""
+"""Reports: the header, the summary, and the log of a service during a failed test."""
 
 import re
 from pathlib import Path
@@ -17,18 +17,18 @@ FAILING = {
     "test_orders": """
         import psycopg
 
-        def ask(details, what):
+        def query(details, statement):
             with psycopg.connect(details.url) as connection:
-                connection.execute(what)
+                connection.execute(statement)
 
         def test_passes(orders):
             try:
-                ask(orders, "select from an_earlier_test")
+                query(orders, "select from an_earlier_test")
             except psycopg.Error:
                 pass
 
         def test_fails(orders, managed_redis):
-            ask(orders, "select from this_test")
+            query(orders, "select from this_test")
 
         def test_of_something_else(managed_redis):
             assert False
@@ -36,16 +36,16 @@ FAILING = {
         def test_of_nothing():
             assert False
 
-        def test_asks_late(request):
-            ask(request.getfixturevalue("isolated_postgres"), "select from a_late_test")
+        def test_requests_late(request):
+            query(request.getfixturevalue("isolated_postgres"), "select from a_late_test")
 
         def test_factory(managed_service):
-            ask(managed_service("postgres", name="by hand"), "select from by_hand")
+            query(managed_service("postgres", name="by hand"), "select from by_hand")
 
         def test_chatty(orders):
             for number in range(200):
                 try:
-                    ask(orders, f"select from chatty_{number}")
+                    query(orders, f"select from chatty_{number}")
                 except psycopg.Error:
                     pass
             assert False
@@ -74,16 +74,16 @@ def test_the_log_of_the_time_of_a_failing_test(tmp_path: Path, way: str) -> None
     assert "ERROR:  " in failures["test_fails"]
     assert "this_test" in failures["test_fails"].partition("-- service")[2]
     assert "an_earlier_test" not in run.output.partition("= FAILURES")[2]
-    assert "service redis" not in failures["test_fails"], "it said nothing"
+    assert "service redis" not in failures["test_fails"], "redis wrote nothing"
     assert "-- service" not in failures["test_of_something_else"]
     assert "-- service" not in failures["test_of_nothing"]
-    assert "a_late_test" in failures["test_asks_late"].partition("-- service postgres --")[2]
+    assert "a_late_test" in failures["test_requests_late"].partition("-- service postgres --")[2]
     assert "by_hand" in failures["test_factory"].partition("-- service postgres 'by hand' --")[2]
-    said = failures["test_chatty"].partition("-- service postgres 'orders' --")[2]
-    assert "chatty_199" in said
-    assert "chatty_0" not in said
-    assert said.splitlines()[1] == "..."
-    assert len(said) < 20_000
+    section = failures["test_chatty"].partition("-- service postgres 'orders' --")[2]
+    assert "chatty_199" in section
+    assert "chatty_0" not in section
+    assert section.splitlines()[1] == "..."
+    assert len(section) < 20_000
 
 
 def test_services_from_outside_are_named_and_left_alone(home: Path, tmp_path: Path) -> None:

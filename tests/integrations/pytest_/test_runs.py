@@ -1,4 +1,4 @@
-"""Whole runs, as users start them: one server of each kind for all processes of a run, set up once."""
+"""Whole runs: one server of each kind for all processes of a run, set up once."""
 
 from pathlib import Path
 
@@ -153,7 +153,7 @@ def test_a_set_up_that_fails_runs_once_and_fails_all_workers_alike(tmp_path: Pat
 
             @pytest.mark.parametrize("number", range(8))
             def test_later(number, request):
-                time.sleep(0.2)  # no longer among those who waited for the first
+                time.sleep(0.2)  # after the tests that waited for the first start
                 request.getfixturevalue("cache")
         """,
     )

@@ -1,4 +1,4 @@
-"""What people write by mistake with `servicectx_unittest`: each has an error of its own, which says what to write."""
+"""Wrong uses of `servicectx_unittest`. Each error names the correct code."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""unittest test cases under every runner that runs them: one server, one set-up, nothing left, and not a word of it."""
+"""unittest test cases under every runner: one server, one set-up, nothing left, and no warning."""
 
 import os
 import re
@@ -46,7 +46,7 @@ def test_a_process_for_each_module_needs_linger(project: Path) -> None:
 
 
 def test_threads_share_run_contexts(project: Path) -> None:
-    """Not module contexts: the module that is done first would run the clean-ups of all."""
+    """Module contexts are not tested: the first finished module would run the clean-ups of all modules."""
     run = Run(project, "unittest-parallel -j 2 --thread -p test_[do]*.py").passes()
     assert len(instances(run.notes("test"), "postgres")) == len(run.notes("set-up")) == 1
 
@@ -58,8 +58,8 @@ def test_a_test_class_alone_and_a_test_alone(project: Path) -> None:
 
 
 def test_discovery_starts_nothing(project: Path) -> None:
-    for words in ("pytest -p no:asyncio --collect-only -q", "python -m unittest -k nothing"):
-        assert not Run(project, words).end().journal.read_text()
+    for command in ("pytest -p no:asyncio --collect-only -q", "python -m unittest -k nothing"):
+        assert not Run(project, command).end().journal.read_text()
 
 
 @pytest.mark.parametrize("runner", ["unittest", "unittest-parallel", "nose2", "nose2, processes", "pytest"])
@@ -103,7 +103,7 @@ def test_the_first_process_is_killed_and_its_workers_live_on(
 
 @pytest.mark.parametrize("runner", ["unittest-parallel", "nose2, processes"])
 def test_a_worker_is_killed_and_the_run_waits_for_it(project: Path, runner: str) -> None:
-    """For ever, both of them; so somebody ends it."""
+    """Both runners wait for ever, so the test ends the run."""
     run = Run(project, RUNNERS[runner], PAUSE="in a test")
     os.kill(run.wait_for_note("in a test")[0]["pid"], signal.SIGKILL)
     run.wait_for_note("test", 5)
@@ -133,7 +133,7 @@ def test_first_failure_ends_the_run(project: Path, command: str) -> None:
 
 def test_a_set_up_that_fails_is_tried_once_and_fails_every_class(project: Path) -> None:
     run = Run(project, "python -m unittest test_declared", FAIL="set-up").end()
-    assert run.process.returncode in (1, 5)  # from Python 3.12 on: no test was run
+    assert run.process.returncode in (1, 5)  # 5 from Python 3.12 on: no test was run
     assert len(run.notes("set-up")) == 1
     assert len(re.findall("^ERROR: setUpClass", run.output, re.MULTILINE)) == 2
     assert len(re.findall("SetupFailed: .*LookupError: this set-up fails", run.output)) == 2

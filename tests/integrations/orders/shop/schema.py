@@ -1,4 +1,4 @@
-"""The schema, and the products that every test starts with. The journal learns how often it was made."""
+"""The schema, and the products that every test starts with. The journal counts the set-ups."""
 
 import psycopg
 from journal import note

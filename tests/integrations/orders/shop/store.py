@@ -1,4 +1,4 @@
-"""The service itself. It knows two URLs, and nothing of where they come from."""
+"""The order service. It gets two URLs, and does not depend on their origin."""
 
 from decimal import Decimal
 
@@ -23,7 +23,7 @@ class Shop:
         self.cache.close()
 
     def place(self, product, quantity):
-        """Take it from the stock; gives the order's number."""
+        """Take a quantity from the stock; the number of the order."""
         total = self.price(product) * quantity
         try:
             with psycopg.connect(self.database_url) as connection:
@@ -37,7 +37,7 @@ class Shop:
             raise NotEnough(product) from None
 
     def orders(self):
-        """(number, product, quantity, total) of each."""
+        """All orders as (number, product, quantity, total)."""
         with psycopg.connect(self.database_url) as connection:
             return connection.execute("select id, product, quantity, total from orders order by id").fetchall()
 

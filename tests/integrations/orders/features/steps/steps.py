@@ -43,9 +43,9 @@ def step_refusals(context, count):
 
 @then("the orders are")
 def step_orders(context):
-    wanted = [(row["number"], row["product"], row["quantity"], row["total"]) for row in context.table]
+    expected = [(row["number"], row["product"], row["quantity"], row["total"]) for row in context.table]
     orders = context.shop.orders()
-    assert [tuple(str(value) for value in order) for order in orders] == wanted, orders
+    assert [tuple(str(value) for value in order) for order in orders] == expected, orders
 
 
 @then("there are no orders")

@@ -9,7 +9,7 @@ def step_write(context, count, name):
     details = getattr(context, name)
     note("used", details, name=name)
     for number in range(1, count + 1):
-        assert write_a_note(details) == number, "somebody else wrote here"
+        assert write_a_note(details) == number, "another user wrote here"
 
 
 @given("a {name} of its own")

@@ -1,4 +1,4 @@
-"""Instances named on a command line: those of this project first, then the shared ones; never another project's."""
+"""Instances named on a command line: from this project first, then shared ones; never from another project."""
 
 import time
 from pathlib import PurePath
@@ -8,7 +8,7 @@ import click
 
 from servicectx.cli import console
 from servicectx.cli.app import Failed
-from servicectx.cli.asked import F
+from servicectx.cli.selection import F
 from servicectx.client import inventory
 from servicectx.client.inventory import Running
 from servicectx.request import key
@@ -18,8 +18,9 @@ from servicectx.system.typos import closest
 
 def complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     try:
-        return sorted({each.state.name for each in inventory.running() if each.state.name.startswith(incomplete)})
-    except Exception:  # noqa: BLE001  # a completion must never write into somebody's command line
+        names = {instance.state.name for instance in inventory.running()}
+        return sorted(name for name in names if name.startswith(incomplete))
+    except Exception:  # noqa: BLE001  # a traceback would be printed into the command line
         return []
 
 
@@ -32,30 +33,30 @@ def name_argument(function: F) -> F:
 
 
 def scope_option(function: F) -> F:
-    text = "Only those of this scope: project, project:DIRECTORY, user, or any text."
+    text = "Only instances of this scope: project, project:DIRECTORY, user, or any text."
     return click.option("--scope", help=text)(function)
 
 
-def scope_text(said: str) -> str:
-    if word := key.misspelt_scope(said):
-        raise click.UsageError(f"--scope {said}: did you mean {word!r}?")
-    return said if said == "private" else key.scope_text(said)
+def scope_text(value: str) -> str:
+    if correct := key.misspelt_scope(value):
+        raise click.UsageError(f"--scope {value}: did you mean {correct!r}?")
+    return value if value == "private" else key.scope_text(value)
 
 
 def scope_shown(scope: str) -> str:
-    """A scope as people write it; a project by its directory."""
+    """A scope for display; a project is shown by its directory."""
     return scope.removeprefix("scope:").removeprefix("project:")
 
 
 def choose(names: tuple[str, ...], scope: str | None, phases: tuple[str, ...] = (READY,)) -> list[Running]:
-    """What is meant: by name or key; without names, all of the scope (this project, unless said).
+    """Instances by name or key; without names, all of the scope (default: this project).
 
-    Raises Failed, which says what runs elsewhere.
+    Raises Failed, which lists instances of other scopes.
     """
-    every = [each for each in inventory.running() if not phases or each.state.phase in phases]
+    every = [instance for instance in inventory.running() if not phases or instance.state.phase in phases]
     here = scope_text(scope or "project")
     if not names:
-        chosen = [each for each in every if each.state.scope == here]
+        chosen = [instance for instance in every if instance.state.scope == here]
         if not chosen:
             raise Failed(f"nothing runs in {shown_place(here)}{_elsewhere(every)}")
         return chosen
@@ -63,30 +64,30 @@ def choose(names: tuple[str, ...], scope: str | None, phases: tuple[str, ...] = 
 
 
 def _one(name: str, every: list[Running], here: str, strict: bool) -> Running:
-    if by_key := [each for each in every if each.key == name]:
+    if by_key := [instance for instance in every if instance.key == name]:
         return by_key[0]
-    named = [each for each in every if each.state.name == name]
-    found = [each for each in named if each.state.scope == here]
+    named = [instance for instance in every if instance.state.name == name]
+    found = [instance for instance in named if instance.state.scope == here]
     if not found and not strict:
-        found = [each for each in named if not each.state.scope.startswith("project:")]
+        found = [instance for instance in named if not instance.state.scope.startswith("project:")]
     if not found:
         raise Failed(absent(name, named or every, f"in {shown_place(here)}"))
     if len(found) > 1:
-        lines = "".join(f"\n  {each.key}  {described(each)}" for each in found)
-        raise Failed(f"{name!r} may be one of these; say which by its key:{lines}")
+        lines = "".join(f"\n  {instance.key}  {described(instance)}" for instance in found)
+        raise Failed(f"{name!r} may be one of these; name one by its key:{lines}")
     return found[0]
 
 
-def described(each: Running) -> str:
-    state = each.state
+def described(instance: Running) -> str:
+    state = instance.state
     version = (state.details or {}).get("version") or ""
     return f"{' '.join(filter(None, [state.service, version]))} at {state.host}:{state.port}"
 
 
 def absent(name: str, every: list[Running], place: str) -> str:
-    """The message for a name that no instance has in `place`: a close name, and what there is elsewhere."""
-    word = closest(name, {each.state.name for each in every}, slips=2)
-    guess = f". Did you mean {word!r}?" if word else ""
+    """Message for a name without an instance in `place`: a close name, or the instances of other scopes."""
+    close = closest(name, {instance.state.name for instance in every}, slips=2)
+    guess = f". Did you mean {close!r}?" if close else ""
     return f"nothing called {name!r} runs {place}{guess or _elsewhere(every)}"
 
 
@@ -97,7 +98,7 @@ def shown_place(scope: str) -> str:
 def _elsewhere(every: list[Running]) -> str:
     if not every:
         return ""
-    places = [f"{each.state.name} (--scope {_as_option(each.state.scope)})" for each in every]
+    places = [f"{instance.state.name} (--scope {_as_option(instance.state.scope)})" for instance in every]
     return f". Elsewhere: {', '.join(sorted(set(places)))}"
 
 
@@ -106,12 +107,12 @@ def _as_option(scope: str) -> str:
 
 
 def holders(users: list[dict[str, Any]]) -> list[str]:
-    """Who holds an instance, for people: process, command, since when."""
+    """Holders of an instance as lines of text: process id, age, command."""
     return [holder(user) for user in users]
 
 
 def holder(user: dict[str, Any]) -> str:
-    words = [str(word) for word in user.get("command", [])]
-    shown = " ".join([PurePath(words[0]).name, *words[1:]]) if words else "a program that did not say which"
+    arguments = [str(argument) for argument in user.get("command", [])]
+    shown = " ".join([PurePath(arguments[0]).name, *arguments[1:]]) if arguments else "an unknown program"
     since = f" ({console.age(time.time() - user['since'])})" if "since" in user else ""
     return f"{user['pid']}{since} {shown}"

@@ -1,8 +1,8 @@
-"""All processes of a command: what it started, and what these started, also in sessions of their own.
+"""All processes of a command: its children and their descendants, in sessions of their own, too.
 
-They are found in three ways: below the command or below `servicectx run`, which adopts orphans; by a mark in their
-environment; by a session that one of them leads. Keepers and what runs below them belong to the services, which other
-users may share, and are left out.
+A process is found in one of three ways: below the command or below `servicectx run`, which adopts orphans; by a mark
+in its environment; by a session that a process of the command leads. Keepers and the processes below them are left
+out: they belong to services that other users may share.
 """
 
 import os
@@ -13,29 +13,33 @@ import time
 from servicectx.system import processes
 from servicectx.system.processes import Process
 
-MARK = "SERVICECTX_RUN"  # the variable; `launch.Launch` keeps it from keepers
+MARK = "SERVICECTX_RUN"  # environment variable; `keeper_link.KeeperLink` removes it for keepers
 GRACE = 0.7  # seconds for processes to end by themselves
-ROUNDS = 50  # looks for processes that were started while others were ended
-KEEPER = b"servicectx.keeper"  # in the command line of a keeper, its watchdog and its helpers
+ROUNDS = 50  # rounds, for processes that were started while others were ended
+KEEPER = b"servicectx.keeper"  # in the command lines of a keeper, its watchdog and its prefetcher
 
 
-def end(root: int, mark: str, spared: set[int], also: Process | None = None) -> None:
-    """Ask all processes of the command to end, and kill those that go on after `GRACE` seconds.
+def end(root: int, mark: str, exclude: set[int], command: Process | None = None) -> None:
+    """Send SIGTERM to all processes of the command, and SIGKILL to the ones that live after `GRACE` seconds.
 
-    `root`: the process that adopts orphans, which is not ended itself. `also`: the command, where `root` is dead.
+    Args:
+        root: the process that adopts orphans; it is not ended itself.
+        mark: the value of `MARK` in the environment of the command.
+        exclude: ids of processes that are left alone.
+        command: the command itself, for the case that `root` is not its parent any more.
     """
-    asked: set[Process] = set()
-    refused: set[Process] = set()  # another user's, through sudo say
+    terminated: set[Process] = set()
+    refused: set[Process] = set()  # processes of another user, for example through sudo
     until = time.monotonic() + GRACE
-    while family := _members(root, mark, spared, also) - refused:
-        refused |= _send(family - asked, signal.SIGTERM)
-        asked |= family
+    while family := _members(root, mark, exclude, command) - refused:
+        refused |= _send(family - terminated, signal.SIGTERM)
+        terminated |= family
         if time.monotonic() > until:
             break
         _reap()
         time.sleep(0.01)
     for _ in range(ROUNDS):
-        family = _members(root, mark, spared, also) - refused
+        family = _members(root, mark, exclude, command) - refused
         if not family:
             break
         refused |= _send(family, signal.SIGKILL)
@@ -44,7 +48,7 @@ def end(root: int, mark: str, spared: set[int], also: Process | None = None) -> 
 
 
 def _send(family: set[Process], number: int) -> set[Process]:
-    """Signal these processes; the ones that this user may not signal."""
+    """Signal these processes. Return the processes that this user may not signal."""
     refused = set()
     for process in family:
         try:
@@ -54,21 +58,21 @@ def _send(family: set[Process], number: int) -> set[Process]:
     return refused
 
 
-def _members(root: int, mark: str, spared: set[int], also: Process | None) -> set[Process]:
+def _members(root: int, mark: str, exclude: set[int], command: Process | None) -> set[Process]:
     """The living processes of the command."""
     table = _table()
-    roots = {root} | ({also.pid} if also is not None and processes.alive(also) else set())
+    roots = {root} | ({command.pid} if command is not None and processes.alive(command) else set())
     marked = {pid for pid in table if _is_marked(pid, mark)}
     found = (_below(roots, table) - {root}) | marked | (roots - {root})
     led = {pid for pid, (_, session) in table.items() if session in found}
     found = found | led | _below(marked | led, table)
     keepers = {pid for pid in table if pid not in marked and _is_keeper(pid)}
-    found -= spared | keepers | _below(keepers, table) | {os.getpid(), root}
+    found -= exclude | keepers | _below(keepers, table) | {os.getpid(), root}
     return {process for pid in found if (process := processes.identity(pid)) is not None}
 
 
 def _table() -> dict[int, tuple[int, int]]:
-    """Parent and session of every process that can be seen."""
+    """Parent and session of every visible process."""
     found = {}
     try:
         names = os.listdir("/proc") if sys.platform == "linux" else []
@@ -87,8 +91,8 @@ def _table() -> dict[int, tuple[int, int]]:
 
 def _below(roots: set[int], table: dict[int, tuple[int, int]]) -> set[int]:
     found = set(roots)
-    while more := {pid for pid, (parent, _) in table.items() if parent in found} - found:
-        found |= more
+    while children := {pid for pid, (parent, _) in table.items() if parent in found} - found:
+        found |= children
     return found
 
 
@@ -109,7 +113,7 @@ def _read(path: str) -> bytes:
 
 
 def _reap() -> None:
-    """Take the exit statuses of children that have ended, or they would stay as zombies."""
+    """Collect the exit statuses of ended children; otherwise they stay as zombies."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -1,4 +1,4 @@
-"""The line from a worker to the first process of its run."""
+"""Client of the coordinator: the connection from a worker to the first process of its run."""
 
 import _socket
 import contextlib
@@ -8,25 +8,25 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from servicectx_pytest._run import Record
+from servicectx_pytest._coordinator import Record
 
-# Of C, and made now: tests forbid sockets and replace functions of `socket` and `json`.
+# The C socket, and coders made at import: tests forbid sockets and replace functions of `socket` and `json`.
 Socket = _socket.socket
 ENCODE = json.JSONEncoder().encode
 DECODE = json.JSONDecoder().decode
 
-PATIENCE = 60.0  # seconds for an answer that takes milliseconds
+REPLY_TIMEOUT = 60.0  # seconds; a reply normally takes milliseconds
 
 
 class RunIsOver(Exception):
-    """The first process of the run is gone, or does not answer."""
+    """The first process of the run is gone, or does not reply."""
 
 
-class Line:
-    """Speaks to a `Run`; the same words. When that is gone, all services here are left: nobody will hear of them."""
+class CoordinatorClient:
+    """A `Coordinator` in another process, with the same methods. When the connection is lost, `when_lost` is called."""
 
     def __init__(self, address: str, when_lost: Callable[[], None]) -> None:
-        """Raises OSError when nobody listens there, as on another machine."""
+        """Raises OSError when no coordinator listens at `address`, for example on another machine."""
         port, token = address.split(":")
         self._socket = Socket(_socket.AF_INET, _socket.SOCK_STREAM)
         try:
@@ -37,17 +37,17 @@ class Line:
         except OSError:
             self._socket.close()
             raise
-        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._when_lost = when_lost
         self._closed = False
         threading.Thread(target=self._read, daemon=True).start()
 
     def begin(self, key: str, seconds: float) -> Record | None:
-        failure: Record | None = self._ask(seconds + PATIENCE, "begin", key, seconds)
+        failure: Record | None = self._request(seconds + REPLY_TIMEOUT, "begin", key, seconds)
         return failure
 
     def end(self, key: str, use: Record | None, failure: Record | None, ticket: str | None) -> None:
-        self._ask(PATIENCE, "end", key, use, failure, ticket)
+        self._request(REPLY_TIMEOUT, "end", key, use, failure, ticket)
 
     def close(self) -> None:
         self._closed = True
@@ -55,18 +55,18 @@ class Line:
             self._socket.shutdown(_socket.SHUT_RDWR)
         self._socket.close()
 
-    def _ask(self, patience: float, *words: Any) -> Any:
-        """Raises RunIsOver."""
+    def _request(self, timeout: float, *fields: Any) -> Any:
+        """Send a request and wait for its reply. Raises RunIsOver."""
         with contextlib.suppress(OSError):
-            self._socket.sendall(ENCODE(words).encode() + b"\n")
+            self._socket.sendall(ENCODE(fields).encode() + b"\n")
         try:
-            answer = self._answers.get(timeout=patience)
+            reply = self._replies.get(timeout=timeout)
         except queue.Empty:
-            answer = ""
-        if not answer:
-            self._answers.put("")  # for whoever asks next
+            reply = ""
+        if not reply:
+            self._replies.put("")  # for the next request
             raise RunIsOver
-        return DECODE(answer)
+        return DECODE(reply)
 
     def _read(self) -> None:
         unfinished = b""
@@ -74,8 +74,8 @@ class Line:
             while received := self._socket.recv(65536):
                 *lines, unfinished = (unfinished + received).split(b"\n")
                 for line in lines:
-                    self._answers.put(line.decode())
+                    self._replies.put(line.decode())
         self._socket.close()
-        self._answers.put("")
+        self._replies.put("")
         if not self._closed:
             self._when_lost()

@@ -1,4 +1,4 @@
-"""A start as people see it: one live line for each service on a terminal, one line each when done elsewhere."""
+"""Display of starts: a live line for each service on a terminal; elsewhere a line for each when it has started."""
 
 import contextlib
 import time
@@ -13,43 +13,43 @@ from rich.text import Text
 
 from servicectx._managed_all import ManagedAll
 from servicectx.cli import console
-from servicectx.cli.asked import Member
+from servicectx.cli.selection import Member
 from servicectx.system import progress
 
 
 @contextlib.contextmanager
 def started(members: list[Member], quiet: bool = False) -> Iterator[None]:
-    """All of them, entered for the length of the block; their starts run side by side, and are shown on stderr."""
+    """Enter all members for the block. Their starts run side by side, and are shown on stderr."""
     terminal = None if quiet else console.terminal(stderr=True)
     progress.silent = True
     with contextlib.ExitStack() as stack:
-        every = ManagedAll([member.managed for member in members], {})
+        services = ManagedAll([member.managed for member in members], {})
         if terminal is None:
-            stack.enter_context(every)
+            stack.enter_context(services)
             if not quiet:
                 for member in members:
                     console.note(f"{member.role}: {outcome(member)}")
         else:
             with Live(_Lines(members), console=terminal, refresh_per_second=12, transient=False):
-                stack.enter_context(every)
+                stack.enter_context(services)
         yield
 
 
 def outcome(member: Member) -> str:
-    """How it came to be there, in a few words."""
+    """Short text: address, version, and whether the service was started or joined."""
     managed = member.managed
     details = managed.details
     assert details is not None
-    place = f"{details.host}:{details.port}"
+    address = f"{details.host}:{details.port}"
     if managed.external:
-        return f"{place}, details from outside"
-    how = "joined, it was running" if managed.joined else f"started in {managed.took:.1f} s"
+        return f"{address}, details from outside"
+    origin = "joined, it was running" if managed.joined else f"started in {managed.took:.1f} s"
     version = getattr(details, "version", None)
-    return f"{place}, {f'version {version}, ' if version else ''}{how}"
+    return f"{address}, {f'version {version}, ' if version else ''}{origin}"
 
 
 class _Lines:
-    """Drawn anew several times a second, from what the starts have come to."""
+    """Live lines of the starts. rich renders this object several times a second."""
 
     def __init__(self, members: list[Member]) -> None:
         self.members = members

@@ -1,12 +1,12 @@
-"""What the processes of one run share. It lives in the first of them, and needs no service before somebody asks.
+"""Coordinator of the processes of one run. It lives in the first process, and starts no service itself.
 
-With pytest-xdist the first process, the controller, runs no tests. Each worker tells it what it starts, so that
+With pytest-xdist the first process, the controller, runs no tests. Each worker reports its starts to the controller:
 
-- the controller takes a lease of its own on whatever a worker has, and holds it until the run ends: a service does not
-  go when one worker is done before another one begins;
-- a failure is told to every worker that asks later, instead of being repeated there.
+- the controller takes a lease on each service of a worker and holds it until the run ends, so that a service does not
+  stop when one worker is done before another one begins;
+- the controller reports a failure to every later worker, which does not repeat the start.
 
-It listens on a loopback port, for those who know a random token; so nothing lies in a file that a kill would leave.
+The coordinator listens on a loopback port and checks a random token. It needs no file, which a kill would leave.
 """
 
 import contextlib
@@ -19,15 +19,15 @@ from typing import Any
 Record = dict[str, Any]
 
 
-class Run:
-    """One test run, in the process that the user started."""
+class Coordinator:
+    """State of one test run, in the process that the user started."""
 
     def __init__(self) -> None:
         self.id = os.urandom(8).hex()
         self.address = ""
-        #: What was asked for, in order: label, how it went, seconds, by whom.
+        #: Uses of services, in order: label, outcome, seconds, worker.
         self.uses: list[Record] = []
-        #: What the library had to say, such as where data are kept.
+        #: Log lines of the library, such as the path of kept data.
         self.notes: list[str] = []
         self._changed = threading.Condition()
         self._starting: set[str] = set()
@@ -37,7 +37,7 @@ class Run:
         self._pid = os.getpid()
 
     def begin(self, key: str, seconds: float) -> Record | None:
-        """Before entering: wait, at most so long, for another process that starts the same; what it failed with."""
+        """Before entering: wait at most `seconds` for another start of the same service; its failure, or None."""
         with self._changed:
             self._changed.wait_for(lambda: key not in self._starting, seconds)
             if key not in self._done:
@@ -45,7 +45,7 @@ class Run:
             return self._done.get(key)
 
     def end(self, key: str, use: Record | None, failure: Record | None, ticket: str | None) -> None:
-        """After entering. `use` is None when it was given up; the next one to ask then begins again."""
+        """After entering. `use` is None for a cancelled start, which the next process begins again."""
         with self._changed:
             if ticket is not None and ticket not in self._holds and self._sockets:
                 self._hold(ticket)
@@ -58,13 +58,13 @@ class Run:
     def _hold(self, ticket: str) -> None:
         from servicectx import ServiceCtxError, hold
 
-        with contextlib.suppress(ServiceCtxError):  # it died meanwhile; whoever uses it will learn of that
+        with contextlib.suppress(ServiceCtxError):  # the service died meanwhile; its next use raises the error
             holding = hold(ticket)
             holding.__enter__()
             self._holds[ticket] = holding
 
     def listen(self) -> str:
-        """Let other processes of this run call; the address for a `Line`. The second time, the same one."""
+        """Accept connections of other processes of this run; the address for a `CoordinatorClient`. Idempotent."""
         if not self.address:
             token = os.urandom(16).hex()
             listener = socket.create_server(("127.0.0.1", 0))
@@ -76,50 +76,50 @@ class Run:
     def _accept(self, listener: socket.socket, token: str) -> None:
         with contextlib.suppress(OSError):  # closed
             while True:
-                caller, _ = listener.accept()
+                connection, _ = listener.accept()
                 with self._changed:
                     if self._sockets:
-                        self._sockets.append(caller)
-                        threading.Thread(target=self._talk, args=(caller, token), daemon=True).start()
+                        self._sockets.append(connection)
+                        threading.Thread(target=self._serve, args=(connection, token), daemon=True).start()
                     else:
-                        caller.close()
+                        connection.close()
 
-    def _talk(self, caller: socket.socket, token: str) -> None:
+    def _serve(self, connection: socket.socket, token: str) -> None:
         from hmac import compare_digest
 
         begun = set()
-        with contextlib.suppress(OSError, ValueError), caller, caller.makefile("r", encoding="utf-8") as lines:
-            known = compare_digest(lines.readline(100).strip(), token)
-            for line in lines if known else ():
-                word, key, *rest = json.loads(line)
-                if word == "begin":
+        with contextlib.suppress(OSError, ValueError), connection, connection.makefile("r", encoding="utf-8") as lines:
+            authenticated = compare_digest(lines.readline(100).strip(), token)
+            for line in lines if authenticated else ():
+                command, key, *arguments = json.loads(line)
+                if command == "begin":
                     begun.add(key)
-                    answer = self.begin(key, *rest)
+                    reply = self.begin(key, *arguments)
                 else:
                     begun.discard(key)
-                    self.end(key, *rest)
-                    answer = None
-                caller.sendall(json.dumps(answer).encode() + b"\n")
+                    self.end(key, *arguments)
+                    reply = None
+                connection.sendall(json.dumps(reply).encode() + b"\n")
         with self._changed, contextlib.suppress(ValueError):
-            self._sockets.remove(caller)
-        for key in begun:  # it died while it was starting them
+            self._sockets.remove(connection)
+        for key in begun:  # the process died during these starts
             self.end(key, None, None, None)
 
     def is_here(self) -> bool:
-        """Whether this process is the run's first one, and not forked from it."""
+        """Whether this is the first process of the run, and not a fork of it."""
         return os.getpid() == self._pid
 
     def close(self) -> None:
-        """Hang up and give back all that was held. In a forked child, and the second time, nothing happens."""
+        """Close all connections and leases. In a forked child, and the second time, nothing happens."""
         if not self.is_here():
             return
         with self._changed:
             sockets, self._sockets = self._sockets, []
             holds, self._holds = self._holds, {}
-        for each in sockets:
+        for open_socket in sockets:
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+                open_socket.shutdown(socket.SHUT_RDWR)
+            open_socket.close()
         with contextlib.ExitStack() as stack:
             for holding in holds.values():
                 stack.push(holding)

@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other, without pytest around it."""
+"""The protocol between the processes of a run, without pytest around it."""
 
 import socket
 import threading
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servicectx_pytest._line import Line, RunIsOver
-from servicectx_pytest._run import Run
+from servicectx_pytest._coordinator import Coordinator
+from servicectx_pytest._coordinator_client import CoordinatorClient, RunIsOver
 
 from servicectx import managed
 
@@ -16,33 +16,33 @@ USE = {"label": "redis", "how": "started", "took": 0.1, "by": "gw0", "error": ""
 
 
 @pytest.fixture
-def run() -> Iterator[Run]:
-    run = Run()
+def run() -> Iterator[Coordinator]:
+    run = Coordinator()
     run.listen()
     yield run
     run.close()
 
 
-def line(run: Run, lost: threading.Event | None = None) -> Line:
-    return Line(run.address, (lost or threading.Event()).set)
+def client(run: Coordinator, lost: threading.Event | None = None) -> CoordinatorClient:
+    return CoordinatorClient(run.address, (lost or threading.Event()).set)
 
 
-def in_thread(what: Any, *arguments: Any) -> tuple[threading.Thread, list[Any]]:
-    heard: list[Any] = []
-    thread = threading.Thread(target=lambda: heard.append(what(*arguments)))
+def in_thread(function: Any, *arguments: Any) -> tuple[threading.Thread, list[Any]]:
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(function(*arguments)))
     thread.start()
-    return thread, heard
+    return thread, results
 
 
-def test_who_asks_later_hears_of_the_failure(run: Run) -> None:
-    first, second = line(run), line(run)
+def test_who_asks_later_hears_of_the_failure(run: Coordinator) -> None:
+    first, second = client(run), client(run)
     assert first.begin("key", 5) is None
-    waiting, heard = in_thread(second.begin, "key", 30)
+    waiting, results = in_thread(second.begin, "key", 30)
     waiting.join(0.2)
-    assert waiting.is_alive(), "the first one is still starting it"
+    assert waiting.is_alive(), "the first worker still starts it"
     first.end("key", USE, FAILURE, None)
     waiting.join(5)
-    assert heard == [FAILURE]
+    assert results == [FAILURE]
     assert second.begin("key", 5) == FAILURE
     assert second.begin("another key", 5) is None
     first.close()
@@ -50,26 +50,26 @@ def test_who_asks_later_hears_of_the_failure(run: Run) -> None:
     assert run.uses == [USE]
 
 
-def test_who_dies_while_it_starts_something_makes_room_for_the_next(run: Run) -> None:
-    first, second = line(run), line(run)
+def test_who_dies_while_it_starts_something_makes_room_for_the_next(run: Coordinator) -> None:
+    first, second = client(run), client(run)
     assert first.begin("key", 5) is None
-    waiting, heard = in_thread(second.begin, "key", 30)
+    waiting, results = in_thread(second.begin, "key", 30)
     first.close()
     waiting.join(5)
-    assert heard == [None]
+    assert results == [None]
     second.close()
 
 
-def test_nobody_waits_for_ever(run: Run) -> None:
-    first, second = line(run), line(run)
+def test_nobody_waits_for_ever(run: Coordinator) -> None:
+    first, second = client(run), client(run)
     assert first.begin("key", 5) is None
     assert second.begin("key", 0.05) is None
     first.close()
     second.close()
 
 
-def test_many_go_on_at_once_after_a_success(run: Run) -> None:
-    first, second = line(run), line(run)
+def test_many_go_on_at_once_after_a_success(run: Coordinator) -> None:
+    first, second = client(run), client(run)
     first.begin("key", 5)
     first.end("key", USE, None, None)
     assert first.begin("key", 5) is None
@@ -78,8 +78,8 @@ def test_many_go_on_at_once_after_a_success(run: Run) -> None:
     second.close()
 
 
-def test_the_run_holds_what_a_worker_has_left(run: Run) -> None:
-    worker = line(run)
+def test_the_run_holds_what_a_worker_has_left(run: Coordinator) -> None:
+    worker = client(run)
     service = managed("redis")
     with service:
         worker.end(str(service.key), USE, None, service.ticket)
@@ -91,9 +91,9 @@ def test_the_run_holds_what_a_worker_has_left(run: Run) -> None:
     run.close()
 
 
-def test_a_worker_notices_the_end_of_the_run(run: Run) -> None:
+def test_a_worker_notices_the_end_of_the_run(run: Coordinator) -> None:
     lost = threading.Event()
-    worker = line(run, lost)
+    worker = client(run, lost)
     run.close()
     assert lost.wait(5)
     with pytest.raises(RunIsOver):
@@ -102,19 +102,19 @@ def test_a_worker_notices_the_end_of_the_run(run: Run) -> None:
         worker.end("key", None, None, None)
     worker.close()
     with pytest.raises(OSError, match="refused"):
-        line(run)
+        client(run)
 
 
-def test_a_worker_that_hangs_up_itself_is_not_alarmed(run: Run) -> None:
+def test_a_worker_that_hangs_up_itself_is_not_alarmed(run: Coordinator) -> None:
     lost = threading.Event()
-    worker = line(run, lost)
+    worker = client(run, lost)
     assert worker.begin("key", 5) is None
     worker.close()
     run.close()
     assert not lost.wait(0.2)
 
 
-def test_strangers_are_not_heard(run: Run) -> None:
+def test_strangers_are_not_heard(run: Coordinator) -> None:
     port = int(run.address.split(":")[0])
     with socket.create_connection(("127.0.0.1", port)) as stranger:
         stranger.sendall(b'a guess\n["end", "key", {}, null, null]\n')

@@ -1,0 +1,116 @@
+"""Services named on a command line, as `managed()` objects.
+
+They use the same names and values as the project's files, so that both lead to the same keys.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+from servicectx import Managed, managed, service_names
+from servicectx.request import config, durations
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg]
+    """A click type: a length of time, in seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return durations.seconds(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Member(NamedTuple):
+    """A selected service and its role."""
+
+    role: str
+    managed: Managed[Any]
+
+
+def complete_service(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    try:
+        return [name for name in service_names() if name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001  # a traceback would be printed into the command line
+        return []
+
+
+def service_options(function: F) -> F:
+    """Add the arguments that select services."""
+    options = [
+        click.argument("services", nargs=-1, metavar="SERVICE...", shell_complete=complete_service),
+        click.option("--name", "roles", multiple=True, metavar="ROLE=SERVICE", help="A service in a role."),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="SERVICE.OPTION=VALUE",
+            help="An option, or setup, snapshot, keep_data ... of a service. May be repeated.",
+        ),
+        click.option("--scope", help="The users that share them: project (default), user, private, or any text."),
+        click.option("--storage", metavar="memory|disk|DIR", help="Where the data live (default: see the guide)."),
+        click.option("--timeout", type=Seconds(), help="Time for the whole start, such as 90s (default 60s)."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def members(
+    services: tuple[str, ...], roles: tuple[str, ...], settings: tuple[str, ...], **arguments: Any
+) -> list[Member]:
+    """The selected services. A service that has a role is not started a second time under its own name.
+
+    Raises click.UsageError, UnknownService, InvalidOption, ConfigError.
+    """
+    by_role: dict[str, str] = {}
+    for pair in (*roles, *(service for service in services if "=" in service)):
+        role, equals, service = pair.partition("=")
+        if not (role and equals and service):
+            raise click.UsageError(f"--name {pair}: write role=service, such as --name orders=postgres")
+        by_role[role] = service
+    named = set(by_role.values())
+    by_role |= {service: service for service in services if "=" not in service and service not in named}
+    if not by_role:
+        raise click.UsageError("Name a service, such as postgres. `servicectx list` shows all services.")
+    texts = _settings(settings, by_role)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return [_member(role, service, texts.get(role, {}), given) for role, service in by_role.items()]
+
+
+def _member(role: str, service: str, texts: dict[str, str], given: dict[str, Any]) -> Member:
+    entry = config.Entry(Path("--set"), role, service, {}, {})
+    try:
+        values = config.from_text(texts)
+    except ValueError as error:
+        raise click.UsageError(f"--set {role}: {error}") from None
+    arguments = {
+        name: config.checked(entry, name, value)
+        for name, value in values.items()
+        if name in config.ARGUMENTS and name != "service"
+    }
+    options = {name: value for name, value in values.items() if name not in config.ARGUMENTS}
+    own_name = None if role == service else role
+    return Member(role, managed(service, name=own_name, **options, **(given | arguments)))
+
+
+def _settings(settings: tuple[str, ...], by_role: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Option texts by role. A setting may name the service instead, if one role alone has it."""
+    found: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        target, dot, option = path.partition(".")
+        if not (equals and dot and option):
+            raise click.UsageError(f"--set {setting}: write SERVICE.OPTION=VALUE, such as postgres.version=16")
+        roles = [role for role, service in by_role.items() if target in (role, service)]
+        if len(roles) != 1:
+            problem = f"may be {' or '.join(roles)}: name one" if roles else "is not among the named services"
+            raise click.UsageError(f"--set {setting}: {target!r} {problem}")
+        found.setdefault(roles[0], {})[option] = value
+    return found
