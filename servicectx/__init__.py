@@ -25,9 +25,14 @@ if TYPE_CHECKING:
     )
     from servicectx.request.durations import seconds
     from servicectx.services.base import Plan, Service, Template
+    from servicectx.services.details import ServiceDetails
+    from servicectx.services.registry import register
+    from servicectx.system.exit_hooks import leave_at_exit
+
+if TYPE_CHECKING:
+    # generated: models, by python -m tests.services.generate
     from servicectx.services.cockroach.details import CockroachDetails
     from servicectx.services.command.details import CommandDetails
-    from servicectx.services.details import ServiceDetails
     from servicectx.services.elasticsearch.details import ElasticsearchDetails
     from servicectx.services.etcd.details import EtcdDetails
     from servicectx.services.kafka.details import KafkaDetails
@@ -41,14 +46,13 @@ if TYPE_CHECKING:
     from servicectx.services.postgres.details import PostgresDetails
     from servicectx.services.rabbitmq.details import RabbitmqDetails
     from servicectx.services.redis.details import RedisDetails
-    from servicectx.services.registry import register
     from servicectx.services.s3.details import S3Details
     from servicectx.services.smtp.details import SmtpDetails
     from servicectx.services.temporal.details import TemporalDetails
     from servicectx.services.vault.details import VaultDetails
     from servicectx.services.web_app_details import AppDetails
     from servicectx.services.zookeeper.details import ZookeeperDetails
-    from servicectx.system.exit_hooks import leave_at_exit
+    # end of models
 
 __version__ = "0.1.0"
 
@@ -75,9 +79,12 @@ _MODULES = {
     ),
     "request.durations": ("seconds",),
     "services.base": ("Plan", "Service", "Template"),
+    "services.details": ("ServiceDetails",),
+    "services.registry": ("register",),
+    "system.exit_hooks": ("leave_at_exit",),
+    # generated: modules, by python -m tests.services.generate
     "services.cockroach.details": ("CockroachDetails",),
     "services.command.details": ("CommandDetails",),
-    "services.details": ("ServiceDetails",),
     "services.elasticsearch.details": ("ElasticsearchDetails",),
     "services.etcd.details": ("EtcdDetails",),
     "services.kafka.details": ("KafkaDetails",),
@@ -91,56 +98,57 @@ _MODULES = {
     "services.postgres.details": ("PostgresDetails",),
     "services.rabbitmq.details": ("RabbitmqDetails",),
     "services.redis.details": ("RedisDetails",),
-    "services.registry": ("register",),
     "services.s3.details": ("S3Details",),
     "services.smtp.details": ("SmtpDetails",),
     "services.temporal.details": ("TemporalDetails",),
     "services.vault.details": ("VaultDetails",),
     "services.web_app_details": ("AppDetails",),
     "services.zookeeper.details": ("ZookeeperDetails",),
-    "system.exit_hooks": ("leave_at_exit",),
+    # end of modules
 }
 
-__all__ = [
+__all__ = [  # noqa: RUF022  # by kind
+    # generated: names, by python -m tests.services.generate
     "AppDetails",
-    "BinaryNotFound",
     "CockroachDetails",
     "CommandDetails",
-    "ConfigError",
-    "DetailsError",
     "ElasticsearchDetails",
     "EtcdDetails",
-    "HomeError",
-    "InvalidOption",
     "KafkaDetails",
-    "KeptDataError",
-    "Managed",
     "MariadbDetails",
     "MemcachedDetails",
     "MongodbDetails",
     "MotoDetails",
     "MqttDetails",
     "NatsDetails",
-    "NotIsolable",
     "OpensearchDetails",
-    "Plan",
     "PostgresDetails",
     "RabbitmqDetails",
     "RedisDetails",
     "S3Details",
+    "SmtpDetails",
+    "TemporalDetails",
+    "VaultDetails",
+    "ZookeeperDetails",
+    # end of names
+    "BinaryNotFound",
+    "ConfigError",
+    "DetailsError",
+    "HomeError",
+    "InvalidOption",
+    "KeptDataError",
+    "Managed",
+    "NotIsolable",
+    "Plan",
     "Service",
     "ServiceCtxError",
     "ServiceDetails",
     "ServiceDied",
     "SetupFailed",
-    "SmtpDetails",
     "StartFailed",
     "StartTimeout",
     "Template",
-    "TemporalDetails",
     "UnknownService",
-    "VaultDetails",
-    "ZookeeperDetails",
     "__version__",
     "cache_entries",
     "clear_cache",

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from servicectx._isolated import Isolated
 from servicectx._managed import Managed
@@ -16,9 +16,36 @@ from servicectx.services.base import Service
 from servicectx.system.real_files import RealFiles
 
 if TYPE_CHECKING:
+    from servicectx.services.details import ServiceDetails
+
+if TYPE_CHECKING:
+    # generated: imports, by python -m tests.services.generate
+    from servicectx.request.arguments import (
+        AsgiArguments,
+        CockroachArguments,
+        CommandArguments,
+        ElasticsearchArguments,
+        EtcdArguments,
+        KafkaArguments,
+        MariadbArguments,
+        MemcachedArguments,
+        MongodbArguments,
+        MotoArguments,
+        MqttArguments,
+        NatsArguments,
+        OpensearchArguments,
+        PostgresArguments,
+        RabbitmqArguments,
+        RedisArguments,
+        S3Arguments,
+        SmtpArguments,
+        TemporalArguments,
+        VaultArguments,
+        WsgiArguments,
+        ZookeeperArguments,
+    )
     from servicectx.services.cockroach.details import CockroachDetails
     from servicectx.services.command.details import CommandDetails
-    from servicectx.services.details import ServiceDetails
     from servicectx.services.elasticsearch.details import ElasticsearchDetails
     from servicectx.services.etcd.details import EtcdDetails
     from servicectx.services.kafka.details import KafkaDetails
@@ -38,54 +65,79 @@ if TYPE_CHECKING:
     from servicectx.services.vault.details import VaultDetails
     from servicectx.services.web_app_details import AppDetails
     from servicectx.services.zookeeper.details import ZookeeperDetails
+    # end of imports
 
 D = TypeVar("D", bound="ServiceDetails")
 Step = Callable[..., Any] | str | os.PathLike[str]
 Setup = Step | Sequence[Step]
 
 
+# generated: overloads, by python -m tests.services.generate
 @overload
-def managed(service: Literal["postgres", "postgresql"], /, **arguments: Any) -> "Managed[PostgresDetails]": ...
+def managed(service: Literal["asgi"], /, **arguments: "Unpack[AsgiArguments]") -> "Managed[AppDetails]": ...
 @overload
-def managed(service: Literal["redis", "valkey"], /, **arguments: Any) -> "Managed[RedisDetails]": ...
+def managed(
+    service: Literal["cockroach"], /, **arguments: "Unpack[CockroachArguments]"
+) -> "Managed[CockroachDetails]": ...
 @overload
-def managed(service: Literal["asgi", "wsgi"], /, **arguments: Any) -> "Managed[AppDetails]": ...
+def managed(service: Literal["command"], /, **arguments: "Unpack[CommandArguments]") -> "Managed[CommandDetails]": ...
 @overload
-def managed(service: Literal["smtp"], /, **arguments: Any) -> "Managed[SmtpDetails]": ...
+def managed(
+    service: Literal["elasticsearch"], /, **arguments: "Unpack[ElasticsearchArguments]"
+) -> "Managed[ElasticsearchDetails]": ...
 @overload
-def managed(service: Literal["rabbitmq"], /, **arguments: Any) -> "Managed[RabbitmqDetails]": ...
+def managed(service: Literal["etcd"], /, **arguments: "Unpack[EtcdArguments]") -> "Managed[EtcdDetails]": ...
 @overload
-def managed(service: Literal["command"], /, **arguments: Any) -> "Managed[CommandDetails]": ...
+def managed(service: Literal["kafka"], /, **arguments: "Unpack[KafkaArguments]") -> "Managed[KafkaDetails]": ...
 @overload
-def managed(service: Literal["opensearch"], /, **arguments: Any) -> "Managed[OpensearchDetails]": ...
+def managed(
+    service: Literal["mariadb", "mysql"], /, **arguments: "Unpack[MariadbArguments]"
+) -> "Managed[MariadbDetails]": ...
 @overload
-def managed(service: Literal["elasticsearch"], /, **arguments: Any) -> "Managed[ElasticsearchDetails]": ...
+def managed(
+    service: Literal["memcached"], /, **arguments: "Unpack[MemcachedArguments]"
+) -> "Managed[MemcachedDetails]": ...
 @overload
-def managed(service: Literal["mongodb"], /, **arguments: Any) -> "Managed[MongodbDetails]": ...
+def managed(service: Literal["mongodb"], /, **arguments: "Unpack[MongodbArguments]") -> "Managed[MongodbDetails]": ...
 @overload
-def managed(service: Literal["cockroach"], /, **arguments: Any) -> "Managed[CockroachDetails]": ...
+def managed(service: Literal["moto", "aws"], /, **arguments: "Unpack[MotoArguments]") -> "Managed[MotoDetails]": ...
 @overload
-def managed(service: Literal["nats"], /, **arguments: Any) -> "Managed[NatsDetails]": ...
+def managed(service: Literal["mqtt"], /, **arguments: "Unpack[MqttArguments]") -> "Managed[MqttDetails]": ...
 @overload
-def managed(service: Literal["vault"], /, **arguments: Any) -> "Managed[VaultDetails]": ...
+def managed(service: Literal["nats"], /, **arguments: "Unpack[NatsArguments]") -> "Managed[NatsDetails]": ...
 @overload
-def managed(service: Literal["mariadb", "mysql"], /, **arguments: Any) -> "Managed[MariadbDetails]": ...
+def managed(
+    service: Literal["opensearch"], /, **arguments: "Unpack[OpensearchArguments]"
+) -> "Managed[OpensearchDetails]": ...
 @overload
-def managed(service: Literal["moto", "aws"], /, **arguments: Any) -> "Managed[MotoDetails]": ...
+def managed(
+    service: Literal["postgres", "postgresql"], /, **arguments: "Unpack[PostgresArguments]"
+) -> "Managed[PostgresDetails]": ...
 @overload
-def managed(service: Literal["s3"], /, **arguments: Any) -> "Managed[S3Details]": ...
+def managed(
+    service: Literal["rabbitmq"], /, **arguments: "Unpack[RabbitmqArguments]"
+) -> "Managed[RabbitmqDetails]": ...
 @overload
-def managed(service: Literal["memcached"], /, **arguments: Any) -> "Managed[MemcachedDetails]": ...
+def managed(
+    service: Literal["redis", "valkey"], /, **arguments: "Unpack[RedisArguments]"
+) -> "Managed[RedisDetails]": ...
 @overload
-def managed(service: Literal["zookeeper"], /, **arguments: Any) -> "Managed[ZookeeperDetails]": ...
+def managed(service: Literal["s3"], /, **arguments: "Unpack[S3Arguments]") -> "Managed[S3Details]": ...
 @overload
-def managed(service: Literal["etcd"], /, **arguments: Any) -> "Managed[EtcdDetails]": ...
+def managed(service: Literal["smtp"], /, **arguments: "Unpack[SmtpArguments]") -> "Managed[SmtpDetails]": ...
 @overload
-def managed(service: Literal["temporal"], /, **arguments: Any) -> "Managed[TemporalDetails]": ...
+def managed(
+    service: Literal["temporal"], /, **arguments: "Unpack[TemporalArguments]"
+) -> "Managed[TemporalDetails]": ...
 @overload
-def managed(service: Literal["kafka"], /, **arguments: Any) -> "Managed[KafkaDetails]": ...
+def managed(service: Literal["vault"], /, **arguments: "Unpack[VaultArguments]") -> "Managed[VaultDetails]": ...
 @overload
-def managed(service: Literal["mqtt"], /, **arguments: Any) -> "Managed[MqttDetails]": ...
+def managed(service: Literal["wsgi"], /, **arguments: "Unpack[WsgiArguments]") -> "Managed[AppDetails]": ...
+@overload
+def managed(
+    service: Literal["zookeeper"], /, **arguments: "Unpack[ZookeeperArguments]"
+) -> "Managed[ZookeeperDetails]": ...
+# end of overloads
 @overload
 def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
 @overload

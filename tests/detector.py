@@ -44,7 +44,7 @@ class Home:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def seen(self) -> list[Seen]:
-        """Processes that work in this home or name it on the command line: keepers, watchdogs, servers, but not users."""
+        """Processes that work in this home or name it on the command line: keepers, watchdogs, servers; not users."""
         found = []
         for process in psutil.process_iter():
             try:

@@ -32,6 +32,7 @@ GROUPS = {
 }
 
 _WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
+_PROGRAM = re.compile(r"[;=]$|^\s*(import|from|def|class|with|for) .*\w[:\w]$|\bSELECT\b", re.MULTILINE)
 _CODE = re.compile(r"```.*?```|`[^`]*`|\{[^{}]*\}", re.DOTALL)
 
 
@@ -65,7 +66,7 @@ def sentences(path: Path) -> Iterator[Sentence]:
 
 
 def _is_prose(text: str) -> bool:
-    return len(text.split()) > 2 and not re.search(r"[;=]\n|^import |^from |\bSELECT\b|^\s*def ", text)
+    return len(text.split()) > 2 and not _PROGRAM.search(text)
 
 
 def files(names: tuple[str, ...]) -> list[Path]:

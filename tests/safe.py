@@ -29,7 +29,7 @@ class SafeDetails(ServiceDetails):
 
 @dataclass(frozen=True, kw_only=True)
 class SafeOptions:
-    """`status`: exit status on SIGTERM (negative: ended by the signal). `clean`: the status that the plan calls clean."""
+    """`status`: exit status on SIGTERM, negative for an end by the signal. `clean`: the clean status of the plan."""
 
     status: int = -15
     clean: int = -15

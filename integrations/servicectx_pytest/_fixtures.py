@@ -12,6 +12,7 @@ from servicectx_pytest._state import COORDINATOR, NAMESPACES, SERVICES
 
 # Built-in services: their names need no import. Other services are found when a test names them.
 STATIC = (
+    # generated: services, by python -m tests.services.generate
     "asgi",
     "cockroach",
     "command",
@@ -34,6 +35,7 @@ STATIC = (
     "vault",
     "wsgi",
     "zookeeper",
+    # end of services
 )
 
 

@@ -58,9 +58,9 @@ def programs(named: tuple[str, ...]) -> Iterator[Finding]:
     for name in registry.names():
         service = known(name)
         if service.found:
-            yield Finding(
-                name, FINE, f"{service.version or 'found'}, {service.program}" if service.program else "any program"
-            )
+            text = f"{service.version or 'found'}, {service.program}" if service.program else "any program"
+            remark = registry.find(name).remark(service.version or "")
+            yield Finding(name, FINE, f"{text}; {remark}" if remark else text)
         else:
             choices = [*install_commands(service.install), f"SERVICECTX_{name.upper()}_BIN=/path/to/it"]
             cure = f"install it: {'  or  '.join(choices)}"

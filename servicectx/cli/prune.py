@@ -27,7 +27,7 @@ def command(kept_data: bool, yes: bool, as_json: bool) -> None:
     """Remove instances with proven dead processes and without holders, for example after a loss of power. A locked
     instance is never touched, whichever process, home or container holds the lock.
 
-    The command lists what it would remove, and asks for confirmation. Without a terminal it removes nothing, unless
+    The command lists the items, and removes them after confirmation. Without a terminal it removes nothing, unless
     --yes is given. Data kept by keep_data are listed, and removed with --kept-data.
     """
     found = inventory.remains()

@@ -17,44 +17,44 @@ HEAD = ("NAME", "SERVICE", "ADDRESS", "STATE", "AGE", "MEMORY", "DATA")
 SHOWN_HOLDERS = 5
 
 
-def status(every: list[InstanceStatus], width: int) -> RenderableType:
-    if not every:
+def status(statuses: list[InstanceStatus], width: int) -> RenderableType:
+    if not statuses:
         return Text("nothing runs", style="dim")
-    return (_wide if width >= WIDE else _narrow if width >= NARROW else _tiny)(every)
+    return (_wide if width >= WIDE else _narrow if width >= NARROW else _tiny)(statuses)
 
 
-def plain_status(every: list[InstanceStatus]) -> str:
-    if not every:
+def plain_status(statuses: list[InstanceStatus]) -> str:
+    if not statuses:
         return "nothing runs"
     rows = [
-        [*_cells(each), each.scope, "; ".join(map(holder, each.holders)) or "-", each.waits_for or "-"]
-        for each in every
+        [*_cells(instance), instance.scope, "; ".join(map(holder, instance.holders)) or "-", instance.waits_for or "-"]
+        for instance in statuses
     ]
     return console.plain([*HEAD, "SCOPE", "HOLDERS", "WAITS FOR"], rows)
 
 
-def _cells(each: InstanceStatus) -> list[str]:
+def _cells(instance: InstanceStatus) -> list[str]:
     return [
-        each.name,
-        f"{each.service} {each.version}" if each.version else each.service,
-        each.address or "-",
-        each.state,
-        console.age(each.age),
-        console.size(each.memory),
-        console.size(each.data),
+        instance.name,
+        f"{instance.service} {instance.version}" if instance.version else instance.service,
+        instance.address or "-",
+        instance.state,
+        console.age(instance.age),
+        console.size(instance.memory),
+        console.size(instance.data),
     ]
 
 
-def _styled(each: InstanceStatus) -> list[Text]:
-    name, service, address, state, *rest = _cells(each)
-    colour = STYLES.get(each.state, "red")
+def _styled(instance: InstanceStatus) -> list[Text]:
+    name, service, address, state, *rest = _cells(instance)
+    colour = STYLES.get(instance.state, "red")
     return [Text(name, "bold"), Text(service), Text(address), Text(state, colour), *map(Text, rest)]
 
 
-def _table(every: list[InstanceStatus]) -> Table:
+def _table(statuses: list[InstanceStatus]) -> Table:
     """Names may be folded on a narrow terminal. Addresses and sizes are never cut, because a part is useless."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    rows = [_cells(each) for each in every]
+    rows = [_cells(instance) for instance in statuses]
     for number, title in enumerate(HEAD):
         justify: JustifyMethod = "right" if title in ("AGE", "MEMORY", "DATA") else "left"
         if title == "NAME":
@@ -65,57 +65,57 @@ def _table(every: list[InstanceStatus]) -> Table:
     return table
 
 
-def _wide(every: list[InstanceStatus]) -> RenderableType:
-    table = _table(every)
+def _wide(statuses: list[InstanceStatus]) -> RenderableType:
+    table = _table(statuses)
     table.add_column("SCOPE", overflow="fold")
     table.add_column("HELD BY, OR WAITS FOR", overflow="fold", ratio=1)
     table.expand = True
-    for each in every:
-        lines = [Text(line) for line in _holder_lines(each)]
-        if each.waits_for:
-            lines.append(Text(each.waits_for, "dim"))
-        table.add_row(*_styled(each), Text(_scope(each), "dim"), Text("\n").join(lines))
+    for instance in statuses:
+        lines = [Text(line) for line in _holder_lines(instance)]
+        if instance.waits_for:
+            lines.append(Text(instance.waits_for, "dim"))
+        table.add_row(*_styled(instance), Text(_scope(instance), "dim"), Text("\n").join(lines))
     return table
 
 
-def _narrow(every: list[InstanceStatus]) -> RenderableType:
+def _narrow(statuses: list[InstanceStatus]) -> RenderableType:
     """A table with the long texts below, cut at the width of the terminal."""
-    table = _table(every)
-    for each in every:
-        table.add_row(*_styled(each))
-    return Group(table, Text(""), *_below(every))
+    table = _table(statuses)
+    for instance in statuses:
+        table.add_row(*_styled(instance))
+    return Group(table, Text(""), *_below(statuses))
 
 
-def _tiny(every: list[InstanceStatus]) -> RenderableType:
+def _tiny(statuses: list[InstanceStatus]) -> RenderableType:
     """One value in a line."""
     lines = []
-    for each in every:
-        name, *cells = _styled(each)
+    for instance in statuses:
+        name, *cells = _styled(instance)
         titles = [(f"  {title.lower()} ", "dim") for title in HEAD[1:]]
         lines += [name, *(Text.assemble(title, cell) for title, cell in zip(titles, cells, strict=True))]
-    return Group(*lines, Text(""), *_below(every))
+    return Group(*lines, Text(""), *_below(statuses))
 
 
-def _below(every: list[InstanceStatus]) -> list[Text]:
+def _below(statuses: list[InstanceStatus]) -> list[Text]:
     below = []
-    for each in every:
-        below.append(Text.assemble((each.name, "bold"), ("  scope ", "dim"), _scope(each)))
-        lines = [Text.assemble(("  held by ", "dim"), line) for line in _holder_lines(each)]
-        if each.waits_for:
-            lines.append(Text.assemble(("  waits for ", "dim"), each.waits_for))
+    for instance in statuses:
+        below.append(Text.assemble((instance.name, "bold"), ("  scope ", "dim"), _scope(instance)))
+        lines = [Text.assemble(("  held by ", "dim"), line) for line in _holder_lines(instance)]
+        if instance.waits_for:
+            lines.append(Text.assemble(("  waits for ", "dim"), instance.waits_for))
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
         below += lines
     return below
 
 
-def _scope(each: InstanceStatus) -> str:
+def _scope(instance: InstanceStatus) -> str:
     home = os.path.expanduser("~")
-    inside = home != "/" and each.scope.startswith(f"{home}/")
-    return f"~{each.scope.removeprefix(home)}" if inside else each.scope
+    inside = home != "/" and instance.scope.startswith(f"{home}/")
+    return f"~{instance.scope.removeprefix(home)}" if inside else instance.scope
 
 
-def _holder_lines(each: InstanceStatus) -> list[str]:
-    shown = [holder(user) for user in each.holders[:SHOWN_HOLDERS]]
-    hidden = len(each.holders) - len(shown)
+def _holder_lines(instance: InstanceStatus) -> list[str]:
+    shown = [holder(user) for user in instance.holders[:SHOWN_HOLDERS]]
+    hidden = len(instance.holders) - len(shown)
     return [*shown, f"{hidden} more"] if hidden > 0 else shown

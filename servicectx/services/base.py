@@ -146,6 +146,10 @@ class Service(Generic[D]):
         """The service's own shell: its program and its arguments. Secrets go into `environment`."""
         return None
 
+    def remark(self, version: str) -> str:
+        """A remark for `servicectx doctor` about a server of that version: a feature that is off, for example."""
+        return ""
+
     def shell_command(self, details: D) -> str:
         """A command line that connects where there is one, else the address."""
         return details.url

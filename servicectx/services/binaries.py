@@ -50,7 +50,7 @@ class Search(NamedTuple):
 
 def variables(service: str) -> list[str]:
     """The variables by which a user can set the program's path."""
-    return [f"SERVICECTX_{word.upper()}_BIN" for word in words(service)]
+    return [f"SERVICECTX_{name.upper()}_BIN" for name in words(service)]
 
 
 def find(search: Search) -> str:

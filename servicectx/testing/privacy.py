@@ -37,7 +37,7 @@ def processes(home: Path) -> list[Any]:
     for process in psutil.process_iter():
         if process.pid != os.getpid() and any(str(home) in text for text in _texts(process)):
             with contextlib.suppress(psutil.Error):
-                found |= {each.pid: each for each in [process, *process.children(recursive=True)]}
+                found |= {member.pid: member for member in [process, *process.children(recursive=True)]}
     return list(found.values())
 
 
@@ -102,22 +102,22 @@ def check(details: Any, home: Path) -> None:
 
 
 def _check_sockets(process: Any, home: Path) -> None:
-    for each in process.net_connections("inet"):
-        if each.laddr and not each.raddr:
-            demand(_is_loopback(each.laddr.ip), f"it listens on loopback only, not on {each.laddr}")
-        if each.raddr:
-            demand(_is_loopback(each.raddr.ip), f"it has no connection to the outside, not {each.raddr}")
-    for each in process.net_connections("unix"):
-        path = str(each.laddr or "")
+    for connection in process.net_connections("inet"):
+        if connection.laddr and not connection.raddr:
+            demand(_is_loopback(connection.laddr.ip), f"it listens on loopback only, not on {connection.laddr}")
+        if connection.raddr:
+            demand(_is_loopback(connection.raddr.ip), f"it has no connection to the outside, not {connection.raddr}")
+    for connection in process.net_connections("unix"):
+        path = str(connection.laddr or "")
         demand(not path.startswith("/") or _is_inside(path, home), f"no socket lies outside its directory: {path}")
 
 
 def _check_open_files(process: Any, allowed: Collection[Path]) -> None:
-    for each in process.open_files():
-        writing = getattr(each, "mode", "r") != "r"
+    for opened in process.open_files():
+        writing = getattr(opened, "mode", "r") != "r"
         demand(
-            not writing or any(_is_inside(each.path, folder) for folder in allowed),
-            f"it writes outside its directory: {each.path}",
+            not writing or any(_is_inside(opened.path, folder) for folder in allowed),
+            f"it writes outside its directory: {opened.path}",
         )
 
 

@@ -37,9 +37,9 @@ def evaluated(shell: str, arguments: str, cwd: Path, **variables: str) -> str:
     "arguments",
     [
         "env",
-        "env unknown",
+        "env x",
         "env --no-such-option",
-        "env --format sh unknown",
+        "env --format sh x",
         "env --format=zsh x",
         "env --format nope",
     ],

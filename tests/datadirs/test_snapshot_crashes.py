@@ -15,7 +15,7 @@ from servicectx.datadirs.cache import SNAPSHOTS, Cache
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
-NORMAL = 10.0
+NORMAL = 30.0
 ARGUMENTS = {"setup": "note_setup", "snapshot": "one"}
 
 

@@ -55,7 +55,7 @@ def secret(place: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def theirs(place: Path, account: pwd.struct_passwd) -> Path:
-    """A directory of the account's own, elsewhere."""
+    """A directory that belongs to the account."""
     path = place / "theirs"
     path.mkdir(mode=0o700)
     os.chown(path, account.pw_uid, account.pw_gid)

@@ -119,7 +119,7 @@ def test_a_snapshot_holds_nothing_of_root_s(
 def test_a_snapshot_has_no_file_that_is_not_the_account_s(
     prepared: Path, place: Path, secret: Path, account: pwd.struct_passwd
 ) -> None:
-    """A hard link is such a file, where the kernel lets accounts make one."""
+    """Such a file is a hard link, which some kernels let accounts make."""
     data = begun(data_of(place, "0", account))
     os.link(secret / "file", data.path / "full-7" / "more")
     data.keep(place / "cache" / "snapshots" / "one", "password")

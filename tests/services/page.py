@@ -18,7 +18,7 @@ PAGE = ROOT / "docs/services/index.md"
 MEASURED = ROOT / "docs/services/measured.json"
 BEGIN, END = "<!-- the tables: python -m tests.services.page writes them -->\n", "<!-- end of the tables -->"
 COMMON = {"service", "name", "host", "port", "external", "version"}
-FROM = ("service", "programs, first found", "from PyPI", "from Debian", "from Homebrew", "also looked at", "the extra")
+FROM = ("service", "programs, first found", "from PyPI", "from Debian", "from Homebrew", "also searched", "the extra")
 WHERE = """
 The extra: the packages of `pip install 'servicectx[NAME]'`. Where it has clients only, the server must be installed
 separately. Packages on PyPI: the extra's first. Formulas are found in Homebrew's `opt`, which need not be on PATH.
@@ -38,7 +38,7 @@ def render(measured: dict[str, Any]) -> str:
             "## Where servers come from\n",
             *_table(FROM, [_from(service) for service in services]),
             WHERE,
-            "## What they give\n",
+            "## Their options and details\n",
             *_table(GIVE, [_give(service, measured["rows"]) for service in services]),
             READY.replace("MACHINE", measured["machine"]),
         ]
@@ -66,13 +66,13 @@ def _from(service: Service[Any]) -> list[str]:
     extra = [f"{'server' if servers else 'clients only'}: {_codes(servers or clients)}"] if servers or clients else []
     extra += [f"clients: {_codes(clients)}"] if servers and clients else []
     hinted = _package(service, "brew", "brew install ")
-    also = [formula for formula in sources.formulas(service) if f"{formula}`" not in hinted]
+    extra_formulas = [formula for formula in sources.formulas(service) if f"{formula}`" not in hinted]
     return [
         _called(service),
         _codes(sources.programs(service)) or "any",
         _codes(sources.projects(service)) or "-",
         _package(service, "apt", "apt-get install "),
-        "; ".join(filter(None, (hinted, f"also {_codes(also)}" if also else ""))),
+        "; ".join(filter(None, (hinted, f"also {_codes(extra_formulas)}" if extra_formulas else ""))),
         _codes(sources.places(service)) or "-",
         "; ".join(extra) or "-",
     ]

@@ -16,6 +16,7 @@ import pytest
 
 from servicectx import PostgresDetails, managed
 from servicectx.isolation.setup_step import SetupStep
+from servicectx.services import registry
 from servicectx.services.postgres import recycle, stamps, templates
 from servicectx.services.postgres.clone import PostgresClones
 from servicectx.services.postgres.databases import BASE, HALF, TEMPLATE, Databases
@@ -24,6 +25,7 @@ from servicectx.services.postgres.prefetch import PostgresPrefetch
 from servicectx.services.postgres.recycle import EMPTY_CLONE, Recycling
 from servicectx.services.postgres.wire import Connection
 from tests.detector import wait_for
+from tests.services import table
 
 SETTINGS = {"wal_level": "logical", "max_prepared_transactions": 4}
 
@@ -46,9 +48,12 @@ def run(details: PostgresDetails, *statements: str) -> None:
             connection.execute(statement)
 
 
-@pytest.fixture(scope="module")
-def pg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresDetails]:
+@pytest.fixture(scope="module", params=[row for row in table.ROWS if row.service == "postgres"], ids=str)
+def pg(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresDetails]:
+    """A server of each version that is installed."""
+    table.require(str(request.param))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVICECTX_POSTGRES_BIN", str(table.program(request.param)))
         patch.setenv("SERVICECTX_HOME", str(tmp_path_factory.mktemp("home")))
         with managed("postgres", setup=schema, settings=SETTINGS, scope="private") as pg:
             yield pg
@@ -641,8 +646,8 @@ def test_autovacuum_leaves_templates_as_they_are(tmp_path: Path, monkeypatch: py
 
 
 def much_more(details: PostgresDetails) -> None:
-    more = "insert into more select n, n from generate_series(1, 10000) n"
-    run(details, "create table more (n int primary key, m int)", more, "delete from more where n % 2 = 0")
+    insert = "insert into more select n, n from generate_series(1, 10000) n"
+    run(details, "create table more (n int primary key, m int)", insert, "delete from more where n % 2 = 0")
 
 
 def sizes(place: Path) -> dict[str, int]:
@@ -682,3 +687,24 @@ def test_what_a_database_does_at_every_login(tmp_path: Path, monkeypatch: pytest
         server.drop(session, "noted")
         server.drop(session, source)
         assert session.run("SELECT gid FROM pg_prepared_xacts") == []
+
+
+def test_the_switch_turns_recycling_off(
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICECTX_POSTGRES_RECYCLE", "0")
+    assert not Recycling(data).remake(session, "old", "new", TEMPLATE)
+    monkeypatch.delenv("SERVICECTX_POSTGRES_RECYCLE")
+    assert Recycling(data).remake(session, "old", "new", TEMPLATE)
+
+
+def test_a_version_that_was_not_tested_is_not_recycled(
+    old: PostgresDetails, session: Connection, recycling: Recycling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recycle, "TESTED_VERSIONS", (9,))
+    assert not recycling.remake(session, "old", "new", TEMPLATE)
+    (version,) = session.run("SHOW server_version")
+    service = registry.find("postgres")
+    assert "not recycled: it was not tested with Postgres" in service.remark(str(version))
+    monkeypatch.undo()
+    assert service.remark(str(version)) == ""

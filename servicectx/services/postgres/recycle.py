@@ -16,6 +16,8 @@ thousand files, and a test writes to about twenty. So the files of a returned da
 5. The directory is moved to the new database's path.
 
 The template accepts no connections, and autovacuum has nothing to do in it (`templates`), so its files do not change.
+`SERVICECTX_POSTGRES_RECYCLE=0` turns recycling off. So does a server whose major version is not in `TESTED_VERSIONS`.
+
 Any number of processes may recycle at once. A process that is killed at any step leaves names with free locks: the
 prefetcher drops these databases, with or without files.
 Unsupported cases are dropped and created from scratch: another tablespace, a file system without exact times, a server
@@ -29,13 +31,15 @@ from typing import NamedTuple
 
 from servicectx.services.postgres import stamps
 from servicectx.services.postgres.attributes import copy_attributes
-from servicectx.services.postgres.databases import BASE, LAYER, TEMPLATE, copy
+from servicectx.services.postgres.databases import BASE, LAYER, TEMPLATE, copy, major
 from servicectx.services.postgres.drop import drop, end_all
 from servicectx.services.postgres.locks import try_lock, unlock
 from servicectx.services.postgres.stamps import CannotRestore
 from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
 from servicectx.system.checkpoints import step
 
+TESTED_VERSIONS = (15, 17, 18)  # major versions that the tests run with
+SWITCH = "SERVICECTX_POSTGRES_RECYCLE"
 EMPTY_CLONE = f"{LAYER}shell_"
 USUAL = 1663  # the oid of the default tablespace: src/include/catalog/pg_tablespace.dat
 
@@ -46,6 +50,17 @@ class Template(NamedTuple):
     name: str
     folder: str
     sizes: dict[str, int]
+
+
+def is_switched_off() -> bool:
+    return os.environ.get(SWITCH, "").lower() in ("0", "false", "no", "off")
+
+
+def refusal(version: int) -> str | None:
+    """The reason why databases of a server of that major version are not recycled; None where they are."""
+    if is_switched_off():
+        return f"{SWITCH} is set to 0"
+    return None if version in TESTED_VERSIONS else f"it was not tested with Postgres {version}"
 
 
 @functools.lru_cache(maxsize=8)
@@ -59,7 +74,7 @@ class Recycling:
 
     def __init__(self, data: str) -> None:
         self._data = data
-        self._works = stamps.stamps_are_reliable(os.path.dirname(data))
+        self._works = not is_switched_off() and stamps.stamps_are_reliable(os.path.dirname(data))
         self._templates: dict[str, Template | None] = {}
         self._empty_clones: set[str] = set()  # names of empty clones that exist
 
@@ -68,7 +83,7 @@ class Recycling:
 
         Copies of template1 are not stamped: template1 may change, and a recycled database must not be a mixture.
         """
-        if self._works and source != "template1" and (folder := self._folder(session, name)):
+        if self._recycles(session) and source != "template1" and (folder := self._folder(session, name)):
             try:
                 stamps.stamp(folder)
                 self._make_empty_clone(session, name, folder, EMPTY_CLONE + source)
@@ -76,6 +91,9 @@ class Recycling:
                 pass  # the next copy may succeed
             except CannotRestore:
                 self._works = False
+
+    def _recycles(self, session: Connection) -> bool:
+        return self._works and refusal(major(session)) is None
 
     def clear(self, name: str) -> None:
         """Remove the files of a process that was killed while it made `name`."""
@@ -90,7 +108,7 @@ class Recycling:
         server is gone.
         """
         source = TEMPLATE if source == BASE else source
-        template = self._template(session, source) if self._works else None
+        template = self._template(session, source) if self._recycles(session) else None
         folder = self._empty(session, name) if template is not None else None
         if template is None or folder is None:
             return False
@@ -124,7 +142,7 @@ class Recycling:
 
     def _park_and_drop(self, session: Connection, name: str, folder: str, parked: str) -> None:
         """Park the directory of a database, and drop the database. On CannotRestore or Refused nothing has changed."""
-        stamps.park(folder, parked)
+        stamps.set_aside(folder, parked)
         try:
             step("remake-aside")
             session.run(f"DROP DATABASE {quoted(name)} WITH (FORCE)")

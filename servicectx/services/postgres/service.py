@@ -195,6 +195,13 @@ class Postgres(Service["PostgresDetails"]):
     def copies(self, details: "PostgresDetails", directory: str = "") -> PostgresClones:
         return PostgresClones(details, os.path.join(directory, "data") if directory else "")
 
+    def remark(self, version: str) -> str:
+        from servicectx.services.postgres.recycle import refusal
+
+        found = re.search(r"\d+", version)
+        reason = refusal(int(found[0])) if found else None
+        return f"returned databases are not recycled: {reason}" if reason else ""
+
     def shell_command(self, details: "PostgresDetails") -> str:
         return shlex.join(["psql", details.url])
 

@@ -86,7 +86,7 @@ def move(folder: str, to: str) -> None:
         os.rename(os.path.basename(folder), os.path.basename(to), src_dir_fd=source, dst_dir_fd=target)
 
 
-def park(folder: str, to: str) -> None:
+def set_aside(folder: str, to: str) -> None:
     """Move a directory, and leave a link to it. On CannotRestore it stays in its place."""
     name, parked = os.path.basename(folder), os.path.basename(to)
     with _convert_errors(), _parents(folder, to) as (source, target):

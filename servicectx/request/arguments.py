@@ -1,0 +1,191 @@
+"""The arguments of `managed()` for each service, for type checkers and editors. No code imports this module."""
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Any, Literal, TypedDict
+
+Step = Callable[..., Any] | str | PathLike[str]
+Setup = Step | Sequence[Step]
+
+
+class Arguments(TypedDict, total=False):
+    """The arguments that `managed()` takes for every service."""
+
+    name: str | None
+    scope: str | None
+    setup: Setup | None
+    snapshot: bool | str | None
+    linger: float | str | None
+    keep_data: bool | Literal["where possible"]
+    data: str | PathLike[str] | None
+    storage: str | PathLike[str] | None
+    timeout: float | str | None
+
+
+# generated: arguments, by python -m tests.services.generate
+class AsgiArguments(Arguments, total=False):
+    """The arguments of `managed("asgi")`."""
+
+    app: str
+    factory: bool
+    ready: str | None
+    env: Mapping[str, str]
+    settings: Mapping[str, Any]
+    grace: float
+
+
+class CockroachArguments(Arguments, total=False):
+    """The arguments of `managed("cockroach")`."""
+
+    dbname: str
+    memory: str
+    settings: Mapping[str, str | int | float | bool]
+
+
+class CommandArguments(Arguments, total=False):
+    """The arguments of `managed("command")`."""
+
+    command: str | Sequence[str]
+    ready: str | Callable[..., Any]
+    env: Mapping[str, str]
+    stop_signal: str
+    grace: float
+
+
+class ElasticsearchArguments(Arguments, total=False):
+    """The arguments of `managed("elasticsearch")`."""
+
+    heap: str
+    settings: Mapping[str, Any]
+
+
+class EtcdArguments(Arguments, total=False):
+    """The arguments of `managed("etcd")`."""
+
+    settings: Mapping[str, str | int | bool]
+
+
+class KafkaArguments(Arguments, total=False):
+    """The arguments of `managed("kafka")`."""
+
+    settings: Mapping[str, str | int | bool]
+
+
+class MariadbArguments(Arguments, total=False):
+    """The arguments of `managed("mariadb")`."""
+
+    dbname: str
+    user: str
+    settings: Mapping[str, str | int | float | bool]
+
+
+class MemcachedArguments(Arguments, total=False):
+    """The arguments of `managed("memcached")`."""
+
+    settings: Mapping[str, str | int | float | bool]
+
+
+class MongodbArguments(Arguments, total=False):
+    """The arguments of `managed("mongodb")`."""
+
+    dbname: str
+    settings: Mapping[str, str | int | float | bool]
+
+
+class MotoArguments(Arguments, total=False):
+    """The arguments of `managed("moto")`."""
+
+    region: str
+    settings: Mapping[str, str | int | bool]
+
+
+class MqttArguments(Arguments, total=False):
+    """The arguments of `managed("mqtt")`."""
+
+    server: Literal["mosquitto", "amqtt"] | None
+    settings: Mapping[str, Any]
+
+
+class NatsArguments(Arguments, total=False):
+    """The arguments of `managed("nats")`."""
+
+    settings: Mapping[str, Any]
+
+
+class OpensearchArguments(Arguments, total=False):
+    """The arguments of `managed("opensearch")`."""
+
+    heap: str
+    settings: Mapping[str, Any]
+
+
+class PostgresArguments(Arguments, total=False):
+    """The arguments of `managed("postgres")`."""
+
+    version: str | None
+    dbname: str
+    user: str
+    settings: Mapping[str, str | int | float | bool]
+    locale: str
+    scram_iterations: int
+
+
+class RabbitmqArguments(Arguments, total=False):
+    """The arguments of `managed("rabbitmq")`."""
+
+    settings: Mapping[str, str | int]
+    plugins: Sequence[str]
+
+
+class RedisArguments(Arguments, total=False):
+    """The arguments of `managed("redis")`."""
+
+    settings: Mapping[str, str | int]
+
+
+class S3Arguments(Arguments, total=False):
+    """The arguments of `managed("s3")`."""
+
+    region: str
+    settings: Mapping[str, str | int | bool]
+
+
+class SmtpArguments(Arguments, total=False):
+    """The arguments of `managed("smtp")`."""
+
+    login: bool
+    settings: Mapping[str, str | int | bool]
+
+
+class TemporalArguments(Arguments, total=False):
+    """The arguments of `managed("temporal")`."""
+
+    ui: bool
+    settings: Mapping[str, Any]
+
+
+class VaultArguments(Arguments, total=False):
+    """The arguments of `managed("vault")`."""
+
+    settings: Mapping[str, Any]
+
+
+class WsgiArguments(Arguments, total=False):
+    """The arguments of `managed("wsgi")`."""
+
+    app: str
+    factory: bool
+    ready: str | None
+    env: Mapping[str, str]
+    settings: Mapping[str, Any]
+    grace: float
+    server: Literal["gunicorn", "waitress"] | None
+
+
+class ZookeeperArguments(Arguments, total=False):
+    """The arguments of `managed("zookeeper")`."""
+
+    settings: Mapping[str, str | int | float | bool]
+
+
+# end of arguments

@@ -1,0 +1,150 @@
+"""Write what follows from the list of services: typed arguments, overloads, public names, fixtures, navigation.
+
+    python -m tests.services.generate            writes the generated parts
+    python -m tests.services.generate --check    lists the files that differ, and fails if there are any
+
+A generated part stands between two lines that name it. A new service needs its folder, its test file and its page;
+this program writes the rest.
+"""
+
+import dataclasses
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from servicectx.services import aliases, registry
+
+ROOT = Path(__file__).parents[2]
+COMMAND = "python -m tests.services.generate"
+
+Service = Any
+
+
+def services() -> list[Service]:
+    return [registry.find(name) for name in registry.built_in()]
+
+
+def details_of(service: Service) -> tuple[str, str]:
+    """Module and name of the details model."""
+    module, _, name = service.Details.partition(":")
+    return module, name
+
+
+def options_of(service: Service) -> dict[str, str]:
+    """The options, each with its annotation."""
+    found: dict[str, str] = {}
+    for kind in reversed(service.Options.__mro__):
+        if dataclasses.is_dataclass(kind):
+            for name, annotation in inspect.get_annotations(kind).items():
+                found[name] = _shown(annotation)
+    return {name: re.sub(r"\b(collections\.abc|typing)\.", "", text) for name, text in found.items()}
+
+
+def _shown(annotation: Any) -> str:
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(r"Optional\[(.*)\]$", r"\1 | None", text.replace("typing.", ""))
+
+
+def arguments() -> str:
+    lines = []
+    for service in services():
+        title = type(service).__name__
+        lines += ["", "", f"class {title}Arguments(Arguments, total=False):"]
+        lines += [f'    """The arguments of `managed("{service.name}")`."""', ""]
+        lines += [f"    {name}: {annotation}" for name, annotation in options_of(service).items()]
+    return "\n".join(lines[2:])
+
+
+def overloads() -> str:
+    lines = []
+    for service in services():
+        names = ", ".join(f'"{name}"' for name in aliases.words(service.name))
+        title, (_, model) = type(service).__name__, details_of(service)
+        lines += ["@overload", "def managed("]
+        lines += [f'    service: Literal[{names}], /, **arguments: "Unpack[{title}Arguments]"']
+        lines += [f') -> "Managed[{model}]": ...']
+    return "\n".join(lines)
+
+
+def overload_imports() -> str:
+    names = sorted(f"{type(service).__name__}Arguments" for service in services())
+    models = sorted({details_of(service) for service in services()})
+    lines = ["    from servicectx.request.arguments import ("]
+    lines += [f"        {name}," for name in names]
+    lines += ["    )"]
+    return "\n".join(lines + [f"    from {module} import {name}" for module, name in models])
+
+
+def model_imports() -> str:
+    return "\n".join(f"    from {module} import {name}" for module, name in sorted({*map(details_of, services())}))
+
+
+def model_modules() -> str:
+    models = sorted({details_of(service) for service in services()})
+    return "\n".join(f'    "{module.removeprefix("servicectx.")}": ("{name}",),' for module, name in models)
+
+
+def model_names() -> str:
+    return "\n".join(f'    "{name}",' for name in sorted({details_of(service)[1] for service in services()}))
+
+
+def fixture_names() -> str:
+    return "\n".join(f'    "{name}",' for name in registry.built_in())
+
+
+def navigation() -> str:
+    """The pages of services, by title."""
+    pages = {name: (ROOT / f"docs/services/{name}.md").read_text(encoding="utf-8") for name in registry.built_in()}
+    titles = {name: text.partition("\n")[0].removeprefix("# ") for name, text in pages.items()}
+    ordered = sorted(titles.items(), key=lambda item: item[1].lower())
+    return "\n".join(f"      - {title}: services/{name}.md" for name, title in ordered)
+
+
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "servicectx/request/arguments.py": {"arguments": arguments},
+    "servicectx/_api.py": {"imports": overload_imports, "overloads": overloads},
+    "servicectx/__init__.py": {"models": model_imports, "modules": model_modules, "names": model_names},
+    "integrations/servicectx_pytest/_fixtures.py": {"services": fixture_names},
+    "mkdocs.yml": {"services": navigation},
+}
+
+
+def generated(file: str) -> str:
+    """The file, with its generated parts as they are to be."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    for name, part in PARTS[file].items():
+        pattern = re.compile(rf"^( *)# generated: {name}.*\n(?:.*\n)*?\1# end of {name}\n", re.MULTILINE)
+        match = pattern.search(text)
+        if match is None:
+            raise SystemExit(f"{file} has no part between '# generated: {name}' and '# end of {name}'")
+        indent = match[1]
+        block = f"{indent}# generated: {name}, by {COMMAND}\n{part()}\n{indent}# end of {name}\n"
+        text = text[: match.start()] + block + text[match.end() :]
+    return formatted(text, file) if file.endswith(".py") else text
+
+
+def formatted(text: str, file: str) -> str:
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(ROOT / file), "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+
+
+def stale() -> list[str]:
+    """The files whose generated parts differ."""
+    return [file for file in PARTS if generated(file) != (ROOT / file).read_text(encoding="utf-8")]
+
+
+def main() -> None:
+    found = stale()
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(f"these files have stale parts; run {COMMAND}: {', '.join(found)}" if found else 0)
+    for file in found:
+        (ROOT / file).write_text(generated(file), encoding="utf-8")
+        print(f"wrote {file}")
+
+
+if __name__ == "__main__":
+    main()
