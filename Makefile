@@ -9,9 +9,17 @@ PORTABLE := tests/keeper tests/datadirs tests/request/test_setup.py tests/servic
 	$(addprefix tests/client/test_,$(addsuffix .py,crashes races managed hold)) \
 	$(addprefix tests/isolation/test_,$(addsuffix .py,pool prefetcher prefetched isolated))
 
+WITHOUT_SERVERS := tests/house/test_imports.py tests/house/test_language.py tests/house/test_security.py tests/request \
+	$(addprefix tests/services/test_,$(addsuffix .py,generate registry plan plan_files quoting details_mistakes options))
+
 VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+define LINT
+$(BIN)/ruff check .
+$(BIN)/ruff format --check .
+$(BIN)/mypy
+endef
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PROJECT := setup.cfg setup.py pyproject.toml
 
@@ -22,7 +30,7 @@ DEV := $(VENV)/.installed-for-development
 SITE := $(VENV)/.installed-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-portable storm bench docs system-servers clean
+.PHONY: help quickstart check test test-portable storm bench docs system-servers clean
 
 help: ## this list
 	@echo "servicectx: real services for tests and scripts"
@@ -35,13 +43,13 @@ help: ## this list
 quickstart: $(USER) ## see it work: a real Postgres and a real Redis, used and gone again
 	@$(BIN)/python examples/quickstart.py
 
+check: $(DEV) ## linters, types and the tests that need no server, in about a minute
+	$(LINT)
+	$(BIN)/python -m pytest -q -n $(WORKERS) $(WITHOUT_SERVERS)
+
 test: $(DEV) ## linters, types, all tests with real servers, and a short storm
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) || { \
-		echo "what failed beside others, once more and alone:"; \
-		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
+	$(LINT)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 	$(BIN)/python -m tests.storm --minutes 0.5 --users 4
 	$(BIN)/python -m tests.storm_isolated --minutes 0.25 --users 8
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         MongodbArguments,
         MotoArguments,
         MqttArguments,
+        NamedArguments,
         NatsArguments,
         OpensearchArguments,
         PostgresArguments,
@@ -72,6 +73,8 @@ Step = Callable[..., Any] | str | os.PathLike[str]
 Setup = Step | Sequence[Step]
 
 
+@overload
+def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
 # generated: overloads, by python -m tests.services.generate
 @overload
 def managed(service: Literal["asgi"], /, **arguments: "Unpack[AsgiArguments]") -> "Managed[AppDetails]": ...
@@ -137,11 +140,11 @@ def managed(service: Literal["wsgi"], /, **arguments: "Unpack[WsgiArguments]") -
 def managed(
     service: Literal["zookeeper"], /, **arguments: "Unpack[ZookeeperArguments]"
 ) -> "Managed[ZookeeperDetails]": ...
+@overload
+def managed(service: str, /, **arguments: "Unpack[NamedArguments]") -> Managed[Any]: ...
+
+
 # end of overloads
-@overload
-def managed(service: Service[D] | type[Service[D]], /, **arguments: Any) -> Managed[D]: ...
-@overload
-def managed(service: str, /, **arguments: Any) -> Managed[Any]: ...
 
 
 def managed(

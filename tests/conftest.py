@@ -46,10 +46,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """List services without a server. Only the controller writes a summary."""
-    from tests.services.table import NOT_RUN_HERE
+    from tests.services.table import not_run_here
 
     if not hasattr(config, "workerinput"):
-        names = ", ".join(NOT_RUN_HERE)
+        names = ", ".join(not_run_here())
         terminalreporter.write_line(f"tested against stand-ins, because their servers are missing here: {names}")
 
 

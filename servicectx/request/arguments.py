@@ -188,4 +188,34 @@ class ZookeeperArguments(Arguments, total=False):
     settings: Mapping[str, str | int | float | bool]
 
 
+class NamedArguments(Arguments, total=False):
+    """The arguments of a service that the project names: the options of any built-in service."""
+
+    app: str
+    command: str | Sequence[str]
+    dbname: str
+    env: Mapping[str, str]
+    factory: bool
+    grace: float
+    heap: str
+    locale: str
+    login: bool
+    memory: str
+    plugins: Sequence[str]
+    ready: str | str | Callable[..., Any] | None
+    region: str
+    scram_iterations: int
+    server: Literal["mosquitto", "amqtt"] | Literal["gunicorn", "waitress"] | None
+    settings: (
+        Mapping[str, Any]
+        | Mapping[str, str | int | float | bool]
+        | Mapping[str, str | int | bool]
+        | Mapping[str, str | int]
+    )
+    stop_signal: str
+    ui: bool
+    user: str
+    version: str | None
+
+
 # end of arguments

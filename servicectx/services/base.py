@@ -57,6 +57,7 @@ class Service(Generic[D]):
     Options: ClassVar[type] = NoOptions
     Details: ClassVar[Any]
     install: ClassVar[dict[str, str]] = {}  # pip, apt, brew: a command, or a hint that begins with "not"
+    requirements: ClassVar[tuple[str, ...]] = ()  # of the extra with the name of the service
     namespace: ClassVar[str | None] = None  # what `isolated()` returns, as a noun: "a database"
     volatile: ClassVar[str] = "it writes nothing to its data directory; leave keep_data out"  # why `kept_plan` is None
 

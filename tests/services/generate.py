@@ -49,6 +49,13 @@ def _shown(annotation: Any) -> str:
     return re.sub(r"Optional\[(.*)\]$", r"\1 | None", text.replace("typing.", ""))
 
 
+def _united(annotations: list[str]) -> str:
+    """One annotation for all. `None` is its last part."""
+    kinds = list(dict.fromkeys(annotation.removesuffix(" | None") for annotation in annotations))
+    optional = any(annotation.endswith(" | None") for annotation in annotations)
+    return " | ".join([*kinds, *(["None"] if optional else [])])
+
+
 def arguments() -> str:
     lines = []
     for service in services():
@@ -56,6 +63,13 @@ def arguments() -> str:
         lines += ["", "", f"class {title}Arguments(Arguments, total=False):"]
         lines += [f'    """The arguments of `managed("{service.name}")`."""', ""]
         lines += [f"    {name}: {annotation}" for name, annotation in options_of(service).items()]
+    every: dict[str, list[str]] = {}
+    for service in services():
+        for name, annotation in options_of(service).items():
+            every.setdefault(name, []).append(annotation)
+    lines += ["", "", "class NamedArguments(Arguments, total=False):"]
+    lines += ['    """The arguments of a service that the project names: the options of any built-in service."""', ""]
+    lines += [f"    {name}: {_united(annotations)}" for name, annotations in sorted(every.items())]
     return "\n".join(lines[2:])
 
 
@@ -67,11 +81,12 @@ def overloads() -> str:
         lines += ["@overload", "def managed("]
         lines += [f'    service: Literal[{names}], /, **arguments: "Unpack[{title}Arguments]"']
         lines += [f') -> "Managed[{model}]": ...']
+    lines += ["@overload", 'def managed(service: str, /, **arguments: "Unpack[NamedArguments]") -> Managed[Any]: ...']
     return "\n".join(lines)
 
 
 def overload_imports() -> str:
-    names = sorted(f"{type(service).__name__}Arguments" for service in services())
+    names = sorted(["NamedArguments", *(f"{type(service).__name__}Arguments" for service in services())])
     models = sorted({details_of(service) for service in services()})
     lines = ["    from servicectx.request.arguments import ("]
     lines += [f"        {name}," for name in names]
@@ -104,12 +119,35 @@ def navigation() -> str:
     return "\n".join(f"      - {title}: services/{name}.md" for name, title in ordered)
 
 
+def access() -> str:
+    """The table of users that can connect, from the line `Access: ...` of each page."""
+    rows = []
+    for name in registry.built_in():
+        page = f"docs/services/{name}.md"
+        found = re.search(r"^Access: (.+)\.$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+        if found is None:
+            raise SystemExit(f"{page} has no line such as: Access: holders of the password.")
+        rows.append(f"| `{name}` | {found[1]} |")
+    return "\n".join(["", "| service | access |", "|---|---|", *rows, ""])
+
+
+def extras() -> str:
+    """An extra for each service that pip can help with, and one for all of them."""
+    named = [service for service in services() if service.name != "command"]
+    lines = []
+    for service in named:
+        lines += [f"{service.name} =", *(f"    {requirement}" for requirement in service.requirements)]
+    return "\n".join([*lines, "services =", f"    servicectx[{','.join(service.name for service in named)}]"])
+
+
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "servicectx/request/arguments.py": {"arguments": arguments},
     "servicectx/_api.py": {"imports": overload_imports, "overloads": overloads},
     "servicectx/__init__.py": {"models": model_imports, "modules": model_modules, "names": model_names},
     "integrations/servicectx_pytest/_fixtures.py": {"services": fixture_names},
+    "setup.cfg": {"extras": extras},
     "mkdocs.yml": {"services": navigation},
+    "docs/security.md": {"access": access},
 }
 
 
@@ -117,12 +155,14 @@ def generated(file: str) -> str:
     """The file, with its generated parts as they are to be."""
     text = (ROOT / file).read_text(encoding="utf-8")
     for name, part in PARTS[file].items():
-        pattern = re.compile(rf"^( *)# generated: {name}.*\n(?:.*\n)*?\1# end of {name}\n", re.MULTILINE)
+        pattern = re.compile(
+            rf"^( *(?:<!-- )?)# generated: {name}\b.*\n(?:.*\n)*?\1# end of {name}(.*)\n", re.MULTILINE
+        )
         match = pattern.search(text)
         if match is None:
             raise SystemExit(f"{file} has no part between '# generated: {name}' and '# end of {name}'")
-        indent = match[1]
-        block = f"{indent}# generated: {name}, by {COMMAND}\n{part()}\n{indent}# end of {name}\n"
+        before, after = match[1], match[2]  # in Markdown, a comment
+        block = f"{before}# generated: {name}, by {COMMAND}{after}\n{part()}\n{before}# end of {name}{after}\n"
         text = text[: match.start()] + block + text[match.end() :]
     return formatted(text, file) if file.endswith(".py") else text
 

@@ -20,7 +20,7 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="sctx-", dir=os.environ.get("TMPDIR", "/dev/shm")) as place:
         Path(place).chmod(0o711)
         os.environ["SERVICECTX_HOME"] = place
-        for row in filter(table.there, table.ROWS):
+        for row in filter(table.there, table.rows()):
             with table.chosen(row):
                 took, reported = [], None
                 for _ in range(STARTS + 1):

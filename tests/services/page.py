@@ -79,7 +79,7 @@ def _from(service: Service[Any]) -> list[str]:
 
 
 def _give(service: Service[Any], rows: dict[str, dict[str, Any]]) -> list[str]:
-    figures = [(row, rows[str(row)]) for row in table.ROWS if row.service == service.name and str(row) in rows]
+    figures = [(row, rows[str(row)]) for row in table.rows() if row.service == service.name and str(row) in rows]
     found = [_server(row.variant, figure["version"]) for row, figure in figures]
     fields = [field for field in service.details_model().model_fields if field not in COMMON]
     return [

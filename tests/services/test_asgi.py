@@ -26,6 +26,12 @@ from servicectx import (
 )
 from servicectx.services import python_launcher, python_servers
 from tests import servers
+from tests.services.row import Row
+
+ROWS = [
+    Row("asgi", options={"app": "tests.services.sample_apps:asgi"}, volatile="the app"),
+]
+
 
 APP = "tests.services.sample_apps:asgi"
 

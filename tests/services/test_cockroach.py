@@ -12,6 +12,10 @@ from servicectx.services.cockroach.service import Cockroach
 from servicectx.testing import Usage, check_service
 from tests import servers
 from tests.services import killed, standins
+from tests.services.row import Row
+
+# No server of this kind runs where these tests run.
+ROWS: list[Row] = []
 
 
 @pytest.fixture(autouse=True)

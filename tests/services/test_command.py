@@ -13,6 +13,21 @@ import pytest
 from servicectx import CommandDetails, InvalidOption, StartFailed, StartTimeout, managed
 from tests import leftovers, servers
 from tests.detector import wait_for
+from tests.services.row import Row
+
+ROWS = [
+    Row(
+        "command",
+        binary=False,
+        volatile="{data}",
+        options={
+            "command": [sys.executable, "-m", "http.server", "--bind", "{host}", "--directory", "{dir}", "{port}"],
+            "ready": "http://{host}:{port}/",
+            "stop_signal": "SIGKILL",
+        },
+    ),
+]
+
 
 WEB = [sys.executable, "-m", "http.server", "--bind", "{host}", "{port}"]
 

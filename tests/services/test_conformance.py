@@ -12,7 +12,7 @@ from servicectx import managed, managed_all, service_names
 from tests import ordinary
 from tests.services import table
 
-ROWS = pytest.mark.parametrize("row", table.ROWS, ids=str)
+ROWS = pytest.mark.parametrize("row", table.rows(), ids=str)
 
 
 @ROWS
@@ -38,7 +38,7 @@ def test_an_ordinary_user_uses_it(row: table.Row, user: ordinary.User) -> None:
 
 @pytest.mark.timeout(300)
 def test_all_of_them_start_at_once_and_leave_nothing() -> None:
-    rows = {row.service: row for row in table.ROWS if table.there(row)}
+    rows = {row.service: row for row in table.rows() if table.there(row)}
     assert {"postgres", "redis"} <= set(rows)
     with managed_all(*(managed(row.service, timeout=200, **row.options) for row in rows.values())) as services:
         assert [details.service for details in services] == list(rows)
@@ -49,9 +49,9 @@ def test_all_of_them_start_at_once_and_leave_nothing() -> None:
 
 
 def test_every_service_has_its_line() -> None:
-    here = {row.service for row in table.ROWS}
-    assert here | set(table.NOT_RUN_HERE) == set(service_names())
-    assert not here & set(table.NOT_RUN_HERE)
+    here = {row.service for row in table.rows()}
+    assert here | set(table.not_run_here()) == set(service_names())
+    assert not here & set(table.not_run_here())
 
 
 HIDE = """

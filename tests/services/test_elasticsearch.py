@@ -10,7 +10,11 @@ from servicectx import BinaryNotFound, ElasticsearchDetails, InvalidOption, NotI
 from servicectx.services import registry
 from servicectx.testing import Usage, check_service
 from tests.services import search_usage
+from tests.services.row import Row
 from tests.services.search_usage import get, put
+
+# No server of this kind runs where these tests run.
+ROWS: list[Row] = []
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,11 @@ from servicectx.services.etcd import wire as etcd_gateway
 from servicectx.services.etcd.service import Etcd
 from tests import servers
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("etcd"),
+]
 
 
 def coded(text: str) -> str:

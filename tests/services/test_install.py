@@ -23,7 +23,7 @@ def test_an_error_says_how_to_get_a_server_with_each_tool(
 ) -> None:
     monkeypatch.setenv(f"SERVICECTX_{name.upper()}_BIN", str(tmp_path))
     service = registry.find(name)
-    options = next((row.options for row in table.ROWS if row.service == name), {})
+    options = next((row.options for row in table.rows() if row.service == name), {})
     with pytest.raises(BinaryNotFound) as caught:
         service.program(service.options(options))
     assert caught.value.install == service.install

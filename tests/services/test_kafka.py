@@ -18,6 +18,12 @@ from servicectx.services.kafka import apache as apache_kafka
 from servicectx.services.kafka import wire as kafka_wire
 from tests import servers
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("kafka", volatile="KAFKA_HOME"),
+]
+
 
 WAIT = 30
 

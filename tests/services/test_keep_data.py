@@ -17,21 +17,9 @@ from servicectx.testing import Usage
 from tests import leftovers, ordinary
 from tests.services import table, test_s3
 
-ROWS = pytest.mark.parametrize("row", table.ROWS, ids=str)
+ROWS = pytest.mark.parametrize("row", table.rows(), ids=str)
 
-# Services without data that outlive them, and a part of the reason in the error.
-VOLATILE = {
-    "vault": "in development mode",
-    "memcached": "cache in memory",
-    "moto": "in memory",
-    "asgi": "the app",
-    "wsgi-gunicorn": "the app",
-    "wsgi-waitress": "the app",
-    "smtp": "details.messages",
-    "kafka": "KAFKA_HOME",
-    "mqtt-amqtt": "mosquitto",
-    "command": "{data}",
-}
+VOLATILE = {str(row): row.volatile for row in table.rows() if row.volatile}
 
 
 def put_persistently(details: RabbitmqDetails, name: str, value: str) -> None:
@@ -143,7 +131,7 @@ from servicectx import managed
 from tests.services import table
 from tests.services.test_keep_data import usage
 
-row = next(row for row in table.ROWS if str(row) == {row!r})
+row = next(row for row in table.rows() if str(row) == {row!r})
 logging.basicConfig()
 with table.chosen(row):
     with managed(row.service, keep_data=True, timeout=100) as details:
@@ -155,7 +143,7 @@ from servicectx import managed
 from tests.services import table
 from tests.services.test_keep_data import usage
 
-row = next(row for row in table.ROWS if str(row) == {row!r})
+row = next(row for row in table.rows() if str(row) == {row!r})
 with table.chosen(row), managed(row.service, data={path!r}, timeout=100) as details:
     print(usage(row).get(details, "colour"))
 """

@@ -32,6 +32,11 @@ from servicectx.services.mariadb import databases as mariadb_databases
 from servicectx.services.mariadb.wire import Connection, Refused
 from tests import servers
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("mariadb", needs="system"),
+]
 
 
 @contextmanager

@@ -15,6 +15,11 @@ from servicectx import InvalidOption, MemcachedDetails, StartFailed, isolated, m
 from servicectx.services.memcached import namespace as memcached_keys
 from tests import servers
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("memcached", needs="system", volatile="cache in memory"),
+]
 
 
 def connect(details: MemcachedDetails) -> Client:

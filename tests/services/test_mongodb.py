@@ -15,6 +15,10 @@ from servicectx.services.mongodb import wire as mongodb_wire
 from servicectx.services.mongodb.service import Mongodb
 from servicectx.testing import Usage, check_service
 from tests.services import killed, standins
+from tests.services.row import Row
+
+# No server of this kind runs where these tests run.
+ROWS: list[Row] = []
 
 
 @pytest.fixture(autouse=True)

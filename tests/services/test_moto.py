@@ -17,6 +17,11 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from servicectx import InvalidOption, MotoDetails, StartFailed, isolated, managed
 from tests import servers
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("moto", volatile="in memory"),
+]
 
 
 @contextmanager

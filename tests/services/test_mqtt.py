@@ -17,6 +17,13 @@ from servicectx.services import registry
 from servicectx.services.mqtt import wire as mqtt_wire
 from tests import servers
 from tests.services import killed, table
+from tests.services.row import Row
+
+ROWS = [
+    Row("mqtt", "mosquitto", "system", options={"server": "mosquitto"}),
+    Row("mqtt", "amqtt", options={"server": "amqtt"}, volatile="mosquitto"),
+]
+
 
 WAIT = 30
 SERVERS = pytest.mark.parametrize("server", ["mosquitto", "amqtt"])

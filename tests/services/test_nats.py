@@ -15,6 +15,11 @@ from nats.aio.client import Client
 from servicectx import InvalidOption, NatsDetails, StartFailed, isolated, managed
 from tests import servers
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("nats"),
+]
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ ENDS = "a\\/b /c'/d\"/#e/%f/{dir}"  # characters that may end a text in a config
 BYTES = os.fsdecode(b"caf\xe9")
 LONG = "x" * 200  # twice the limit for the path of a Unix socket
 
-ROWS = [pytest.param(row, id=str(row)) for row in table.ROWS]
+ROWS = [pytest.param(row, id=str(row)) for row in table.rows()]
 
 
 def made(place: Path) -> Path:
@@ -100,7 +100,7 @@ def test_long_storage_with_letters_of_other_languages(
 
 @pytest.mark.parametrize("service", ["redis", "etcd", "zookeeper", "kafka", "smtp", "wsgi", "nats"])
 def test_a_home_whose_name_is_not_utf_8(service: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = next(row for row in table.ROWS if row.service == service)
+    row = next(row for row in table.rows() if row.service == service)
     table.require(service)
     monkeypatch.setenv("SERVICECTX_HOME", str(made(place / BYTES)))
     with nothing_left(place):
@@ -163,7 +163,7 @@ ODD_NAME = "o'd\"d \\ n#m%e {port} ö"
 @pytest.mark.parametrize("service", ["postgres", "mariadb"])
 def test_users_and_databases_with_odd_names(service: str) -> None:
     table.require(service)
-    row = next(row for row in table.ROWS if row.service == service)
+    row = next(row for row in table.rows() if row.service == service)
     user = ODD_NAME if service == "mariadb" else re.sub(r"[\"$'\\]", "", ODD_NAME)
     used(row._replace(options={"user": user, "dbname": f"{ODD_NAME}?"}))
 

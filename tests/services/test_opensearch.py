@@ -7,7 +7,11 @@ import pytest
 from servicectx import BinaryNotFound, OpensearchDetails, managed
 from servicectx.testing import Usage, check_service
 from tests.services import search_usage
+from tests.services.row import Row
 from tests.services.search_usage import get, put
+
+# No server of this kind runs where these tests run.
+ROWS: list[Row] = []
 
 
 @pytest.fixture(autouse=True)

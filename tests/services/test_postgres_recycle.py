@@ -48,7 +48,7 @@ def run(details: PostgresDetails, *statements: str) -> None:
             connection.execute(statement)
 
 
-@pytest.fixture(scope="module", params=[row for row in table.ROWS if row.service == "postgres"], ids=str)
+@pytest.fixture(scope="module", params=[row for row in table.rows() if row.service == "postgres"], ids=str)
 def pg(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresDetails]:
     """A server of each version that is installed."""
     table.require(str(request.param))

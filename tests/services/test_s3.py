@@ -23,6 +23,12 @@ from servicectx.testing import privacy
 from servicectx.wire.aws import Endpoint
 from tests import servers
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("s3"),
+]
+
 
 ONCE = Config(retries={"max_attempts": 0})
 

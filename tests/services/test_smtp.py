@@ -16,6 +16,11 @@ from servicectx.isolation import owner_names
 from servicectx.services import registry
 from tests import servers
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("smtp", volatile="details.messages"),
+]
 
 
 def message(subject: str, text: str = "", to: str = "ada@example.test") -> EmailMessage:

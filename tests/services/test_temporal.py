@@ -23,6 +23,11 @@ from servicectx.services.temporal import wire
 from servicectx.testing import privacy
 from tests import servers
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("temporal"),
+]
 
 
 async def connected(details: TemporalDetails) -> Client:

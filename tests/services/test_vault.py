@@ -19,6 +19,11 @@ from servicectx.services import registry
 from tests import servers
 from tests.detector import wait_for
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("vault", volatile="in development mode"),
+]
 
 
 @contextmanager

@@ -16,6 +16,14 @@ from servicectx.services import python_servers
 from tests import servers
 from tests.detector import wait_for
 from tests.services import test_asgi
+from tests.services.row import Row
+
+APP = "tests.services.sample_apps:wsgi"
+ROWS = [
+    Row("wsgi", "gunicorn", options={"app": APP, "server": "gunicorn"}, volatile="the app"),
+    Row("wsgi", "waitress", options={"app": APP, "server": "waitress"}, volatile="the app"),
+]
+
 
 put: Callable[[AppDetails, str, str], None] = test_asgi.put
 get: Callable[[AppDetails, str], str | None] = test_asgi.get

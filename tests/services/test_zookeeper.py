@@ -18,6 +18,12 @@ from servicectx.services import binaries, registry
 from servicectx.services.zookeeper.wire import Connection, Refused
 from tests import servers
 from tests.services import killed
+from tests.services.row import Row
+
+ROWS = [
+    Row("zookeeper", needs="system"),
+]
+
 
 WAIT = 30.0  # seconds
 

@@ -16,6 +16,7 @@ class Asgi(App):
         "apt": "apt-get install uvicorn  # SERVICECTX_ASGI_BIN: /usr/bin",
         "brew": "brew install uvicorn  # SERVICECTX_ASGI_BIN: $(brew --prefix uvicorn)/libexec/bin",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("uvicorn>=0.30", "httpx>=0.28", "websockets>=13")
     search = binaries.Search(service="asgi", programs=("uvicorn",), install=tuple(install.items()))
     packages = ("uvicorn",)
     ours = ("app", "factory", "host", "port", "uds", "fd", "reload", "workers")

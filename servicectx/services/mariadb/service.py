@@ -70,6 +70,7 @@ class Mariadb(Service["MariadbDetails"]):
         "apt": "apt-get install mariadb-server",
         "brew": "brew install mariadb",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("pymysql>=1.2", "asyncmy>=0.2.11")
     search = binaries.Search(
         service="mariadb",
         programs=("mariadbd", "mysqld"),

@@ -40,6 +40,7 @@ class Memcached(Prefixed["MemcachedDetails"]):
         "apt": "apt-get install memcached",
         "brew": "brew install memcached",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("pymemcache>=4",)
     search = binaries.Search(
         service="memcached", programs=("memcached",), formulas=("memcached",), install=tuple(install.items())
     )

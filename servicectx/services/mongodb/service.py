@@ -46,6 +46,7 @@ class Mongodb(Service["MongodbDetails"]):
         "apt": "apt-get install mongodb-org-server  # from repo.mongodb.org",
         "brew": "brew install mongodb/brew/mongodb-community",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("pymongo>=4.20",)
     search = binaries.Search(
         service="mongodb",
         programs=("mongod",),

@@ -44,6 +44,7 @@ class Moto(Service["MotoDetails"]):
         "apt": "apt-get install pipx && pipx install 'moto[server]'  # SERVICECTX_MOTO_BIN: bin in its environment",
         "brew": "brew install pipx && pipx install 'moto[server]'  # SERVICECTX_MOTO_BIN: bin in its environment",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("boto3>=1.40", "moto[server]>=5.2")
     search = binaries.Search(service="moto", programs=("moto_server",), install=tuple(install.items()))
 
     def program(self, options: MotoOptions) -> str:

