@@ -1,10 +1,10 @@
 """The context manager of `isolated()`: a private namespace, sync and async."""
 
-import contextlib
 import logging
 import os
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from servicectx._async import enter_in_thread, leave_in_thread
 from servicectx.isolation.namespace import Namespace, open_namespace
 from servicectx.isolation.setup_step import SetupSteps
 from servicectx.services.base import Service
@@ -77,23 +77,7 @@ class Isolated(Generic[D]):
 
     async def __aenter__(self) -> D:
         """As `with`, in a thread. A task that is cancelled meanwhile leaves no namespace."""
-        import asyncio
-        import contextvars
-
-        # A future, not a task: a closing loop cancels all tasks, but the thread of this one would go on.
-        context = contextvars.copy_context()
-        entering = asyncio.get_running_loop().run_in_executor(None, context.run, self.__enter__)
-        try:
-            return await asyncio.shield(entering)
-        except asyncio.CancelledError:
-            while not entering.done():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait({entering})
-            if entering.exception() is None:
-                await asyncio.to_thread(self.__exit__)
-            raise
+        return await enter_in_thread(self.__enter__, self.__exit__)
 
     async def __aexit__(self, *_: object) -> None:
-        import asyncio
-
-        await asyncio.shield(asyncio.to_thread(self.__exit__))
+        await leave_in_thread(self.__exit__)

@@ -1,13 +1,13 @@
 """The context manager that `managed()` gives: sync and async, safe in forked children, never forgotten."""
 
 import atexit
-import contextlib
 import os
 import threading
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from servicectx._async import enter_in_thread, leave_in_thread
 from servicectx.client.attempt import Cancelled
 from servicectx.client.claim import Claim
 from servicectx.client.join import acquire
@@ -99,30 +99,10 @@ class Managed(Generic[D]):
 
     async def __aenter__(self) -> D:
         """As `with`, in a thread. A task that is cancelled while it waits leaves nothing behind."""
-        import asyncio
-        import contextvars
-
-        # A future and no task: a loop that is closing cancels all tasks, and this one's thread would go on unheard.
-        context = contextvars.copy_context()
-        entering = asyncio.get_running_loop().run_in_executor(None, context.run, self._enter_or_none)
-        try:
-            entered = await asyncio.shield(entering)
-        except asyncio.CancelledError:
-            self.cancel()
-            while not entering.done():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait({entering})
-            self.reset_cancel()
-            if entering.exception() is None and entering.result() is not None:
-                await asyncio.to_thread(self.__exit__)
-            raise
-        assert entered is not None
-        return entered
+        return await enter_in_thread(self._enter_or_none, self.__exit__, self.cancel, self.reset_cancel)
 
     async def __aexit__(self, *_: object) -> None:
-        import asyncio
-
-        await asyncio.shield(asyncio.to_thread(self.__exit__))
+        await leave_in_thread(self.__exit__)
 
     def cancel(self) -> None:
         """Make the thread that enters this object stop waiting. A second call changes nothing."""

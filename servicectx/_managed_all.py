@@ -1,10 +1,10 @@
 """Several services side by side, as one context manager."""
 
-import contextlib
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from servicectx._async import leave_in_thread, wait_until_done
 from servicectx._managed import Managed
 from servicectx.system.interrupts import run_to_end
 
@@ -45,17 +45,13 @@ class ManagedAll:
         try:
             await asyncio.gather(*entering, return_exceptions=True)
         except asyncio.CancelledError:
-            while not all(each.done() for each in entering):
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait(entering)
+            await wait_until_done(entering)
             await asyncio.to_thread(self._leave, self._entered(entering))
             raise
         return await asyncio.to_thread(self._given, entering)
 
     async def __aexit__(self, *_: object) -> None:
-        import asyncio
-
-        await asyncio.shield(asyncio.to_thread(self.__exit__))
+        await leave_in_thread(self.__exit__)
 
     def _cancel(self, entering: "Sequence[Future[Any]]") -> None:
         """Cancel the starts in progress, and leave the members that were entered meanwhile."""

@@ -23,6 +23,7 @@ ROOMS = [
     "servicectx._managed_all",
     "servicectx._isolated",
     "servicectx._managed",
+    "servicectx._async",
     "servicectx.client",
     "servicectx.request",
     "servicectx.isolation.namespace",
