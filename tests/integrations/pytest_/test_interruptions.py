@@ -172,7 +172,7 @@ def test_a_run_that_uses_no_service_imports_none_of_the_library(tmp_path: Path) 
 
             def test_plain():
                 ours = {name for name in sys.modules if name.startswith("servicectx.")}
-                assert ours == {"servicectx.system.originals"}
+                assert ours == {"servicectx.system", "servicectx.system.originals"}
                 assert "pydantic" not in sys.modules
         """,
     )
