@@ -33,7 +33,7 @@ def clear(instance: Instance, state: State) -> None:
         raise HomeError(path=str(instance.directory(state.id)), problem=problem, cure="run `servicectx down` there")
     processes, kept = instance.processes(state.id), instance.keeps_data(state.id)
     ended = False
-    known = (processes.keeper, processes.guard, processes.server) if processes is not None else ()
+    known = (processes.keeper, processes.watchdog, processes.server) if processes is not None else ()
     if processes is not None and processes.origin.is_here():
         family = pids.family(processes.server)
         ended = pids.alive(processes.keeper)
@@ -48,7 +48,7 @@ def clear(instance: Instance, state: State) -> None:
             for worker in family:  # one that was stopped does not see its server's end
                 pids.send(worker, signal.SIGKILL)
         pids.wait_gone(
-            processes.guard, 0.2
+            processes.watchdog, 0.2
         )  # it ends with its keeper, except when that was killed: then it waits for the lock
     if not ended:  # the keeper did not end the processes below and beside its server
         process_marks.end(instance.directory(state.id), spared=known)

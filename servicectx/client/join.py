@@ -75,7 +75,7 @@ def join(attempt: Attempt) -> Claim | None:
         attempt.held.remove(lease)
         lease.release()
         return None
-    instance.wish(ready.id, attempt.request.linger, attempt.request.keep_data)
+    instance.record_preferences(ready.id, attempt.request.linger, attempt.request.keep_data)
     step("joined")
     return Claim(instance, ready, lease)
 

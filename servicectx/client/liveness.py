@@ -34,7 +34,7 @@ def keeper_lives(instance: Instance, state: State) -> bool:
 
     The record counts where the locked file was replaced.
     """
-    return instance.is_kept(state.id) or _is_recorded_alive(instance, state.id)
+    return instance.keeper_holds_lock(state.id) or _is_recorded_alive(instance, state.id)
 
 
 def is_attended(instance: Instance, id: str) -> bool:
@@ -76,7 +76,7 @@ def runs_elsewhere(instance: Instance, state: State) -> str | None:
 def wait_removed(instance: Instance, id: str, processes: Processes | None, seconds: float) -> bool:
     """Whether the instance and its processes are gone within `seconds`. False, too, when it was joined again."""
     deadline = time.monotonic() + seconds
-    here = (processes.guard, processes.keeper) if processes is not None and processes.origin.is_here() else ()
+    here = (processes.watchdog, processes.keeper) if processes is not None and processes.origin.is_here() else ()
     for process in here:
         while not pids.wait_gone(process, 0.05):
             if time.monotonic() > deadline or instance.is_used(id):

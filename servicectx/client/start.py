@@ -123,7 +123,7 @@ class StartAttempt:
         assert lease is not None
         self._attempt.held.append(lease)
         if request.opened is not None:
-            instance.wish(id, linger=0.0, keep_data=True)
+            instance.record_preferences(id, linger=0.0, keep_data=True)
         instance.write(state)
         self._link = link = KeeperLink(instance, id)
         step("spawned")
@@ -150,7 +150,7 @@ class StartAttempt:
         with Progress(f"starting {request.name}"):
             report = self._report(self._attempt.deadline)
         self._restored = bool(report["restored"])
-        instance.wish(self.id, linger=0.0, keep_data=request.keep_data)
+        instance.record_preferences(self.id, linger=0.0, keep_data=request.keep_data)
         fields = request.service.details(request.options, report, command.secret)
         ping = render(command.plan.ping, report)
         self._state = state = self._state._replace(host=report["host"], port=report["port"], ping=ping, details=fields)
@@ -185,7 +185,7 @@ class StartAttempt:
         assert self._lease is not None
         assert self._link is not None
         self._check_alive(self._state)
-        instance.wish(self.id, request.linger, request.keep_data)
+        instance.record_preferences(self.id, request.linger, request.keep_data)
         step("publishing")
         self._state = state = self._state._replace(phase=READY)
         instance.write(state)

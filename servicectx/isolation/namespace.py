@@ -49,7 +49,7 @@ class Place(NamedTuple):
     data: str
 
     def stay(self) -> None:
-        self.instance.wish(self.id, KEPT_FOR, keep_data=False)
+        self.instance.record_preferences(self.id, KEPT_FOR, keep_data=False)
 
 
 STAYS_UP = f"its server stays up for {KEPT_FOR / 60:g} minutes after the last user has left"
@@ -95,7 +95,7 @@ class Pooled(Generic[D]):
             self._remove()
             return
         self._taken.release()
-        if not self._place.pool.tell(RETURNED):
+        if not self._place.pool.send_event(RETURNED):
             self._copies.close(self._taken.name)
             self._taken.path.unlink(missing_ok=True)
 
@@ -105,9 +105,9 @@ class Pooled(Generic[D]):
             self._copies.close(self._taken.name)
         except BaseException:
             self._taken.release()
-            self._place.pool.tell(RETURNED)
+            self._place.pool.send_event(RETURNED)
             raise
-        self._taken.forget()
+        self._taken.discard()
 
     def keep(self) -> None:
         self._place.pool.keep(self._taken)
@@ -122,36 +122,36 @@ def open_namespace(service: Service[D], details: D, layers: SetupSteps) -> Names
     """Open a namespace for one user. Raises NotIsolable, SetupFailed."""
     place = _find(details)
     copies = service.copies(details, place.data if place is not None else "")
-    if copies is None or place is None or not place.pool.asked.exists():
+    if copies is None or place is None or not place.pool.events.exists():
         return Direct(service, details, layers, place)
     source = copies.source(layers)
     if taken := place.pool.claim(source):
-        place.pool.tell(SERVED + source)
+        place.pool.send_event(SERVED + source)
         copies.rest()
         return Pooled(place, copies, taken)
     if taken := _recycled(place, copies, source) or place.pool.wait(source, PATIENCE):
-        place.pool.tell(SERVED + source)
+        place.pool.send_event(SERVED + source)
         return Pooled(place, copies, taken)
     taken = place.pool.begin(copies.fresh_name(), source)
     if taken is None:  # the instance is gone: the connection to its address raises the error
         _places.clear()
         return Direct(service, details, layers, None)
-    place.pool.tell(RETURNED)  # wakes the prefetcher, which then watches this process
+    place.pool.send_event(RETURNED)  # wakes the prefetcher, which then watches this process
     try:
         step("pool-opening")
         copies.open(taken.name, layers)
         step("pool-opened")
     except BaseException:
         taken.release()
-        place.pool.tell(RETURNED)
+        place.pool.send_event(RETURNED)
         raise
-    place.pool.tell(MISSED + source)
+    place.pool.send_event(MISSED + source)
     return Pooled(place, copies, taken)
 
 
 def _recycled(place: Place, copies: Clones[D], source: str) -> CheckedOut | None:
     """A namespace recycled by this process from a returned one. None: none was returned, or the recycling failed."""
-    old = place.pool.reclaim(source)
+    old = place.pool.take_returned(source)
     new = place.pool.begin(copies.fresh_name(), source) if old is not None else None
     if old is None or new is None:
         return None
@@ -161,16 +161,16 @@ def _recycled(place: Place, copies: Clones[D], source: str) -> CheckedOut | None
     except BaseException as error:
         old.release()
         new.release()
-        place.pool.tell(RETURNED)
+        place.pool.send_event(RETURNED)
         if isinstance(error, Exception):  # refused, or the server is gone: the creation of a new one shows which
             return None
         raise
     if recycled:
-        old.forget()
+        old.discard()
         return new
-    new.forget()
+    new.discard()
     old.release()
-    place.pool.tell(RETURNED)
+    place.pool.send_event(RETURNED)
     return None
 
 

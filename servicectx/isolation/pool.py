@@ -1,6 +1,6 @@
 """The pool of prefetched namespaces: one file for each namespace, below an instance's directory.
 
-    pool/asked                     a FIFO with the users' events for the prefetcher, one a line
+    pool/events                    a FIFO with the users' events for the prefetcher, one a line
     pool/making/<source>/<name>    in the making, as long as the lock on the file is held
     pool/ready/<source>/<name>     complete and unused
     pool/taken/<name>-<pid>        used, as long as the lock on the file is held; then it must be removed
@@ -39,7 +39,7 @@ class CheckedOut(leases.Lease):
         self.name = name
         self.source = source  # of this complete copy; "" where the copy may be incomplete
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """Remove the file, after the namespace was removed, and release the lock."""
         try:
             self.path.unlink(missing_ok=True)
@@ -52,7 +52,7 @@ class Pool:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "pool"
-        self.asked = self.directory / "asked"
+        self.events = self.directory / "events"
         self.making = self.directory / "making"
         self.ready = self.directory / "ready"
         self.taken = self.directory / "taken"
@@ -61,7 +61,7 @@ class Pool:
     def make(self) -> None:
         for folder in (self.directory, self.making, self.ready, self.taken, self.kept):
             folder.mkdir(mode=0o700)
-        os.mkfifo(self.asked, 0o600)
+        os.mkfifo(self.events, 0o600)
 
     # -- users -----------------------------------------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ class Pool:
             return CheckedOut(path, descriptor, name, source)
         return None
 
-    def reclaim(self, source: str) -> CheckedOut | None:
+    def take_returned(self, source: str) -> CheckedOut | None:
         """Take a returned namespace for recycling; None when there is none."""
         for taken in self._given_back():
             if taken.source == source:
@@ -139,10 +139,10 @@ class Pool:
         finally:
             taken.release()
 
-    def tell(self, event: str) -> bool:
+    def send_event(self, event: str) -> bool:
         """Write an event to the FIFO, without waiting. False: neither a keeper nor a prefetcher reads it."""
         try:
-            descriptor = os.open(self.asked, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self.events, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:  # the pool is gone, or the FIFO has no reader
             return False
         try:
@@ -165,9 +165,9 @@ class Pool:
 
     # -- the prefetcher ----------------------------------------------------------------------------------------------
 
-    def hear(self) -> int:
+    def open_events(self) -> int:
         """Read end of the event FIFO. Also opened for writing, so that reads never return EOF."""
-        return os.open(self.asked, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return os.open(self.events, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def sources(self) -> list[str]:
         return _names(self.ready)

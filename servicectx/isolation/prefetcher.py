@@ -72,7 +72,7 @@ class Prefetcher:
 
         Raises OSError or EOFError when the server is gone.
         """
-        events = self.pool.hear()
+        events = self.pool.open_events()
         watch = UserWatcher(self.pool, events)
         self._listen(events)  # before any failure: unread events would start another prefetcher
         self.worked = time.monotonic()
@@ -208,9 +208,9 @@ class Prefetcher:
             return False
         if made:
             self.pool.publish(new, taken.source)
-            taken.forget()
+            taken.discard()
         else:
-            new.forget()
+            new.discard()
         return made
 
     def _drop(self, taken: CheckedOut) -> bool:
@@ -224,7 +224,7 @@ class Prefetcher:
             taken.release()
             return False
         self.stuck.pop(taken.name, None)
-        taken.forget()
+        taken.discard()
         return True
 
     def _refused(self) -> bool:

@@ -154,7 +154,7 @@ class Keeper:
 
     def record_server(self, server: Process | None) -> None:
         """Record the processes of this instance. Raises HomeError when the instance was removed meanwhile."""
-        self.instance.tell_processes(self.id, Processes(self.me, self.watchdog, server))
+        self.instance.record_processes(self.id, Processes(self.me, self.watchdog, server))
 
     # -- wait for the end ------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class PrefetcherProcess:
         self._failed = 0
         self._paused_until = 0.0
         self._pool.make()
-        self._events = self._pool.hear()
+        self._events = self._pool.open_events()
 
     def descriptors(self) -> list[int]:
         """The descriptors to poll: one becomes readable when `look` has work."""

@@ -12,7 +12,7 @@ def find_modules_as_the_caller() -> None:
     sys.path[:] = callers_path or sys.path
 
 
-def tell_serving() -> None:
+def report_serving() -> None:
     """Report that the server accepts connections. The socket listens earlier, so a connection alone proves nothing."""
     sys.stdout.write(f"{SERVING}\n")
     sys.stdout.flush()

@@ -79,7 +79,7 @@ class Instance:
 
     # -- preferences of users, read by the keeper: one file each, so that no lock is needed ------------------------
 
-    def wish(self, id: str, linger: float, keep_data: bool) -> None:
+    def record_preferences(self, id: str, linger: float, keep_data: bool) -> None:
         """Record a user's preferences. Raises HomeError on a full file system; does nothing for a removed instance."""
         names = ([f"{LINGER}{linger!r}"] if linger > 0 else []) + ([KEEP] if keep_data else [])
         for path in (self.directory(id) / name for name in names):
@@ -115,7 +115,7 @@ class Instance:
         except FileNotFoundError:
             raise HomeError(path=str(path), problem="the instance was removed", cure="start it again") from None
 
-    def is_kept(self, id: str) -> bool:
+    def keeper_holds_lock(self, id: str) -> bool:
         """Whether its keeper lives, in any PID namespace."""
         return presence.is_held(self.directory(id) / KEEPER)
 
@@ -123,7 +123,7 @@ class Instance:
         """Whether its keeper or its watchdog lives, in any PID namespace, and will remove the instance."""
         return any(presence.is_held(self.directory(id) / role) for role in (KEEPER, WATCHDOG))
 
-    def tell_processes(self, id: str, processes: Processes) -> None:
+    def record_processes(self, id: str, processes: Processes) -> None:
         """Record the processes. Raises HomeError when the instance was removed: its keeper must then stop."""
         record = processes._replace(origin=origin.here())
         write_private(self.directory(id) / "processes.json", encode_processes(record))

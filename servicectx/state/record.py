@@ -44,7 +44,7 @@ class Processes(NamedTuple):
     """The processes of an instance, written by its keeper alone into the instance's directory."""
 
     keeper: Process
-    guard: Process | None = None
+    watchdog: Process | None = None
     server: Process | None = None
     origin: Origin = Origin()
 
@@ -77,8 +77,8 @@ def decode_processes(text: str) -> Processes | None:
     """The processes in `text`; None for a text that `encode_processes` did not write."""
     try:
         raw = json.loads(text)
-        guard, server = (raw[name] and _process(raw[name]) for name in ("guard", "server"))
-        return Processes(_process(raw["keeper"]), guard, server, origin.decode(raw["origin"]))
+        watchdog, server = (raw[name] and _process(raw[name]) for name in ("watchdog", "server"))
+        return Processes(_process(raw["keeper"]), watchdog, server, origin.decode(raw["origin"]))
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
 

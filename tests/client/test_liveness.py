@@ -206,10 +206,10 @@ def test_a_process_of_another_namespace_with_a_recorded_id_is_not_signalled(home
         (directory,) = home.glob("servicectx-home/*.*/")
         record = directory / "processes.json"
         raw = json.loads(record.read_text())
-        for role in ("guard", "keeper"):
+        for role in ("watchdog", "keeper"):
             os.kill(raw[role][0], signal.SIGKILL)
         wait_for(lambda: processes.identity(raw["server"][0]) is None and not is_locked(home), PATIENCE)
-        raw |= {role: list(processes.identity(sleeper.pid) or ()) for role in ("keeper", "guard", "server")}
+        raw |= {role: list(processes.identity(sleeper.pid) or ()) for role in ("keeper", "watchdog", "server")}
         raw["origin"][1] = "pid:[1]"
         record.write_text(json.dumps(raw))
         with managed(FakeService, name="another"):

@@ -30,7 +30,7 @@ def test_what_was_claimed_is_nobody_else_s(pool: Pool) -> None:
     (returned,) = pool.returned()
     assert returned.name == "sc_1"
     assert list(pool.returned()) == [], "this process holds it again"
-    returned.forget()
+    returned.discard()
     assert pool.users() == set()
 
 
@@ -66,15 +66,15 @@ def test_a_pool_that_is_gone_gives_nothing(tmp_path: Path) -> None:
     pool = Pool(tmp_path / "nowhere")
     assert pool.claim(BASE) is None
     assert pool.begin("sc_1", BASE) is None
-    assert not pool.tell(RETURNED)
+    assert not pool.send_event(RETURNED)
 
 
 def test_telling_never_blocks(pool: Pool) -> None:
-    assert not pool.tell(RETURNED), "the FIFO has no reader"
-    events = pool.hear()
+    assert not pool.send_event(RETURNED), "the FIFO has no reader"
+    events = pool.open_events()
     began = time.monotonic()
     for _ in range(20_000):
-        assert pool.tell(SERVED + BASE)
+        assert pool.send_event(SERVED + BASE)
     assert time.monotonic() - began < 10
     os.close(events)
 

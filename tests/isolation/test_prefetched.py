@@ -307,10 +307,10 @@ def test_helpers_that_cannot_work_are_given_up(place: Home, first: Actor) -> Non
             prefetcher.kill()
             gone.add(prefetcher.pid)
         first.ask("give_back")
-        if len(gone) >= 3 and not pool_of(place).tell(RETURNED):
+        if len(gone) >= 3 and not pool_of(place).send_event(RETURNED):
             break
         time.sleep(0.1)
-    assert not pool_of(place).tell(RETURNED), "the FIFO still has a reader"
+    assert not pool_of(place).send_event(RETURNED), "the FIFO still has a reader"
     mine = first.ask("isolate")
     assert mine["dbname"] in databases(url)
     first.ask("give_back")

@@ -90,8 +90,8 @@ def working(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Names
     hurry(monkeypatch, IDLE=0.1, REST=0.1, AGAIN=0.1)
     copies = Names()
     thread = threading.Thread(target=Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve, daemon=True)
-    listening = pool.hear()
-    pool.tell(MISSED + BASE)
+    listening = pool.open_events()
+    pool.send_event(MISSED + BASE)
     thread.start()
     yield copies, thread
     thread.join(10)
@@ -117,7 +117,7 @@ def test_what_is_held_is_waited_for(pool: Pool, working: tuple[Names, threading.
     thread.join(0.5)
     assert thread.is_alive()
     held.release()
-    pool.tell(RETURNED)
+    pool.send_event(RETURNED)
     thread.join(10)
     assert copies.there == set()
 
@@ -128,7 +128,7 @@ def test_refusals_are_no_end(
     copies, _ = working
     hurry(monkeypatch, IDLE=1.0)
     copies.refuses = True
-    pool.tell(MISSED + "servicectx_other")
+    pool.send_event(MISSED + "servicectx_other")
     wait_for(lambda: copies.refused, 5)
     copies.refuses = False
     wait_for(lambda: pool.count("servicectx_other"), 5)
@@ -138,8 +138,8 @@ def test_a_full_file_system_is_left_alone(pool: Pool, monkeypatch: pytest.Monkey
     monkeypatch.setattr(prefetcher, "ROOM", 2**80)
     hurry(monkeypatch, IDLE=0.05, REST=0.05, AGAIN=0.05)
     copies = Names()
-    listening = pool.hear()
-    pool.tell(MISSED + BASE)
+    listening = pool.open_events()
+    pool.send_event(MISSED + BASE)
     Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve()
     assert copies.made == 0
     os.close(listening)
@@ -149,8 +149,8 @@ def test_who_is_not_let_in_at_first_tries_again(pool: Pool, monkeypatch: pytest.
     hurry(monkeypatch, IDLE=1.0, REST=0.05, AGAIN=0.05)
     copies = Names()
     copies.busy = 5
-    listening = pool.hear()
-    pool.tell(MISSED + BASE)
+    listening = pool.open_events()
+    pool.send_event(MISSED + BASE)
     Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve()
     assert copies.busy == 0
     assert copies.made >= pool_sizer.FIRST
@@ -161,8 +161,8 @@ def test_a_copy_that_would_take_the_room_of_users_is_not_made(pool: Pool, monkey
     hurry(monkeypatch, IDLE=0.05, REST=0.05, AGAIN=0.05)
     copies = Names()
     copies.bytes = 2**80
-    listening = pool.hear()
-    pool.tell(MISSED + BASE)
+    listening = pool.open_events()
+    pool.send_event(MISSED + BASE)
     Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve()
     assert copies.made == 0
     os.close(listening)
@@ -175,7 +175,7 @@ def test_what_is_given_back_is_made_anew_while_demand_lasts(
     copies, _ = working
     hurry(monkeypatch, IDLE=1.0)
     copies.remakes = remakes
-    pool.tell(MISSED + BASE)
+    pool.send_event(MISSED + BASE)
     wait_for(lambda: pool.count(BASE) >= pool_sizer.FIRST, 5)
     seen = set()
     for _ in range(10):
@@ -184,7 +184,7 @@ def test_what_is_given_back_is_made_anew_while_demand_lasts(
         assert taken.name not in seen, "each name is used once"
         seen.add(taken.name)
         taken.release()
-        pool.tell(SERVED + BASE)
+        pool.send_event(SERVED + BASE)
         wait_for(lambda: not pool.taken_names() and pool.count(BASE) >= pool_sizer.FIRST, 5)
         assert pool.count(BASE) == len(copies.there)
     assert (copies.made < len(seen)) == remakes
@@ -204,7 +204,7 @@ def test_one_that_cannot_be_dropped_is_in_nobody_s_way(
     copies.stuck = "sc_2"
     for taken in given_back:
         taken.release()
-    pool.tell(RETURNED)
+    pool.send_event(RETURNED)
     wait_for(lambda: {name for name in copies.there if len(name) == 4} == {"sc_2"}, 5, lambda: f"{copies.there}")
     copies.stuck = ""
     wait_for(lambda: "sc_2" not in copies.there, 5)

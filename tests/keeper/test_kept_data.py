@@ -99,7 +99,7 @@ with lease as details:
 
 @pytest.mark.parametrize("service", CLIENTS)
 @pytest.mark.parametrize(
-    "victims", [(), ("keeper",), ("server",), ("server", "keeper"), ("guard", "keeper", "server")], ids=" ".join
+    "victims", [(), ("keeper",), ("server",), ("server", "keeper"), ("watchdog", "keeper", "server")], ids=" ".join
 )
 def test_data_outlive_the_death_of_their_keepers(service: str, victims: tuple[str, ...], home: Path) -> None:
     script = KILL.format(service=service)
@@ -316,22 +316,22 @@ def test_a_server_holds_its_data_longer_than_a_killed_keeper(fake_path: Path, ho
         processes = lease._claim.instance.processes(lease._claim.state.id)
         assert processes is not None
         assert processes.server is not None
-        assert processes.guard is not None
-        os.kill(processes.guard.pid, signal.SIGSTOP)  # no cleanup during the check
+        assert processes.watchdog is not None
+        os.kill(processes.watchdog.pid, signal.SIGSTOP)  # no cleanup during the check
         (number,) = [
             name
             for name in os.listdir(f"/proc/{processes.server.pid}/fd")
             if os.path.realpath(f"/proc/{processes.server.pid}/fd/{name}") == str(fake_path / "kept.json")
         ]
         assert int(number) > 2
-        os.kill(processes.guard.pid, signal.SIGCONT)
+        os.kill(processes.watchdog.pid, signal.SIGCONT)
 
 
 # -- opened data are a user's --------------------------------------------------------------------------------------
 
 
 def test_opened_data_stay_however_the_instance_ends(fake_path: Path, home: Path) -> None:
-    for victims in (("keeper",), ("keeper", "guard"), ("server",)):
+    for victims in (("keeper",), ("keeper", "watchdog"), ("server",)):
         lease = managed(FakeService, data=fake_path)
         with lease as fake:
             fake.ask(f"SET {victims[-1]} 1")

@@ -89,7 +89,7 @@ print(json.dumps([zombies(), others()]))
 @pytest.mark.parametrize(
     ("script", "starts"),
     [(EACH, 20), (WORKERS, 3), (KILLED, 2), (CHILDREN, 2)],
-    ids=["each start", "workers that end first", "keeper and guard killed", "children of its own stay its own"],
+    ids=["each start", "workers that end first", "keeper and watchdog killed", "children of its own stay its own"],
 )
 def test_no_start_leaves_a_zombie_to_process_1(home: Path, script: str, starts: int) -> None:
     namespaces.require()

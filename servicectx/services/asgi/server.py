@@ -4,7 +4,7 @@ import socket
 import sys
 from typing import Any
 
-from servicectx.services.serving import find_modules_as_the_caller, tell_serving
+from servicectx.services.serving import find_modules_as_the_caller, report_serving
 
 
 def serve(listener: int, app: str, settings: dict[str, Any]) -> None:
@@ -14,7 +14,7 @@ def serve(listener: int, app: str, settings: dict[str, Any]) -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                tell_serving()
+                report_serving()
 
     uvicorn.Config(_nothing, log_config=None).load()  # imports all modules of uvicorn before the user's app
     find_modules_as_the_caller()

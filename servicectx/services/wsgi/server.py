@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from servicectx.services.serving import find_modules_as_the_caller, tell_serving
+from servicectx.services.serving import find_modules_as_the_caller, report_serving
 
 SERVERS = ("gunicorn", "waitress")
 
@@ -34,7 +34,7 @@ def _gunicorn(listener: int, load: Any, settings: dict[str, Any]) -> None:
     class Application(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
             ours = {"bind": f"fd://{listener}", "control_socket_disable": True}
-            ours["post_worker_init"] = lambda _: tell_serving()
+            ours["post_worker_init"] = lambda _: report_serving()
             usual = {"worker_class": "gthread", "threads": 8, "accesslog": "-"}
             for name, value in {**usual, **settings, **ours}.items():
                 if name in self.cfg.settings or name in settings:  # older versions have no control socket
@@ -53,5 +53,5 @@ def _waitress(listener: int, load: Any, settings: dict[str, Any]) -> None:
     find_modules_as_the_caller()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     web_server = waitress.create_server(load(), sockets=[socket.socket(fileno=listener)], **{"threads": 8, **settings})
-    tell_serving()
+    report_serving()
     web_server.run()
