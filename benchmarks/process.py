@@ -11,7 +11,7 @@ from benchmarks.account import Account
 
 Marks = dict[str, float]
 
-PATIENCE = 120.0
+RUN_TIMEOUT = 120.0  # seconds
 _MARK = re.compile(r"^mark (\w+) (\d+\.\d+)$", re.MULTILINE)
 
 
@@ -36,7 +36,7 @@ def run(command: list[str], variables: dict[str, str], work: Path, account: Acco
             stderr=subprocess.STDOUT,
             **account.switch,
         )
-        watch = threading.Timer(PATIENCE, process.kill)
+        watch = threading.Timer(RUN_TIMEOUT, process.kill)
         watch.start()
         try:
             status = process.wait()  # without a timeout, which would poll and distort the time

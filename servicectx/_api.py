@@ -178,7 +178,7 @@ def managed(
             files that the service understands (.sql for Postgres), or a list of both, carried out in order.
         snapshot: keep the data after the set-up in the cache, so that the next start is a copy and the set-up is
             skipped: True for a set-up given as files, else a text that you change whenever the set-up changes.
-        linger: seconds to stay up after the last user has left, or a duration such as "2h". The longest wish of all
+        linger: seconds to stay up after the last user has left, or a duration such as "2h". The longest time of all
             users counts.
         keep_data: leave the data, and log the command that opens them again. The instance that this call starts has
             durable settings, so that the data outlive a crash; one that it joins is ended cleanly. "where possible"
@@ -187,8 +187,8 @@ def managed(
             the password that they had. They stay at the end. Its users share one instance if they ask alike.
         storage: where the data live: "memory", "disk", or a directory; part of what makes an instance the same. By
             default in memory if there is room, else on disk; below `SERVICECTX_HOME` if that is set.
-        timeout: seconds for the whole start, or a duration such as "2m", waiting for another starter included
-            (default 60).
+        timeout: seconds for the whole start, or a duration such as "2m", waiting for another requester's
+            start included (default 60).
         options: the service's own.
 
     Raises:
@@ -214,8 +214,11 @@ def managed_all(*services: Any, **named: Any) -> ManagedAll:
     """
     if services and named:
         raise TypeError("managed_all() takes services in order, or by name, not both")
-    members = [each if isinstance(each, Managed) else managed(each) for each in services]
-    roles = {role: each if isinstance(each, Managed) else managed(each, name=role) for role, each in named.items()}
+    members = [service if isinstance(service, Managed) else managed(service) for service in services]
+    roles = {
+        role: service if isinstance(service, Managed) else managed(service, name=role)
+        for role, service in named.items()
+    }
     return ManagedAll(members, roles)
 
 

@@ -185,8 +185,9 @@ def _leave_all() -> None:
 
 
 def release(held: list[Lease]) -> None:
-    for lease in held:
-        lease.release()
+    with RealFiles():
+        for lease in held:
+            lease.release()
 
 
 def _connects(host: str, port: int) -> bool:

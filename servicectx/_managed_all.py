@@ -66,7 +66,7 @@ class ManagedAll:
 
     def _given(self, entering: "Sequence[Outcome]") -> Any:
         """The details of all members; or raise the first failure, after the other members were left."""
-        failures = [failure for each in entering if (failure := _failure(each)) is not None]
+        failures = [failure for outcome in entering if (failure := _failure(outcome)) is not None]
         if failures:
             for other in failures[1:]:
                 failures[0].add_note(f"and {type(other).__name__}: {other}")
@@ -74,11 +74,11 @@ class ManagedAll:
                 self._leave(self._entered(entering))
             finally:
                 raise failures[0]
-        details = [each.result() for each in entering]
+        details = [outcome.result() for outcome in entering]
         return SimpleNamespace(**dict(zip(self._roles, details, strict=True))) if self._roles else tuple(details)
 
     def _entered(self, entering: "Sequence[Outcome]") -> list[Managed[Any]]:
-        return [member for member, each in zip(self.members, entering, strict=True) if _failure(each) is None]
+        return [member for member, outcome in zip(self.members, entering, strict=True) if _failure(outcome) is None]
 
     def _leave(self, members: list[Managed[Any]]) -> None:
         """Leave these members side by side; no failure hides another."""
@@ -88,7 +88,7 @@ class ManagedAll:
 
         with ThreadPoolExecutor(len(members)) as pool:
             leaving = [pool.submit(member.__exit__) for member in members]
-        failures = [failure for each in leaving if (failure := each.exception()) is not None]
+        failures = [failure for outcome in leaving if (failure := outcome.exception()) is not None]
         if failures:
             raise BaseExceptionGroup("leaving services failed", failures) if len(failures) > 1 else failures[0]
 

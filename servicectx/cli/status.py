@@ -37,9 +37,11 @@ def command(names: tuple[str, ...], scope: str | None, as_json: bool, watch: boo
     every: list[Running] = []
 
     def look() -> list[instance_status.InstanceStatus]:
-        every[:] = [each for each in running() if only_scope is None or each.state.scope == only_scope]
+        every[:] = [instance for instance in running() if only_scope is None or instance.state.scope == only_scope]
         return [
-            instance_status.of(each) for each in every if not names or each.state.name in names or each.key in names
+            instance_status.of(instance)
+            for instance in every
+            if not names or instance.state.name in names or instance.key in names
         ]
 
     try:
@@ -52,7 +54,7 @@ def command(names: tuple[str, ...], scope: str | None, as_json: bool, watch: boo
     except KeyboardInterrupt:
         if not watch:
             raise
-    missing = [name for name in names if not any(name in (each.state.name, each.key) for each in every)]
+    missing = [name for name in names if not any(name in (instance.state.name, instance.key) for instance in every)]
     if missing and not watch:
         place = f"in {shown_place(only_scope)}" if only_scope else "here"
         raise Failed("\n".join(absent(name, every, place) for name in missing))
@@ -61,7 +63,7 @@ def command(names: tuple[str, ...], scope: str | None, as_json: bool, watch: boo
 def _show(every: list[instance_status.InstanceStatus], as_json: bool) -> None:
     terminal = console.terminal()
     if as_json:
-        console.say_json([each._asdict() for each in every])
+        console.say_json([instance._asdict() for instance in every])
     elif terminal is not None:
         terminal.print(table.status(every, terminal.width))
     else:

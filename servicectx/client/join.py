@@ -36,6 +36,9 @@ def acquire(request: Request[Any], began: float, cancelled: threading.Event, hel
     check(request.service.name, request.name)
     try:
         attempt = Attempt(request, began, cancelled, held)
+    except HomeError as error:
+        raise explained(error, request.service.name, request.name) or error from None
+    try:
         step("before-lock")
         backoff = Backoff(attempt)
         while True:
@@ -72,8 +75,8 @@ def join(attempt: Attempt) -> Claim | None:
     attempt.held.append(lease)
     ready = _wait_until_ready(attempt, state.id)
     if ready is None:
-        attempt.held.remove(lease)
         lease.release()
+        attempt.held.remove(lease)
         return None
     instance.record_preferences(ready.id, attempt.request.linger, attempt.request.keep_data)
     step("joined")

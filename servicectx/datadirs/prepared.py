@@ -21,10 +21,10 @@ from servicectx.system.removal import remove_entry, remove_tree
 UNUSED = 30 * 24 * 3600.0  # seconds after which an unused copy is dropped
 
 
-def store(source: Path | int, place: Path, link: bool = False, owners: Owners = None, **notes: str) -> None:
+def store(source: Path | int, place: Path, link: bool = False, owners: Owners = None, **fields: str) -> None:
     """Store a copy of `source` as the directory `place`, complete or not at all. A damaged copy there is replaced.
 
-    `source` may be an open directory; `owners` as in `copy_tree`; `notes` go into the manifest. The loser of a race
+    `source` may be an open directory; `owners` as in `copy_tree`; `fields` go into the manifest. The loser of a race
     is removed. Where a copy cannot be stored, the call has no effect.
     """
     with contextlib.suppress(OSError):
@@ -32,8 +32,8 @@ def store(source: Path | int, place: Path, link: bool = False, owners: Owners = 
         try:
             copied = copy_tree(source, temporary, link=link, owners=owners)
             if not link:
-                notes |= {"checksum": str(copied.checksum), "digest": digest(temporary, exclude=MANIFEST)}
-            write_manifest(temporary, copied.size, stamped=not link, **notes)
+                fields |= {"checksum": str(copied.checksum), "digest": digest(temporary, exclude=MANIFEST)}
+            write_manifest(temporary, copied.size, stamped=not link, **fields)
             step("kept")
             if place.exists() and not is_prepared(place):
                 drop(place)

@@ -168,9 +168,9 @@ def _count(folder: Folder) -> int:
     return len(folder.files) + sum(map(_count, folder.folders))
 
 
-def _line(kind: str, path: str, *facts: object) -> str:
+def _line(kind: str, path: str, *values: object) -> str:
     """One entry on one line: paths may contain any character except a zero byte."""
-    return " ".join([kind, *map(str, facts), repr(path)])
+    return " ".join([kind, *map(str, values), repr(path)])
 
 
 def _checksum(text: str) -> int:

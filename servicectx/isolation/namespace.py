@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound="ServiceDetails")
 C = TypeVar("C", bound="ServiceDetails", covariant=True)
 
-PATIENCE = 0.04  # seconds for a namespace in the making; after that, the creation of a second one is faster
+POOL_WAIT = 0.04  # seconds for a namespace in the making; after that, the creation of a second one is faster
 KEPT_FOR = 3600.0  # seconds; an instance stays up so long for a kept namespace
 
 
@@ -129,7 +129,7 @@ def open_namespace(service: Service[D], details: D, layers: SetupSteps) -> Names
         place.pool.send_event(SERVED + source)
         copies.rest()
         return Pooled(place, copies, taken)
-    if taken := _recycled(place, copies, source) or place.pool.wait(source, PATIENCE):
+    if taken := _recycled(place, copies, source) or place.pool.wait(source, POOL_WAIT):
         place.pool.send_event(SERVED + source)
         return Pooled(place, copies, taken)
     taken = place.pool.begin(copies.fresh_name(), source)

@@ -196,7 +196,7 @@ class Pool:
         return {int(name.rpartition("-")[2]) for name in self.taken_names()}
 
     def returned(self) -> Iterator[CheckedOut]:
-        """Take the namespaces without a user, one by one. This process holds each until `forget` or `release`."""
+        """Take the namespaces without a user, one by one. This process holds each until `discard` or `release`."""
         begun = [self.making / source / name for source in _names(self.making) for name in _names(self.making / source)]
         for path in begun:
             if (descriptor := _locked(path)) is not None:

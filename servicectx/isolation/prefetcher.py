@@ -253,15 +253,15 @@ class Prefetcher:
 
 def main() -> None:
     """Read the command from standard input: the keeper's id, the pool's directory, the backend. Then serve the pool."""
-    order = json.loads(sys.stdin.readline())
-    linux.die_with(order["keeper"], signal.SIGKILL)
+    command = json.loads(sys.stdin.readline())
+    linux.die_with(command["keeper"], signal.SIGKILL)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(OSError):
         os.nice(5)  # users have priority
-    pool = Pool(Path(order["directory"]))
-    helper = order["helper"]
-    data = helper.get("data", "")
-    copies: PrefetchBackend = probes.call(**helper)
+    pool = Pool(Path(command["directory"]))
+    backend = command["helper"]
+    data = backend.get("data", "")
+    copies: PrefetchBackend = probes.call(**backend)
     with contextlib.suppress(OSError, EOFError):  # the server or the instance is gone
-        Prefetcher(pool, copies, data, order["keeper"]).serve()
+        Prefetcher(pool, copies, data, command["keeper"]).serve()

@@ -50,21 +50,21 @@ class DataDirectory:
     Between the two calls a child copies, and the keeper loads its modules.
     """
 
-    def __init__(self, directory: Path, service_plan: plan.Plan, order: dict[str, Any], home: Path) -> None:
+    def __init__(self, directory: Path, service_plan: plan.Plan, command: dict[str, Any], home: Path) -> None:
         self.home = home
         self.container = directory
         self.directory = directory / RUN
         self.path = self.directory / DATA
-        self.cache = Cache(Path(order["cache"]), order["cache_size"])
-        self.snapshot = self.cache.place(SNAPSHOTS, order["snapshot"]) if order["snapshot"] else None
+        self.cache = Cache(Path(command["cache"]), command["cache_size"])
+        self.snapshot = self.cache.place(SNAPSHOTS, command["snapshot"]) if command["snapshot"] else None
         self.template = self.cache.place(TEMPLATES, service_plan.template.key) if service_plan.template else None
         self.sources = [place for place in (self.snapshot, self.template) if place is not None]
-        self._service, self._name = service_plan.service, order.get("name")
-        self.opened: bool = order.get("opened", False)
+        self._service, self._name = service_plan.service, command.get("name")
+        self.opened: bool = command.get("opened", False)
         self.locks: tuple[int, ...] = ()
-        self._secret: str = (order.get("record") or {}).get("secret", "")
+        self._secret: str = (command.get("record") or {}).get("secret", "")
         self._account = service_plan.account
-        self._needs_data = plan.mentions(order["plan"], "data")
+        self._needs_data = plan.mentions(command["plan"], "data")
         self._child: int | None = None
         self._answer = -1
         self._trouble: Exception | None = None

@@ -14,7 +14,7 @@ from servicectx.errors import HomeError, ServiceCtxError, StartFailed
 from servicectx.keeper import kept_data, snapshot
 from servicectx.keeper.datadir import DataDirectory
 from servicectx.keeper.requester import Requester, RequesterGone
-from servicectx.keeper.shutdown import PATIENCE, current, exit_text, record_death, remove_when_unused
+from servicectx.keeper.shutdown import LOCK_TIMEOUT, current, exit_text, record_death, remove_when_unused
 from servicectx.keeper.unused import UnusedWaiter
 from servicectx.services import plan
 from servicectx.state import container, leases, owned_files
@@ -83,12 +83,12 @@ class Keeper:
         This method takes no lock: the requester holds the key's lock until it has a report or the keeper is gone.
         """
         try:
-            order = self.requester.order()
-            service_plan = plan.decode(order["plan"])
-            self.name, self.service = order["name"], service_plan.service
-            self.keeping = kept_data.KeptData(self.instance, self.id, order)
-            self.data_directory = Path(order["data_directory"])
-            data = DataDirectory(self.data_directory, service_plan, order, self.instance.home)
+            command = self.requester.read_command()
+            service_plan = plan.decode(command["plan"])
+            self.name, self.service = command["name"], service_plan.service
+            self.keeping = kept_data.KeptData(self.instance, self.id, command)
+            self.data_directory = Path(command["data_directory"])
+            data = DataDirectory(self.data_directory, service_plan, command, self.instance.home)
             self.instance.hold(self.id, KEEPER, self.me)
             self.record_server(None)
             data.begin()
@@ -99,10 +99,10 @@ class Keeper:
 
             directory = self.instance.directory(self.id)
             host = Host(directory, self.requester, self.record_server, (self.me, self.watchdog))
-            self.start = start = Startup(host, service_plan, order, data)
-            facts = start.run()
+            self.start = start = Startup(host, service_plan, command, data)
+            report = start.run()
             assert self.keeping is not None
-            self.keeping.note(facts)
+            self.keeping.note(report)
             if service_plan.helper is not None:
                 from servicectx.keeper.prefetcher_process import PrefetcherProcess
 
@@ -110,7 +110,7 @@ class Keeper:
                     self.prefetcher = PrefetcherProcess(
                         self.instance.directory(self.id), plan.render(service_plan.helper, start.facts)
                     )
-            self.requester.report({"ready": facts})
+            self.requester.report({"ready": report})
             if snapshot.is_wanted(start) and self._is_set_up():
                 self.requester.report({"ready": snapshot.take(start)})
             return None
@@ -135,14 +135,14 @@ class Keeper:
     def _is_set_up(self) -> bool:
         """Wait for the requester's set-up. False: the set-up failed, or the requester died (its lease is then free)."""
         try:
-            return "snapshot" in self.requester.order()
+            return "snapshot" in self.requester.read_command()
         except RequesterGone:
             return False
 
     def _withdraw(self) -> None:
         """Remove a start without a requester. A recorded failure stays until its last reader has left."""
         try:
-            with self.instance.locked(PATIENCE):
+            with self.instance.locked(LOCK_TIMEOUT):
                 state = current(self.instance, self.id)
                 if state is not None and state.phase != FAILED:
                     self.instance.remove(state)
@@ -238,7 +238,7 @@ class Keeper:
     def _stop(self) -> bool:
         """Announce the stop, count users once more, and end. False: a user joined in that moment."""
         self.reserve.release()
-        with self.instance.locked(PATIENCE):
+        with self.instance.locked(LOCK_TIMEOUT):
             state = current(self.instance, self.id)
             if state is not None and state.phase == READY:
                 self._announce(state._replace(phase=STOPPING))

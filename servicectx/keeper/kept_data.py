@@ -23,13 +23,13 @@ class KeptData:
     `_requested`: the start requested it. `opened`: the instance runs on data that an earlier one kept.
     """
 
-    def __init__(self, instance: Instance, id: str, order: dict[str, Any]) -> None:
+    def __init__(self, instance: Instance, id: str, command: dict[str, Any]) -> None:
         self._instance = instance
         self._id = id
-        self._container = Path(order["data_directory"])
-        self._record = KeepRecord(**order["record"]) if order.get("record") else None
-        self.opened: bool = order.get("opened", False)
-        self._requested: bool = order.get("keep_data", False)
+        self._container = Path(command["data_directory"])
+        self._record = KeepRecord(**command["record"]) if command.get("record") else None
+        self.opened: bool = command.get("opened", False)
+        self._requested: bool = command.get("keep_data", False)
         self._usable = False
         self._lock = -1
 
@@ -37,7 +37,7 @@ class KeptData:
         """Whether the data stays. Data of a start that never became usable is removed."""
         return self.opened or (self._usable and (self._requested or self._instance.keeps_data(self._id)))
 
-    def note(self, facts: dict[str, Any]) -> None:
+    def note(self, report: dict[str, Any]) -> None:
         """Write the record, once the server is usable: in the instance, and beside data that stays in any case.
 
         Raises OSError where data that must stay could not be opened again.
@@ -45,7 +45,7 @@ class KeptData:
         if self._record is None or self.opened:
             self._usable = True
             return
-        record = self._record._replace(server_version=facts.get("valkey") or facts.get("version"))
+        record = self._record._replace(server_version=report.get("valkey") or report.get("version"))
         directory = self._instance.directory(self._id)
         if not self._requested:
             with contextlib.suppress(OSError):  # a full home: data that is kept later then has no record

@@ -23,9 +23,9 @@ _BOOTSTRAP = f"{search_path.BEGIN} from servicectx.isolation.prefetcher import m
 class PrefetcherProcess:
     """At most one prefetcher at a time: none before the first demand, none after `TRIES` that failed at once."""
 
-    def __init__(self, directory: Path, order: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, backend: dict[str, Any]) -> None:
         self._pool = Pool(directory)
-        self._order = {"keeper": os.getpid(), "directory": str(directory), "helper": order}
+        self._command = {"keeper": os.getpid(), "directory": str(directory), "helper": backend}
         self._process: subprocess.Popen[bytes] | None = None
         self._descriptor: int | None = None
         self._began = 0.0
@@ -71,8 +71,8 @@ class PrefetcherProcess:
         self._process = process = subprocess.Popen(command, stdin=subprocess.PIPE)
         self._descriptor = platform.pidfd_open(process.pid)
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), process.stdin as orders:
-            orders.write(json.dumps(self._order).encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+            pipe.write(json.dumps(self._command).encode() + b"\n")
 
     def _ended(self, early: bool) -> None:
         assert self._process is not None

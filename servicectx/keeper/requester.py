@@ -22,13 +22,13 @@ class Requester:
     def __init__(self) -> None:
         self._silence = os.open(os.devnull, os.O_RDWR)  # opened now: later the process may have no free descriptor
 
-    def order(self) -> dict[str, Any]:
+    def read_command(self) -> dict[str, Any]:
         """Read the next command. Raises RequesterGone at the end of the pipe."""
         line = sys.stdin.readline()
         if not line:
             raise RequesterGone
-        order: dict[str, Any] = json.loads(line)
-        return order
+        command: dict[str, Any] = json.loads(line)
+        return command
 
     def check(self) -> None:
         """Raise RequesterGone when no process reads the reports any more."""

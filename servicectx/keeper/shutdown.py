@@ -6,14 +6,14 @@ from servicectx.errors import HomeError, ServiceDied
 from servicectx.state.instance import Instance
 from servicectx.state.record import DIED, READY, STOPPING, State, StateError
 
-PATIENCE = 3600.0  # seconds; other processes hold this lock only for moments
+LOCK_TIMEOUT = 3600.0  # seconds to wait for the key's lock; other processes hold it only for moments
 
 
 def record_death(
     instance: Instance, id: str, reason: str, exit_status: int | None = None, log_tail: str = ""
 ) -> State | None:
     """Record the end of the instance, for its present users and for processes that join later."""
-    with instance.locked(PATIENCE):
+    with instance.locked(LOCK_TIMEOUT):
         state = current(instance, id)
         if state is not None:
             death = ServiceDied(
@@ -28,7 +28,7 @@ def remove_when_unused(instance: Instance, id: str) -> None:
     """Wait until no process uses the instance, then remove it."""
     while instance.directory(id).exists():
         instance.wait_until_unused(id)
-        with instance.locked(PATIENCE):
+        with instance.locked(LOCK_TIMEOUT):
             state = current(instance, id)
             if state is None:
                 state = instance.own_copy(id)

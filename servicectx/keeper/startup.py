@@ -44,17 +44,17 @@ class Host(NamedTuple):
 
 
 class Startup:
-    """One start for one keeper. `run()` returns the facts for the service details."""
+    """One start for one keeper. `run()` returns the start report: the facts for the service details."""
 
-    def __init__(self, host: Host, service_plan: plan.Plan, order: dict[str, Any], data: DataDirectory) -> None:
+    def __init__(self, host: Host, service_plan: plan.Plan, start_command: dict[str, Any], data: DataDirectory) -> None:
         self._host = host
         self.plan = service_plan
-        self.name: str = order["name"]
-        self.timeout: float = order["timeout"]
+        self.name: str = start_command["name"]
+        self.timeout: float = start_command["timeout"]
         self.data = data
         self.restored = False
         self.ready: dict[str, Any] = {}
-        self.deadline = time.monotonic() + order["left"]
+        self.deadline = time.monotonic() + start_command["left"]
         self.directory = data.directory
         self._instance_directory = host.instance_directory
         self.log = self._instance_directory / "service.log"

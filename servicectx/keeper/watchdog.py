@@ -14,7 +14,7 @@ from servicectx.errors import HomeError
 from servicectx.keeper import after_kill, process_marks
 from servicectx.keeper.keeper import Keeper
 from servicectx.keeper.requester import RequesterGone, write_report
-from servicectx.keeper.shutdown import PATIENCE, current, exit_text, record_death, remove_when_unused
+from servicectx.keeper.shutdown import LOCK_TIMEOUT, current, exit_text, record_death, remove_when_unused
 from servicectx.state.instance import WATCHDOG, Instance
 from servicectx.system import linux
 from servicectx.system import processes as pids
@@ -93,7 +93,7 @@ def _watch(instance: Instance, id: str, keeper: int) -> None:
 
 
 def _remove_data(instance: Instance, id: str) -> None:
-    with instance.locked(PATIENCE):
+    with instance.locked(LOCK_TIMEOUT):
         state = current(instance, id)
     if state is not None:
         instance.remove_data(state)

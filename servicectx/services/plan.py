@@ -116,9 +116,9 @@ def refusal(name: str, problem: str) -> str:
 
 def refused_file(plan: Plan) -> str | None:
     """The reason why one of the plan's files cannot be written, or None. Checked before any file is written."""
-    facts = {"dir": "/dir", "data": "/dir/data"}
+    example = {"dir": "/dir", "data": "/dir/data"}
     for name in [*plan.files, *(plan.template.files if plan.template else ())]:
-        if problem := problem_with(render(name, facts)):
+        if problem := problem_with(render(name, example)):
             return refusal(name, problem)
     return None
 

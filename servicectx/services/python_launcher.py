@@ -1,4 +1,4 @@
-"""A program: `python -P -u python_launcher.py ORDER SOCKET` calls the order's target with the socket's descriptor."""
+"""A program: `python -P -u python_launcher.py FILE SOCKET` calls the file's target with the socket's descriptor."""
 
 import os
 import sys
@@ -40,15 +40,15 @@ def main() -> None:
 
     file, descriptor = sys.argv[1:]
     del sys.argv[1:]
-    order = json.loads(Path(file).read_text(encoding="utf-8"))
-    callers_path = order["path"] or [order["here"], *sys.path, str(Path(__file__).parents[2])]
+    command = json.loads(Path(file).read_text(encoding="utf-8"))
+    callers_path = command["path"] or [command["here"], *sys.path, str(Path(__file__).parents[2])]
     sys.path[:] = library_first(callers_path)
     os.set_inheritable(int(descriptor), False)
     write_nothing_into_projects()
     from servicectx.services import serving
 
     serving.callers_path = callers_path
-    pkgutil.resolve_name(order["target"])(int(descriptor), **order["arguments"])
+    pkgutil.resolve_name(command["target"])(int(descriptor), **command["arguments"])
 
 
 if __name__ == "__main__":

@@ -1,27 +1,43 @@
 """The registry of services: names, aliases, and services of other packages."""
 
-import functools
 import importlib
-import os
 from typing import Any
 
 from servicectx.errors import UnknownService
 from servicectx.services.aliases import ALIASES
 from servicectx.services.base import Service
-from servicectx.system.real_files import RealFiles
 
+# Folder NAME has the class Name in NAME/service.py. A module is imported at the first use of its service.
+BUILT_IN = (
+    # generated: services, by python -m tests.services.generate
+    "asgi",
+    "cockroach",
+    "command",
+    "elasticsearch",
+    "etcd",
+    "kafka",
+    "mariadb",
+    "memcached",
+    "mongodb",
+    "moto",
+    "mqtt",
+    "nats",
+    "opensearch",
+    "postgres",
+    "rabbitmq",
+    "redis",
+    "s3",
+    "smtp",
+    "temporal",
+    "vault",
+    "wsgi",
+    "zookeeper",
+    # end of services
+)
 ENTRY_POINTS = "servicectx.services"
 
 _registered: dict[str, Service[Any]] = {}
 _passed: dict[str, Service[Any]] = {}
-
-
-@functools.cache
-def built_in() -> tuple[str, ...]:
-    """The services of this package: its folders. Folder NAME has the class Name in NAME/service.py."""
-    root = os.path.dirname(__file__)
-    with RealFiles():
-        return tuple(sorted(name for name in os.listdir(root) if os.path.exists(f"{root}/{name}/service.py")))
 
 
 def register(service: type[Service[Any]] | Service[Any]) -> None:
@@ -50,7 +66,7 @@ def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
         raise TypeError(f"a service is a name, a servicectx.Service class or an instance, not {service!r}")
     name = ALIASES.get(service, service)
     if name not in _registered:
-        if name in built_in():
+        if name in BUILT_IN:
             module = importlib.import_module(f"servicectx.services.{name}.service")
             register(getattr(module, name.capitalize()))
         elif not _register_entry_point(name):
@@ -65,7 +81,7 @@ def find_again(name: str) -> Service[Any]:
 
 def names() -> list[str]:
     """The names of all services that `managed()` accepts here, without aliases."""
-    return sorted({*built_in(), *_registered, *(point.name for point in _entry_points())})
+    return sorted({*BUILT_IN, *_registered, *(point.name for point in _entry_points())})
 
 
 def _register_entry_point(name: str) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or a foreign file
 
-PATIENCE = 5.0  # seconds; a counting process locks a new lease's file for an instant
+LOCK_TIMEOUT = 5.0  # seconds; a counting process locks a new lease's file for an instant
 
 
 class Lease:
@@ -89,7 +89,7 @@ def take(folder: Path, start: str) -> Lease | None:
 
 def open_locked(path: Path) -> int:
     """Create the file and lock it. Repeat if a counting process removed the file before it was locked."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + LOCK_TIMEOUT
     while True:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:

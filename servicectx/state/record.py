@@ -7,7 +7,7 @@ from servicectx.state.origin import Origin
 from servicectx.system.originals import json
 from servicectx.system.processes import Process
 
-VERSION = 1
+VERSION = 2
 
 STARTING = "starting"  # a requester holds the key's lock, and a keeper starts the server
 READY = "ready"  # usable: requests join it

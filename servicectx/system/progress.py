@@ -5,13 +5,13 @@ import threading
 
 from servicectx.system.originals import time
 
-PATIENCE = 1.0  # seconds
+DISPLAY_DELAY = 1.0  # seconds; a shorter action is not displayed
 
 silent = False  # set by a program that has its own display
 
 
 class Progress:
-    """Writes the action once it has lasted `PATIENCE` seconds, and its duration at the end."""
+    """Write the action once it has lasted `DISPLAY_DELAY` seconds, and its duration at the end."""
 
     def __init__(self, action: str) -> None:
         self._action = action
@@ -20,7 +20,7 @@ class Progress:
 
     def __enter__(self) -> None:
         if not silent and sys.stderr is not None and sys.stderr.isatty():
-            self._timer = threading.Timer(PATIENCE, self._write, [f"servicectx: {self._action} ..."])
+            self._timer = threading.Timer(DISPLAY_DELAY, self._write, [f"servicectx: {self._action} ..."])
             self._timer.daemon = True
             self._timer.start()
 
@@ -28,7 +28,7 @@ class Progress:
         if self._timer is not None:
             self._timer.cancel()
             took = time.monotonic() - self._began
-            if took > PATIENCE:
+            if took > DISPLAY_DELAY:
                 self._write(f"servicectx: {self._action} took {took:.1f} s")
 
     def _write(self, line: str) -> None:

@@ -22,7 +22,7 @@ else:
 MANY = 64  # directories in one directory; fewer are removed before another process has started
 DEPTH = 4  # levels below the removed entry at which such a directory is searched
 DEEP = 40  # levels that one pass enters; each level takes a descriptor
-PATIENCE = 60.0  # seconds after which no further pass begins, even if other processes still add entries
+REMOVAL_TIMEOUT = 60.0  # seconds after which no further pass begins, even if other processes still add entries
 IDLE_PASSES = 100  # successive passes that removed nothing, with a pause after each
 PAUSE = 0.01  # seconds
 LINUX = sys.platform.startswith("linux")
@@ -52,7 +52,7 @@ def remove_entry(parent: int, name: str) -> None:
     Passes are repeated while other processes add entries. Links are removed, not followed. Mount points, and
     directories that the owner of their parent does not own, are not entered; they stay. No error is raised.
     """
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + REMOVAL_TIMEOUT
     idle = 0
     shared = False
     while idle < IDLE_PASSES and not _is_removed(parent, name):

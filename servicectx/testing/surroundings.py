@@ -68,7 +68,7 @@ class Surroundings:
                 yield path, status
             looked_into = stat.S_ISDIR(status.st_mode) and os.path.basename(path).startswith(start)
             if looked_into and status.st_dev == os.lstat(place).st_dev:  # another file system may be slow
-                yield from (each for each in _listed(path) if stat.S_ISREG(each[1].st_mode))
+                yield from (entry for entry in _listed(path) if stat.S_ISREG(entry[1].st_mode))
 
 
 def _home() -> str | None:

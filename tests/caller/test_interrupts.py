@@ -9,7 +9,7 @@ import pytest
 from tests.actor import Actor
 from tests.detector import Home
 
-STARTER_STEPS = ["before-lock", "holding-lock", "spawned", "setting-up", "publishing", "published"]
+REQUESTER_STEPS = ["before-lock", "holding-lock", "spawned", "setting-up", "publishing", "published"]
 LEAVER_STEPS = ["leaving", "left"]
 
 
@@ -21,19 +21,19 @@ def home() -> Iterator[Home]:
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.01, 0.05])
-@pytest.mark.parametrize("step", STARTER_STEPS)
+@pytest.mark.parametrize("step", REQUESTER_STEPS)
 def test_interrupted_twice_while_it_starts(home: Home, step: str, pause: float) -> None:
     """The process lives on, so only the clean-up itself releases its locks and leases."""
-    with Actor(home, pause_at=step) as starter:
-        starter.send("enter", service="redis", arguments={"setup": "note_setup"})
-        starter.wait_paused(30)
-        starter.signal(signal.SIGINT)
+    with Actor(home, pause_at=step) as requester:
+        requester.send("enter", service="redis", arguments={"setup": "note_setup"})
+        requester.wait_paused(30)
+        requester.signal(signal.SIGINT)
         time.sleep(pause)
-        starter.signal(signal.SIGINT)
-        assert starter.hear(30)["error"] == "KeyboardInterrupt"
+        requester.signal(signal.SIGINT)
+        assert requester.hear(30)["error"] == "KeyboardInterrupt"
         home.wait_until_empty(5.0)
-        assert starter.process.poll() is None
-        starter.resume()
+        assert requester.process.poll() is None
+        requester.resume()
 
 
 @pytest.mark.parametrize("step", ["joined"])

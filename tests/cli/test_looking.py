@@ -66,16 +66,16 @@ def test_status_fits_its_terminal(project: Path, columns: int) -> None:
 def test_status_of_an_instance_that_starts(project: Path, tmp_path: Path) -> None:
     pause = tmp_path / "paused"
     environment = os.environ | {"SERVICECTX_TEST_PAUSE": f"started:{pause}"}
-    with spawn("up", "-q", "redis", cwd=project, env=environment) as starter:
+    with spawn("up", "-q", "redis", cwd=project, env=environment) as requester:
         until = time.monotonic() + COMMAND_TIMEOUT
         while not pause.exists():
             assert time.monotonic() < until
             time.sleep(0.01)
         (found,) = json.loads(cli("status", "--json", cwd=project).stdout)
         pause.write_text("")
-        assert starter.wait(COMMAND_TIMEOUT) == 0
+        assert requester.wait(COMMAND_TIMEOUT) == 0
     assert found["state"] == "starting"
-    assert str(starter.pid) in found["waits_for"]
+    assert str(requester.pid) in found["waits_for"]
     cli("down", cwd=project)
 
 

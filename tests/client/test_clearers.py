@@ -14,7 +14,7 @@ from tests.actor import Actor
 from tests.detector import Home, wait_for
 
 CLEARER_STEPS = ["clearing", "forgotten", "removing-data", "removed-data", "disowned"]
-PATIENCE = 60.0
+TIMEOUT = 60.0  # seconds
 
 
 @pytest.fixture
@@ -34,13 +34,13 @@ def place(tmp_path: Path) -> Path:
 def kill_all(home: Home) -> None:
     for process in [*home.watchdogs(), *home.keepers()]:
         process.kill()
-    wait_for(lambda: not home.processes(), PATIENCE)
+    wait_for(lambda: not home.processes(), TIMEOUT)
 
 
 def killed_while_it_clears(home: Home, step: str, service: str, **arguments: str) -> None:
     with Actor(home, pause_at=step) as clearer:
         clearer.send("enter", service=service, arguments=arguments)
-        os.kill(clearer.wait_paused(PATIENCE), signal.SIGKILL)
+        os.kill(clearer.wait_paused(TIMEOUT), signal.SIGKILL)
         clearer.kill()
     kill_all(home)
 
@@ -75,11 +75,11 @@ def test_clearer_killed_in_the_middle_of_the_data_while_the_watchdog_is_late(hom
         before = count(data)
         visitor = Actor(home)
         visitor.send("enter", service="redis", arguments={})
-        wait_for(lambda: count(data) < before, PATIENCE)
+        wait_for(lambda: count(data) < before, TIMEOUT)
         visitor.kill()
         watchdog.send_signal(signal.SIGCONT)
         user.leave()
-    home.wait_until_empty(PATIENCE)
+    home.wait_until_empty(TIMEOUT)
 
 
 def count(data: Path) -> int:

@@ -12,7 +12,7 @@ from servicectx.system import platform
 from tests.actor import Actor
 from tests.detector import Home, listens, wait_for
 
-STARTER_STEPS = ["before-lock", "holding-lock", "spawned", "setting-up", "publishing", "published"]
+REQUESTER_STEPS = ["before-lock", "holding-lock", "spawned", "setting-up", "publishing", "published"]
 KEEPER_STEPS = ["starting", "started", "reporting"]
 LEAVER_STEPS = ["leaving", "left"]
 ENDING_STEPS = ["stopping", "cleaning"]
@@ -43,8 +43,8 @@ def wait_until_the_kernel_ended_the_server(home: Home) -> None:
         assert home.servers()
 
 
-@pytest.mark.parametrize("step", STARTER_STEPS)
-def test_starter_killed_alone(home: Home, step: str) -> None:
+@pytest.mark.parametrize("step", REQUESTER_STEPS)
+def test_requester_killed_alone(home: Home, step: str) -> None:
     with Actor(home, pause_at=step) as requester:
         requester.send("enter", service="redis", arguments={"setup": "note_setup"})
         requester.wait_paused()
@@ -56,8 +56,8 @@ def test_starter_killed_alone(home: Home, step: str) -> None:
         works(home)
 
 
-@pytest.mark.parametrize("step", STARTER_STEPS)
-def test_starter_killed_while_another_waits(home: Home, step: str) -> None:
+@pytest.mark.parametrize("step", REQUESTER_STEPS)
+def test_requester_killed_while_another_waits(home: Home, step: str) -> None:
     with Actor(home, pause_at=step) as requester, Actor(home) as waiter:
         requester.send("enter", service="redis", arguments={"setup": "note_setup"})
         requester.wait_paused()
@@ -72,7 +72,7 @@ def test_starter_killed_while_another_waits(home: Home, step: str) -> None:
 
 
 @pytest.mark.parametrize("step", KEEPER_STEPS)
-@pytest.mark.parametrize("victim", ["keeper", "starter"])
+@pytest.mark.parametrize("victim", ["keeper", "requester"])
 def test_killed_while_the_keeper_starts(home: Home, step: str, victim: str) -> None:
     with Actor(home, pause_at=step) as requester, Actor(home) as waiter:
         requester.send("enter", service="redis", arguments={})
@@ -97,7 +97,7 @@ def test_killed_while_the_keeper_starts(home: Home, step: str, victim: str) -> N
 
 
 @pytest.mark.parametrize("step", ["preparing", "starting", "started", "reporting"])
-@pytest.mark.parametrize("victim", ["keeper", "starter"])
+@pytest.mark.parametrize("victim", ["keeper", "requester"])
 def test_killed_while_postgres_is_prepared(home: Home, step: str, victim: str) -> None:
     cache = {"SERVICECTX_CACHE": str(home.path / "cache")}  # empty: initdb runs
     with Actor(home, pause_at=step, **cache) as requester, Actor(home, **cache) as next_user:
@@ -152,7 +152,7 @@ def test_joiner_killed_as_soon_as_it_has_joined(home: Home) -> None:
         assert not listens("127.0.0.1", details["port"])
 
 
-def test_starter_killed_and_the_joiner_goes_on(home: Home) -> None:
+def test_requester_killed_and_the_joiner_goes_on(home: Home) -> None:
     with Actor(home) as requester, Actor(home) as joiner:
         port = requester.enter()["port"]
         assert joiner.enter()["port"] == port
@@ -216,7 +216,7 @@ def test_keeper_and_then_its_user_killed(home: Home) -> None:
         home.wait_until_empty()
 
 
-def test_guard_killed_changes_nothing(home: Home) -> None:
+def test_watchdog_killed_changes_nothing(home: Home) -> None:
     with Actor(home) as user:
         user.enter()
         (watchdog,) = home.watchdogs()
@@ -226,7 +226,7 @@ def test_guard_killed_changes_nothing(home: Home) -> None:
         home.wait_until_empty(0.5)
 
 
-def test_keeper_and_guard_killed(home: Home) -> None:
+def test_keeper_and_watchdog_killed(home: Home) -> None:
     with Actor(home) as user:
         user.enter()
         for process in [*home.watchdogs(), *home.keepers()]:
@@ -265,7 +265,7 @@ def test_stopped_joiner_keeps_the_service_and_hinders_nobody(home: Home) -> None
         home.wait_until_empty(0.5)
 
 
-def test_starter_stopped_under_the_lock_is_named_to_those_who_wait(home: Home) -> None:
+def test_requester_stopped_under_the_lock_is_named_to_those_who_wait(home: Home) -> None:
     with Actor(home, pause_at="setting-up") as requester, Actor(home) as waiter:
         requester.send("enter", service="redis", arguments={"setup": "note_setup"})
         requester.wait_paused()

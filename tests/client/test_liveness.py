@@ -19,7 +19,7 @@ from servicectx.testing import FakeService
 from tests.cli.command import cli
 from tests.detector import wait_for
 
-PATIENCE = 60.0
+TIMEOUT = 60.0  # seconds
 UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 CAN_UNSHARE = os.geteuid() == 0 and shutil.which("unshare") is not None
 REQUIRED = bool(os.environ.get("SERVICECTX_REQUIRE_SERVERS"))
@@ -131,7 +131,7 @@ def lingering(home: Path) -> Iterator[Namespace]:
         yield namespace
     finally:
         namespace.end()
-        wait_for(lambda: not is_locked(home), PATIENCE)
+        wait_for(lambda: not is_locked(home), TIMEOUT)
         visit()
 
 
@@ -150,7 +150,7 @@ def visit(*prefix: str) -> None:
 
 def in_another(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [*UNSHARE, sys.executable, "-m", "servicectx", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
 
 
 @two_namespaces
@@ -185,7 +185,7 @@ def test_no_start_in_one_namespace_clears_what_lives_in_another(lingering: Names
 @two_namespaces
 def test_after_the_end_of_its_namespace_a_visitor_clears(lingering: Namespace, home: Path) -> None:
     lingering.end()
-    wait_for(lambda: not is_locked(home), PATIENCE)
+    wait_for(lambda: not is_locked(home), TIMEOUT)
     assert list(home.glob("servicectx-home/*.json")), "no process was left to clean up"
     visit(*UNSHARE)
     assert sorted(path.name for path in (home / "servicectx-home").iterdir()) == ["SERVICECTX.TAG", "data"]
@@ -208,7 +208,7 @@ def test_a_process_of_another_namespace_with_a_recorded_id_is_not_signalled(home
         raw = json.loads(record.read_text())
         for role in ("watchdog", "keeper"):
             os.kill(raw[role][0], signal.SIGKILL)
-        wait_for(lambda: processes.identity(raw["server"][0]) is None and not is_locked(home), PATIENCE)
+        wait_for(lambda: processes.identity(raw["server"][0]) is None and not is_locked(home), TIMEOUT)
         raw |= {role: list(processes.identity(sleeper.pid) or ()) for role in ("keeper", "watchdog", "server")}
         raw["origin"][1] = "pid:[1]"
         record.write_text(json.dumps(raw))

@@ -48,27 +48,27 @@ def whole(cache: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("step", ["keeping", "kept"])
-@pytest.mark.parametrize("victim", ["keeper", "starter", "both"])
+@pytest.mark.parametrize("victim", ["keeper", "requester", "both"])
 def test_killed_while_it_is_kept(home: Home, own_cache: Path, step: str, victim: str) -> None:
-    with Actor(home, pause_at=step) as starter, Actor(home) as waiter:
-        starter.send("enter", service="redis", arguments=ARGUMENTS)
-        keeper = starter.wait_paused()
+    with Actor(home, pause_at=step) as requester, Actor(home) as waiter:
+        requester.send("enter", service="redis", arguments=ARGUMENTS)
+        keeper = requester.wait_paused()
         waiter.send("enter", service="redis", arguments=ARGUMENTS)
-        if victim != "starter":
+        if victim != "requester":
             os.kill(keeper, signal.SIGKILL)
         if victim != "keeper":
-            starter.kill()
-        if victim == "starter":
-            starter.resume()
+            requester.kill()
+        if victim == "requester":
+            requester.resume()
         if victim == "keeper":
-            assert "error" not in starter.hear(NORMAL)
-            assert set_ups(starter) == 1
+            assert "error" not in requester.hear(NORMAL)
+            assert set_ups(requester) == 1
         assert "error" not in waiter.hear(NORMAL)
         assert set_ups(waiter) == 1, "on fresh data, or on data after a set-up: not twice"
         assert len(home.servers()) == 1
         waiter.leave()
         if victim == "keeper":
-            starter.leave()
+            requester.leave()
         home.wait_until_empty()
     assert len(whole(own_cache)) == 1
     assert [path.name for path in (own_cache / "snapshots").iterdir()] == [whole(own_cache)[0].name], (
@@ -76,26 +76,26 @@ def test_killed_while_it_is_kept(home: Home, own_cache: Path, step: str, victim:
     )
 
 
-@pytest.mark.parametrize("victim", ["keeper", "starter"])
+@pytest.mark.parametrize("victim", ["keeper", "requester"])
 def test_killed_while_it_is_brought(home: Home, own_cache: Path, victim: str) -> None:
     with Actor(home) as first:
         first.enter(**ARGUMENTS)
         first.leave()
-    with Actor(home, pause_at="copying") as starter, Actor(home) as waiter:
-        starter.send("enter", service="redis", arguments=ARGUMENTS)
-        keeper = starter.wait_paused()
+    with Actor(home, pause_at="copying") as requester, Actor(home) as waiter:
+        requester.send("enter", service="redis", arguments=ARGUMENTS)
+        keeper = requester.wait_paused()
         waiter.send("enter", service="redis", arguments=ARGUMENTS)
         if victim == "keeper":
             os.kill(keeper, signal.SIGKILL)
-            assert "error" not in starter.hear(NORMAL)
+            assert "error" not in requester.hear(NORMAL)
         else:
-            starter.kill()
-            starter.resume()
+            requester.kill()
+            requester.resume()
         assert "error" not in waiter.hear(NORMAL)
         assert set_ups(waiter) == 1
         waiter.leave()
         if victim == "keeper":
-            starter.leave()
+            requester.leave()
         home.wait_until_empty()
     assert len(whole(own_cache)) == 1
 
@@ -104,14 +104,14 @@ def test_a_start_that_loses_its_source_begins_anew(home: Home, own_cache: Path) 
     with Actor(home) as first:
         first.enter(**ARGUMENTS)
         first.leave()
-    with Actor(home, pause_at="copying") as starter:
-        starter.send("enter", service="redis", arguments=ARGUMENTS)
-        starter.wait_paused()
+    with Actor(home, pause_at="copying") as requester:
+        requester.send("enter", service="redis", arguments=ARGUMENTS)
+        requester.wait_paused()
         Cache(own_cache, 0).trim()
-        starter.resume()
-        assert "error" not in starter.hear(NORMAL)
-        assert set_ups(starter) == 1
-        starter.leave()
+        requester.resume()
+        assert "error" not in requester.hear(NORMAL)
+        assert set_ups(requester) == 1
+        requester.leave()
         home.wait_until_empty()
     assert len(whole(own_cache)) == 1
 

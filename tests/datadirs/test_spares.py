@@ -22,7 +22,7 @@ from servicectx.system import platform, processes
 from tests.actor import Actor
 from tests.detector import Home, wait_for
 
-PATIENCE = 60.0
+TIMEOUT = 60.0  # seconds
 
 
 def on_disk() -> str:
@@ -72,7 +72,7 @@ def half_made(cache: Cache) -> list[Path]:
 
 
 def wait_for_spare(cache: Cache, number: int = 1) -> Path:
-    wait_for(lambda: len(spares(cache)) == number and not half_made(cache), PATIENCE)
+    wait_for(lambda: len(spares(cache)) == number and not half_made(cache), TIMEOUT)
     return spares(cache)[0]
 
 
@@ -84,7 +84,7 @@ def fill(pg: PostgresDetails) -> None:
 def enter(user: Actor) -> None:
     """Enter a Postgres. On a busy disk the copy alone may take seconds."""
     user.send("enter", service="postgres", arguments={})
-    assert "error" not in user.hear(PATIENCE)
+    assert "error" not in user.hear(TIMEOUT)
 
 
 def data_of(pg: PostgresDetails) -> Path:
@@ -152,7 +152,7 @@ def test_none_is_made_in_memory(ours: Cache) -> None:
 def test_its_maker_gives_way_and_goes_when_done(home: Home, ours: Cache) -> None:
     with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), pause_at="spare") as user:
         enter(user)
-        maker = user.wait_paused(PATIENCE)
+        maker = user.wait_paused(TIMEOUT)
         assert os.getpriority(os.PRIO_PROCESS, maker) == 19
         user.resume()
         wait_for_spare(ours)
@@ -168,7 +168,7 @@ def test_takers_at_once_get_different_data(home: Home, ours: Cache, takers: int)
     try:
         for number, user in enumerate(users):
             user.send("enter", service="postgres", arguments={"scope": f"taker-{number}"})
-        answers = [user.hear(PATIENCE) for user in users]
+        answers = [user.hear(TIMEOUT) for user in users]
         assert not [answer for answer in answers if "error" in answer]
         assert len({answer["port"] for answer in answers}) == takers
         assert [user.ask("use")["used"] for user in users] == ["42"] * takers
@@ -205,7 +205,7 @@ def test_a_damaged_one_is_not_taken(damage: str, ours: Cache) -> None:
 def test_killed_while_it_is_made(home: Home, ours: Cache, victim: str) -> None:
     with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), pause_at="spare") as user:
         enter(user)
-        maker = user.wait_paused(PATIENCE)
+        maker = user.wait_paused(TIMEOUT)
         assert spares(ours) == []
         if victim == "maker":
             os.kill(maker, signal.SIGKILL)
@@ -229,32 +229,32 @@ def test_killed_while_it_is_made(home: Home, ours: Cache, victim: str) -> None:
 def test_a_stop_does_not_wait_for_its_maker(home: Home, ours: Cache) -> None:
     with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), pause_at="spare") as user:
         enter(user)
-        maker = user.wait_paused(PATIENCE)
+        maker = user.wait_paused(TIMEOUT)
         assert user.leave()["took"] < 1.0
         assert processes.identity(maker) is None
         assert home.left() == []
 
 
-@pytest.mark.parametrize("victim", ["taker", "keeper", "starter"])
+@pytest.mark.parametrize("victim", ["taker", "keeper", "requester"])
 def test_killed_while_it_is_taken(home: Home, ours: Cache, victim: str) -> None:
     with managed("postgres"):
         wait_for_spare(ours)
-    with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), pause_at="taken") as starter:
-        starter.send("enter", service="postgres", arguments={})
-        taker = starter.wait_paused(PATIENCE)
+    with Actor(home, SERVICECTX_CACHE=str(ours.path.parent), pause_at="taken") as requester:
+        requester.send("enter", service="postgres", arguments={})
+        taker = requester.wait_paused(TIMEOUT)
         assert spares(ours) == [], "no other process can take it"
         if victim == "taker":
             os.kill(taker, signal.SIGKILL)
-            assert "error" not in starter.hear(PATIENCE)
+            assert "error" not in requester.hear(TIMEOUT)
         elif victim == "keeper":
             with open(f"/proc/{taker}/stat") as file:
                 os.kill(int(file.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
-            assert "error" not in starter.hear(PATIENCE)
+            assert "error" not in requester.hear(TIMEOUT)
         else:
-            starter.kill()
-        if victim != "starter":
-            assert starter.ask("use")["used"] == "42"
-            starter.leave()
+            requester.kill()
+        if victim != "requester":
+            assert requester.ask("use")["used"] == "42"
+            requester.leave()
         home.wait_until_empty()
 
 

@@ -16,7 +16,7 @@ TAKES_EVERY_KEY = ("moto",)
 
 
 def test_it_tells_of_every_service() -> None:
-    assert sorted(SAID) == sorted(registry.built_in())
+    assert sorted(SAID) == sorted(registry.BUILT_IN)
 
 
 @pytest.mark.parametrize("name", sorted(SAID))

@@ -93,7 +93,7 @@ def attempts(place: Any, options: list[str]) -> list[Any]:
     ],
     ids=["blocks", "inodes"],
 )
-def test_a_full_home_is_named_at_once_to_the_starter_and_to_those_who_wait(tmp_path: Any, options: list[str]) -> None:
+def test_a_full_home_is_named_at_once_to_the_requester_and_to_those_who_wait(tmp_path: Any, options: list[str]) -> None:
     """With so many sizes that each write of a start meets the fault with one of them."""
     kinds = set()
     for option, (kind, took, text, at), (other_kind, _, other_text, other_at), processes, files in attempts(

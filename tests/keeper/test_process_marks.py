@@ -95,7 +95,7 @@ def test_prune_ends_what_nobody_watches_any_more(detected: Home) -> None:
     assert detected.left() == []
 
 
-def test_the_guard_ends_what_a_killed_keeper_had(detected: Home) -> None:
+def test_the_watchdog_ends_what_a_killed_keeper_had(detected: Home) -> None:
     with Actor(detected) as user:
         _, processes = enter(user, detected, IN_ITS_OWN_SESSION)
         detected.keepers()[0].kill()

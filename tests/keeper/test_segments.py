@@ -80,7 +80,7 @@ def test_a_server_and_its_keeper_killed_leave_no_segment(detected: Home, stopped
 
 
 @pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "killed"])
-def test_a_server_its_keeper_and_its_guard_killed_leave_no_segment(detected: Home, stopped: bool) -> None:
+def test_a_server_its_keeper_and_its_watchdog_killed_leave_no_segment(detected: Home, stopped: bool) -> None:
     """The last user out removes it."""
     with Actor(detected) as user:
         server, made = entered(user, detected)

@@ -99,7 +99,7 @@ def test_a_server_that_dies_while_its_keeper_has_no_descriptor_is_recorded(detec
         detected.wait_until_empty()
 
 
-def test_a_guard_without_descriptors_clears_up_after_its_keeper(detected: Home) -> None:
+def test_a_watchdog_without_descriptors_clears_up_after_its_keeper(detected: Home) -> None:
     with Actor(detected) as user:
         user.enter()
         (watchdog,), (keeper,) = detected.watchdogs(), detected.keepers()
@@ -292,24 +292,24 @@ def test_a_home_that_takes_nothing_any_more_keeps_no_server(tmp_path: Any, chang
 # -- a keeper that reads nothing ---------------------------------------------------------------------------------------
 
 
-def test_a_starter_does_not_wait_for_a_stopped_keeper_to_read_a_long_order(detected: Home) -> None:
+def test_a_requester_does_not_wait_for_a_stopped_keeper_to_read_a_long_command(detected: Home) -> None:
     """The command is larger than the pipe's buffer, for example with a large environment."""
     long = {"LONG": "x" * 300_000}
-    with Actor(detected, pause_at="spawned") as starter:
+    with Actor(detected, pause_at="spawned") as requester:
         command = ["sleep", "600"]
         ready = {
             "command": command,
             "ready": "log:never",
             "env": {f"{n}{name}": v[:100_000] for name, v in long.items() for n in "ABC"},
         }
-        starter.send("enter", service="command", arguments={**ready, "timeout": 1.0})
-        starter.wait_paused()
+        requester.send("enter", service="command", arguments={**ready, "timeout": 1.0})
+        requester.wait_paused()
         wait_for(lambda: detected.keepers(), 5)
         stopped = [*detected.watchdogs(), *detected.keepers()]
         for process in stopped:
             process.send_signal(signal.SIGSTOP)
-        starter.resume()
-        answer = starter.hear(15)
+        requester.resume()
+        answer = requester.hear(15)
         assert answer["error"] == "StartTimeout"
     for process in stopped:
         with contextlib.suppress(psutil.Error):

@@ -13,10 +13,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from servicectx.services import aliases, registry
+from servicectx.services import aliases
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "python -m tests.services.generate"
@@ -24,8 +25,13 @@ COMMAND = "python -m tests.services.generate"
 Service = Any
 
 
+def folders() -> list[str]:
+    """The names of the built-in services."""
+    return sorted(path.parent.name for path in (ROOT / "servicectx/services").glob("*/service.py"))
+
+
 def services() -> list[Service]:
-    return [registry.find(name) for name in registry.built_in()]
+    return [getattr(import_module(f"servicectx.services.{name}.service"), name.capitalize())() for name in folders()]
 
 
 def details_of(service: Service) -> tuple[str, str]:
@@ -107,13 +113,13 @@ def model_names() -> str:
     return "\n".join(f'    "{name}",' for name in sorted({details_of(service)[1] for service in services()}))
 
 
-def fixture_names() -> str:
-    return "\n".join(f'    "{name}",' for name in registry.built_in())
+def names() -> str:
+    return "\n".join(f'    "{name}",' for name in folders())
 
 
 def navigation() -> str:
     """The pages of services, by title."""
-    pages = {name: (ROOT / f"docs/services/{name}.md").read_text(encoding="utf-8") for name in registry.built_in()}
+    pages = {name: (ROOT / f"docs/services/{name}.md").read_text(encoding="utf-8") for name in folders()}
     titles = {name: text.partition("\n")[0].removeprefix("# ") for name, text in pages.items()}
     ordered = sorted(titles.items(), key=lambda item: item[1].lower())
     return "\n".join(f"      - {title}: services/{name}.md" for name, title in ordered)
@@ -122,7 +128,7 @@ def navigation() -> str:
 def access() -> str:
     """The table of users that can connect, from the line `Access: ...` of each page."""
     rows = []
-    for name in registry.built_in():
+    for name in folders():
         page = f"docs/services/{name}.md"
         found = re.search(r"^Access: (.+)\.$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
         if found is None:
@@ -141,10 +147,11 @@ def extras() -> str:
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "servicectx/services/registry.py": {"services": names},
     "servicectx/request/arguments.py": {"arguments": arguments},
     "servicectx/_api.py": {"imports": overload_imports, "overloads": overloads},
     "servicectx/__init__.py": {"models": model_imports, "modules": model_modules, "names": model_names},
-    "integrations/servicectx_pytest/_fixtures.py": {"services": fixture_names},
+    "integrations/servicectx_pytest/_fixtures.py": {"services": names},
     "setup.cfg": {"extras": extras},
     "mkdocs.yml": {"services": navigation},
     "docs/security.md": {"access": access},

@@ -25,13 +25,13 @@ REQUIRED = "SERVICECTX_REQUIRE_SERVERS" in os.environ
 @functools.cache
 def rows() -> tuple[Row, ...]:
     """The rows of all services, as their test files have them."""
-    return tuple(row for name in registry.built_in() for row in _tests(name).ROWS)
+    return tuple(row for name in registry.BUILT_IN for row in _tests(name).ROWS)
 
 
 @functools.cache
 def not_run_here() -> tuple[str, ...]:
     """Services without a server where these tests run: only their command line, details and errors are tested."""
-    return tuple(name for name in registry.built_in() if not _tests(name).ROWS)
+    return tuple(name for name in registry.BUILT_IN if not _tests(name).ROWS)
 
 
 def _tests(service: str) -> Any:

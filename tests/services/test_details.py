@@ -79,7 +79,7 @@ def test_odd_letters_reach_redis() -> None:
     assert (parsed["password"], parsed["db"], parsed["port"]) == ("p/w:d@'", 2, 6000)
 
 
-@pytest.mark.parametrize("service", registry.built_in())
+@pytest.mark.parametrize("service", registry.BUILT_IN)
 def test_an_ipv6_address_stands_in_brackets(service: str) -> None:
     model = registry.find(service).details_model()
     ports = {field: 6001 for field in ("http_port", "management_port") if field in model.model_fields}

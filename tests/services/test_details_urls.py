@@ -72,7 +72,7 @@ def test_a_url_is_accepted(service: str, url: str, fields: dict[str, Any], monke
 
 
 def test_every_service_has_a_form() -> None:
-    assert {service for service, _, _ in ACCEPTED} == set(registry.built_in())
+    assert {service for service, _, _ in ACCEPTED} == set(registry.BUILT_IN)
 
 
 REFUSED: list[tuple[str, str, str]] = [

@@ -13,7 +13,7 @@ from servicectx.services.binaries import HOMEBREW, Search
 from tests.services import table
 
 TOOLS = {"pip": "pip install ", "apt": "apt-get install ", "brew": "brew install "}
-NAMES = sorted({*registry.built_in()} - {"command"})  # it runs any program
+NAMES = sorted({*registry.BUILT_IN} - {"command"})  # it runs any program
 SERVICES = pytest.mark.parametrize("name", NAMES)
 
 

@@ -312,7 +312,7 @@ def test_a_namespace_is_dropped_although_somebody_holds_its_tables() -> None:
 def test_what_others_use_from_outside_is_left_to_them(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mariadb_databases, "PATIENCE", 0.0)
+    monkeypatch.setattr(mariadb_databases, "DROP_TIMEOUT", 0.0)
     caplog.set_level("INFO", "servicectx")
     with managed("mariadb") as mariadb, closing(pymysql.connect(**mariadb.connect_args)) as other:
         with isolated(mariadb) as mine:

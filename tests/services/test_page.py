@@ -56,7 +56,7 @@ def test_a_server_that_is_here_tells_its_version(row: str) -> None:
         assert (version or "").partition(" ")[0] == ROWS[row].variant
 
 
-@pytest.mark.parametrize("name", registry.built_in())
+@pytest.mark.parametrize("name", registry.BUILT_IN)
 def test_pip_is_hinted_at_where_the_extra_brings_a_server(name: str) -> None:
     service = registry.find(name)
     hinted = service.install.get("pip") == f"pip install 'servicectx[{name}]'"

@@ -110,7 +110,7 @@ def test_a_literal_text_stays_as_it_is(text: str) -> None:
     assert plan.render(plan.literal(text), {"dir": "/d", "port": 1, "port_x": 2, "data": "/d/data"}) == text
 
 
-@pytest.mark.parametrize("name", sorted(registry.built_in()))
+@pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
 def test_no_file_of_a_built_in_plan_holds_a_path_that_is_not_escaped(name: str) -> None:
     """Refused characters need no escapes. Values other than texts are written as JSON."""
     made = accounts.plan_of(registry.find(name))

@@ -128,7 +128,7 @@ def test_without_the_package_its_name_is_unknown() -> None:
 # -- the built-in ones -------------------------------------------------------------------------------------------
 
 ROOT = Path(__file__).parents[2]
-BUILT_IN = sorted({*registry.built_in(), *registry.ALIASES})
+BUILT_IN = sorted({*registry.BUILT_IN, *registry.ALIASES})
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -142,7 +142,7 @@ def test_type_checkers_know_the_details_of_each(name: str) -> None:
     assert registry.find(name).details_model() is getattr(servicectx, details)
 
 
-@pytest.mark.parametrize("name", sorted(registry.built_in()))
+@pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
 def test_each_can_be_installed_by_its_name(name: str) -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from servicectx.services.mariadb.details import MariadbDetails
 
 WAIT = 60.0  # seconds for one statement
-PATIENCE = 5.0  # seconds for transactions that use its tables from other databases
+DROP_TIMEOUT = 5.0  # seconds for transactions that use its tables from other databases
 DAY = 86400
 DENIED, NO_COLUMN, NO_THREAD, LOCKED = 1044, 1054, 1094, 1205
 
@@ -75,7 +75,7 @@ def _sweep(connection: Connection, now: int, old: bool) -> None:
 def _drop(connection: Connection, name: str) -> None:
     """Drop a database. Its clients are ended first: their open transactions would lock the tables without limit."""
     connection.run("SET lock_wait_timeout = 1")
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + DROP_TIMEOUT
     while True:
         for id in connection.run(f"SELECT id FROM information_schema.processlist WHERE db = {literal(name)}"):
             try:

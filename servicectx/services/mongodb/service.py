@@ -92,7 +92,7 @@ class Mongodb(Service["MongodbDetails"]):
         return {**login, "dbname": options.dbname, "version": facts.get("version")}
 
     def open_namespace(self, details: "MongodbDetails") -> "MongodbDetails":
-        """A name for a database that MongoDB makes when it is first written to. Those of dead makers are dropped."""
+        """A name for a database that MongoDB makes at the first write. Databases of dead owners are dropped."""
         try:
             with closing(_connect(details)) as connection:
                 ours = {"listDatabases": 1, "nameOnly": True, "filter": {"name": {"$regex": f"^{owner_names.PREFIX}_"}}}

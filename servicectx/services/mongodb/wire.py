@@ -48,13 +48,13 @@ class Connection:
         """With SCRAM-SHA-256. The connection can try again after it was refused."""
         proof = Proof(user, password)
         begin = {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": proof.hello}
-        said = self.run(source, {**begin, "options": {"skipEmptyExchange": True}})
-        proceed = {"saslContinue": 1, "conversationId": said["conversationId"]}
-        said = self.run(source, {**proceed, "payload": proof.answer(said["payload"])})
-        if not proof.is_known(said["payload"]):
+        reply = self.run(source, {**begin, "options": {"skipEmptyExchange": True}})
+        proceed = {"saslContinue": 1, "conversationId": reply["conversationId"]}
+        reply = self.run(source, {**proceed, "payload": proof.answer(reply["payload"])})
+        if not proof.is_known(reply["payload"]):
             raise Refused({"errmsg": "the server does not know this instance's password"})
-        while not said["done"]:
-            said = self.run(source, {**proceed, "payload": b""})
+        while not reply["done"]:
+            reply = self.run(source, {**proceed, "payload": b""})
 
     def close(self) -> None:
         self._reader.close()
@@ -116,20 +116,20 @@ def decode(text: bytes) -> dict[str, Any]:
 def _element(name: str, value: Any) -> bytes:
     match value:
         case bool():
-            kind, said = 0x08, struct.pack("<?", value)
+            kind, content = 0x08, struct.pack("<?", value)
         case int():
-            kind, said = 0x10, struct.pack("<i", value)
+            kind, content = 0x10, struct.pack("<i", value)
         case str():
-            kind, said = 0x02, _counted(value.encode() + b"\0")
+            kind, content = 0x02, _counted(value.encode() + b"\0")
         case bytes():
-            kind, said = 0x05, struct.pack("<ib", len(value), 0) + value
+            kind, content = 0x05, struct.pack("<ib", len(value), 0) + value
         case Mapping():
-            kind, said = 0x03, encode(value)
+            kind, content = 0x03, encode(value)
         case list():
-            kind, said = 0x04, encode({str(number): each for number, each in enumerate(value)})
+            kind, content = 0x04, encode({str(number): item for number, item in enumerate(value)})
         case _:
             raise TypeError(f"{value!r} is nothing that is sent here")
-    return bytes([kind]) + name.encode() + b"\0" + said
+    return bytes([kind]) + name.encode() + b"\0" + content
 
 
 _FIXED = {0x01: "<d", 0x08: "<?", 0x09: "8s", 0x07: "12s", 0x0A: "0s", 0x10: "<i", 0x11: "8s", 0x12: "<q", 0x13: "16s"}

@@ -35,7 +35,7 @@ class PostgresClones:
 
     def open(self, name: str | None, layers: SetupSteps) -> str:
         """Create a database. The default name has this process's signature, so that a later sweep removes it."""
-        wait = templates.PATIENCE + WAIT if layers else WAIT
+        wait = templates.TEMPLATE_WAIT + WAIT if layers else WAIT
         sources = []
 
         def source(connection: Connection) -> str:
@@ -49,6 +49,8 @@ class PostgresClones:
         return name
 
     def remake(self, name: str, new: str, source: str) -> bool:
+        if not recycling(self.data).may_work():
+            return False
         with self.server.cached(new) as connection:
             return recycling(self.data).remake(connection, name, new, source)
 

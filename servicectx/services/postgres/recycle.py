@@ -59,7 +59,7 @@ def is_switched_off() -> bool:
 def refusal(version: int) -> str | None:
     """The reason why databases of a server of that major version are not recycled; None where they are."""
     if is_switched_off():
-        return f"{SWITCH} is set to 0"
+        return f"{SWITCH} is {os.environ[SWITCH]}"
     return None if version in TESTED_VERSIONS else f"it was not tested with Postgres {version}"
 
 
@@ -74,7 +74,7 @@ class Recycling:
 
     def __init__(self, data: str) -> None:
         self._data = data
-        self._works = not is_switched_off() and stamps.stamps_are_reliable(os.path.dirname(data))
+        self._works = stamps.stamps_are_reliable(os.path.dirname(data))
         self._templates: dict[str, Template | None] = {}
         self._empty_clones: set[str] = set()  # names of empty clones that exist
 
@@ -92,8 +92,13 @@ class Recycling:
             except CannotRestore:
                 self._works = False
 
+    def may_work(self) -> bool:
+        """False if every call of `remake` is going to refuse."""
+        return self._works and not is_switched_off()
+
     def _recycles(self, session: Connection) -> bool:
-        return self._works and refusal(major(session)) is None
+        self._works &= major(session) in TESTED_VERSIONS
+        return self.may_work()
 
     def clear(self, name: str) -> None:
         """Remove the files of a process that was killed while it made `name`."""

@@ -19,7 +19,7 @@ from servicectx.isolation.setup_step import SetupSteps
 from servicectx.services.postgres.databases import LAYER, Databases, drop_halves
 from servicectx.services.postgres.drop import drop
 from servicectx.services.postgres.locks import lock, try_lock, unlock, unlock_all
-from servicectx.services.postgres.templates import PATIENCE, At, is_there, names, source
+from servicectx.services.postgres.templates import TEMPLATE_WAIT, At, is_there, names, source
 from servicectx.services.postgres.wire import ENTRY, Connection, Refused, literal
 
 LEAVE = 5.0  # seconds that the exit of a process may wait for a server
@@ -59,14 +59,14 @@ class TemplateReferences:
         return self._enter(server, server.dbname)
 
     def _enter(self, server: Databases, dbname: str) -> Connection:
-        self.session = server.connect(dbname=dbname, wait=PATIENCE + LEAVE)
+        self.session = server.connect(dbname=dbname, wait=TEMPLATE_WAIT + LEAVE)
         self.entry = dbname
         return self.session
 
     def take(self, session: Connection, wanted: list[str]) -> None:
         new = [name for name in wanted if name not in self.names]
         for name in new:
-            lock(session, name, PATIENCE, shared=True)
+            lock(session, name, TEMPLATE_WAIT, shared=True)
             self.names.add(name)
         if new:
             self.drop_unused(session)
@@ -127,7 +127,7 @@ def referenced_source(server: Databases, layers: SetupSteps, at: At) -> str:
                 references.take(session, wanted)
                 if is_there(session, wanted[-1]):
                     return wanted[-1]
-            with contextlib.closing(server.connect(dbname=entry, wait=PATIENCE + LEAVE)) as session:
+            with contextlib.closing(server.connect(dbname=entry, wait=TEMPLATE_WAIT + LEAVE)) as session:
                 source(server, session, layers, at, prefix_in(entry))
 
 

@@ -18,7 +18,7 @@ from servicectx.services.postgres.drop import drop, is_left_alone
 from servicectx.services.postgres.locks import lock, unlock
 from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
 
-PATIENCE = 600.0  # seconds for a set-up of another process
+TEMPLATE_WAIT = 600.0  # seconds for a set-up of another process
 
 At = Callable[[str], Any]  # returns the details of the database with that name
 
@@ -38,7 +38,7 @@ def source(server: Databases, session: Connection, layers: SetupSteps, at: At, p
     below = base(session)
     for layer, name in zip(layers, wanted, strict=True):
         half = name + HALF
-        lock(session, half, PATIENCE)
+        lock(session, half, TEMPLATE_WAIT)
         try:
             if not is_there(session, name):
                 _make(server, session, layer, half, below, at)
