@@ -3,13 +3,13 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FrameType
 
 import click
 
 from servicectx import ServiceCtxError
-from servicectx.cli import child_process, variables
+from servicectx.cli import child_process, env_templates, variables
 from servicectx.cli.app import debug_option
 from servicectx.cli.command_watchdog import CommandWatchdog
 from servicectx.cli.console import note
@@ -42,9 +42,17 @@ Examples:
   servicectx run postgres --set postgres.version=16 -- ./manage.py test
   servicectx run --name orders=postgres --name users=postgres -- make check
   servicectx run redis -- sh -c 'redis-cli -u "$REDIS_URL" ping'
+  servicectx run postgres --env 'DB_DSN={postgres.sqlalchemy_url}' -- pytest
 """,
 )
 @service_options
+@click.option(
+    "--env",
+    "templates",
+    multiple=True,
+    metavar="NAME=TEMPLATE",
+    help="A variable of the command, such as 'DSN={postgres.sqlalchemy_url}'. May be repeated.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @debug_option
 @click.pass_context
@@ -56,6 +64,7 @@ def command(
     scope: str | None,
     storage: str | None,
     timeout: float | None,
+    templates: tuple[str, ...],
     quiet: bool,
 ) -> None:
     """Start services side by side, run a command with them, and stop them when the command has ended.
@@ -74,10 +83,11 @@ def command(
     watchdog = CommandWatchdog()
     try:
         selected = members(services, roles, settings, scope=scope, storage=storage, timeout=timeout)
+        own = env_templates.parse(templates, [member.role for member in selected])
         with contextlib.ExitStack() as stack:
             with _interruptible():
                 stack.enter_context(started(selected, quiet))
-            status = child_process.run(arguments, _environment(selected, quiet), watchdog)
+            status = child_process.run(arguments, _environment(selected, quiet, own), watchdog)
     except ServiceCtxError as error:
         error.exit_status = OWN_FAILURE  # type: ignore[attr-defined]
         raise
@@ -86,7 +96,7 @@ def command(
     raise SystemExit(status)
 
 
-def _environment(selected: list[Member], quiet: bool) -> dict[str, str]:
+def _environment(selected: list[Member], quiet: bool, own: Iterable[env_templates.EnvTemplate] = ()) -> dict[str, str]:
     """Environment of the command. It holds the details as JSON: a file could be left behind by a kill."""
     every = [member.managed.details for member in selected]
     found, remarks = variables.of(every)
@@ -94,6 +104,7 @@ def _environment(selected: list[Member], quiet: bool) -> dict[str, str]:
         for remark in remarks:
             note(f"servicectx: {remark}")
     found |= {external.own_variable(item.name): item.model_dump_json() for item in every if item is not None}
+    found |= env_templates.rendered(own, filter(None, every))
     return variables.combined(os.environ, every, found)
 
 
