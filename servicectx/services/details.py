@@ -176,6 +176,11 @@ def place(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def unknown_driver(driver: str, known: tuple[str, ...]) -> ValueError:
+    """The error of `url_for()`."""
+    return ValueError(f"no URL is known for the driver {driver!r}; known: {', '.join(known)}")
+
+
 def sqlalchemy_address(scheme: str, host: str, port: int, dbname: str, user: str, password: str | None) -> str:
     """A URL for SQLAlchemy: version 2.0 does not percent-decode the database's name, and 2.1 accepts it as it is."""
     return f"{address(scheme, host, port, user=user, password=password)}/{dbname}"

@@ -9,9 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from pydantic import ValidationError
 
-from servicectx import CommandDetails, DetailsError, MariadbDetails, PostgresDetails, RedisDetails, ServiceDetails
+from servicectx import (
+    CockroachDetails,
+    CommandDetails,
+    DetailsError,
+    MariadbDetails,
+    PostgresDetails,
+    RedisDetails,
+    ServiceDetails,
+)
 from servicectx.services import registry
 
 PLACE: dict[str, Any] = {"host": "127.0.0.1", "port": 6000}
@@ -224,3 +233,37 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         with pytest.raises(DetailsError, match=problem) as caught:
             RedisDetails.read(tmp_path / name)
         assert caught.value.path == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg", "pg8000"])
+def test_sqlalchemy_reads_the_url_of_each_postgres_driver(driver: str) -> None:
+    url = sqlalchemy.make_url(ODD.url_for(driver))
+    assert url.drivername == f"postgresql+{driver}"
+    assert (url.host, url.port, url.database) == (ODD.host, ODD.port, ODD.dbname)
+    assert (url.username, url.password) == (ODD.user, ODD.password)
+
+
+@pytest.mark.parametrize("driver", ["pymysql", "mysqlclient", "mysqlconnector", "asyncmy", "aiomysql"])
+def test_sqlalchemy_reads_the_url_of_each_mysql_driver(driver: str) -> None:
+    mariadb = MariadbDetails(service="mariadb", name="m", host="h", port=7, user="ü", password="p:@/", dbname="a b")
+    url = sqlalchemy.make_url(mariadb.url_for(driver))
+    assert url.drivername == f"mysql+{driver.replace('client', 'db')}"
+    assert (url.username, url.password, url.database) == ("ü", "p:@/", "a b")
+
+
+def test_cockroach_has_its_own_dialect() -> None:
+    crdb = CockroachDetails(service="cockroach", name="c", host="h", port=7, password="p")
+    assert crdb.url_for("psycopg2") == "cockroachdb+psycopg2://root:p@h:7/defaultdb"
+    assert crdb.url_for("jdbc").startswith("jdbc:postgresql://h:7/defaultdb?")
+
+
+def test_java_gets_a_url_of_its_own() -> None:
+    assert PLAIN.url_for("jdbc") == "jdbc:postgresql://127.0.0.1:6000/shop?user=app&password=s3cret"
+    mariadb = MariadbDetails(service="mariadb", name="m", host="h", port=7, user="a", password="b&", dbname="d")
+    assert mariadb.url_for("jdbc") == "jdbc:mariadb://h:7/d?user=a&password=b%26"
+
+
+@pytest.mark.parametrize("details", [PLAIN, MariadbDetails(service="mariadb", name="m", host="h", port=7)])
+def test_an_unknown_driver_lists_the_known_ones(details: PostgresDetails | MariadbDetails) -> None:
+    with pytest.raises(ValueError, match=r"known: .*jdbc"):
+        details.url_for("odbc")

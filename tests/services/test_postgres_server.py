@@ -47,10 +47,11 @@ def test_clients_connect() -> None:
             with psycopg.connect(text) as connection:
                 assert connection.execute("select 6 * 7").fetchone() == (42,)
 
-        engine = sqlalchemy.create_engine(postgres.sqlalchemy_url)
-        with engine.connect() as link:
-            assert link.scalar(sqlalchemy.text("select 'ä'")) == "ä"
-        engine.dispose()
+        for url in (postgres.sqlalchemy_url, postgres.url_for("psycopg2")):
+            engine = sqlalchemy.create_engine(url)
+            with engine.connect() as link:
+                assert link.scalar(sqlalchemy.text("select 'ä'")) == "ä"
+            engine.dispose()
         asyncio.run(use_asynchronously(postgres))
 
 
@@ -61,7 +62,7 @@ async def use_asynchronously(postgres: PostgresDetails) -> None:
     async with await psycopg.AsyncConnection.connect(postgres.url) as link:
         cursor = await link.execute("select 6 * 7")
         assert await cursor.fetchone() == (42,)
-    for url in (postgres.async_sqlalchemy_url, postgres.sqlalchemy_url):
+    for url in (postgres.async_sqlalchemy_url, postgres.sqlalchemy_url, postgres.url_for("psycopg")):
         engine = create_async_engine(url)
         async with engine.connect() as session:
             assert await session.scalar(sqlalchemy.text("select 6 * 7")) == 42

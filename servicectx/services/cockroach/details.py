@@ -33,6 +33,10 @@ class CockroachDetails(PostgresDetails):
         """For `sqlalchemy.ext.asyncio.create_async_engine`, with asyncpg and the dialect of sqlalchemy-cockroachdb."""
         return self._async_sqlalchemy("cockroachdb+asyncpg")
 
+    def url_for(self, driver: str) -> str:
+        """As for Postgres; for SQLAlchemy with the dialect of sqlalchemy-cockroachdb. Raises ValueError."""
+        return super().url_for(driver).replace("postgresql+", "cockroachdb+", 1)
+
     @property
     def http_url(self) -> str | None:
         """The URL of the web console."""

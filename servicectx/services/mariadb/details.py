@@ -1,9 +1,10 @@
 """Connection details of a MariaDB database."""
 
 from typing import Any, ClassVar
+from urllib.parse import quote, urlencode
 
 from servicectx.services import urls
-from servicectx.services.details import ServiceDetails, address, sqlalchemy_address
+from servicectx.services.details import ServiceDetails, address, sqlalchemy_address, unknown_driver
 
 
 class MariadbDetails(ServiceDetails):
@@ -45,6 +46,24 @@ class MariadbDetails(ServiceDetails):
     def async_sqlalchemy_url(self) -> str:
         """For `sqlalchemy.ext.asyncio.create_async_engine`, with asyncmy."""
         return sqlalchemy_address("mysql+asyncmy", *self._login())
+
+    def url_for(self, driver: str) -> str:
+        """A URL for one driver.
+
+        Args:
+            driver: "pymysql", "mysqlclient" (or "mysqldb"), "mysqlconnector", "asyncmy" or "aiomysql" for
+                `sqlalchemy.create_engine`; "jdbc" for Java. The drivers themselves take `connect_args`.
+
+        Raises:
+            ValueError: no URL is known for this driver.
+        """
+        if driver == "jdbc":
+            login = urlencode({"user": self.user, "password": self.password}, quote_via=quote)
+            return f"jdbc:{address('mariadb', self.host, self.port, self.dbname)}?{login}"
+        known = ("pymysql", "mysqlclient", "mysqldb", "mysqlconnector", "asyncmy", "aiomysql", "jdbc")
+        if driver not in known:
+            raise unknown_driver(driver, known)
+        return sqlalchemy_address(f"mysql+{'mysqldb' if driver == 'mysqlclient' else driver}", *self._login())
 
     @property
     def connect_args(self) -> dict[str, Any]:

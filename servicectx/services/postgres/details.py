@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlencode
 
 from servicectx.services import libpq, urls
-from servicectx.services.details import ServiceDetails, address, filled, sqlalchemy_address
+from servicectx.services.details import ServiceDetails, address, filled, sqlalchemy_address, unknown_driver
 
 
 class PostgresDetails(ServiceDetails):
@@ -54,6 +54,30 @@ class PostgresDetails(ServiceDetails):
     def async_sqlalchemy_url(self) -> str:
         """For `sqlalchemy.ext.asyncio.create_async_engine`, with asyncpg."""
         return self._async_sqlalchemy("postgresql+asyncpg")
+
+    def url_for(self, driver: str) -> str:
+        """A URL for one driver.
+
+        Args:
+            driver: "psycopg", "psycopg2", "asyncpg" or "pg8000" for `sqlalchemy.create_engine`; "jdbc" for Java. The
+                drivers themselves take `url`.
+
+        Raises:
+            ValueError: no URL is known for this driver.
+        """
+        if driver == "jdbc":
+            login = filled({"user": self.user, "password": self.password, "sslmode": self.sslmode or ""})
+            place = address("postgresql", self.host, self.port, self.dbname)
+            return f"jdbc:{place}?{urlencode(login, quote_via=quote)}"
+        if driver == "asyncpg":
+            return self._async_sqlalchemy("postgresql+asyncpg")
+        if driver == "pg8000":  # it reads no variable of libpq and takes no sslmode
+            return sqlalchemy_address(
+                "postgresql+pg8000", self.host, self.port, self.dbname, self.user, self.password or None
+            )
+        if driver in ("psycopg", "psycopg2"):
+            return self._sqlalchemy(f"postgresql+{driver}")
+        raise unknown_driver(driver, ("psycopg", "psycopg2", "asyncpg", "pg8000", "jdbc"))
 
     @property
     def dsn(self) -> str:
