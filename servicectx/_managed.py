@@ -15,7 +15,7 @@ from servicectx.client.ticket import ticket_for
 from servicectx.errors import ServiceCtxError
 from servicectx.request import external as _external
 from servicectx.request.request import Request
-from servicectx.state.leases import Lease
+from servicectx.state.leases import Releasable
 from servicectx.system.interrupts import run_to_end
 from servicectx.system.originals import time
 from servicectx.system.real_files import RealFiles
@@ -57,7 +57,7 @@ class Managed(Generic[D]):
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this managed() object is entered already; make another one with managed(...)")
         began = time.monotonic()
-        held: list[Lease] = []
+        held: list[Releasable] = []
         try:
             with RealFiles():
                 self._claim = None
@@ -184,10 +184,10 @@ def _leave_all() -> None:
         managed.__del__()
 
 
-def release(held: list[Lease]) -> None:
+def release(held: list[Releasable]) -> None:
     with RealFiles():
-        for lease in held:
-            lease.release()
+        for entry in held:
+            entry.release()
 
 
 def _connects(host: str, port: int) -> bool:

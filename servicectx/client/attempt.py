@@ -7,7 +7,7 @@ from servicectx.errors import StartFailed, StartTimeout
 from servicectx.request.request import Request
 from servicectx.state import paths
 from servicectx.state.instance import Instance
-from servicectx.state.leases import Lease
+from servicectx.state.leases import Releasable
 from servicectx.system.originals import time
 
 KEEPER_TRIES = 3  # starts whose keeper was killed, which is not a failure of the service
@@ -21,7 +21,7 @@ class Cancelled(BaseException):
 class Attempt:
     """`began`: a monotonic time. Raises HomeError, BinaryNotFound, InvalidOption."""
 
-    def __init__(self, request: Request[Any], began: float, cancelled: threading.Event, held: list[Lease]) -> None:
+    def __init__(self, request: Request[Any], began: float, cancelled: threading.Event, held: list[Releasable]) -> None:
         self.program = request.program()
         self.request = request.with_what_can_be_kept(self.program)
         self.instance = Instance(paths.home(), request.key(self.program))

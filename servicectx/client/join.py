@@ -12,7 +12,7 @@ from servicectx.client.prerequisites import check, explained
 from servicectx.client.start import StartAttempt
 from servicectx.errors import HomeError, ServiceCtxError, from_record
 from servicectx.request.request import Request
-from servicectx.state.leases import Lease
+from servicectx.state.leases import Releasable
 from servicectx.state.record import DIED, FAILED, READY, State
 from servicectx.system import processes
 from servicectx.system.checkpoints import step
@@ -25,8 +25,8 @@ PING_STEP = 0.5  # seconds for the first ping; each further one gets twice as lo
 FAILURE_READ_TIME = 1.0  # seconds for waiting processes to read why a start failed
 
 
-def acquire(request: Request[Any], began: float, cancelled: threading.Event, held: list[Lease]) -> Claim:
-    """Claim an instance for the request. `began`: a monotonic time. `held` gets each lease at once, for an interrupt.
+def acquire(request: Request[Any], began: float, cancelled: threading.Event, held: list[Releasable]) -> Claim:
+    """Claim an instance for the request. `began`: a monotonic time. `held`: after an error, the caller releases these.
 
     There are three cases:
     1. An instance runs, or is about to: take a lease, then look. No lock is needed.
@@ -46,7 +46,7 @@ def acquire(request: Request[Any], began: float, cancelled: threading.Event, hel
                 return claim
             starting = StartAttempt(attempt)
             try:
-                with attempt.instance.locked() as locked:
+                with attempt.instance.locked(held=attempt.held) as locked:
                     if locked and remove_stale(attempt):
                         step("holding-lock")
                         return starting.run()
@@ -94,7 +94,7 @@ def _wait_until_ready(attempt: Attempt, id: str) -> State | None:
             raise from_record(state.failure or {})
         if state.phase == READY:
             return state if _answers(attempt, state) else None
-        with instance.locked() as locked:
+        with instance.locked(held=attempt.held) as locked:
             now = look(instance) if locked else None
             if locked and (now is None or now.id != id or now.phase not in (READY, FAILED)):
                 return None  # the process that started or stopped it is dead

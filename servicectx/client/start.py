@@ -280,7 +280,9 @@ class StartAttempt:
         until = time.monotonic() + REMOVAL_TIME
         while self.instance.is_used(self.id) and time.monotonic() < until:
             time.sleep(0.005)
-        with self.instance.locked() as locked:  # its keeper crashed and does not remove the record
+        with self.instance.locked(
+            held=self._attempt.held
+        ) as locked:  # its keeper crashed and does not remove the record
             state = liveness.current(self.instance) if locked else None
             if state is not None and state.id == self.id and not self.instance.is_used(self.id):
                 self._clear(state)

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from servicectx.errors import HomeError
 from servicectx.state import container, keep_record, leases, marked, names, origin, owned_files, presence, storage
@@ -30,9 +30,6 @@ from servicectx.system.checkpoints import step
 from servicectx.system.interrupts import run_to_end
 from servicectx.system.originals import json, open, time
 from servicectx.system.processes import Process
-
-if TYPE_CHECKING:
-    from filelock import FileLock
 
 _CURE = "free some space, or set SERVICECTX_HOME to a directory that can be written and has some"
 LINGER = "linger-"
@@ -167,11 +164,18 @@ class Instance:
     # -- changing: under the key's lock ----------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def locked(self, wait: float = 0.0) -> Iterator[bool]:
-        """Hold the key's lock for the block; False when it was not free within `wait` seconds."""
+    def locked(self, wait: float = 0.0, held: list[leases.Releasable] | None = None) -> Iterator[bool]:
+        """Hold the key's lock for the block; False when it was not free within `wait` seconds.
+
+        The lock is in `held` meanwhile: an interrupt can arrive between the end of the block and the release, and then
+        the caller releases what is in the list.
+        """
         from filelock import Timeout
 
         lock = leases.key_lock(self._lock_file)
+        entry = HeldLock(self, lock)
+        if held is not None:
+            held.append(entry)
         until = time.monotonic() + wait
         try:
             while not lock.is_locked:
@@ -182,6 +186,8 @@ class Instance:
                         raise
                     time.sleep(0.002)
         except Timeout:
+            if held is not None:
+                held.remove(entry)
             yield False
             return
         except OSError as error:
@@ -196,8 +202,10 @@ class Instance:
             except BaseException:
                 run_to_end(lambda: self._unlock(lock))  # a signal handler interrupted `_unlock`
                 raise
+            if held is not None:
+                held.remove(entry)
 
-    def _unlock(self, lock: "FileLock") -> None:
+    def _unlock(self, lock: leases.KeyLock) -> None:
         """Release the key's lock. A second call does nothing."""
         if not lock.is_locked:
             return
@@ -205,9 +213,11 @@ class Instance:
             if not os.path.lexists(self._state_file):
                 # Safe as the last act under the lock: filelock checks that the file still has its name, so a process
                 # that waits on the removed file tries again on the new one.
-                self._lock_file.unlink(missing_ok=True)
-        finally:
+                lock.remove_file()
+        except OSError:
             lock.release(force=True)
+            raise
+        lock.release(force=True)  # not after an interrupt: the second call needs the lock to remove the file
 
     def holder(self) -> str:
         """A description of the process that holds the key's lock, for messages."""
@@ -362,6 +372,17 @@ class Instance:
         holder = {"pid": os.getpid(), "command": sys.argv or ["python"], "since": time.time()}
         with contextlib.suppress(OSError):
             self._lock_file.write_text(json.dumps(holder))
+
+
+class HeldLock:
+    """The key's lock of one block. `release()` frees it if the block did not; the second time nothing happens."""
+
+    def __init__(self, instance: Instance, lock: leases.KeyLock) -> None:
+        self._instance = instance
+        self._lock = lock
+
+    def release(self) -> None:
+        self._instance._unlock(self._lock)
 
 
 def _decoded(path: Path) -> State | None:

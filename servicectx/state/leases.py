@@ -11,19 +11,22 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from servicectx.errors import HomeError
 from servicectx.system import faults
 from servicectx.system.descriptors import Descriptor, Identity, identity
 from servicectx.system.originals import json, time
 
-if TYPE_CHECKING:
-    from filelock import FileLock
-
 _NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or a foreign file
 
 LOCK_TIMEOUT = 5.0  # seconds; a counting process locks a new lease's file for an instant
+
+
+class Releasable(Protocol):
+    """A lease or a lock that this process holds."""
+
+    def release(self) -> None: ...
 
 
 class Lease:
@@ -115,17 +118,33 @@ def get_ready() -> None:
     _lock_class()
 
 
-def key_lock(path: Path) -> "FileLock":
+class KeyLock(Protocol):
+    """The lock of a key, on which processes wait."""
+
+    @property
+    def is_locked(self) -> bool: ...
+
+    def acquire(self, *, blocking: bool | None = None) -> object:
+        """Lock the file. Raises filelock's Timeout, OSError."""
+
+    def remove_file(self) -> None:
+        """Remove the file, unless another one is in its place. The lock is held."""
+
+    def release(self, force: bool = False) -> None: ...
+
+
+def key_lock(path: Path) -> KeyLock:
     """The key's lock, not yet locked, on which processes wait."""
-    return _lock_class()(path, mode=0o600, thread_local=False, poll_interval=0.002, fallback_to_soft=False)
+    lock: KeyLock = _lock_class()(path, mode=0o600, thread_local=False, poll_interval=0.002, fallback_to_soft=False)
+    return lock
 
 
 @functools.cache
-def _lock_class() -> "type[FileLock]":
+def _lock_class() -> Any:
     """filelock's lock, safe against user code that closes its descriptor and reuses the number for another file."""
     from filelock import FileLock
 
-    class KeyLock(FileLock):
+    class SafeLock(FileLock):
         _ours: Identity | None = None
 
         def _acquire(self) -> None:
@@ -133,14 +152,21 @@ def _lock_class() -> "type[FileLock]":
             if self._context.lock_file_fd is not None:
                 self._ours = identity(self._context.lock_file_fd)
 
+        def remove_file(self) -> None:
+            number = self._context.lock_file_fd
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(self.lock_file)
+                if number is not None and (status.st_dev, status.st_ino) == identity(number):
+                    os.unlink(self.lock_file)
+
         def _release(self) -> None:
             number = self._context.lock_file_fd
-            if number is None or identity(number) == self._ours:
+            if number is None or self._ours is None or identity(number) == self._ours:
                 super()._release()
             else:  # user code closed the descriptor, which freed the lock
                 self._context.lock_file_fd = None
 
-    return KeyLock
+    return SafeLock
 
 
 def users(folder: Path) -> list[dict[str, Any]]:

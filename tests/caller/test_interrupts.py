@@ -20,7 +20,7 @@ def home() -> Iterator[Home]:
     home.remove()
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.01, 0.05])
+@pytest.mark.parametrize("pause", [0.0, 0.0002, 0.0005, 0.001, 0.01, 0.05])
 @pytest.mark.parametrize("step", REQUESTER_STEPS)
 def test_interrupted_twice_while_it_starts(home: Home, step: str, pause: float) -> None:
     """The process lives on, so only the clean-up itself releases its locks and leases."""
