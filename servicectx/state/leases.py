@@ -154,9 +154,10 @@ def _lock_class() -> Any:
 
         def remove_file(self) -> None:
             number = self._context.lock_file_fd
+            ours = self._ours or (identity(number) if number is not None else None)
             with contextlib.suppress(FileNotFoundError):
                 status = os.lstat(self.lock_file)
-                if number is not None and (status.st_dev, status.st_ino) == identity(number):
+                if (status.st_dev, status.st_ino) == ours:
                     os.unlink(self.lock_file)
 
         def _release(self) -> None:
