@@ -164,36 +164,36 @@ def managed(
 ) -> Managed[Any]:
     """A real service for the length of a `with` or `async with` block: started, or joined if it already runs.
 
-    Whoever asks with the same scope, name, service, options and set-up gets the same instance; the last one out
-    stops it, and nothing is left. Nothing happens before the block is entered.
+    Calls with equal scope, name, service, options and set-up share one instance. The last user to leave stops it, and
+    nothing is left. Nothing happens before the block is entered.
 
     Args:
         service: a registered name ("postgres", "redis", "command" ...), a name from the project's `[tool.servicectx]`
-            (whose values then stand for what is not given here), or a `Service` class or instance.
-        name: the role it plays for you; the service's name unless given. `SERVICECTX_<NAME>_DETAILS` in the
-            environment makes the block use details from outside; nothing is then started, stopped or set up.
-        scope: who shares it: "project" (default: everyone below the same project directory), "user", "private", or
-            any text that the callers agree on. "project:DIRECTORY" is the project around that directory.
-        setup: fills a fresh instance, once, before anybody else sees it: a callable that takes the details, or
-            files that the service understands (.sql for Postgres), or a list of both, carried out in order.
-        snapshot: keep the data after the set-up in the cache, so that the next start is a copy and the set-up is
-            skipped: True for a set-up given as files, else a text that you change whenever the set-up changes.
+            (its values are the defaults of the other arguments), or a `Service` class or instance.
+        name: the role of the service; default: the service's name. If `SERVICECTX_<NAME>_DETAILS` is set in the
+            environment, the block uses these external details: nothing is started, stopped or set up.
+        scope: the users that share the instance: "project" (default: all below one project directory), "user",
+            "private", or any text that the callers agree on. "project:DIRECTORY" is the project around that directory.
+        setup: fills a fresh instance once, before any other user can join it: a callable that takes the details, files
+            that the service understands (.sql for Postgres), or a list of both, run in order.
+        snapshot: store the data after the set-up in the cache: the next start copies them and skips the set-up. True
+            for a set-up of files; otherwise a text that you change whenever the set-up changes.
         linger: seconds to stay up after the last user has left, or a duration such as "2h". The longest time of all
             users counts.
-        keep_data: leave the data, and log the command that opens them again. The instance that this call starts has
-            durable settings, so that the data outlive a crash; one that it joins is ended cleanly. "where possible"
-            warns where a service has nothing to keep, in place of an error.
-        data: a directory that `keep_data` left: run on these very data, as the account that they belong to and with
-            the password that they had. They stay at the end. Its users share one instance if they ask alike.
-        storage: where the data live: "memory", "disk", or a directory; part of what makes an instance the same. By
-            default in memory if there is room, else on disk; below `SERVICECTX_HOME` if that is set.
-        timeout: seconds for the whole start, or a duration such as "2m", waiting for another requester's
-            start included (default 60).
-        options: the service's own.
+        keep_data: leave the data, and log the command that opens them again. An instance that this call starts has
+            durable settings, so that the data survive a crash; an instance that it joins is stopped cleanly. "where
+            possible" logs a warning, in place of the error, for a service without data.
+        data: a directory that `keep_data` left: run on these data, as the account that owns them and with their
+            password. The data stay at the end. Equal calls share one instance.
+        storage: the place of the data: "memory", "disk", or a directory. It is a part of the key. Default: memory if
+            there is room, otherwise disk; below `SERVICECTX_HOME` if that is set.
+        timeout: seconds for the whole start, or a duration such as "2m", including the wait for a start by another
+            process (default 60).
+        options: the options of the service, such as `settings`.
 
     Raises:
-        UnknownService, InvalidOption, ConfigError, KeptDataError: at once. What entering the block raises,
-        `Managed.__enter__` lists.
+        UnknownService, InvalidOption, ConfigError, KeptDataError: at the call. `Managed.__enter__` lists the errors of
+        the start.
     """
     with RealFiles():
         return Managed(
@@ -202,15 +202,15 @@ def managed(
 
 
 def managed_all(*services: Any, **named: Any) -> ManagedAll:
-    """Several services at once, started side by side.
+    """Several services at once, started in parallel.
 
     Args:
-        services: names, `Service` classes or instances, or `managed(...)` objects; the block then gives a tuple of
-            details in that order.
-        named: the same by the role that each plays; the block gives an object with these as attributes.
+        services: names, `Service` classes or instances, or `managed(...)` objects; the block returns a tuple of
+            details in this order.
+        named: the same by role; the block returns an object with the details as attributes.
 
     Raises:
-        TypeError: both forms at once. What one of them raises on entering; the others are left again first.
+        TypeError: both forms at once. On entering, the errors of a member: the other members are left first.
     """
     if services and named:
         raise TypeError("managed_all() takes services in order, or by name, not both")
@@ -225,22 +225,22 @@ def managed_all(*services: Any, **named: Any) -> ManagedAll:
 def isolated(details: D, *, setup: Setup | None = None, keep: bool = False) -> Isolated[D]:
     """A fresh namespace of a shared instance for the length of a `with` or `async with` block.
 
-    Postgres: a database, cloned from the state right after the set-up of `managed()`. Redis: a logical database. It is
-    removed at the end, also while clients are connected; so is what a killed user left.
+    Postgres: a database, cloned from the state after the set-up of `managed()`. Redis: a logical database. The
+    namespace is removed at the end, even while clients are connected. Namespaces of killed users are removed, too.
 
     Args:
-        details: what `managed()` gave, or details of a service from outside. There it is an empty database, made
-            with the rights of the user in the details: `setup=` of `managed()` was not carried out. What `isolated()`
-            gave says which server it is, and no more: its data are not copied, here and outside.
-        setup: what fills it: a callable that takes the details, or a file that the service understands. A list or tuple
-            of them is carried out in order. Postgres keeps the result of each as a template, so that each runs once on
-            an instance, whoever asks; it is known as the set-up of `managed()` is. It must close its connections.
-        keep: leave it there, and log how to connect to it. An instance of ours then stays up for an hour after its
+        details: the details of `managed()`, or external details. On an external server the namespace is empty, and is
+            made with the rights of the user in the details. Details of `isolated()` only name the server: their data is
+            not copied.
+        setup: fills the namespace: a callable that takes the details, a file that the service understands, or a list of
+            both, run in order. Postgres keeps the result of each step as a template, so that each step runs once on an
+            instance. A set-up is identified as for `managed()`, and must close its connections.
+        keep: leave the namespace, and log how to connect to it. A local instance then stays up for an hour after its
             last user has left.
 
     Raises:
-        InvalidOption: at once: the set-up is a file that is not there, or not for this service.
-        TypeError: at once: `details` is not what a block gave, but the `managed(...)` object, for instance.
+        InvalidOption: at the call: the set-up is a missing file, or a file that the service does not understand.
+        TypeError: at the call: `details` is not the details of a service but, for example, the `managed(...)` object.
         NotIsolable, SetupFailed: on entering.
     """
     with RealFiles():
@@ -257,7 +257,7 @@ _NOT_DETAILS = (
 
 
 def _not_details(given: object) -> TypeError:
-    """The error names the type alone: a URL, for instance, has a password in it."""
+    """The error names only the type: a URL, for example, contains a password."""
     service = given._request.service.name if isinstance(given, Managed) else "postgres"
     return TypeError(_NOT_DETAILS.format(type(given).__name__, service))
 
@@ -265,8 +265,11 @@ def _not_details(given: object) -> TypeError:
 def hold(ticket: str) -> HoldContext:
     """One more lease, in this process, on an instance that another process has entered, for the length of a block.
 
-    It needs neither the arguments nor the set-up that the instance was asked for with, only the other one's `ticket`
-    (`Managed.ticket`). The last one out stops the service, as ever.
+    Only the `ticket` of the other process (`Managed.ticket`) is needed, not the arguments or the set-up. The last user
+    to leave stops the service.
+
+    Args:
+        ticket: the text of `Managed.ticket`.
 
     Raises:
         ServiceDied: on entering: the instance does not run any more.
@@ -275,5 +278,5 @@ def hold(ticket: str) -> HoldContext:
 
 
 def service_names() -> list[str]:
-    """The names that `managed()` knows here: built in, from other packages, registered, and given by the project."""
+    """The names that `managed()` accepts: built-in, of other packages, registered, and of the project."""
     return sorted({*registry.names(), *config.names()})

@@ -1,4 +1,4 @@
-"""The context manager that `managed()` gives: sync and async, safe in forked children, never forgotten."""
+"""The context manager of `managed()`: sync and async, safe in forked children, left at exit at the latest."""
 
 import atexit
 import os
@@ -27,7 +27,7 @@ D = TypeVar("D", bound="ServiceDetails")
 
 
 class Managed(Generic[D]):
-    """A service for as long as the block lasts. It can be entered again after it was left, not while it is entered."""
+    """A service for the length of the block. The object can be entered again after it was left."""
 
     def __init__(self, request: Request[Any]) -> None:
         self._request = request
@@ -41,15 +41,16 @@ class Managed(Generic[D]):
         self.took = 0.0
 
     def __enter__(self) -> D:
-        """Give the details of a usable instance: joined if there is one, else started.
+        """Return the details of a usable instance: joined if there is one, otherwise started.
 
         Raises:
-            BinaryNotFound: the server's program is nowhere.
-            StartFailed, StartTimeout, SetupFailed: also when another process tried while this one waited for it.
-            DetailsError: the details from outside cannot be used.
-            HomeError: the directory for instances is unsafe or full.
-            InvalidOption: `keep_data` is asked for, and the service has nothing to keep.
-            KeptDataError: kept data are in use, or cannot be read by the programs that are here.
+            BinaryNotFound: the program of the server was not found.
+            StartFailed, StartTimeout, SetupFailed: also after the failed start of another process that this one waited
+                for.
+            DetailsError: the external details cannot be used.
+            HomeError: the directory of instances is unsafe or full.
+            InvalidOption: `keep_data` is set, and the service has no data.
+            KeptDataError: kept data is in use, or the programs here cannot read it.
             RuntimeError: this object is entered already.
         """
         if self._pid not in (0, os.getpid()):  # a forked child got this object entered: here it is not
@@ -82,7 +83,7 @@ class Managed(Generic[D]):
             raise
 
     def __exit__(self, *_: object) -> None:
-        """Leave. The last one out returns when server, keeper, data and port are gone (at once, if it lingers).
+        """Leave. For the last user this returns when server, keeper, data and port are gone; at once if it lingers.
 
         In a forked child, and the second time, nothing happens.
         """
@@ -119,26 +120,26 @@ class Managed(Generic[D]):
 
     @property
     def external(self) -> bool:
-        """Whether the details came from outside."""
+        """Whether the details are external."""
         return self.details is not None and self.details.external
 
     @property
     def joined(self) -> bool:
-        """True when an instance that was already there was joined, False when this user started it."""
+        """True if a running instance was joined, False if this user started it."""
         return self._claim is not None and self._claim.joined
 
     @property
     def log_path(self) -> str | None:
-        """The file that the service's output goes to, while it lives; None for one from outside."""
+        """The file with the output of the server, while the server lives; None for an external service."""
         if self._claim is None:
             return None
         return str(self._claim.instance.directory(self._claim.state.id) / "service.log")
 
     @property
     def key(self) -> str | None:
-        """A text that is the same for all who share the instance; None when the details come from outside.
+        """A text that is equal for all users of the instance, also before entering; None for external details.
 
-        It is known before entering. Raises BinaryNotFound.
+        Raises BinaryNotFound.
         """
         if _external.variable(self._request.name) is not None:
             return None
@@ -147,12 +148,12 @@ class Managed(Generic[D]):
 
     @property
     def ticket(self) -> str | None:
-        """A text for `hold()` in another process of this user; None before entering, and for one from outside."""
+        """A text for `hold()` in another process of this user; None before entering, and for external details."""
         return None if self._claim is None else ticket_for(self._claim.instance, self._claim.state)
 
     @property
     def alive(self) -> bool:
-        """Whether the instance answers now. For one from outside: whether it takes connections."""
+        """Whether the instance answers now. For an external service: whether it accepts connections."""
         if self._claim is not None:
             with RealFiles():
                 return self._claim.alive()
