@@ -185,7 +185,7 @@ def test_options_are_those_that_the_data_were_made_with(caplog: pytest.LogCaptur
 
 def test_a_set_up_is_not_for_data_that_are_there(fake_path: Path) -> None:
     for argument in ({"setup": print}, {"snapshot": "1"}, {"storage": "disk"}):
-        with pytest.raises(InvalidOption, match="data= names data that are there"):
+        with pytest.raises(InvalidOption, match="data= names existing data"):
             managed(FakeService, data=fake_path, **argument)
 
 
