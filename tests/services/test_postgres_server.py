@@ -106,7 +106,7 @@ def test_the_template_s_password_is_not_the_instance_s(cache: Path) -> None:
     with managed("postgres", scope="a") as first, managed("postgres", scope="b") as second:
         assert first.password != second.password
         assert len(first.password) >= 32
-        notes = [path.read_text() for path in cache.glob("templates/*/.servicectx")]
+        notes = [path.read_text() for path in cache.glob("templates/postgres-*/.servicectx")]
         assert notes
         for text in notes:
             secret = re.search("secret=(.+)", text)
