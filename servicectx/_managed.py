@@ -5,6 +5,7 @@ import os
 import threading
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from servicectx._async import enter_in_thread, leave_in_thread
@@ -169,8 +170,9 @@ class Managed(Generic[D]):
         state = "entered" if self._pid else "not entered"
         return f"<managed {self._request.service.name} {self._request.name!r}, scope {self._request.scope!r}, {state}>"
 
-    def __del__(self) -> None:
-        if getattr(self, "_pid", 0) == os.getpid():
+    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
+        # A default, because a module may lose its globals before the last objects are deleted at exit.
+        if getattr(self, "_pid", 0) == getpid():
             warning = f"{self!r} was never left; use it in a with statement"
             warnings.warn(warning, ResourceWarning, stacklevel=2, source=self)
             self.__exit__()
