@@ -56,7 +56,7 @@ def refuse_others(service: str, **arguments: Any) -> None:
     for name, value in arguments.items():
         if value is not None and value is not False:
             problem = "it applies to fresh data, and data= names existing data; remove one of the two"
-            raise InvalidOption(service=service, option=name, problem=problem, known=[])
+            raise InvalidOption(service=service, option=name, problem=problem)
 
 
 def program(service: Service[Any], options: Any, opened: Opened) -> str:

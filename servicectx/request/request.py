@@ -87,7 +87,7 @@ class Request(NamedTuple, Generic[D]):
 
     def _no_data(self) -> InvalidOption:
         problem = f"there is nothing to keep: {self.service.volatile}"
-        return InvalidOption(service=self.service.name, option="keep_data", problem=problem, known=[])
+        return InvalidOption(service=self.service.name, option="keep_data", problem=problem)
 
     def record(self, program: str, secret: str) -> keep_record.KeepRecord:
         """The record that opens the data again."""
@@ -182,7 +182,7 @@ def _keep(service: Service[Any], given: Any, entry: config.Entry | None) -> Keep
     """The value of `keep_data`. The environment applies to all services, so there it means "where possible"."""
     if given not in (True, False, WHERE_POSSIBLE):
         problem = f"{given!r} is not True, False or {WHERE_POSSIBLE!r}"
-        raise InvalidOption(service=service.name, option="keep_data", problem=problem, known=[])
+        raise InvalidOption(service=service.name, option="keep_data", problem=problem)
     if given:
         return True if given is True else WHERE_POSSIBLE
     default = bool(entry is not None and entry.arguments.get("keep_data", False))

@@ -20,7 +20,7 @@ from servicectx.system.originals import json, time
 
 _NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or a foreign file
 
-LOCK_TIMEOUT = 5.0  # seconds; a counting process locks a new lease's file for an instant
+LOCK_TIMEOUT = 5.0  # seconds; a process that counts or checks holds the lock for an instant
 
 
 class Releasable(Protocol):
@@ -90,11 +90,11 @@ def take(folder: Path, start: str) -> Lease | None:
     return Lease(path, descriptor)
 
 
-def open_locked(path: Path) -> int:
-    """Create the file and lock it. Repeat if a counting process removed the file before it was locked."""
+def open_locked(path: Path, access: int = os.O_WRONLY) -> int:
+    """Create the file if need be, and lock it. Repeat if another process removed the file before it was locked."""
     until = time.monotonic() + LOCK_TIMEOUT
     while True:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, access | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(descriptor).st_nlink:

@@ -7,10 +7,9 @@ import stat
 from pathlib import Path
 
 from servicectx.errors import HomeError
+from servicectx.state import leases
 from servicectx.system import faults
 from servicectx.system.originals import time
-
-LOCK_TIME = 5.0  # seconds; a process that checks the lock holds it for an instant
 
 _of_this_process: list[int] = []
 
@@ -30,7 +29,7 @@ def hold(path: Path, text: str = "", in_children: bool = False) -> int:
     another process holds the lock; FileNotFoundError where the directory is gone.
     """
     try:
-        descriptor = _locked(path)
+        descriptor = leases.open_locked(path, os.O_RDWR | os.O_NONBLOCK)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -87,23 +86,3 @@ def _is_foreign(path: Path) -> bool:
         return not stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
         return False
-
-
-def _locked(path: Path) -> int:
-    until = time.monotonic() + LOCK_TIME
-    while True:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink:
-                return descriptor
-        except BlockingIOError:
-            if time.monotonic() > until:
-                os.close(descriptor)
-                raise
-            time.sleep(0.001)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
