@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,8 +46,9 @@ class Home:
     def seen(self) -> list[Seen]:
         """Processes that work in this home or name it on the command line: keepers, watchdogs, servers; not users."""
         found = []
-        for process in psutil.process_iter():
+        for pid in pids():
             try:
+                process = psutil.Process(pid)
                 if process.status() == psutil.STATUS_ZOMBIE:
                     continue
                 command_line = " ".join(process.cmdline())
@@ -100,6 +101,14 @@ class Home:
 
     def wait_until_empty(self, seconds: float = 2.0) -> None:
         wait_for(lambda: not self.left(), seconds, lambda: f"left behind: {self.left()}")
+
+
+def pids() -> Iterator[int]:
+    """Each process id, with the ids that appear meanwhile: a process that forks and ends leaves a child to look at."""
+    known: set[int] = set()
+    while new := [pid for pid in psutil.pids() if pid not in known]:
+        known.update(new)
+        yield from new
 
 
 def _pools(seen: list[Seen]) -> list[Seen]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.detector import BUSY, EMPTY, OWN
+from tests.detector import BUSY, EMPTY, OWN, pids
 
 
 def processes(*places: Path) -> list[psutil.Process]:
@@ -16,7 +16,7 @@ def processes(*places: Path) -> list[psutil.Process]:
     """
     texts = [str(place) for place in places]
     found = []
-    for pid in psutil.pids():
+    for pid in pids():
         if pid != os.getpid() and any(text in attribute for attribute in _attributes(pid) for text in texts):
             try:
                 process = psutil.Process(pid)

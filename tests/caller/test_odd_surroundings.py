@@ -112,9 +112,14 @@ def test_root_without_capabilities(code: str, home: Path) -> None:
 
 @pytest.mark.parametrize("prepared", [True, False])
 def test_a_shared_memory_of_one_megabyte(prepared: bool, tmp_path: Path) -> None:
-    """Servers work with that. Postgres' initdb may not; it runs if no prepared data is cached."""
+    """Servers work with that. Postgres' initdb may not; it runs if no prepared data is cached.
+
+    The test uses the default home. A name of its own keeps it from joining the server of another test there.
+    """
     require_root("unshare", "mount")
-    code = f"import os; del os.environ['SERVICECTX_HOME']\n{POSTGRES}"
+    code = f"import os; del os.environ['SERVICECTX_HOME']\n{POSTGRES}".replace(
+        "'postgres'", f"'postgres', name='small-{prepared}'"
+    )
     small = mounted("mount -t tmpfs -o size=1m none /dev/shm")
     if prepared:
         variables = {"SERVICECTX_CACHE": str(tmp_path)}
