@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ TOGETHER = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _handle_signals()
     if not hasattr(config, "workerinput"):
         path = tempfile.mkdtemp(prefix="sctx-", dir=_roomy())
         os.chmod(path, 0o711)  # the accounts of servers must be able to pass
@@ -56,6 +58,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop(RUN), ignore_errors=True)
+
+
+def _handle_signals() -> None:
+    """Give signals their usual effect. A run in the background of a shell, or of nohup, inherits them as ignored."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def _roomy() -> str:

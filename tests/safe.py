@@ -1,6 +1,5 @@
 """A service without a template, for tests. On SIGTERM it writes its data, with its password among them."""
 
-import contextlib
 import json
 import os
 import signal
@@ -105,7 +104,7 @@ def serve(port: int, data: Path, status: int) -> None:
 
     signal.signal(signal.SIGTERM, end)
     socketserver.TCPServer.allow_reuse_address = True
-    with contextlib.closing(socketserver.TCPServer(("127.0.0.1", port), Handler)) as server:
+    with socketserver.TCPServer(("127.0.0.1", port), Handler) as server:
         server.serve_forever(poll_interval=0.01)
 
 

@@ -96,7 +96,7 @@ class Round:
             self.excuse(name, began, f"entering: {reply['error']}", f"{name}: {reply['message']}")
             return
         self.tally.entered += 1
-        self.tally.joined += reply["joined"]
+        self.tally.joined += bool(reply["joined"])
         used = self.ask(actor, name, "use")
         if used.get("used") != "42":
             self.excuse(name, began, f"using: {used.get('error')}", f"{name}: {used}")

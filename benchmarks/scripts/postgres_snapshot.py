@@ -2,10 +2,10 @@
 
 import time
 
-from servicectx import managed
+from servicectx import PostgresDetails, managed
 
 
-def schema(pg):
+def schema(pg: PostgresDetails) -> None:
     import psycopg
 
     with psycopg.connect(pg.url) as connection:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,7 +123,7 @@ def test_a_shared_memory_of_one_megabyte(prepared: bool, tmp_path: Path) -> None
     )
     small = mounted("mount -t tmpfs -o size=1m none /dev/shm")
     if prepared:
-        variables = {"SERVICECTX_CACHE": str(tmp_path)}
+        variables: Any = {"SERVICECTX_CACHE": str(tmp_path)}
         assert output(code, **variables) == WORKS
         assert output(code, *small, **variables) == WORKS
     else:
@@ -144,7 +145,7 @@ def test_no_place_for_data_beside_the_home(home: Path) -> None:
     require_root("unshare", "mount")
     keep = f"mount -t tmpfs none /mnt; mkdir /mnt/kept; mount --bind {home} /mnt/kept"
     places = f"{keep}; for each in /tmp /var/tmp /dev/shm /run; do mount -t tmpfs -o ro none $each; done; cd /"
-    variables = {"SERVICECTX_HOME": "/mnt/kept", "SERVICECTX_CACHE": "/mnt/kept/cache"}
+    variables: Any = {"SERVICECTX_HOME": "/mnt/kept", "SERVICECTX_CACHE": "/mnt/kept/cache"}
     assert output(REDIS, *mounted(places), **variables) == WORKS
 
 

@@ -65,7 +65,7 @@ def test_one_hand_that_fails_fails_the_copy(
 ) -> None:
     copy_file, parent = copying._copy_file, os.getpid()
 
-    def fail(*arguments: Any) -> tuple[int, int]:
+    def fail(*arguments: Any) -> Any:
         if (os.getpid() == parent) == (failing == 0):
             raise OSError(errno.ENOSPC, "full")
         return copy_file(*arguments)
@@ -179,7 +179,7 @@ def test_zeros_become_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("at", [0, 70_000, 200_000])
 def test_zeros_elsewhere_are_something_else(at: int, tmp_path: Path) -> None:
     """The checksum of a chunk of zeros includes its position."""
-    sums = set()
+    sums: set[int] = set()
     for content in (bytearray(5 << 16), bytearray(5 << 16)):
         content[at if sums else 300_000] = 1
         (tmp_path / "tree").mkdir(exist_ok=True)

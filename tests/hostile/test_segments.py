@@ -71,7 +71,7 @@ def segment_of(pid: int) -> int:
 
 
 def is_there(segment: int) -> bool:
-    return ctypes.CDLL(None).shmctl(segment, IPC_STAT, ctypes.create_string_buffer(1024)) == 0
+    return bool(ctypes.CDLL(None).shmctl(segment, IPC_STAT, ctypes.create_string_buffer(1024)) == 0)
 
 
 def test_a_segment_of_root_s_stays(data: Path, segment: Segment, account: pwd.struct_passwd) -> None:

@@ -55,7 +55,15 @@ ONLY_IN = {
 }
 
 # Expensive modules, imported inside functions.
-LATE = ("asyncio", "concurrent.futures", "filelock", "importlib.metadata", "mirakuru", "platformdirs", "psutil")
+LATE: tuple[str, ...] = (
+    "asyncio",
+    "concurrent.futures",
+    "filelock",
+    "importlib.metadata",
+    "mirakuru",
+    "platformdirs",
+    "psutil",
+)
 LATE += ("psycopg", "pydantic", "pytest", "redis", "servicectx.services.details", "unittest", "urllib.request")
 
 

@@ -136,10 +136,10 @@ def declared_entry_points() -> list[tuple[str, str, str]]:
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     groups = setup["options.entry_points"] if setup.has_section("options.entry_points") else {}
     return [
-        (group, *(part.strip() for part in line.split("=", 1)))
+        (group, name.strip(), target.strip())
         for group, lines in groups.items()
-        for line in lines.split("\n")
-        if line.strip()
+        for name, _, target in (line.partition("=") for line in lines.split("\n"))
+        if target
     ]
 
 

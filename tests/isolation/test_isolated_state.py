@@ -105,11 +105,11 @@ def test_outside_what_is_permitted_is_carried_over() -> None:
             f"alter database {name} set search_path to app, public",
             f"revoke connect on database {name} from public",
         )
-        run(pg, f"alter database {name} set log_statement to 'ddl'")  # only a superuser may set it
+        run(server, f"alter database {name} set log_statement to 'ddl'")  # only a superuser may set it
 
-    with managed("postgres") as pg:
-        run(pg, "create role app login createdb password 'app'", "create database app owner app")
-        outside = pg.model_copy(update={"user": "app", "password": "app", "dbname": "app", "external": True})
+    with managed("postgres") as server:
+        run(server, "create role app login createdb password 'app'", "create database app owner app")
+        outside = server.model_copy(update={"user": "app", "password": "app", "dbname": "app", "external": True})
         with isolated(outside, setup=give) as mine:
             ((owner, _, grants, settings),) = run(mine, STATE)
             assert (owner, grants) == ("app", ["=T/app", "app=CTc/app"])

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import redis as redis_client
 
-from servicectx import InvalidOption, KeptDataError, SetupFailed, StartFailed, managed
+from servicectx import InvalidOption, KeptDataError, Managed, SetupFailed, StartFailed, managed
 from servicectx.client.inventory import remains
 from servicectx.services.base import Written
 from servicectx.services.postgres.service import Postgres
@@ -330,6 +330,10 @@ def test_a_server_holds_its_data_longer_than_a_killed_keeper(fake_path: Path, ho
 # -- opened data are a user's --------------------------------------------------------------------------------------
 
 
+def wait_for_end(lease: Managed[Any]) -> None:
+    wait_for(lambda: not lease.alive, 10)
+
+
 def test_opened_data_stay_however_the_instance_ends(fake_path: Path, home: Path) -> None:
     for victims in (("keeper",), ("keeper", "watchdog"), ("server",)):
         lease = managed(FakeService, data=fake_path)
@@ -339,7 +343,7 @@ def test_opened_data_stay_however_the_instance_ends(fake_path: Path, home: Path)
             processes = lease._claim.instance.processes(lease._claim.state.id)
             for victim in victims:
                 os.kill(getattr(processes, victim).pid, signal.SIGKILL)
-            wait_for(lambda lease=lease: not lease.alive, 10)
+            wait_for_end(lease)
         wait_for(lambda: not keep_record.is_locked(fake_path), 10)
         with managed(FakeService, data=fake_path) as again:
             assert again.ask(f"GET {victims[-1]}") == "1"

@@ -120,7 +120,7 @@ def test_a_set_up_may_have_several_steps(tmp_path: Path) -> None:
         with psycopg.connect(details.url) as connection:
             connection.execute("create table two as select * from one")
 
-    setup = [tmp_path / "one.sql", two, str(tmp_path / "three.sql")]
+    setup: list[Any] = [tmp_path / "one.sql", two, str(tmp_path / "three.sql")]
     with managed("postgres", setup=setup) as pg, psycopg.connect(pg.url) as connection:
         assert connection.execute("select * from two").fetchall() == [(3,)]
         with managed("postgres", setup=tuple(setup)) as same, isolated(pg, setup=setup[1:1]) as copy:
@@ -132,7 +132,8 @@ def test_a_set_up_may_have_several_steps(tmp_path: Path) -> None:
 def test_steps_are_part_of_the_key(tmp_path: Path) -> None:
     file = tmp_path / "a.sql"
     file.write_text("select 1")
-    keys = [managed("postgres", setup=setup).key for setup in ([fill, extend], [extend, fill], [fill, file], fill)]
+    setups: list[Any] = [[fill, extend], [extend, fill], [fill, file], fill]
+    keys = [managed("postgres", setup=setup).key for setup in setups]
     assert len(set(keys)) == 4
     assert managed("postgres", setup=[fill]).key == managed("postgres", setup=fill).key
     assert managed("postgres", setup=[file]).key == managed("postgres", setup=file).key

@@ -163,7 +163,7 @@ def test_errors_name_file_and_key(project: Path, entry: str, key: str, problem: 
 def test_what_the_caller_gave_is_not_blamed_on_the_file(project: Path) -> None:
     write(project, TOML)
     with pytest.raises(InvalidOption):
-        managed("jobs", settings=3)
+        managed("jobs", settings=3)  # type: ignore[call-overload]
     with pytest.raises(InvalidOption):
         managed("jobs", linger="x")
 

@@ -22,7 +22,7 @@ class OtherService(FakeService):
     name = "other"
 
 
-def set_up(fake: FakeDetails) -> None:
+def set_up(fake: Any) -> None:
     fake.ask("SET a 1")
 
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from servicectx.services import aliases
 
@@ -45,7 +45,7 @@ def options_of(service: Service) -> dict[str, str]:
     found: dict[str, str] = {}
     for kind in reversed(service.Options.__mro__):
         if dataclasses.is_dataclass(kind):
-            for name, annotation in inspect.get_annotations(kind).items():
+            for name, annotation in inspect.get_annotations(cast(type, kind)).items():
                 found[name] = _shown(annotation)
     return {name: re.sub(r"\b(collections\.abc|typing)\.", "", text) for name, text in found.items()}
 

@@ -10,6 +10,7 @@ from typing import Any
 from servicectx import managed
 from servicectx.services import python_servers, registry
 from tests.services import table
+from tests.services.row import Row
 
 STARTS = 5
 
@@ -33,7 +34,7 @@ def measure() -> dict[str, Any]:
     return {"machine": f"{os.cpu_count()} cores", "rows": found}
 
 
-def version(row: table.Row) -> str | None:
+def version(row: Row) -> str | None:
     """The version of the row's chosen program, as in `servicectx list`."""
     if not row.binary:
         return None

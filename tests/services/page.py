@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from servicectx import service_names
-from servicectx.services import registry
+from servicectx.services import aliases, registry
 from servicectx.services.base import Service, option_names
 from tests.services import accounts, measuring, sources, table
 
@@ -94,7 +94,7 @@ def _give(service: Service[Any], rows: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _called(service: Service[Any]) -> str:
-    others = [alias for alias, name in registry.ALIASES.items() if name == service.name]
+    others = [alias for alias, name in aliases.ALIASES.items() if name == service.name]
     return f"[`{service.name}`]({service.name}.md)" + "".join(f", `{alias}`" for alias in others)
 
 

@@ -99,7 +99,7 @@ def test_options_reach_the_server() -> None:
         assert cockroach.dbname == "shop"
         assert cockroach.version == "25.3.1"
         for name, value in (("jobs.retention_time", "'15s'"), ("sql.stats.automatic_collection.enabled", "false")):
-            assert connection.execute(f"SHOW CLUSTER SETTING {name}").fetchone() == (value,)  # type: ignore[arg-type]
+            assert connection.execute(f"SHOW CLUSTER SETTING {name}").fetchone() == (value,)
 
 
 def test_bad_options_fail_with_the_server_s_own_words() -> None:

@@ -11,13 +11,14 @@ import pytest
 from servicectx import managed, managed_all, service_names
 from tests import ordinary
 from tests.services import table
+from tests.services.row import Row
 
 ROWS = pytest.mark.parametrize("row", table.rows(), ids=str)
 
 
 @ROWS
 @pytest.mark.timeout(300)
-def test_it_keeps_its_promises(row: table.Row) -> None:
+def test_it_keeps_its_promises(row: Row) -> None:
     table.require(str(row))
     table.check(row)
 
@@ -30,7 +31,7 @@ def user() -> Iterator[ordinary.User]:
 
 @ROWS
 @pytest.mark.timeout(300)
-def test_an_ordinary_user_uses_it(row: table.Row, user: ordinary.User) -> None:
+def test_an_ordinary_user_uses_it(row: Row, user: ordinary.User) -> None:
     table.require(str(row))
     done = user.run(f"from tests.services.table import use; use({str(row)!r})", wait=250)
     assert done.returncode == 0, done.stderr

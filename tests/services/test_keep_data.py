@@ -4,7 +4,9 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import botocore.exceptions
 import pika
@@ -16,6 +18,7 @@ from servicectx.services.quoting import FORMATS
 from servicectx.testing import Usage
 from tests import leftovers, ordinary
 from tests.services import table, test_s3
+from tests.services.row import Row
 
 ROWS = pytest.mark.parametrize("row", table.rows(), ids=str)
 
@@ -40,10 +43,10 @@ def put_again(details: S3Details, name: str, value: str) -> None:
             client.put_object(Bucket="texts", Key=name, Body=value.encode())
 
 
-def usage(row: table.Row) -> Usage:
+def usage(row: Row) -> Usage:
     used = table.usage(row.service)
     assert used is not None
-    puts = {"rabbitmq": put_persistently, "s3": put_again}
+    puts: dict[str, Callable[[Any, str, str], object]] = {"rabbitmq": put_persistently, "s3": put_again}
     return used._replace(put=puts[row.service]) if row.service in puts else used
 
 
@@ -56,7 +59,7 @@ def kept_path(caplog: pytest.LogCaptureFixture) -> str:
 @ROWS
 @pytest.mark.timeout(300)
 def test_what_was_written_right_before_the_end_can_be_read_again(
-    row: table.Row, home: Path, caplog: pytest.LogCaptureFixture
+    row: Row, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     table.require(str(row))
     with table.chosen(row):
@@ -81,7 +84,7 @@ def test_what_was_written_right_before_the_end_can_be_read_again(
 
 @ROWS
 @pytest.mark.timeout(300)
-def test_a_joiner_s_wish_ends_the_server_cleanly(row: table.Row, home: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_joiner_s_wish_ends_the_server_cleanly(row: Row, home: Path, caplog: pytest.LogCaptureFixture) -> None:
     table.require(str(row))
     if str(row) in VOLATILE:
         pytest.skip("the service has no data to keep")
@@ -99,7 +102,7 @@ def test_a_joiner_s_wish_ends_the_server_cleanly(row: table.Row, home: Path, cap
 
 @ROWS
 def test_a_wish_for_all_services_passes_over_those_without_data(
-    row: table.Row, home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    row: Row, home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if str(row) not in VOLATILE:
         pytest.skip("the service has data")

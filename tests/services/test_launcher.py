@@ -1,6 +1,7 @@
 """The launcher of servers that are Python packages: where it stores compiled modules."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def compiled(folder: Path) -> list[str]:
 
 
 @APPS
-def test_nothing_is_written_into_the_project(service: str, options: dict[str, str], project: Path) -> None:
+def test_nothing_is_written_into_the_project(service: str, options: Any, project: Path) -> None:
     before = sorted(project.rglob("*"))
     with managed(service, app=f"main:{service}", **options):
         assert sorted(project.rglob("*")) == before
@@ -43,7 +44,7 @@ def test_nothing_is_written_into_the_project(service: str, options: dict[str, st
 
 @APPS
 def test_modules_go_where_the_user_wants_all_of_them(
-    service: str, options: dict[str, str], project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: str, options: Any, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "kept"))
     with managed(service, app=f"main:{service}", **options):

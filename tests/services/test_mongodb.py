@@ -84,7 +84,7 @@ def test_nobody_else_can_make_a_user() -> None:
 
 
 def test_options_reach_the_server() -> None:
-    options = {"dbname": "shop", "settings": {"ttlMonitorSleepSecs": 1}}
+    options: Any = {"dbname": "shop", "settings": {"ttlMonitorSleepSecs": 1}}
     with managed("mongodb", **options) as mongodb, connected(mongodb) as database:
         assert database.name == mongodb.dbname == "shop"
         assert database.client.admin.command("getParameter", ttlMonitorSleepSecs=1)["ttlMonitorSleepSecs"] == "1"

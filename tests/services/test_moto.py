@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
+import boto3
 import pytest
-from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError
 
 from servicectx import InvalidOption, MotoDetails, StartFailed, isolated, managed
 from tests import servers

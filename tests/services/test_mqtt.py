@@ -6,7 +6,7 @@ import queue
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import paho.mqtt.client as paho
 import pytest
@@ -26,6 +26,7 @@ ROWS = [
 
 
 WAIT = 30
+Server = Literal["mosquitto", "amqtt"]
 SERVERS = pytest.mark.parametrize("server", ["mosquitto", "amqtt"])
 
 
@@ -84,7 +85,7 @@ def session(details: MqttDetails) -> Iterator[Session]:
 
 
 @contextlib.contextmanager
-def running(server: str, **more: Any) -> Iterator[MqttDetails]:
+def running(server: Server, **more: Any) -> Iterator[MqttDetails]:
     table.require(f"mqtt-{server}")
     with managed("mqtt", server=server, **more) as details:
         yield details
@@ -106,7 +107,7 @@ def retained(details: MqttDetails) -> list[str]:
 
 
 @SERVERS
-def test_messages_reach_those_who_subscribed(server: str) -> None:
+def test_messages_reach_those_who_subscribed(server: Server) -> None:
     with running(server) as details, session(details) as reader, session(details) as writer:
         assert reader.code == 0
         reader.subscribe("orders/#")
@@ -116,7 +117,7 @@ def test_messages_reach_those_who_subscribed(server: str) -> None:
 
 @SERVERS
 @pytest.mark.parametrize("wrong", [{"password": "guess"}, {"user": "root"}, {"user": "", "password": ""}])
-def test_a_wrong_login_is_refused(server: str, wrong: dict[str, str]) -> None:
+def test_a_wrong_login_is_refused(server: Server, wrong: dict[str, str]) -> None:
     with running(server) as details:
         bad = details.model_copy(update=wrong)
         with session(bad) as talking:
@@ -126,7 +127,7 @@ def test_a_wrong_login_is_refused(server: str, wrong: dict[str, str]) -> None:
 
 
 @SERVERS
-def test_the_environment_is_enough_for_a_client(server: str) -> None:
+def test_the_environment_is_enough_for_a_client(server: Server) -> None:
     script = (
         "import os\n"
         "from paho.mqtt import publish\n"
@@ -142,13 +143,13 @@ def test_the_environment_is_enough_for_a_client(server: str) -> None:
 
 
 @SERVERS
-def test_it_listens_on_loopback_only(server: str) -> None:
+def test_it_listens_on_loopback_only(server: Server) -> None:
     with running(server) as details:
         assert servers.listens_on_loopback_only(details.port)
 
 
 @SERVERS
-def test_what_is_in_a_namespace_goes_with_it(server: str) -> None:
+def test_what_is_in_a_namespace_goes_with_it(server: Server) -> None:
     with running(server) as details:
         put(details, "a", "0")
         with isolated(details) as one, isolated(details) as two:
@@ -161,7 +162,7 @@ def test_what_is_in_a_namespace_goes_with_it(server: str) -> None:
 
 
 @SERVERS
-def test_what_is_to_stay_outlives_its_maker(server: str) -> None:
+def test_what_is_to_stay_outlives_its_maker(server: Server) -> None:
     with running(server) as details:
         killed.and_kept(details)
         before = retained(details)
@@ -171,7 +172,7 @@ def test_what_is_to_stay_outlives_its_maker(server: str) -> None:
 
 
 @SERVERS
-def test_what_a_killed_user_left_is_removed_by_the_next(server: str) -> None:
+def test_what_a_killed_user_left_is_removed_by_the_next(server: Server) -> None:
     with running(server) as details:
         killed.in_a_namespace(details)
         assert len(retained(details)) == 1
@@ -209,7 +210,7 @@ def test_bad_settings_fail_with_the_server_s_own_words() -> None:
 
 
 @SERVERS
-def test_settings_that_would_lead_elsewhere_are_refused(server: str) -> None:
+def test_settings_that_would_lead_elsewhere_are_refused(server: Server) -> None:
     ours = {"mosquitto": "password_file", "amqtt": "plugins"}[server]
     with pytest.raises(InvalidOption, match="set by servicectx"), running(server, settings={ours: "x"}):
         pass

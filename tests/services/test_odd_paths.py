@@ -14,6 +14,7 @@ import pytest
 from servicectx import HomeError, InvalidOption, NotIsolable, isolated, managed
 from servicectx.services import registry
 from tests.services import table
+from tests.services.row import Row
 
 ROOT = str(Path(__file__).parents[2])
 PRINTABLE = "".join(map(chr, range(32, 127))).replace("/", "")
@@ -52,7 +53,7 @@ def nothing_left(place: Path) -> Iterator[None]:
 SERVE = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(99)"
 
 
-def used(row: table.Row, **options: Any) -> None:
+def used(row: Row, **options: Any) -> None:
     """Start the service, use it with its usual client, and check that a namespace is separate."""
     usage = table.usage(row.service)
     with managed(row.service, timeout=100, **row.options, **options) as details:
@@ -71,7 +72,7 @@ def place(run_directory: Path, home: Path) -> Path:
 
 @pytest.mark.timeout(250)
 @pytest.mark.parametrize("row", ROWS)
-def test_a_home_with_every_printable_character(row: table.Row, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_with_every_printable_character(row: Row, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table.require(str(row))
     monkeypatch.setenv("SERVICECTX_HOME", str(made(place / PRINTABLE / ENDS)))
     monkeypatch.setenv("SERVICECTX_CACHE", str(made(place / "cache" / PRINTABLE)))  # files are also copied there
@@ -83,7 +84,7 @@ def test_a_home_with_every_printable_character(row: table.Row, place: Path, monk
 @pytest.mark.timeout(250)
 @pytest.mark.parametrize("row", ROWS)
 def test_long_storage_with_letters_of_other_languages(
-    row: table.Row, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    row: Row, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The programs are below a link with every printable character except the colon, which separates directories."""
     table.require(str(row))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from servicectx import service_names
 from servicectx.services import registry
 from servicectx.services.memcached import service as memcached
 from servicectx.services.memcached.service import Memcached
@@ -30,7 +31,7 @@ def test_the_tables_are_what_the_code_says() -> None:
 
 
 def test_every_service_has_its_page() -> None:
-    for name in page.service_names():
+    for name in service_names():
         assert (page.PAGE.parent / f"{name}.md").exists(), name
 
 

@@ -559,7 +559,7 @@ def test_a_full_disk(
     run(old, "delete from things")
     monkeypatch.setattr(recycle, "drop", dropping)
     with monkeypatch.context() as patch:
-        patch.setattr(stamps.os, "write", full)
+        patch.setattr("os.write", full)
         assert gives_up(session, recycling)
 
 

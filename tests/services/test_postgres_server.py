@@ -137,7 +137,7 @@ def test_settings_reach_the_server() -> None:
 
 @pytest.mark.parametrize("iterations", [None, 4096])
 def test_a_login_costs_what_was_asked_for(iterations: int | None) -> None:
-    options = {} if iterations is None else {"scram_iterations": iterations}
+    options: Any = {} if iterations is None else {"scram_iterations": iterations}
     with managed("postgres", **options) as postgres:
         assert scalar(postgres, "select rolpassword from pg_authid where rolname = user").startswith(
             f"SCRAM-SHA-256${iterations or 1}:"
@@ -174,9 +174,9 @@ def test_text_is_utf_8_whatever_the_locale() -> None:
 def test_the_version_is_told_and_can_be_asked_for() -> None:
     with managed("postgres") as postgres:
         assert str(scalar(postgres, "show server_version")).split()[0] == postgres.version
-        major = postgres.version.split(".")[0]
+        major = str(postgres.version).split(".")[0]
     with managed("postgres", version=major) as postgres:
-        assert postgres.version.split(".")[0] == major
+        assert str(postgres.version).split(".")[0] == major
 
 
 def test_a_version_that_is_not_there_lists_those_that_are() -> None:

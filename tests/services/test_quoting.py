@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -36,7 +37,7 @@ def read_properties(text: str) -> str:
     return units.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
-READERS = {
+READERS: dict[str, Callable[[str], str]] = {
     "json": lambda text: json.loads(f'"{quoting.in_json(text)}"'),
     "toml": lambda text: tomllib.loads(f'key = "{quoting.in_json(text)}"')["key"],
     "shell": read_shell,

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = 8  # logical databases of an external server: 6 can be taken
 
 
-def connect(details: RedisDetails, db: int | None = None) -> "client.Redis[str]":
+def connect(details: RedisDetails, db: int | None = None) -> client.Redis:
     at = details if db is None else details.model_copy(update={"db": db})
     return client.Redis.from_url(at.url, decode_responses=True)
 

@@ -9,7 +9,7 @@ import pytest
 
 import servicectx
 from servicectx import Service, UnknownService, managed, register
-from servicectx.services import registry
+from servicectx.services import aliases, registry
 from servicectx.testing import FakeService
 
 
@@ -43,7 +43,7 @@ def test_an_instance_may_carry_what_it_likes() -> None:
 def test_a_registered_service_is_known_by_its_name() -> None:
     register(Custom)
     assert "custom" in registry.names()
-    with managed("custom", label="x") as fake:
+    with managed("custom", label="x") as fake:  # type: ignore[call-overload]
         assert fake.service == "custom"
 
 
@@ -59,7 +59,7 @@ def test_a_built_in_can_be_replaced() -> None:
         name = "redis"
 
     register(Redis)
-    with managed("redis") as fake:
+    with managed(Redis) as fake:
         assert fake.ask("GET a") == ""
 
 
@@ -128,7 +128,7 @@ def test_without_the_package_its_name_is_unknown() -> None:
 # -- the built-in ones -------------------------------------------------------------------------------------------
 
 ROOT = Path(__file__).parents[2]
-BUILT_IN = sorted({*registry.BUILT_IN, *registry.ALIASES})
+BUILT_IN = sorted({*registry.BUILT_IN, *aliases.ALIASES})
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -129,19 +129,19 @@ def test_the_environment_is_enough_for_clients() -> None:
         result = subprocess.run(
             [sys.executable, "-c", script], env=plain | vault.env(), capture_output=True, text=True, check=True
         )
-        shell = registry.find("vault").client(vault)
-        assert shell is not None
+        client = registry.find("vault").client(vault)
+        assert client is not None
         program = registry.find("vault").program(None)
         put(vault, "a", "1")
-        shell = subprocess.run(
-            [program, *shell.arguments, "kv", "get", "-field=value", "secret/a"],
-            env=plain | shell.environment,
+        shown = subprocess.run(
+            [program, *client.arguments, "kv", "get", "-field=value", "secret/a"],
+            env=plain | client.environment,
             capture_output=True,
             text=True,
             check=True,
         )
     assert result.stdout == "True\n"
-    assert shell.stdout == "1"
+    assert shown.stdout == "1"
 
 
 def test_settings_reach_the_server() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import psutil
@@ -29,6 +29,7 @@ put: Callable[[AppDetails, str, str], None] = test_asgi.put
 get: Callable[[AppDetails, str], str | None] = test_asgi.get
 
 APP = "tests.services.sample_apps:wsgi"
+Server = Literal["gunicorn", "waitress"]
 SERVERS = pytest.mark.parametrize("server", ["gunicorn", "waitress"])
 
 
@@ -37,7 +38,7 @@ def about(details: AppDetails) -> Any:
 
 
 @SERVERS
-def test_requests(server: str) -> None:
+def test_requests(server: Server) -> None:
     service = managed("wsgi", app=APP, server=server)
     with service as app:
         put(app, "colour", "grün")
@@ -48,14 +49,14 @@ def test_requests(server: str) -> None:
 
 
 @SERVERS
-def test_two_requests_at_once(server: str) -> None:
+def test_two_requests_at_once(server: Server) -> None:
     with managed("wsgi", app=APP, server=server) as app, ThreadPoolExecutor(2) as pool:
         both = [pool.submit(get, app, "together") for _ in range(2)]
         assert [future.result() for future in both] == ["both are here"] * 2
 
 
 @SERVERS
-def test_where_it_runs(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_it_runs(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text("from tests.services.sample_apps import wsgi as app\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -66,13 +67,13 @@ def test_where_it_runs(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @SERVERS
-def test_a_function_may_make_it(server: str) -> None:
+def test_a_function_may_make_it(server: Server) -> None:
     with managed("wsgi", app="tests.services.sample_apps:make_wsgi", factory=True, server=server) as app:
         assert get(app, "made") == "by a function"
 
 
 @SERVERS
-def test_a_path_may_say_when_it_is_ready(server: str) -> None:
+def test_a_path_may_say_when_it_is_ready(server: Server) -> None:
     with managed("wsgi", app=APP, server=server, ready="/third-time") as app:
         assert about(app)["requests"][:3] == ["/third-time"] * 3
 
@@ -94,7 +95,7 @@ def test_settings_reach_waitress() -> None:
     ("server", "message"),
     [("gunicorn", "No configuration setting for: colour"), ("waitress", "Unknown adjustment 'colour'")],
 )
-def test_a_bad_setting_fails_with_the_server_s_own_words(server: str, message: str) -> None:
+def test_a_bad_setting_fails_with_the_server_s_own_words(server: Server, message: str) -> None:
     with pytest.raises(StartFailed) as caught, managed("wsgi", app=APP, server=server, settings={"colour": "green"}):
         pass
     assert message in str(caught.value.log_tail)
@@ -103,7 +104,7 @@ def test_a_bad_setting_fails_with_the_server_s_own_words(server: str, message: s
 @SERVERS
 @pytest.mark.parametrize("line", ["import no_such_package", "1 / 0"])
 def test_an_import_that_fails_is_told_with_its_traceback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, line: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, line: str
 ) -> None:
     (tmp_path / "broken.py").write_text(f"def begin():\n    {line}\n\n\nbegin()\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -120,7 +121,7 @@ def test_gunicorn_is_taken_before_waitress() -> None:
 
 def test_one_of_them_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(python_servers, "find_spec", lambda name: find_spec(name) if name == "waitress" else None)
-    not_cached = {"app": APP, "grace": 4.75}  # the lookup of a program is cached for its options
+    not_cached: Any = {"app": APP, "grace": 4.75}  # the lookup of a program is cached for its options
     with managed("wsgi", **not_cached, server="waitress"):
         pass
     with pytest.raises(BinaryNotFound, match="the Python package gunicorn"):
@@ -129,4 +130,4 @@ def test_one_of_them_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unknown_servers() -> None:
     with pytest.raises(InvalidOption, match="'gunicorn' or 'waitress'"):
-        managed("wsgi", app=APP, server="apache")
+        managed("wsgi", app=APP, server="apache")  # type: ignore[call-overload]

@@ -132,7 +132,7 @@ def test_words_that_are_no_directory(place: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("value", [True, 5, ""])
-def test_what_is_no_place_at_all(value: object) -> None:
+def test_what_is_no_place_at_all(value: Any) -> None:
     with pytest.raises(InvalidOption, match='neither "memory" nor "disk"'):
         managed("postgres", storage=value)
 

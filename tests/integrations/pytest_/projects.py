@@ -3,6 +3,7 @@
 import shutil
 import textwrap
 from pathlib import Path
+from typing import Any
 
 from tests.integrations import runs
 from tests.integrations.runs import Run
@@ -93,7 +94,7 @@ class Project:
         shutil.copy(Path(runs.__file__).with_name("journal.py"), folder)
         (folder / "pytest.ini").write_text(INI)
 
-    def start(self, *arguments: str, **environment: str) -> Run:
+    def start(self, *arguments: str, **environment: Any) -> Run:
         return Run(self.folder, " ".join(["pytest", *arguments]), **environment)
 
     def run(self, *arguments: str, status: int = 0, **environment: str) -> Run:

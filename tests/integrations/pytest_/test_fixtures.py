@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import servicectx_pytest
@@ -207,7 +208,7 @@ def test_without_autoload(tmp_path: Path, way: str) -> None:
     if way != "option":
         modules["conftest"] = 'pytest_plugins = ["servicectx_pytest"]'
     words = ["-p", "servicectx_pytest"] if way != "conftest" else []
-    environment = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if way != "both" else {}
+    environment: Any = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if way != "both" else {}
     assert "1 passed" in Project(tmp_path, **modules).run(*words, **environment).output
 
 
