@@ -23,6 +23,14 @@ endef
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PROJECT := setup.cfg setup.py pyproject.toml
 
+# Plain paths in place of the import hook that pip installs for an editable package: each start of Python in the
+# environment takes 40 ms less, and the tests start thousands.
+define PLAIN_PATHS
+@$(BIN)/python -c 'import glob, sysconfig; \
+	[open(name, "w").write("$(CURDIR)\n$(CURDIR)/integrations\n") \
+	for name in glob.glob(sysconfig.get_path("purelib") + "/__editable__.servicectx-*.pth")]'
+endef
+
 # Stamps: an environment is made anew when another Python is asked for, and filled again when setup.cfg changes.
 MADE := $(VENV)/.made-with-$(VERSION)
 USER := $(VENV)/.installed-for-users
@@ -90,13 +98,16 @@ $(MADE):
 $(USER): $(MADE) $(PROJECT)
 	@echo "installing servicectx with embedded servers into $(VENV)"
 	@$(PIP) install --editable '.[postgres,redis]'
+	$(PLAIN_PATHS)
 	@touch $@
 
 $(DEV): $(MADE) $(PROJECT)
 	@echo "installing servicectx with all that development needs into $(VENV)"
 	@$(PIP) install --editable '.[dev]'
+	$(PLAIN_PATHS)
 	@touch $@ $(USER)
 
 $(SITE): $(MADE) $(PROJECT)
 	@$(PIP) install --editable '.[docs]'
+	$(PLAIN_PATHS)
 	@touch $@

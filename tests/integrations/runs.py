@@ -16,6 +16,8 @@ from tests.detector import wait_for
 from tests.leftovers import files, processes, wait_for_none
 
 LIMIT = 90.0  # seconds for a run, many times its usual length
+# Installed plugins that the sample projects do not use. Their imports take three times as long as those of pytest.
+UNUSED = "-p no:fakefs -p no:valkey"
 GONE = 2.0  # seconds after its end until nothing may be left
 
 
@@ -31,7 +33,9 @@ class Run:
         self.process = subprocess.Popen(
             [str(Path(sys.executable).with_name(program)), *rest],
             cwd=folder,
-            env=os.environ | {"JOURNAL": str(self.journal), "PYTHONDONTWRITEBYTECODE": "1"} | environment,
+            env=os.environ
+            | {"JOURNAL": str(self.journal), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": UNUSED}
+            | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

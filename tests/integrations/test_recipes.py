@@ -7,10 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integrations.runs import Run, copy
+from tests.integrations.runs import UNUSED, Run, copy
 from tests.leftovers import wait_for_none
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -47,7 +48,8 @@ def test_every_project_says_how_to_run_it() -> None:
 def test_a_project_runs(project: Path, command: str, place: Path) -> None:
     plugins = "" if project.name == "fastapi_async" else "-p no:asyncio"  # pytest-asyncio warns without configuration
     warnings = "" if project.name == "celery_worker" else "error"  # celery warns root
-    run = Run(copy(project, place / project.name), command, PYTHONWARNINGS=warnings, PYTEST_ADDOPTS=plugins).passes()
+    environment: Any = {"PYTHONWARNINGS": warnings, "PYTEST_ADDOPTS": f"{UNUSED} {plugins}"}
+    run = Run(copy(project, place / project.name), command, **environment).passes()
     assert "skipped" not in run.output
 
 
@@ -92,7 +94,9 @@ def test_it_hangs(jobs):
 
 def test_a_prompt(home: Path, place: Path) -> None:
     """The example is pasted into a prompt. A second prompt, which is killed, finds the data of the first."""
-    cells = (EXAMPLES / "repl.py").read_text()
+    example = (EXAMPLES / "repl.py").read_text()
+    assert "linger=2)" in example
+    cells = example.replace("linger=2)", "linger=60)")  # the second prompt may take longer than two seconds to begin
     done = subprocess.run(
         [sys.executable, "-i"], input=cells, cwd=place, capture_output=True, text=True, timeout=60, check=True
     )
@@ -104,6 +108,8 @@ def test_a_prompt(home: Path, place: Path) -> None:
     done = subprocess.run([sys.executable, "-i"], input=killing, cwd=place, capture_output=True, text=True, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert "\n(2,)\n" in done.stdout, done.stderr
+    down = [sys.executable, "-m", "servicectx", "down", "--all"]
+    subprocess.run(down, cwd=place, check=True, capture_output=True, timeout=60)
     left = wait_for_none(home, 4.0)
     assert not left, left
     assert os.listdir(place) == []

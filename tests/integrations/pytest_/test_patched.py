@@ -196,7 +196,7 @@ def test_all_files_are_fake(tmp_path: Path, way: str) -> None:
             assert details.port
         """,
     )
-    run = project.run(way, "-W", "ignore::ResourceWarning", status=1)
+    run = project.run(way, "-p", "fakefs", "-W", "ignore::ResourceWarning", status=1)
     assert "1 failed, 4 passed" in run.output, run.output
     assert "is missing here" not in run.output
     assert "it died" not in run.output
