@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         StartTimeout,
         UnknownService,
     )
+    from servicectx.isolation.interface import Isolation
     from servicectx.request.durations import seconds
     from servicectx.services.base import Plan, Service, Template
     from servicectx.services.details import ServiceDetails
@@ -77,6 +78,7 @@ _MODULES = {
         "StartTimeout",
         "UnknownService",
     ),
+    "isolation.interface": ("Isolation",),
     "request.durations": ("seconds",),
     "services.base": ("Plan", "Service", "Template"),
     "services.details": ("ServiceDetails",),
@@ -136,6 +138,7 @@ __all__ = [  # noqa: RUF022  # by kind
     "DetailsError",
     "HomeError",
     "InvalidOption",
+    "Isolation",
     "KeptDataError",
     "Managed",
     "NotIsolable",

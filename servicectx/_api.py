@@ -247,7 +247,7 @@ def isolated(details: D, *, setup: Setup | None = None, keep: bool = False) -> I
         if not isinstance(getattr(details, "service", None), str):
             raise _not_details(details)
         service = registry.find_again(details.service)
-        return Isolated(service, details, _setups.layers(service, setup), keep)
+        return Isolated(service, details, _setups.namespace_steps(service, setup), keep)
 
 
 _NOT_DETAILS = (

@@ -24,10 +24,10 @@ log = logging.getLogger("servicectx")
 class Isolated(Generic[D]):
     """A context manager for one namespace at a time. It can be entered again after it was left."""
 
-    def __init__(self, service: Service[D], details: D, layers: SetupSteps, keep: bool) -> None:
+    def __init__(self, service: Service[D], details: D, setup: SetupSteps, keep: bool) -> None:
         self._service = service
         self._details = details
-        self._layers = layers
+        self._setup = setup
         self._namespace: Namespace[D] | None = None
         self._pid = 0
         #: Whether the namespace stays at the end; may be changed inside the block.
@@ -44,7 +44,7 @@ class Isolated(Generic[D]):
         if self._pid == os.getpid() and self._namespace is not None:
             raise RuntimeError("this isolated() object is entered already; make another one with isolated(...)")
         with RealFiles():
-            self._namespace = open_namespace(self._service, self._details, self._layers)
+            self._namespace = open_namespace(self._service, self._details, self._setup)
         self._pid = os.getpid()
         return self._namespace.details
 

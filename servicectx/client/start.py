@@ -1,6 +1,7 @@
 """The start of an instance, in the caller's process. All of it happens under the key's lock."""
 
 import contextlib
+import functools
 import logging
 import os
 from pathlib import Path
@@ -14,8 +15,10 @@ from servicectx.client.prerequisites import check_account
 from servicectx.datadirs import prepared
 from servicectx.datadirs.cache import SNAPSHOTS, Cache
 from servicectx.errors import HomeError, ServiceCtxError, SetupFailed, StartFailed, StartTimeout
+from servicectx.isolation.namespace_methods import isolation_of
 from servicectx.request import setup
 from servicectx.request.key import scope_text
+from servicectx.services.base import Service
 from servicectx.services.plan import Plan, path_problem, refused_file, render
 from servicectx.state import keep_record, paths, storage
 from servicectx.state.leases import Lease
@@ -166,7 +169,8 @@ class StartAttempt:
         if request.setup is not None:
             step("setting-up")
             service, find_program = request.service, lambda: self._attempt.program
-            frozen = setup.run(service, details, request.setup, request.setup_files, find_program, then=service.freeze)
+            freeze = functools.partial(_freeze, service)
+            frozen = setup.run(service, details, request.setup, request.setup_files, find_program, then=freeze)
         if not command.snapshot:
             return
         if not frozen:
@@ -286,3 +290,9 @@ class StartAttempt:
             state = liveness.current(self.instance) if locked else None
             if state is not None and state.id == self.id and not self.instance.is_used(self.id):
                 self._clear(state)
+
+
+def _freeze(service: Service[Any], details: Any) -> bool:
+    """Store the state that namespaces are copies of; False if that failed."""
+    isolation = isolation_of(service, details)
+    return isolation is None or isolation.freeze()

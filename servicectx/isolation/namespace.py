@@ -3,9 +3,10 @@
 import os
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from servicectx.errors import HomeError
+from servicectx.errors import HomeError, NotIsolable
+from servicectx.isolation.interface import NO_NAMESPACES, Clones, Isolation
+from servicectx.isolation.namespace_methods import isolation_of
 from servicectx.isolation.pool import MISSED, RETURNED, SERVED, CheckedOut, Pool
-from servicectx.isolation.protocol import Clones
 from servicectx.isolation.setup_step import SetupSteps
 from servicectx.services.base import Service
 from servicectx.state import names, paths
@@ -58,22 +59,22 @@ STAYS_UP = f"its server stays up for {KEPT_FOR / 60:g} minutes after the last us
 class Direct(Generic[D]):
     """A namespace that the service creates and removes itself. Its name contains its owner."""
 
-    def __init__(self, service: Service[D], details: D, layers: SetupSteps, place: Place | None) -> None:
-        self._service = service
+    def __init__(self, isolation: Isolation[D], setup: SetupSteps, place: Place | None) -> None:
+        self._isolation = isolation
         self._place = place
-        self.details: D = service.open_layered(details, layers)
+        self.details: D = isolation.open(setup)
 
     def close(self) -> None:
-        self._service.close_namespace(self.details)
+        self._isolation.close(self.details)
 
     def keep(self) -> None:
-        self._service.keep_namespace(self.details)
+        self._isolation.keep(self.details)
         if self._place is not None:
             self._place.stay()
 
     @property
     def stays(self) -> str:
-        if type(self._service).keep_namespace is Service.keep_namespace:
+        if not self._isolation.keeps:
             return "it stays until the first `isolated()` after the end of this process"
         return STAYS_UP if self._place is not None else "it stays until you remove it, or its server ends"
 
@@ -84,11 +85,11 @@ class Pooled(Generic[D]):
     The prefetcher removes returned namespaces. Where it has a backlog, users remove their own.
     """
 
-    def __init__(self, place: Place, copies: Clones[D], taken: CheckedOut) -> None:
+    def __init__(self, place: Place, clones: Clones[D], taken: CheckedOut) -> None:
         self._place = place
-        self._copies = copies
+        self._clones = clones
         self._taken = taken
-        self.details: D = copies.at(taken.name)
+        self.details: D = clones.details_of(taken.name)
 
     def close(self) -> None:
         if self._place.pool.is_piling_up():
@@ -96,13 +97,13 @@ class Pooled(Generic[D]):
             return
         self._taken.release()
         if not self._place.pool.send_event(RETURNED):
-            self._copies.close(self._taken.name)
+            self._clones.drop(self._taken.name)
             self._taken.path.unlink(missing_ok=True)
 
     def _remove(self) -> None:
         """Remove the namespace now. After a failure the prefetcher tries again."""
         try:
-            self._copies.close(self._taken.name)
+            self._clones.drop(self._taken.name)
         except BaseException:
             self._taken.release()
             self._place.pool.send_event(RETURNED)
@@ -118,46 +119,49 @@ class Pooled(Generic[D]):
         return STAYS_UP
 
 
-def open_namespace(service: Service[D], details: D, layers: SetupSteps) -> Namespace[D]:
+def open_namespace(service: Service[D], details: D, setup: SetupSteps) -> Namespace[D]:
     """Open a namespace for one user. Raises NotIsolable, SetupFailed."""
     place = _find(details)
-    copies = service.copies(details, place.data if place is not None else "")
-    if copies is None or place is None or not place.pool.events.exists():
-        return Direct(service, details, layers, place)
-    source = copies.source(layers)
+    isolation = isolation_of(service, details, place.data if place is not None else "")
+    if isolation is None:
+        raise NotIsolable(service=service.name, reason=NO_NAMESPACES)
+    clones = isolation.clones()
+    if clones is None or place is None or not place.pool.events.exists():
+        return Direct(isolation, setup, place)
+    source = clones.source(setup)
     if taken := place.pool.claim(source):
         place.pool.send_event(SERVED + source)
-        copies.rest()
-        return Pooled(place, copies, taken)
-    if taken := _recycled(place, copies, source) or place.pool.wait(source, POOL_WAIT):
+        clones.disconnect()
+        return Pooled(place, clones, taken)
+    if taken := _recycled(place, clones, source) or place.pool.wait(source, POOL_WAIT):
         place.pool.send_event(SERVED + source)
-        return Pooled(place, copies, taken)
-    taken = place.pool.begin(copies.fresh_name(), source)
+        return Pooled(place, clones, taken)
+    taken = place.pool.begin(clones.new_name(), source)
     if taken is None:  # the instance is gone: the connection to its address raises the error
         _places.clear()
-        return Direct(service, details, layers, None)
+        return Direct(isolation, setup, None)
     place.pool.send_event(RETURNED)  # wakes the prefetcher, which then watches this process
     try:
         step("pool-opening")
-        copies.open(taken.name, layers)
+        clones.create(taken.name, setup)
         step("pool-opened")
     except BaseException:
         taken.release()
         place.pool.send_event(RETURNED)
         raise
     place.pool.send_event(MISSED + source)
-    return Pooled(place, copies, taken)
+    return Pooled(place, clones, taken)
 
 
-def _recycled(place: Place, copies: Clones[D], source: str) -> CheckedOut | None:
+def _recycled(place: Place, clones: Clones[D], source: str) -> CheckedOut | None:
     """A namespace recycled by this process from a returned one. None: none was returned, or the recycling failed."""
     old = place.pool.take_returned(source)
-    new = place.pool.begin(copies.fresh_name(), source) if old is not None else None
+    new = place.pool.begin(clones.new_name(), source) if old is not None else None
     if old is None or new is None:
         return None
     try:
-        step("pool-remaking")
-        recycled = copies.remake(old.name, new.name, source)
+        step("pool-recycling")
+        recycled = clones.recycle(old.name, new.name, source)
     except BaseException as error:
         old.release()
         new.release()
@@ -198,7 +202,7 @@ def _find(details: Any) -> Place | None:
 
 
 def _server_directory(data_directory: str | None) -> str:
-    return os.path.join(data_directory, RUN) if data_directory else ""
+    return os.path.join(data_directory, RUN, "data") if data_directory else ""
 
 
 SECRETS = ("user", "password", "token")

@@ -34,9 +34,9 @@ class PrefetchBackend(Protocol):
     def size(self, source: str) -> int:
         """The bytes that a copy takes."""
 
-    def make(self, name: str, source: str) -> None: ...
+    def create(self, name: str, source: str) -> None: ...
 
-    def remake(self, name: str, new: str, source: str) -> bool:
+    def recycle(self, name: str, new: str, source: str) -> bool:
         """Make `new` out of `name`, a returned copy of `source`.
 
         False: `new` was not made, and `name` must still be dropped.
@@ -45,20 +45,20 @@ class PrefetchBackend(Protocol):
     def drop(self, name: str) -> None:
         """Drop `name`, even while it is being made. A missing one is not an error."""
 
-    def rest(self) -> None:
+    def disconnect(self) -> None:
         """Close the connection; the next call opens it again."""
 
-    def name(self) -> str:
+    def new_name(self) -> str:
         """Make a new name."""
 
 
 class Prefetcher:
     """The work of the prefetcher for one pool."""
 
-    def __init__(self, pool: Pool, copies: PrefetchBackend, data: str, parent: int) -> None:
+    def __init__(self, pool: Pool, backend: PrefetchBackend, data: str, parent: int) -> None:
         self.parent = parent
         self.pool = pool
-        self.copies = copies
+        self.backend = backend
         self.data = data
         self.demands = {source: PoolSizer(pool.count(source)) for source in pool.sources()}
         self.begun = False
@@ -85,7 +85,7 @@ class Prefetcher:
                     raise
                 self.begun = False  # a passing shortage, for example of descriptors
                 with contextlib.suppress(OSError):
-                    self.copies.rest()
+                    self.backend.disconnect()
                 time.sleep(AGAIN)
 
     def _turn(self, events: int, watch: UserWatcher) -> bool:
@@ -97,7 +97,7 @@ class Prefetcher:
         if not self.demands and not self.pool.users():
             return True
         if rested := time.monotonic() - self.worked > REST:
-            self.copies.rest()
+            self.backend.disconnect()
         watch.wait(AGAIN if self._refused() else IDLE if rested else REST)
         return False
 
@@ -119,14 +119,14 @@ class Prefetcher:
         if not self._may_begin():
             return False
         if self.pool.is_piling_up():
-            return self._clear() or self._make()
-        return self._make() or self._clear()
+            return self._clear() or self._create()
+        return self._create() or self._clear()
 
     def _may_begin(self) -> bool:
         """Whether the server accepts the prefetcher; after a refusal the next attempt follows soon."""
         if not self.begun and self.pause < time.monotonic():
             try:
-                self.copies.begin()
+                self.backend.begin()
                 self.begun = True
             except (OSError, EOFError):
                 raise
@@ -134,7 +134,7 @@ class Prefetcher:
                 self.pause = time.monotonic() + AGAIN
         return self.begun
 
-    def _make(self) -> bool:
+    def _create(self) -> bool:
         """Prepare one namespace of the source with the fewest ready ones; recycle a returned one first.
 
         True: the prefetcher did some work.
@@ -155,10 +155,10 @@ class Prefetcher:
             taken.release()
         if not self._has_room(source):
             return False
-        taken = self.pool.begin_ahead(self.copies.name(), source)
+        taken = self.pool.begin_ahead(self.backend.new_name(), source)
         step("pool-making")
         try:
-            self.copies.make(taken.name, source)
+            self.backend.create(taken.name, source)
         except (OSError, EOFError):
             raise
         except Exception:  # noqa: BLE001  # refused: the next user gets the error from its own attempt
@@ -197,26 +197,26 @@ class Prefetcher:
 
     def _recycle(self, taken: CheckedOut) -> bool:
         """Recycle `taken` into a new, ready namespace. False: that was not possible."""
-        new = self.pool.begin_ahead(self.copies.name(), taken.source)
-        step("pool-remaking")
+        new = self.pool.begin_ahead(self.backend.new_name(), taken.source)
+        step("pool-recycling")
         try:
-            made = self.copies.remake(taken.name, new.name, taken.source)
+            recycled = self.backend.recycle(taken.name, new.name, taken.source)
         except (OSError, EOFError):
             raise
         except Exception:  # noqa: BLE001  # refused, for example by a busy server
             self._drop(new)
             return False
-        if made:
+        if recycled:
             self.pool.publish(new, taken.source)
             taken.discard()
         else:
             new.discard()
-        return made
+        return recycled
 
     def _drop(self, taken: CheckedOut) -> bool:
         step("pool-dropping")
         try:
-            self.copies.drop(taken.name)
+            self.backend.drop(taken.name)
         except (OSError, EOFError):
             raise
         except Exception:  # noqa: BLE001  # refused, for example by a busy server
@@ -243,7 +243,7 @@ class Prefetcher:
     def _size(self, source: str) -> int:
         if source not in self.sizes:
             try:
-                self.sizes[source] = self.copies.size(source)
+                self.sizes[source] = self.backend.size(source)
             except (OSError, EOFError):
                 raise
             except Exception:  # noqa: BLE001  # refused; the creation reports the error
@@ -260,8 +260,8 @@ def main() -> None:
     with contextlib.suppress(OSError):
         os.nice(5)  # users have priority
     pool = Pool(Path(command["directory"]))
-    backend = command["helper"]
-    data = backend.get("data", "")
-    copies: PrefetchBackend = probes.call(**backend)
+    call = command["helper"]
+    data = call.get("data", "")
+    backend: PrefetchBackend = probes.call(**call)
     with contextlib.suppress(OSError, EOFError):  # the server or the instance is gone
-        Prefetcher(pool, copies, data, command["keeper"]).serve()
+        Prefetcher(pool, backend, data, command["keeper"]).serve()

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 
 class SetupStep(NamedTuple):
-    """One set-up. `text` identifies it, `called` is its label in messages.
+    """One set-up. `identity` is equal for equal set-ups, `label` is its name in messages.
 
     `run` takes the details of the namespace and raises SetupFailed.
     """
 
-    text: str
-    called: str
+    identity: str
+    label: str
     run: Callable[[Any], object]
 
 

@@ -81,17 +81,19 @@ def run(
         ) from error
 
 
-def layers(service: Service[Any], setup: Any) -> list[SetupStep]:
+def namespace_steps(service: Service[Any], setup: Any) -> list[SetupStep]:
     """The set-up steps of `isolated()`: one set-up, or a list or tuple of set-ups on top of each other."""
     stack = [] if setup is None else list(setup) if isinstance(setup, list | tuple) else [setup]
     for item in stack:
         steps_of(service, item)
-    return [_layer(service, item, files_of(service, item)) for item in stack]
+    return [_namespace_step(service, item, files_of(service, item)) for item in stack]
 
 
-def _layer(service: Service[Any], setup: Any, files: list[Path] | None) -> SetupStep:
-    text = key.setup_data(setup, files)
-    return SetupStep(text, called(setup, files), lambda details: run(service, details, setup, files, _program(service)))
+def _namespace_step(service: Service[Any], setup: Any, files: list[Path] | None) -> SetupStep:
+    identity = key.setup_data(setup, files)
+    return SetupStep(
+        identity, called(setup, files), lambda details: run(service, details, setup, files, _program(service))
+    )
 
 
 def _program(service: Service[Any]) -> Callable[[], str]:

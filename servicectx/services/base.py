@@ -8,9 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
-from servicectx.errors import InvalidOption, NotIsolable, StartFailed
-from servicectx.isolation.protocol import Clones
-from servicectx.isolation.setup_step import SetupSteps
+from servicectx.errors import InvalidOption, StartFailed
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries
 from servicectx.services.binaries import Search
 from servicectx.services.plan import Companion, Plan, Template, encode, mentions
@@ -101,38 +100,10 @@ class Service(Generic[D]):
         """Run the files of a set-up. Without an override, files are refused before the start."""
         raise NotImplementedError
 
-    def freeze(self, details: D) -> bool | None:
-        """Store the state that namespaces will be copies of. Called once, right after the set-up.
+    def isolation(self, details: D, data: str = "") -> Isolation[D] | None:
+        """The namespaces of the instance with these details, for `isolated()`. None: the service has no namespaces.
 
-        False: the state could not be stored. Then no snapshot is stored either, and the next start repeats the set-up.
-        """
-        return None
-
-    def open_namespace(self, details: D) -> D:
-        """Create a namespace and return its details. Raises NotIsolable where the service has no namespaces."""
-        raise NotIsolable(service=self.name, reason="this service has no namespaces")
-
-    def close_namespace(self, namespace: D) -> None:
-        """Remove a namespace of `open_namespace`, even while clients use it."""
-
-    def open_layered(self, details: D, layers: SetupSteps) -> D:
-        """Create a namespace in which these set-ups have run. A service with copies runs each set-up only once."""
-        namespace = self.open_namespace(details)
-        try:
-            for layer in layers:
-                layer.run(namespace)
-        except BaseException:
-            self.close_namespace(namespace)
-            raise
-        return namespace
-
-    def keep_namespace(self, namespace: D) -> None:
-        """Protect a namespace from the removal that follows the death of its owner process."""
-
-    def copies(self, details: D, directory: str = "") -> Clones[D] | None:
-        """The factory of namespaces, for services that can copy namespaces ahead of demand.
-
-        `directory` holds the server's data; "" where this user cannot read it.
+        `data` is the data directory of a local server, or "" where this user cannot read it.
         """
         return None
 
@@ -246,6 +217,7 @@ def inherited(extra: Mapping[str, str]) -> dict[str, str]:
 __all__ = [
     "Client",
     "Companion",
+    "Isolation",
     "NoOptions",
     "Plan",
     "Search",

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any, ClassVar, TypeVar, cast
 
 from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
 from servicectx.services.base import Service
 
 D = TypeVar("D", bound=Any)
@@ -31,18 +32,30 @@ class Prefixed(Service[D]):
     def store(self, details: D, name: str) -> None:
         """Store any item under this name. Without an override, a kept namespace does not outlive its owner for long."""
 
-    def open_namespace(self, details: D) -> D:
-        stored = self.stored(details)
+    def isolation(self, details: D, data: str = "") -> Isolation[D]:
+        return Prefixes(self, details)
+
+
+class Prefixes(Isolation[D]):
+    """The namespaces of a `Prefixed` service."""
+
+    def __init__(self, service: Prefixed[D], details: D) -> None:
+        super().__init__(details)
+        self.service = service
+
+    def create(self) -> D:
+        stored = self.service.stored(self.details)
         kept = {owner_names.signature(name) for name in stored if name.endswith(KEPT)}
         ended = {signed for name in stored if owner_names.owner_is_dead(signed := owner_names.signature(name))} - kept
         if left := [name for name in stored if owner_names.signature(name) in ended]:
-            self.remove(details, left)
-        return cast("D", details.model_copy(update={"prefix": f"{owner_names.new_name()}{self.separator}"}))
+            self.service.remove(self.details, left)
+        prefix = f"{owner_names.new_name()}{self.service.separator}"
+        return cast("D", self.details.model_copy(update={"prefix": prefix}))
 
-    def keep_namespace(self, namespace: D) -> None:
-        self.store(namespace, owner_names.signature(namespace.prefix) + KEPT)
-
-    def close_namespace(self, namespace: D) -> None:
+    def close(self, namespace: D) -> None:
         mine = owner_names.signature(namespace.prefix)
-        if left := [name for name in self.stored(namespace) if owner_names.signature(name) == mine]:
-            self.remove(namespace, left)
+        if left := [name for name in self.service.stored(namespace) if owner_names.signature(name) == mine]:
+            self.service.remove(namespace, left)
+
+    def keep(self, namespace: D) -> None:
+        self.service.store(namespace, owner_names.signature(namespace.prefix) + KEPT)

@@ -19,7 +19,7 @@ from servicectx.isolation import owner_names
 from servicectx.services import binaries, settings
 from servicectx.services.base import account_for_root, environment
 from servicectx.services.plan import Plan
-from servicectx.services.prefixes import Prefixed
+from servicectx.services.prefixes import Prefixed, Prefixes
 from servicectx.system.originals import json
 from servicectx.wire import http
 
@@ -145,11 +145,8 @@ class SearchServer(Prefixed[D]):
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
         return {"Authorization": f"Basic {token}"}
 
-    def open_namespace(self, details: D) -> D:
-        try:
-            return super().open_namespace(details)
-        except _Refused as refusal:
-            raise NotIsolable(service=self.name, reason=f"the server refuses: {refusal}") from None
+    def isolation(self, details: D, data: str = "") -> Prefixes[D]:
+        return IndexPrefixes(self, details)
 
     def stored(self, details: D) -> Collection[str]:
         path = f"/_cat/indices/{owner_names.PREFIX}_*?format=json&h=index&expand_wildcards=all"
@@ -165,6 +162,16 @@ class SearchServer(Prefixed[D]):
         if answer.status >= 400:
             raise _Refused(f"status {answer.status} for {method} {path}: {answer.text[:200]}")
         return answer
+
+
+class IndexPrefixes(Prefixes[D]):
+    """Prefixes of indices."""
+
+    def create(self) -> D:
+        try:
+            return super().create()
+        except _Refused as refusal:
+            raise NotIsolable(service=self.service.name, reason=f"the server refuses: {refusal}") from None
 
 
 def _text(path: Path) -> str:

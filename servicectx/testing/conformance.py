@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx import BinaryNotFound, InvalidOption, Service, isolated, managed
+from servicectx.isolation.namespace_methods import isolation_of
 from servicectx.services import registry
 from servicectx.state import paths
 from servicectx.testing import privacy
@@ -80,7 +81,7 @@ def check_service(
                         "a joining user finds the data of other users",
                     )
                 demand(first.alive, "the server still answers after one of two users has left")
-                if usage and _isolable(found):
+                if usage and isolation_of(found, details) is not None:
                     _check_namespaces(details, usage)
                 with second as other:
                     demand(other.port != details.port, "two instances run side by side, on different ports")
@@ -92,10 +93,6 @@ def check_service(
             _check_nothing_left([details, other], home)
             surroundings.check(hidden)
             demand(not os.listdir(outside), f"nothing is written outside its directory, not {os.listdir(outside)}")
-
-
-def _isolable(service: Service[Any]) -> bool:
-    return type(service).open_namespace is not Service.open_namespace
 
 
 def _check_namespaces(details: Any, usage: Usage) -> None:

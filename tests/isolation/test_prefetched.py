@@ -20,7 +20,7 @@ from tests.detector import Home, wait_for
 
 USER_STEPS = ["pool-claiming", "pool-claimed", "pool-opening", "shell-making", "pool-opened"]
 PREFETCHER_STEPS = ["pool-making", "pool-made", "pool-dropping"]
-REMAKING = ["pool-remaking", "remake-aside", "remake-dropped", "remake-created"]
+RECYCLING = ["pool-recycling", "recycle-parked", "recycle-dropped", "recycle-created"]
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_user_killed_in_use(place: Home, first: Actor) -> None:
     settled(place, url)
 
 
-@pytest.mark.parametrize("step", REMAKING)
+@pytest.mark.parametrize("step", RECYCLING)
 def test_user_killed_while_making_one_out_of_another(place: Home, first: Actor, step: str) -> None:
     warm(place, first)
     url = str(first.ask("details")["url"])
@@ -237,7 +237,7 @@ def folder_of(url: str) -> Path:
         return Path(str(row[0]), "base", str(row[1]))
 
 
-@pytest.mark.parametrize("step", PREFETCHER_STEPS + REMAKING)
+@pytest.mark.parametrize("step", PREFETCHER_STEPS + RECYCLING)
 def test_helper_killed(place: Home, step: str) -> None:
     with Actor(place, pause_at=step) as user, Actor(place) as other:
         url = str(user.enter("postgres")["url"])

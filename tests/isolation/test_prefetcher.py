@@ -41,7 +41,7 @@ class Names:
         self.busy = 0
         self.bytes = 0
         self.stuck = ""
-        self.remakes = False
+        self.recycles = False
 
     def begin(self) -> None:
         if self.busy:
@@ -52,14 +52,14 @@ class Names:
     def size(self, source: str) -> int:
         return self.bytes
 
-    def remake(self, name: str, new: str, source: str) -> bool:
-        if name not in self.there or not self.remakes:
+    def recycle(self, name: str, new: str, source: str) -> bool:
+        if name not in self.there or not self.recycles:
             return False
         self.there.remove(name)
         self.there.add(new)
         return True
 
-    def make(self, name: str, source: str) -> None:
+    def create(self, name: str, source: str) -> None:
         if self.refuses:
             self.refused = True
             raise ValueError("refused")
@@ -71,10 +71,10 @@ class Names:
             raise ValueError("the name is in use")
         self.there.discard(name)
 
-    def rest(self) -> None:
+    def disconnect(self) -> None:
         pass
 
-    def name(self) -> str:
+    def new_name(self) -> str:
         return f"sc_{os.urandom(6).hex()}"
 
 
@@ -88,93 +88,93 @@ def hurry(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
 @pytest.fixture
 def working(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Names, threading.Thread]]:
     hurry(monkeypatch, IDLE=0.1, REST=0.1, AGAIN=0.1)
-    copies = Names()
-    thread = threading.Thread(target=Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve, daemon=True)
+    backend = Names()
+    thread = threading.Thread(target=Prefetcher(pool, backend, str(pool.directory), os.getppid()).serve, daemon=True)
     listening = pool.open_events()
     pool.send_event(MISSED + BASE)
     thread.start()
-    yield copies, thread
+    yield backend, thread
     thread.join(10)
     os.close(listening)
     assert not thread.is_alive()
 
 
 def test_without_demand_nothing_stays(pool: Pool, working: tuple[Names, threading.Thread]) -> None:
-    copies, thread = working
-    wait_for(lambda: copies.made >= pool_sizer.FIRST, 5)
+    backend, thread = working
+    wait_for(lambda: backend.made >= pool_sizer.FIRST, 5)
     thread.join(10)
     assert not thread.is_alive(), "the prefetcher ends after a time without demand"
-    assert copies.there == set()
+    assert backend.there == set()
     assert pool.is_empty()
 
 
 def test_what_is_held_is_waited_for(pool: Pool, working: tuple[Names, threading.Thread]) -> None:
-    copies, thread = working
+    backend, thread = working
     wait_for(lambda: pool.count(BASE), 5)
     held = pool.claim(BASE)
     assert held is not None
-    wait_for(lambda: copies.there == {held.name}, 5, lambda: f"{copies.there}")
+    wait_for(lambda: backend.there == {held.name}, 5, lambda: f"{backend.there}")
     thread.join(0.5)
     assert thread.is_alive()
     held.release()
     pool.send_event(RETURNED)
     thread.join(10)
-    assert copies.there == set()
+    assert backend.there == set()
 
 
 def test_refusals_are_no_end(
     pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copies, _ = working
+    backend, _ = working
     hurry(monkeypatch, IDLE=1.0)
-    copies.refuses = True
+    backend.refuses = True
     pool.send_event(MISSED + "servicectx_other")
-    wait_for(lambda: copies.refused, 5)
-    copies.refuses = False
+    wait_for(lambda: backend.refused, 5)
+    backend.refuses = False
     wait_for(lambda: pool.count("servicectx_other"), 5)
 
 
 def test_a_full_file_system_is_left_alone(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefetcher, "ROOM", 2**80)
     hurry(monkeypatch, IDLE=0.05, REST=0.05, AGAIN=0.05)
-    copies = Names()
+    backend = Names()
     listening = pool.open_events()
     pool.send_event(MISSED + BASE)
-    Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve()
-    assert copies.made == 0
+    Prefetcher(pool, backend, str(pool.directory), os.getppid()).serve()
+    assert backend.made == 0
     os.close(listening)
 
 
 def test_who_is_not_let_in_at_first_tries_again(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     hurry(monkeypatch, IDLE=1.0, REST=0.05, AGAIN=0.05)
-    copies = Names()
-    copies.busy = 5
+    backend = Names()
+    backend.busy = 5
     listening = pool.open_events()
     pool.send_event(MISSED + BASE)
-    Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve()
-    assert copies.busy == 0
-    assert copies.made >= pool_sizer.FIRST
+    Prefetcher(pool, backend, str(pool.directory), os.getppid()).serve()
+    assert backend.busy == 0
+    assert backend.made >= pool_sizer.FIRST
     os.close(listening)
 
 
 def test_a_copy_that_would_take_the_room_of_users_is_not_made(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     hurry(monkeypatch, IDLE=0.05, REST=0.05, AGAIN=0.05)
-    copies = Names()
-    copies.bytes = 2**80
+    backend = Names()
+    backend.bytes = 2**80
     listening = pool.open_events()
     pool.send_event(MISSED + BASE)
-    Prefetcher(pool, copies, str(pool.directory), os.getppid()).serve()
-    assert copies.made == 0
+    Prefetcher(pool, backend, str(pool.directory), os.getppid()).serve()
+    assert backend.made == 0
     os.close(listening)
 
 
-@pytest.mark.parametrize("remakes", [True, False])
+@pytest.mark.parametrize("recycles", [True, False])
 def test_what_is_given_back_is_made_anew_while_demand_lasts(
-    pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch, remakes: bool
+    pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch, recycles: bool
 ) -> None:
-    copies, _ = working
+    backend, _ = working
     hurry(monkeypatch, IDLE=1.0)
-    copies.remakes = remakes
+    backend.recycles = recycles
     pool.send_event(MISSED + BASE)
     wait_for(lambda: pool.count(BASE) >= pool_sizer.FIRST, 5)
     seen = set()
@@ -186,25 +186,25 @@ def test_what_is_given_back_is_made_anew_while_demand_lasts(
         taken.release()
         pool.send_event(SERVED + BASE)
         wait_for(lambda: not pool.taken_names() and pool.count(BASE) >= pool_sizer.FIRST, 5)
-        assert pool.count(BASE) == len(copies.there)
-    assert (copies.made < len(seen)) == remakes
+        assert pool.count(BASE) == len(backend.there)
+    assert (backend.made < len(seen)) == recycles
 
 
 def test_one_that_cannot_be_dropped_is_in_nobody_s_way(
     pool: Pool, working: tuple[Names, threading.Thread], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copies, _ = working
-    wait_for(lambda: copies.made, 5)  # names from before its start are gone
+    backend, _ = working
+    wait_for(lambda: backend.made, 5)  # names from before its start are gone
     given_back = []
     for number in range(5):
         taken = pool.begin(f"sc_{number}", "")
         assert taken is not None
-        copies.there.add(taken.name)
+        backend.there.add(taken.name)
         given_back.append(taken)
-    copies.stuck = "sc_2"
+    backend.stuck = "sc_2"
     for taken in given_back:
         taken.release()
     pool.send_event(RETURNED)
-    wait_for(lambda: {name for name in copies.there if len(name) == 4} == {"sc_2"}, 5, lambda: f"{copies.there}")
-    copies.stuck = ""
-    wait_for(lambda: "sc_2" not in copies.there, 5)
+    wait_for(lambda: {name for name in backend.there if len(name) == 4} == {"sc_2"}, 5, lambda: f"{backend.there}")
+    backend.stuck = ""
+    wait_for(lambda: "sc_2" not in backend.there, 5)

@@ -39,9 +39,11 @@ def _use(name: str, *keep: str) -> None:
     details = service.details_model().parse(sys.stdin.readline())
     put = importlib.import_module(f"tests.services.test_{name}").put
     if keep:  # like `isolated(keep=True)`, which would also keep the server up
-        mine = service.open_namespace(details)
+        isolation = service.isolation(details)
+        assert isolation is not None
+        mine = isolation.open()
         put(mine, "left", "behind")
-        service.keep_namespace(mine)
+        isolation.keep(mine)
         return
     with isolated(details) as mine:
         put(mine, "left", "behind")

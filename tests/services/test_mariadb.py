@@ -337,7 +337,7 @@ def test_what_is_kept_is_swept_by_nobody() -> None:
         killed.in_a_namespace(mariadb)
         (left,) = databases(mariadb)
         service, kept = registry.find("mariadb"), mariadb.model_copy(update={"dbname": left})
-        service.keep_namespace(kept)
+        service.isolation(mariadb).keep(kept)
         with isolated(mariadb):
             assert left in databases(mariadb)
         assert databases(mariadb) == [left]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from servicectx import Plan, Service
+from servicectx import Isolation, Plan, Service
 from tests.house.test_packaging import NOT_SOURCE, run
 
 ROOT = Path(__file__).parents[2]
@@ -69,9 +69,10 @@ def test_authors_are_told_of_all_that_they_may_give() -> None:
     fields = set(Plan._fields) - {"helper"}  # for services with copies ahead of demand
     hooks = {name for name, value in vars(Service).items() if inspect.isfunction(value) and not name.startswith("_")}
     hooks -= {"options", "details_model"}  # internal
-    hooks -= {"open_layered", "keep_namespace", "copies"}  # for services with copies, too
+    members = {name for name in vars(Isolation) if not name.startswith("_")} - {"clones"}  # for a prefetcher
     assert {name for name in fields if f"| `{name}`" not in page and f", `{name}`" not in page} == set()
     assert {name for name in hooks if f"| `{name}(" not in page} == set()
+    assert {name for name in members if f"| `{name}(" not in page and f"| `{name}`" not in page} == set()
 
 
 def test_authors_are_told_of_parts_that_are_there() -> None:

@@ -127,7 +127,7 @@ def test_whatever_was_done_to_it(
     damage: str, pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, recycling: Recycling
 ) -> None:
     run(old, *DAMAGE[damage])
-    assert recycling.remake(session, "old", "new", TEMPLATE)
+    assert recycling.recycle(session, "old", "new", TEMPLATE)
     is_the_template(session, data, "new")
     assert session.run("SELECT datname FROM pg_database WHERE datname IN ('old', 'new')") == ["new"]
     new = pg.model_copy(update={"dbname": "new"})
@@ -148,7 +148,7 @@ def test_again_and_again(pg: PostgresDetails, old: PostgresDetails, session: Con
         with psycopg.connect(pg.model_copy(update={"dbname": name}).url) as connection:
             assert connection.execute("select count(*) from pg_tables where tablename ~ '^mine'").fetchone() == (0,)
             connection.execute(f"create table mine_{number} (n int)")
-        assert recycling.remake(session, name, f"next_{number}", TEMPLATE)
+        assert recycling.recycle(session, name, f"next_{number}", TEMPLATE)
         name = f"next_{number}"
     Databases.of(pg).drop(session, name)
 
@@ -156,7 +156,7 @@ def test_again_and_again(pg: PostgresDetails, old: PostgresDetails, session: Con
 def test_one_without_marks(pg: PostgresDetails, session: Connection, data: str, recycling: Recycling) -> None:
     """The creator of the database was killed before it stamped the files."""
     Databases.of(pg).clone(session, "unmarked", TEMPLATE)
-    assert recycling.remake(session, "unmarked", "new", TEMPLATE)
+    assert recycling.recycle(session, "unmarked", "new", TEMPLATE)
     is_the_template(session, data, "new")
     Databases.of(pg).drop(session, "new")
 
@@ -169,7 +169,7 @@ def test_clients_in_the_middle_of_something(
         connection.execute("create temp table mine as select generate_series(1, 1000)")
         connection.execute("update things set name = 'z' || id")
         idle.execute("select 1")
-        assert recycling.remake(session, "old", "new", TEMPLATE)
+        assert recycling.recycle(session, "old", "new", TEMPLATE)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("select 1")
     is_the_template(session, data, "new")
@@ -184,7 +184,7 @@ def test_settings_owner_and_grants_are_the_template_s(
     try:
         fresh = contextlib.closing(Databases.of(pg).connect())  # a connection without a cached copy of the attributes
         with fresh as other:
-            assert recycling.remake(other, "old", "new", TEMPLATE)
+            assert recycling.recycle(other, "old", "new", TEMPLATE)
         owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'new'"
         assert session.run(owner) == ["other_owner"]
         with psycopg.connect(pg.model_copy(update={"dbname": "new"}).url) as connection:
@@ -216,8 +216,8 @@ def test_unlogged_tables_are_nobody_else_s_trouble(
 ) -> None:
     """CHECKPOINT does not write unlogged tables."""
     run(old, "insert into quick select generate_series(1, 100000)")
-    at_step(monkeypatch, "remake-aside", lambda: crowd_out(pg))
-    assert recycling.remake(session, "old", "new", TEMPLATE)
+    at_step(monkeypatch, "recycle-parked", lambda: crowd_out(pg))
+    assert recycling.recycle(session, "old", "new", TEMPLATE)
     is_the_template(session, data, "new")
 
 
@@ -232,14 +232,14 @@ def test_what_is_written_at_the_last_moment_is_nobody_else_s_trouble(
     """As by an autovacuum, which cannot be prevented."""
 
     def late(name: str) -> None:
-        if name == "remake-created":
+        if name == "recycle-created":
             session.run("ALTER DATABASE old ALLOW_CONNECTIONS true")
             run(old, "insert into quick select generate_series(1, 100000)", "update things set name = 'x' || id")
-        if name == "remake-aside":
+        if name == "recycle-parked":
             crowd_out(pg)
 
     monkeypatch.setattr(recycle, "step", late)
-    assert recycling.remake(session, "old", "new", TEMPLATE)
+    assert recycling.recycle(session, "old", "new", TEMPLATE)
     is_the_template(session, data, "new")
 
 
@@ -255,9 +255,9 @@ def test_a_server_that_recovers_while_the_files_are_aside(
         os.kill(int(pid or 0), signal.SIGKILL)
 
     run(old, "insert into quick values (2)", "insert into things (name) values ('mine')")
-    at_step(monkeypatch, "remake-aside", crash)
+    at_step(monkeypatch, "recycle-parked", crash)
     with contextlib.closing(session), pytest.raises((OSError, EOFError)):
-        recycling.remake(session, "old", "new", TEMPLATE)
+        recycling.recycle(session, "old", "new", TEMPLATE)
     wait_for(lambda: answers(pg), 20)
     assert os.path.islink(place)
     with contextlib.closing(server.connect()) as again:
@@ -282,11 +282,11 @@ def test_whoever_was_killed_leaves_a_link_and_files(
         raise KeyboardInterrupt
 
     place = folder(session, data, "old")
-    at_step(monkeypatch, "remake-aside", die)
+    at_step(monkeypatch, "recycle-parked", die)
     with pytest.raises(KeyboardInterrupt):
-        recycling.remake(session, "old", "new", TEMPLATE)
+        recycling.recycle(session, "old", "new", TEMPLATE)
     assert os.path.islink(place)
-    assert not recycling.remake(session, "old", "other", TEMPLATE), "another process is recycling it"
+    assert not recycling.recycle(session, "old", "other", TEMPLATE), "another process is recycling it"
     for name in ("old", "new"):
         Databases.of(pg).drop(session, name)
         recycling.clear(name)
@@ -300,7 +300,7 @@ def test_a_server_that_recovers_from_a_crash(
     """The write-ahead log has no records about missing files, or about files that belong to another database now."""
     server = Databases.of(pg)
     run(old, "update things set name = 'w' || id", "create table mine (n int)")
-    assert Recycling(data).remake(session, "old", "new", TEMPLATE)
+    assert Recycling(data).recycle(session, "old", "new", TEMPLATE)
     new = pg.model_copy(update={"dbname": "new"})
     run(new, "create table kept as select 42 as n", "checkpoint", "create table also as select 43 as n")
     for round in ("first", "second"):
@@ -317,7 +317,7 @@ def test_a_server_that_recovers_from_a_crash(
             assert connection.execute("select n from also").fetchall() == [(43,)], round
             assert connection.execute("select count(*) from things").fetchone() == (1000,)
     with contextlib.closing(server.connect()) as again:
-        assert Recycling(data).remake(again, "new", "old", TEMPLATE)
+        assert Recycling(data).recycle(again, "new", "old", TEMPLATE)
         is_the_template(again, data, "old")
 
 
@@ -342,7 +342,7 @@ def test_many_at_once(pg: PostgresDetails, data: str) -> None:
                 for _ in range(15):
                     run(pg.model_copy(update={"dbname": name}), "create table mine (n int)", "delete from things")
                     new = f"many_{number}_{made}"
-                    if recycling.remake(session, name, new, TEMPLATE):
+                    if recycling.recycle(session, name, new, TEMPLATE):
                         name, made = new, made + 1
                         is_the_template(session, data, name)
                     else:
@@ -369,9 +369,9 @@ def test_a_shell_is_made_once_of_a_copy_that_keeps_its_files(
     assert not Path(folder(session, data, str(shell))).exists()
     is_the_template(session, data, "old")
     Databases.of(pg).drop(session, str(shell))
-    assert not Recycling(data).remake(session, "old", "new", TEMPLATE), "recycling needs an empty clone"
+    assert not Recycling(data).recycle(session, "old", "new", TEMPLATE), "recycling needs an empty clone"
     Recycling(data).mark(session, "old", TEMPLATE)
-    assert Recycling(data).remake(session, "old", "new", TEMPLATE)
+    assert Recycling(data).recycle(session, "old", "new", TEMPLATE)
     is_the_template(session, data, "new")
 
 
@@ -379,12 +379,12 @@ def test_a_shell_that_somebody_drops_is_made_again(
     old: PostgresDetails, session: Connection, data: str, recycling: Recycling
 ) -> None:
     """The process that created the empty clone makes it again, too."""
-    assert recycling.remake(session, "old", "new", TEMPLATE)
+    assert recycling.recycle(session, "old", "new", TEMPLATE)
     session.run(f"DROP DATABASE {EMPTY_CLONE}{TEMPLATE}")
-    assert not recycling.remake(session, "new", "old", TEMPLATE)
+    assert not recycling.recycle(session, "new", "old", TEMPLATE)
     is_the_template(session, data, "new")
     recycling.mark(session, "new", TEMPLATE)
-    assert recycling.remake(session, "new", "old", TEMPLATE)
+    assert recycling.recycle(session, "new", "old", TEMPLATE)
     is_the_template(session, data, "old")
 
 
@@ -392,7 +392,7 @@ def test_a_shell_that_somebody_drops_is_made_again(
 
 
 def gives_up(session: Connection, recycling: Recycling, source: str = TEMPLATE) -> bool:
-    made = recycling.remake(session, "old", "new", source)
+    made = recycling.recycle(session, "old", "new", source)
     assert session.run("SELECT datname FROM pg_database WHERE datname = 'new'") == ([] if not made else ["new"])
     return not made
 
@@ -450,7 +450,7 @@ def test_somebody_else_drops_it_at_the_same_moment(
 ) -> None:
     """As by the server process of a killed prefetcher."""
     place = folder(session, data, "old")
-    at_step(monkeypatch, "remake-aside", lambda: Databases.of(pg).close("old"))
+    at_step(monkeypatch, "recycle-parked", lambda: Databases.of(pg).close("old"))
     assert gives_up(session, recycling)
     assert not os.path.lexists(place)
     assert not list(Path(data).parent.glob("data.*"))
@@ -513,7 +513,7 @@ def test_what_does_not_belong_there(old: PostgresDetails, session: Connection, d
     is_the_template(session, data, "new")
     assert outside.read_text() == "mine"
     (Path(folder(session, data, "new")) / "directory").mkdir()
-    assert not recycling.remake(session, "new", "old", TEMPLATE)
+    assert not recycling.recycle(session, "new", "old", TEMPLATE)
     assert not list(Path(data).parent.glob("data.*"))
 
 
@@ -533,12 +533,12 @@ def test_a_user_who_fails_knows_it(pg: PostgresDetails, old: PostgresDetails, se
     """The creator of a database connects under its name. A failed creation must not end its own session."""
     place = Path(folder(session, data, "old"))
     (place / "directory").mkdir()
-    copies = PostgresClones(pg, data)
+    clones = PostgresClones(pg, data)
     try:
-        assert not copies.remake("old", "new", TEMPLATE)
+        assert not clones.recycle("old", "new", TEMPLATE)
     finally:
         recycle.recycling.cache_clear()
-        copies.rest()
+        clones.disconnect()
     assert session.run("SELECT datname FROM pg_database WHERE datname IN ('old', 'new')") == []
     assert not os.path.lexists(place)
     assert not list(Path(data).parent.glob("data.*"))
@@ -564,7 +564,7 @@ def test_a_full_disk(
 
 
 def test_without_a_set_up_the_state_now_is_kept(bare: PostgresDetails) -> None:
-    """template1 may change. Its earlier copies are not mixed with its current state."""
+    """template1 may change. Its earlier clones are not mixed with its current state."""
     with contextlib.closing(Databases.of(bare).connect()) as session:
         (directory,) = session.run("SHOW data_directory")
         data = str(directory)
@@ -575,15 +575,15 @@ def test_without_a_set_up_the_state_now_is_kept(bare: PostgresDetails) -> None:
         run(template1, "create table things (n int primary key)", "insert into things values (1)")
         run(early, "create table mine (n int)")
         prefetch = prefetch_of(bare, data)
-        prefetch.make("old", BASE)
+        prefetch.create("old", BASE)
         run(template1, "create table more (n int primary key)")
         run(bare.model_copy(update={"dbname": "old"}), "create table mine (n int)")
         for old, new in (("early", "first"), ("old", "second")):
-            assert prefetch.remake(old, new, BASE)
+            assert prefetch.recycle(old, new, BASE)
             is_the_template(session, data, new)
             with pytest.raises(psycopg.errors.UniqueViolation):
                 run(bare.model_copy(update={"dbname": new}), "insert into things values (1)")
-        prefetch.rest()
+        prefetch.disconnect()
 
 
 def test_whoever_keeps_the_state_is_killed_half_way(bare: PostgresDetails) -> None:
@@ -591,8 +591,8 @@ def test_whoever_keeps_the_state_is_killed_half_way(bare: PostgresDetails) -> No
         (directory,) = session.run("SHOW data_directory")
         session.run(f"CREATE DATABASE {TEMPLATE}{HALF} IS_TEMPLATE true")
         prefetch = prefetch_of(bare, str(directory))
-        prefetch.make("old", BASE)
-        prefetch.rest()
+        prefetch.create("old", BASE)
+        prefetch.disconnect()
         found = session.run(f"SELECT datname FROM pg_database WHERE datname ~ '^{TEMPLATE}' AND NOT datallowconn")
         assert found == [TEMPLATE]
         assert not session.run(f"SELECT datname FROM pg_database WHERE datname ~ '{HALF}$'")
@@ -693,16 +693,16 @@ def test_the_switch_turns_recycling_off(
     pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVICECTX_POSTGRES_RECYCLE", "0")
-    assert not Recycling(data).remake(session, "old", "new", TEMPLATE)
+    assert not Recycling(data).recycle(session, "old", "new", TEMPLATE)
     monkeypatch.delenv("SERVICECTX_POSTGRES_RECYCLE")
-    assert Recycling(data).remake(session, "old", "new", TEMPLATE)
+    assert Recycling(data).recycle(session, "old", "new", TEMPLATE)
 
 
 def test_a_version_that_was_not_tested_is_not_recycled(
     old: PostgresDetails, session: Connection, recycling: Recycling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recycle, "TESTED_VERSIONS", (9,))
-    assert not recycling.remake(session, "old", "new", TEMPLATE)
+    assert not recycling.recycle(session, "old", "new", TEMPLATE)
     (version,) = session.run("SHOW server_version")
     service = registry.find("postgres")
     assert "not recycled: it was not tested with Postgres" in service.remark(str(version))

@@ -30,7 +30,8 @@ from servicectx import (
 )
 from servicectx.isolation import owner_names
 from servicectx.services.rabbitmq import plugins
-from servicectx.services.rabbitmq.service import Rabbitmq, _request
+from servicectx.services.rabbitmq.service import Rabbitmq
+from servicectx.services.rabbitmq.vhosts import RabbitmqVhosts, _request
 from servicectx.wire import http
 from tests import leftovers, servers
 from tests.keeper.test_probes import Mute, Thief, YesMan
@@ -183,15 +184,16 @@ def test_what_a_killed_user_left_is_removed(shared: RabbitmqDetails) -> None:
 
 
 def test_one_that_is_kept_outlives_its_maker(shared: RabbitmqDetails, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Rabbitmq().open_namespace(shared)
+    vhosts_of = RabbitmqVhosts(shared)
+    kept = vhosts_of.open()
     put(kept, "colour", "green")
-    Rabbitmq().keep_namespace(kept)
+    vhosts_of.keep(kept)
     with isolated(shared) as left:
         monkeypatch.setattr(owner_names, "owner_is_dead", lambda name: name in (kept.vhost, left.vhost))
         with isolated(shared) as mine:
             assert {kept.vhost, left.vhost, mine.vhost} & vhosts(shared) == {kept.vhost, mine.vhost}
             assert get(kept, "colour") == "green"
-    Rabbitmq().close_namespace(kept)
+    vhosts_of.close(kept)
 
 
 def test_one_that_is_gone_already_is_not_missed(shared: RabbitmqDetails) -> None:

@@ -200,9 +200,11 @@ def test_what_a_killed_user_left_is_removed() -> None:
 
 def test_one_that_is_kept_outlives_its_maker(monkeypatch: pytest.MonkeyPatch) -> None:
     with managed("smtp") as smtp:
-        kept = registry.find("smtp").open_namespace(smtp)
+        users = registry.find("smtp").isolation(smtp)
+        assert users is not None
+        kept = users.open()
         put(kept, "colour", "green")
-        registry.find("smtp").keep_namespace(kept)
+        users.keep(kept)
         with isolated(smtp) as left:
             monkeypatch.setattr(owner_names, "owner_is_dead", lambda name: name in (kept.user, left.user))
             with isolated(smtp):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from servicectx import BinaryNotFound, Plan, Template, managed
+from servicectx import BinaryNotFound, Isolation, Plan, Template, managed
 from servicectx.testing import FakeDetails, FakeOptions, FakeService, Usage, check_service
 
 
@@ -198,13 +198,20 @@ class RoomDetails(FakeDetails):
         return {"FAKE_URL": self.url, "FAKE_PREFIX": self.prefix}
 
 
+class RoomPrefixes(Isolation[Any]):
+    """Random prefixes."""
+
+    def create(self) -> Any:
+        return self.details.model_copy(update={"prefix": os.urandom(4).hex()})
+
+
 class Rooms(FakeService):
     """A service with prefixes as namespaces."""
 
     Details: ClassVar[Any] = RoomDetails
 
-    def open_namespace(self, details: Any) -> Any:
-        return details.model_copy(update={"prefix": os.urandom(4).hex()})
+    def isolation(self, details: Any, data: str = "") -> Isolation[Any]:
+        return RoomPrefixes(details)
 
 
 class VagueDetails(RoomDetails):

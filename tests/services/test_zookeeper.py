@@ -223,7 +223,7 @@ def test_what_a_killed_user_left_is_removed_by_the_next_unless_it_was_kept() -> 
     with managed("zookeeper") as zookeeper:
         killed.in_a_namespace(zookeeper)
         (left,) = namespaces(zookeeper)
-        registry.find("zookeeper").keep_namespace(zookeeper.model_copy(update={"prefix": f"/{left}"}))
+        registry.find("zookeeper").isolation(zookeeper).keep(zookeeper.model_copy(update={"prefix": f"/{left}"}))
         killed.in_a_namespace(zookeeper)
         assert len(namespaces(zookeeper)) == 2
         with isolated(zookeeper) as mine:

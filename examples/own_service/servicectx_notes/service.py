@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from servicectx import NotIsolable, Plan, Service, ServiceDetails
+from servicectx import Isolation, NotIsolable, Plan, Service, ServiceDetails
 from servicectx.isolation import owner_names
 from servicectx.services import binaries
 from servicectx.services.base import Search, environment
@@ -65,18 +65,25 @@ class Notes(Service[NotesDetails]):
     def details(self, options: NotesOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"token": secret, "version": facts["version"]}
 
-    def open_namespace(self, details: NotesDetails) -> NotesDetails:
-        """Create a notebook. Notebooks of dead owners are removed first."""
-        listed = ask(details, "GET", "/")
-        if listed.status != 200:
-            raise NotIsolable(service=self.name, reason=listed.data["problem"])
-        for left in filter(owner_names.owner_is_dead, listed.data["notebooks"]):
-            ask(details, "DELETE", f"/{left}")
-        name = owner_names.new_name()
-        ask(details, "PUT", f"/{name}")
-        return details.model_copy(update={"notebook": name})
+    def isolation(self, details: NotesDetails, data: str = "") -> Isolation[NotesDetails]:
+        return Notebooks(details)
 
-    def close_namespace(self, namespace: NotesDetails) -> None:
+
+class Notebooks(Isolation[NotesDetails]):
+    """Notebooks as namespaces."""
+
+    def create(self) -> NotesDetails:
+        """Create a notebook. Notebooks of dead owners are removed first."""
+        listed = ask(self.details, "GET", "/")
+        if listed.status != 200:
+            raise NotIsolable(service=self.details.service, reason=listed.data["problem"])
+        for left in filter(owner_names.owner_is_dead, listed.data["notebooks"]):
+            ask(self.details, "DELETE", f"/{left}")
+        name = owner_names.new_name()
+        ask(self.details, "PUT", f"/{name}")
+        return self.details.model_copy(update={"notebook": name})
+
+    def close(self, namespace: NotesDetails) -> None:
         ask(namespace, "DELETE", f"/{namespace.notebook}")
 
 

@@ -6,22 +6,20 @@ Written from its documentation: https://www.cockroachlabs.com/docs/stable/cockro
 
 import re
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.errors import InvalidOption, NotIsolable
-from servicectx.isolation import owner_names
+from servicectx.errors import InvalidOption
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, scripts, templates
 from servicectx.services.base import Client, Service, environment, option_names
+from servicectx.services.cockroach.databases import CockroachDatabases
 from servicectx.services.plan import Plan, Template, literal
-from servicectx.services.postgres.wire import Connection, Refused, quoted
 
 if TYPE_CHECKING:
     from servicectx.services.cockroach.details import CockroachDetails
 
-WAIT = 60.0  # seconds for one statement
 
 # A server certificate and one for root. The signing key is deleted at once.
 CERTIFICATES = """mkdir -m 700 "$1"
@@ -116,22 +114,8 @@ class Cockroach(Service["CockroachDetails"]):
             "version": facts.get("version"),
         }
 
-    def open_namespace(self, details: "CockroachDetails") -> "CockroachDetails":
-        try:
-            with closing(_connect(details)) as connection:
-                for left in connection.run("SELECT datname FROM pg_database WHERE datname LIKE 'sc\\_%'"):
-                    if left is not None and owner_names.owner_is_dead(left):
-                        _drop(connection, left)
-                name = owner_names.new_name()
-                connection.run(f"CREATE DATABASE {quoted(name)}")
-                return details.model_copy(update={"dbname": name})
-        except Refused as refusal:
-            reason = f"user {details.user!r} cannot create a database: {refusal}"
-            raise NotIsolable(service=self.name, reason=reason) from None
-
-    def close_namespace(self, namespace: "CockroachDetails") -> None:
-        with closing(_connect(namespace.model_copy(update={"dbname": "system"}))) as connection:
-            _drop(connection, namespace.dbname)
+    def isolation(self, details: "CockroachDetails", data: str = "") -> Isolation["CockroachDetails"]:
+        return CockroachDatabases(details)
 
     def run_files(self, details: "CockroachDetails", files: list[Path], program: str) -> None:
         for file in files:
@@ -139,11 +123,3 @@ class Cockroach(Service["CockroachDetails"]):
 
     def client(self, details: "CockroachDetails") -> Client:
         return Client(self.search, ["sql"], details.env())
-
-
-def _connect(details: "CockroachDetails") -> Connection:
-    return Connection(details.host, details.port, details.user, details.password, details.dbname, WAIT)
-
-
-def _drop(connection: Connection, name: str) -> None:
-    connection.run(f"DROP DATABASE IF EXISTS {quoted(name)} CASCADE")

@@ -11,7 +11,7 @@ from servicectx.services import binaries, settings
 from servicectx.services.base import Client, environment
 from servicectx.services.etcd.wire import ROOT, Gateway, after
 from servicectx.services.plan import Plan
-from servicectx.services.prefixes import Prefixed
+from servicectx.services.prefixes import Prefixed, Prefixes
 
 if TYPE_CHECKING:
     from servicectx.services.etcd.details import EtcdDetails  # the type parameter below
@@ -109,13 +109,20 @@ class Etcd(Prefixed["EtcdDetails"]):
     def store(self, details: "EtcdDetails", name: str) -> None:
         _gateway(details).put(name)
 
-    def close_namespace(self, namespace: "EtcdDetails") -> None:
-        self.remove(namespace, [namespace.prefix])
+    def isolation(self, details: "EtcdDetails", data: str = "") -> Prefixes["EtcdDetails"]:
+        return KeyPrefixes(self, details)
 
     def client(self, details: "EtcdDetails") -> Client:
         """Pass the address as a flag: with the variable set, etcdctl rejects a further `--endpoints`."""
         environment = {name: value for name, value in details.env().items() if name != "ETCDCTL_ENDPOINTS"}
         return Client(self.shell, [f"--endpoints={details.url}"], environment)
+
+
+class KeyPrefixes(Prefixes["EtcdDetails"]):
+    """Prefixes that etcd removes by itself, without a list of their keys."""
+
+    def close(self, namespace: "EtcdDetails") -> None:
+        self.service.remove(namespace, [namespace.prefix])
 
 
 def _gateway(details: "EtcdDetails") -> Gateway:

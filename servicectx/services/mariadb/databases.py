@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
 from servicectx.services.mariadb.wire import Connection, Refused, literal, quoted
 from servicectx.system.originals import time
 
@@ -17,6 +18,19 @@ DAY = 86400
 DENIED, NO_COLUMN, NO_THREAD, LOCKED = 1044, 1054, 1094, 1205
 
 _KEPT = "servicectx: kept"
+
+
+class MariadbDatabases(Isolation["MariadbDetails"]):
+    """Databases as namespaces."""
+
+    def create(self) -> "MariadbDetails":
+        return self.details.model_copy(update={"dbname": create(self.details)})
+
+    def close(self, namespace: "MariadbDetails") -> None:
+        drop(namespace, namespace.dbname)
+
+    def keep(self, namespace: "MariadbDetails") -> None:
+        keep(namespace, namespace.dbname)
 
 
 def create(details: "MariadbDetails") -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, scripts, settings, templates
 from servicectx.services.base import Client, Service, Written, account_for_root, environment
-from servicectx.services.mariadb import databases as mariadb_databases
+from servicectx.services.mariadb.databases import MariadbDatabases
 from servicectx.services.mariadb.wire import hashed, quoted
 from servicectx.services.plan import Plan, Template, literal
 from servicectx.services.plan import quoted as quoted_for
@@ -141,14 +142,8 @@ class Mariadb(Service["MariadbDetails"]):
         login = {"user": options.user, "password": secret, "dbname": options.dbname}
         return login | {"version": facts.get("version")}
 
-    def open_namespace(self, details: "MariadbDetails") -> "MariadbDetails":
-        return details.model_copy(update={"dbname": mariadb_databases.create(details)})
-
-    def close_namespace(self, namespace: "MariadbDetails") -> None:
-        mariadb_databases.drop(namespace, namespace.dbname)
-
-    def keep_namespace(self, namespace: "MariadbDetails") -> None:
-        mariadb_databases.keep(namespace, namespace.dbname)
+    def isolation(self, details: "MariadbDetails", data: str = "") -> Isolation["MariadbDetails"]:
+        return MariadbDatabases(details)
 
     def client(self, details: "MariadbDetails") -> Client:
         return Client(self.shell, _client_arguments(details), details.env())

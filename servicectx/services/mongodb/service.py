@@ -6,15 +6,13 @@ https://www.mongodb.com/docs/manual/reference/parameters/. Tested against a stan
 
 import signal
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.errors import NotIsolable
-from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
-from servicectx.services.mongodb.wire import Connection, Refused
+from servicectx.services.mongodb.databases import MongodbDatabases
 from servicectx.services.plan import Plan
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 WIRE = "servicectx.services.mongodb.wire"
 USER = "root"
-WAIT = 60.0  # seconds for one command
 OURS = ("enablelocalhostauthbypass", "authenticationmechanisms")
 
 
@@ -91,35 +88,11 @@ class Mongodb(Service["MongodbDetails"]):
         login = {"user": USER, "password": secret}
         return {**login, "dbname": options.dbname, "version": facts.get("version")}
 
-    def open_namespace(self, details: "MongodbDetails") -> "MongodbDetails":
-        """A name for a database that MongoDB makes at the first write. Databases of dead owners are dropped."""
-        try:
-            with closing(_connect(details)) as connection:
-                ours = {"listDatabases": 1, "nameOnly": True, "filter": {"name": {"$regex": f"^{owner_names.PREFIX}_"}}}
-                for found in connection.run("admin", ours)["databases"]:
-                    if owner_names.owner_is_dead(found["name"]):
-                        connection.run(found["name"], {"dropDatabase": 1})
-        except Refused as refusal:
-            raise NotIsolable(service=self.name, reason=f"the server refuses: {refusal}") from None
-        return details.model_copy(update={"dbname": owner_names.new_name()})
-
-    def close_namespace(self, namespace: "MongodbDetails") -> None:
-        with closing(_connect(namespace)) as connection:
-            connection.run(namespace.dbname, {"dropDatabase": 1})
+    def isolation(self, details: "MongodbDetails", data: str = "") -> Isolation["MongodbDetails"]:
+        return MongodbDatabases(details)
 
     def client(self, details: "MongodbDetails") -> Client:
         """The shell would show a URL on its command line to everybody, so it reads that for itself."""
         return Client(
             self.shell, ["--nodb", "--shell", "--eval", "db = connect(process.env.MONGODB_URI)"], details.env()
         )
-
-
-def _connect(details: "MongodbDetails") -> Connection:
-    connection = Connection(details.host, details.port, WAIT)
-    try:
-        if details.user:
-            connection.log_in(details.user, details.password, details.auth_source)
-    except BaseException:
-        connection.close()
-        raise
-    return connection

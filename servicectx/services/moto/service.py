@@ -1,16 +1,13 @@
 """moto: S3, SQS, DynamoDB and much else of AWS, in memory."""
 
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlencode
 
-from servicectx.errors import NotIsolable
-from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import Service, environment
+from servicectx.services.moto.accounts import MotoAccounts
 from servicectx.services.moto.server import ACCOUNTS
 from servicectx.services.plan import Plan
 from servicectx.wire import aws
@@ -74,32 +71,5 @@ class Moto(Service["MotoDetails"]):
         fields = {"region": options.region, "version": facts.get("version")}
         return {"access_key": aws.access_key(secret), "secret_key": secret, **fields}
 
-    def open_namespace(self, details: "MotoDetails") -> "MotoDetails":
-        """Create an account with a user and its key. Accounts of dead owners are removed first."""
-        for account, owner in _accounts(details, "GET").items():
-            if owner_names.owner_is_dead(owner):
-                _accounts(details, "DELETE", account)
-        account = f"{int.from_bytes(os.urandom(8)) % 10**12:012}"
-        user = owner_names.new_name()
-        _iam(details, account, Action="CreateUser", UserName=user)
-        key = _iam(details, account, Action="CreateAccessKey", UserName=user)
-        keys = {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
-        return details.model_copy(update={"account": account, **keys})
-
-    def close_namespace(self, namespace: "MotoDetails") -> None:
-        _accounts(namespace, "DELETE", namespace.account)
-
-
-def _iam(details: "MotoDetails", account: str, **parameters: str) -> dict[str, str]:
-    """A request to IAM. moto creates the account on its first use."""
-    headers = {"Content-Type": "application/x-www-form-urlencoded", "x-moto-account-id": account}
-    body = urlencode({"Version": "2010-05-08", **parameters})
-    answer = aws.Endpoint.of(details).ask("iam", "POST", "/", body, headers=headers)
-    if answer.status != 200:
-        raise NotIsolable(service="moto", reason=f"{parameters['Action']}: {answer.status} {answer.text.strip()}")
-    return dict(re.findall(r"<(\w+)>([^<]+)</\1>", answer.text))
-
-
-def _accounts(details: "MotoDetails", method: str, account: str = "") -> dict[str, str]:
-    """List or remove accounts. Other moto servers lack this path, and give {}."""
-    return aws.Endpoint.of(details).ask("moto-api", method, ACCOUNTS + account).data or {}
+    def isolation(self, details: "MotoDetails", data: str = "") -> Isolation["MotoDetails"]:
+        return MotoAccounts(details)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from servicectx.isolation.setup_step import SetupSteps
 from servicectx.services.postgres import templates
 from servicectx.services.postgres.connection_cache import close_cached
-from servicectx.services.postgres.databases import BASE, WAIT, Databases, base, fresh_name
+from servicectx.services.postgres.databases import BASE, WAIT, Databases, base, new_name
 from servicectx.services.postgres.recycle import recycling
 from servicectx.services.postgres.wire import Connection, Refused
 
@@ -24,22 +24,22 @@ class PostgresClones:
         self.data = data
         self.server = Databases.of(details)
 
-    def fresh_name(self) -> str:
-        return fresh_name()
+    def new_name(self) -> str:
+        return new_name()
 
-    def at(self, name: str) -> "PostgresDetails":
+    def details_of(self, name: str) -> "PostgresDetails":
         return self.details.model_copy(update={"dbname": name})
 
-    def source(self, layers: SetupSteps) -> str:
-        return templates.names(layers)[-1] if layers else BASE
+    def source(self, setup: SetupSteps) -> str:
+        return templates.names(setup)[-1] if setup else BASE
 
-    def open(self, name: str | None, layers: SetupSteps) -> str:
+    def create(self, name: str | None, setup: SetupSteps) -> str:
         """Create a database. The default name has this process's signature, so that a later sweep removes it."""
-        wait = templates.TEMPLATE_WAIT + WAIT if layers else WAIT
+        wait = templates.TEMPLATE_WAIT + WAIT if setup else WAIT
         sources = []
 
         def source(connection: Connection) -> str:
-            sources.append(self._template(connection, layers))
+            sources.append(self._template(connection, setup))
             return sources[-1]
 
         name = self.server.open(name, source, wait)
@@ -48,31 +48,28 @@ class PostgresClones:
                 recycling(self.data).mark(connection, name, sources[-1])
         return name
 
-    def remake(self, name: str, new: str, source: str) -> bool:
+    def recycle(self, name: str, new: str, source: str) -> bool:
         if not recycling(self.data).may_work():
             return False
         with self.server.cached(new) as connection:
-            return recycling(self.data).remake(connection, name, new, source)
+            return recycling(self.data).recycle(connection, name, new, source)
 
-    def rest(self) -> None:
+    def disconnect(self) -> None:
         close_cached()
 
-    def close(self, name: str) -> None:
+    def drop(self, name: str) -> None:
         try:
             self.server.close(name)
         except Refused as refusal:
             gone = refusal.code.startswith(GONE)
             raise (ConnectionError if gone else OSError)(f"the server refused: {refusal}") from None
 
-    def keep(self, name: str) -> None:
-        self.server.keep(name)
-
-    def _template(self, connection: Connection, layers: SetupSteps) -> str:
+    def _template(self, connection: Connection, setup: SetupSteps) -> str:
         if self.server.external:
             from servicectx.services.postgres.references import referenced_source, references_to
 
             references_to(self.server)
-            return referenced_source(self.server, layers, self.at) if layers else base(connection)
-        if not layers:
+            return referenced_source(self.server, setup, self.details_of) if setup else base(connection)
+        if not setup:
             return base(connection)
-        return templates.source(self.server, connection, layers, self.at)
+        return templates.source(self.server, connection, setup, self.details_of)

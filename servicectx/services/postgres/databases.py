@@ -142,7 +142,7 @@ def major(connection: Connection) -> int:
     return int(found[0]) if found else 0
 
 
-def fresh_name() -> str:
+def new_name() -> str:
     """A name without a signature, for a database with a lock."""
     return f"{owner_names.PREFIX}_{os.urandom(6).hex()}"
 

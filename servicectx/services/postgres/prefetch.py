@@ -11,7 +11,7 @@ from servicectx.services.postgres.databases import (
     base,
     copy,
     drop_halves,
-    fresh_name,
+    new_name,
 )
 from servicectx.services.postgres.drop import drop, end_clients, is_left_alone
 from servicectx.services.postgres.locks import lock, unlock
@@ -36,26 +36,26 @@ class PostgresPrefetch:
         (bytes_,) = self._session().run(f"SELECT pg_database_size({literal(self._source(source))})")
         return int(bytes_ or 0)
 
-    def make(self, name: str, source: str) -> None:
+    def create(self, name: str, source: str) -> None:
         source = self._source(source)
         self._server.clone(self._session(), name, source)
         self._recycling.mark(self._session(), name, source)
 
-    def remake(self, name: str, new: str, source: str) -> bool:
-        return self._recycling.remake(self._session(), name, new, source)
+    def recycle(self, name: str, new: str, source: str) -> bool:
+        return self._recycling.recycle(self._session(), name, new, source)
 
     def drop(self, name: str) -> None:
         self._server.drop(self._session(), name)
         self._recycling.clear(name)
         drop_halves(self._session())  # its user may have died while it made a template
 
-    def rest(self) -> None:
+    def disconnect(self) -> None:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
 
-    def name(self) -> str:
-        return fresh_name()
+    def new_name(self) -> str:
+        return new_name()
 
     def _source(self, source: str) -> str:
         return self._frozen() if source == BASE else source

@@ -93,7 +93,7 @@ class Recycling:
                 self._works = False
 
     def may_work(self) -> bool:
-        """False if every call of `remake` is going to refuse."""
+        """False if every call of `recycle` is going to refuse."""
         return self._works and not is_switched_off()
 
     def _recycles(self, session: Connection) -> bool:
@@ -106,7 +106,7 @@ class Recycling:
             stamps.unlink_links(f"{self._data}/base", parked)
             stamps.remove(parked)
 
-    def remake(self, session: Connection, name: str, new: str, source: str) -> bool:
+    def recycle(self, session: Connection, name: str, new: str, source: str) -> bool:
         """Make `new`, a copy of `source`, out of the returned database `name`.
 
         False: `new` does not exist, and `name` may or may not exist. Raises Refused, and OSError or EOFError when the
@@ -121,9 +121,9 @@ class Recycling:
         try:
             copy(session, new, EMPTY_CLONE + source)
             copy_attributes(session, template.name, new)
-            step("remake-created")
+            step("recycle-created")
             self._park_and_drop(session, name, folder, parked)
-            step("remake-dropped")
+            step("recycle-dropped")
             stamps.restore(parked, template.folder, template.sizes)
             stamps.move(parked, self._folder(session, new) or "")
         except (CannotRestore, Refused) as error:
@@ -149,7 +149,7 @@ class Recycling:
         """Park the directory of a database, and drop the database. On CannotRestore or Refused nothing has changed."""
         stamps.set_aside(folder, parked)
         try:
-            step("remake-aside")
+            step("recycle-parked")
             session.run(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
         except Refused:
             stamps.unlink(folder)

@@ -114,21 +114,21 @@ def references_to(server: Databases) -> TemplateReferences:
     return references
 
 
-def referenced_source(server: Databases, layers: SetupSteps, at: At) -> str:
+def referenced_source(server: Databases, setup: SetupSteps, at: At) -> str:
     """As `source`; the template stays while this process lives."""
     # Other hosts may have other code under the same name.
-    first = layers[0]._replace(text=f"{owner_names.host()} {server.user} {layers[0].text}")
-    layers = [first, *layers[1:]]
+    first = setup[0]._replace(identity=f"{owner_names.host()} {server.user} {setup[0].identity}")
+    setup = [first, *setup[1:]]
     references = references_to(server)
     with server.refusals():
         while True:
             with references.connected(server) as session:
-                entry, wanted = references.entry, names(layers, prefix_in(references.entry))
+                entry, wanted = references.entry, names(setup, prefix_in(references.entry))
                 references.take(session, wanted)
                 if is_there(session, wanted[-1]):
                     return wanted[-1]
             with contextlib.closing(server.connect(dbname=entry, wait=TEMPLATE_WAIT + LEAVE)) as session:
-                source(server, session, layers, at, prefix_in(entry))
+                source(server, session, setup, at, prefix_in(entry))
 
 
 def prefix_in(dbname: str) -> str:

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
-from servicectx.isolation.setup_step import SetupSteps
 from servicectx.services import binaries, scripts, settings, templates
 from servicectx.services.base import Client, Service, Written, account_for_root, environment, option_names
 from servicectx.services.plan import Plan, Template, literal, quoted
-from servicectx.services.postgres import databases as postgres_databases
-from servicectx.services.postgres.clone import PostgresClones
+from servicectx.services.postgres.isolation import PostgresIsolation
 
 if TYPE_CHECKING:
     from servicectx.services.postgres.details import PostgresDetails
@@ -177,24 +175,8 @@ class Postgres(Service["PostgresDetails"]):
             "version": facts.get("version"),
         }
 
-    def freeze(self, details: "PostgresDetails") -> bool:
-        return postgres_databases.freeze(details)
-
-    def open_namespace(self, details: "PostgresDetails") -> "PostgresDetails":
-        return self.open_layered(details, ())
-
-    def open_layered(self, details: "PostgresDetails", layers: SetupSteps) -> "PostgresDetails":
-        copies = self.copies(details)
-        return copies.at(copies.open(None, layers))
-
-    def close_namespace(self, namespace: "PostgresDetails") -> None:
-        self.copies(namespace).close(namespace.dbname)
-
-    def keep_namespace(self, namespace: "PostgresDetails") -> None:
-        self.copies(namespace).keep(namespace.dbname)
-
-    def copies(self, details: "PostgresDetails", directory: str = "") -> PostgresClones:
-        return PostgresClones(details, os.path.join(directory, "data") if directory else "")
+    def isolation(self, details: "PostgresDetails", data: str = "") -> PostgresIsolation:
+        return PostgresIsolation(details, data)
 
     def remark(self, version: str) -> str:
         from servicectx.services.postgres.recycle import refusal

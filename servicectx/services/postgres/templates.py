@@ -23,25 +23,25 @@ TEMPLATE_WAIT = 600.0  # seconds for a set-up of another process
 At = Callable[[str], Any]  # returns the details of the database with that name
 
 
-def names(layers: SetupSteps, prefix: str = LAYER) -> list[str]:
+def names(setup: SetupSteps, prefix: str = LAYER) -> list[str]:
     """The names of the templates, from the first set-up alone to all of them."""
-    texts = [layer.text for layer in layers]
-    chains = ["\0".join(texts[: end + 1]) for end in range(len(texts))]
+    identities = [step.identity for step in setup]
+    chains = ["\0".join(identities[: end + 1]) for end in range(len(identities))]
     return [prefix + hashlib.sha256(chain.encode()).hexdigest()[:16] for chain in chains]
 
 
-def source(server: Databases, session: Connection, layers: SetupSteps, at: At, prefix: str = LAYER) -> str:
-    """The template with all `layers`, made if missing. Raises SetupFailed, NotIsolable."""
-    wanted = names(layers, prefix)
+def source(server: Databases, session: Connection, setup: SetupSteps, at: At, prefix: str = LAYER) -> str:
+    """The template with all set-ups, made if missing. Raises SetupFailed, NotIsolable."""
+    wanted = names(setup, prefix)
     if is_there(session, wanted[-1]):
         return wanted[-1]
     below = base(session)
-    for layer, name in zip(layers, wanted, strict=True):
+    for step, name in zip(setup, wanted, strict=True):
         half = name + HALF
         lock(session, half, TEMPLATE_WAIT)
         try:
             if not is_there(session, name):
-                _make(server, session, layer, half, below, at)
+                _make(server, session, step, half, below, at)
                 session.run(f"ALTER DATABASE {quoted(half)} RENAME TO {quoted(name)}")
         finally:
             unlock(session, half)
@@ -49,13 +49,13 @@ def source(server: Databases, session: Connection, layers: SetupSteps, at: At, p
     return below
 
 
-def _make(server: Databases, session: Connection, layer: SetupStep, half: str, below: str, at: At) -> None:
+def _make(server: Databases, session: Connection, step: SetupStep, half: str, below: str, at: At) -> None:
     drop(session, half)  # left by a dead process
     try:
         server.clone(session, half, below)
-        layer.run(at(half))
+        step.run(at(half))
         if not is_left_alone(session, half):
-            reason = f"the set-up {layer.called} left connections open; {CURE}"
+            reason = f"the set-up {step.label} left connections open; {CURE}"
             raise NotIsolable(service="postgres", reason=reason)
         if not server.external:
             _reset_statistics(server, session, half)

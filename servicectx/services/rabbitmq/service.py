@@ -1,6 +1,5 @@
 """RabbitMQ."""
 
-import base64
 import re
 import shlex
 import signal
@@ -9,21 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
 
-from servicectx.errors import NotIsolable
-from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Service, environment
 from servicectx.services.plan import NOT_UTF8, Plan, refused_without_cwd
 from servicectx.services.rabbitmq import plugins as rabbitmq_plugins
-from servicectx.wire import http
+from servicectx.services.rabbitmq.vhosts import RabbitmqVhosts
 
 if TYPE_CHECKING:
     from servicectx.services.rabbitmq.details import RabbitmqDetails  # the type parameter below
 
 USER = "test"
-KEPT = "kept"  # the description of a vhost that outlives its owner
 OURS = (
     *("default_user", "default_pass", "loopback_users", "log.console", "log.file", "management.tcp.ip"),
     *("listeners.tcp", "listeners.tcp.1", "listeners.tcp.default", "management.tcp.port"),
@@ -145,33 +141,8 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         fields = {"user": USER, "password": secret, "management_port": facts["port_management"]}
         return {**fields, "version": facts.get("version")}
 
-    def open_namespace(self, details: "RabbitmqDetails") -> "RabbitmqDetails":
-        for vhost in _request(details, "GET", "vhosts?columns=name,description"):
-            if owner_names.owner_is_dead(vhost["name"]) and vhost.get("description") != KEPT:
-                _request(details, "DELETE", f"vhosts/{vhost['name']}")
-        name = owner_names.new_name()
-        _request(details, "PUT", f"vhosts/{name}", {})
-        everything = dict.fromkeys(("configure", "write", "read"), ".*")
-        _request(details, "PUT", f"permissions/{name}/{quote(details.user, safe='')}", everything)
-        return details.model_copy(update={"vhost": name})
-
-    def keep_namespace(self, namespace: "RabbitmqDetails") -> None:
-        _request(namespace, "PUT", f"vhosts/{namespace.vhost}", {"description": KEPT})
-
-    def close_namespace(self, namespace: "RabbitmqDetails") -> None:
-        _request(namespace, "DELETE", f"vhosts/{namespace.vhost}")
-
-
-def _request(details: "RabbitmqDetails", method: str, path: str, body: Any = None) -> Any:
-    """A request to the management API. Deleting a missing object is not an error."""
-    if details.management_port is None:
-        raise NotIsolable(service="rabbitmq", reason="the management API creates vhosts: give its management_port")
-    login = base64.b64encode(f"{details.user}:{details.password}".encode()).decode()
-    headers = {"Authorization": f"Basic {login}"}
-    answer = http.ask(details.host, details.management_port, method, f"/api/{path}", body, headers, wait=30.0)
-    if answer.status >= 400 and (method, answer.status) != ("DELETE", 404):
-        raise NotIsolable(service="rabbitmq", reason=f"{method} {path}: {answer.status} {answer.text.strip()}")
-    return answer.data
+    def isolation(self, details: "RabbitmqDetails", data: str = "") -> Isolation["RabbitmqDetails"]:
+        return RabbitmqVhosts(details)
 
 
 def _script(program: str, plugins: list[str]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
 from servicectx.services.redis import ownership
 from servicectx.services.redis.ownership import DatabaseReferences, connect
 from servicectx.services.redis.wire import Connection, Refused
@@ -29,6 +30,19 @@ CONTENTION_TIME = 5.0  # seconds of retries while processes contend for the same
 _REGISTER = "servicectx:databases"
 _KEPT = "kept"
 _LEFT = "left"  # its owner could not empty it
+
+
+class RedisDatabases(Isolation["RedisDetails"]):
+    """Logical databases as namespaces."""
+
+    def create(self) -> "RedisDetails":
+        return self.details.model_copy(update={"db": take(self.details)})
+
+    def close(self, namespace: "RedisDetails") -> None:
+        give_back(namespace, namespace.db)
+
+    def keep(self, namespace: "RedisDetails") -> None:
+        keep(namespace, namespace.db)
 
 
 def take(details: "RedisDetails") -> int:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
 from servicectx.services.plan import Plan, refused_without_cwd
-from servicectx.services.redis import databases as redis_databases
+from servicectx.services.redis.databases import DATABASES, RedisDatabases
 
 if TYPE_CHECKING:
     from servicectx.services.redis.details import RedisDetails  # the type parameter below
@@ -74,7 +75,7 @@ class Redis(Service["RedisDetails"]):
             'save ""',
             "appendonly no",
             "daemonize no",
-            f"databases {redis_databases.DATABASES}",
+            f"databases {DATABASES}",
             f"requirepass {secret}",
             *(f"{name} {value}" for name, value in options.settings.items()),
         ]
@@ -108,14 +109,8 @@ class Redis(Service["RedisDetails"]):
         ready = {**plan.ready, "send": switch, "expect": r"^\+OK\r\n\+PONG\r\n" + complete}
         return plan._replace(ready=ready)
 
-    def open_namespace(self, details: "RedisDetails") -> "RedisDetails":
-        return details.model_copy(update={"db": redis_databases.take(details)})
-
-    def keep_namespace(self, namespace: "RedisDetails") -> None:
-        redis_databases.keep(namespace, namespace.db)
-
-    def close_namespace(self, namespace: "RedisDetails") -> None:
-        redis_databases.give_back(namespace, namespace.db)
+    def isolation(self, details: "RedisDetails", data: str = "") -> Isolation["RedisDetails"]:
+        return RedisDatabases(details)
 
     def client(self, details: "RedisDetails") -> Client:
         arguments = ["-h", details.host, "-p", str(details.port), "-n", str(details.db)]

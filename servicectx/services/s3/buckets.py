@@ -4,12 +4,16 @@ import base64
 import hashlib
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
 from servicectx.wire import http
 from servicectx.wire.aws import Endpoint
+
+if TYPE_CHECKING:
+    from servicectx.services.s3.details import S3Details  # the type parameter below
 
 
 def is_usable(
@@ -31,6 +35,16 @@ def is_ours(host: str, port: int, wait: float, access_key: str, secret_key: str,
     """A probe: list buckets with our keys."""
     listed = Endpoint(host, port, access_key, secret_key, region).ask("s3", "GET", "/", wait=wait)
     return {} if listed.status == 200 else None
+
+
+class S3Buckets(Isolation["S3Details"]):
+    """Buckets as namespaces."""
+
+    def create(self) -> "S3Details":
+        return self.details.model_copy(update={"bucket": create(Endpoint.of(self.details))})
+
+    def close(self, namespace: "S3Details") -> None:
+        remove(Endpoint.of(namespace), namespace.bucket)
 
 
 def create(endpoint: Endpoint) -> str:

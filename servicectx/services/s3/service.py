@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Service, environment, option_names
 from servicectx.services.plan import Companion, Plan
-from servicectx.services.s3 import buckets as s3_buckets
+from servicectx.services.s3.buckets import S3Buckets
 from servicectx.wire import aws
 
 if TYPE_CHECKING:
@@ -99,11 +100,8 @@ class S3(Service["S3Details"]):
         fields = {"region": options.region, "version": facts.get("version")}
         return {"access_key": aws.access_key(secret), "secret_key": secret, **fields}
 
-    def open_namespace(self, details: "S3Details") -> "S3Details":
-        return details.model_copy(update={"bucket": s3_buckets.create(aws.Endpoint.of(details))})
-
-    def close_namespace(self, namespace: "S3Details") -> None:
-        s3_buckets.remove(aws.Endpoint.of(namespace), namespace.bucket)
+    def isolation(self, details: "S3Details", data: str = "") -> Isolation["S3Details"]:
+        return S3Buckets(details)
 
 
 def _weed(plan: Plan, program: str, given: dict[str, str]) -> Plan:

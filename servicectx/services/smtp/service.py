@@ -1,25 +1,21 @@
 """A mail server that stores messages in a maildir and delivers none."""
 
 import base64
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.errors import NotIsolable
-from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import Service, environment
 from servicectx.services.plan import Plan
-from servicectx.services.smtp.server import USER, password
-from servicectx.system.removal import remove_tree
+from servicectx.services.smtp.server import USER
+from servicectx.services.smtp.users import SmtpUsers
 
 if TYPE_CHECKING:
     from servicectx.services.smtp.details import SmtpDetails  # the type parameter below
 
 OURS = ("handler", "loop", "authenticator", "auth_required", "auth_require_tls", "tls_context", "require_starttls")
-KEPT = "kept"  # a file in a maildir that outlives its owner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,27 +76,5 @@ class Smtp(Service["SmtpDetails"]):
     def details(self, options: SmtpOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"user": USER, "password": secret, "maildir": f"{facts['dir']}/mail/{USER}"}
 
-    def open_namespace(self, details: "SmtpDetails") -> "SmtpDetails":
-        """Create a user. Maildirs of dead owners are removed first."""
-        if details.user != USER or not details.maildir or not os.path.isdir(details.maildir):
-            reason = (
-                "users need a server that servicectx started on this machine, and details that are not a namespace's"
-            )
-            raise NotIsolable(service=self.name, reason=reason)
-        root = Path(details.maildir).parent
-        for left in root.iterdir():
-            if owner_names.owner_is_dead(left.name) and not (left / KEPT).exists():
-                remove_tree(left)
-        user = owner_names.new_name()
-        for part in ("", "new", "cur", "tmp"):
-            (root / user / part).mkdir(mode=0o700)
-        mine = {"user": user, "password": password(details.password, user), "maildir": str(root / user)}
-        return details.model_copy(update=mine)
-
-    def keep_namespace(self, namespace: "SmtpDetails") -> None:
-        Path(namespace.maildir or "", KEPT).touch()
-
-    def close_namespace(self, namespace: "SmtpDetails") -> None:
-        maildir = Path(namespace.maildir or "")
-        if owner_names.signature(maildir.name) == maildir.name == namespace.user:  # created by `open_namespace`
-            remove_tree(maildir)
+    def isolation(self, details: "SmtpDetails", data: str = "") -> Isolation["SmtpDetails"]:
+        return SmtpUsers(details)

@@ -1,25 +1,20 @@
 """Temporal's development server."""
 
-import re
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.errors import NotIsolable
-from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries
 from servicectx.services.base import Client, Service, environment
 from servicectx.services.plan import Plan
-from servicectx.services.temporal import wire
-from servicectx.system.originals import json, time
+from servicectx.services.temporal.namespaces import TemporalNamespaces
+from servicectx.system.originals import json
 
 if TYPE_CHECKING:
     from servicectx.services.temporal.details import TemporalDetails  # the type parameter below
-
-WAIT = 20.0  # seconds for one call, and until all parts of the server accept a fresh namespace
-DAY = 24 * 60 * 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,47 +74,8 @@ class Temporal(Service["TemporalDetails"]):
         ui = f"http://{facts['host']}:{facts['port_ui']}" if options.ui else None
         return {"ui_url": ui, "version": facts.get("version")}
 
-    def open_namespace(self, details: "TemporalDetails") -> "TemporalDetails":
-        """Create a namespace. Namespaces of dead owners are deleted first; Temporal renames a namespace on deletion."""
-        name = owner_names.new_name()
-        days = wire.nested(4, wire.count(1, DAY))
-        try:
-            known = _call(details, f"{wire.WORKFLOWS}ListNamespaces", wire.count(1, 1000))
-            for found in re.findall(rb"sc_\w+(?![\w-])", known):
-                if owner_names.owner_is_dead(found.decode()):
-                    _delete(details, found.decode())
-            _call(details, f"{wire.WORKFLOWS}RegisterNamespace", wire.text(1, name) + days)
-        except wire.Refused as refused:
-            raise NotIsolable(service=self.name, reason=f"the server rejects {refused}") from None
-        until = time.monotonic() + WAIT
-        while not _is_usable(details, name):
-            if time.monotonic() > until:
-                raise NotIsolable(service=self.name, reason=f"namespace {name} is not usable after {WAIT:g} s")
-            time.sleep(0.01)
-        return details.model_copy(update={"namespace": name})
-
-    def close_namespace(self, namespace: "TemporalDetails") -> None:
-        _delete(namespace, namespace.namespace)
+    def isolation(self, details: "TemporalDetails", data: str = "") -> Isolation["TemporalDetails"]:
+        return TemporalNamespaces(details)
 
     def client(self, details: "TemporalDetails") -> Client:
         return Client(self.search, [], details.env())
-
-
-def _call(details: "TemporalDetails", method: str, message: bytes) -> bytes:
-    return wire.call(details.host, details.port, method, message, WAIT)
-
-
-def _is_usable(details: "TemporalDetails", name: str) -> bool:
-    try:
-        _call(details, f"{wire.WORKFLOWS}ListWorkflowExecutions", wire.text(1, name))
-    except wire.Refused:
-        return False
-    return True
-
-
-def _delete(details: "TemporalDetails", name: str) -> None:
-    """Delete a namespace. A missing namespace is not an error."""
-    try:
-        _call(details, f"{wire.OPERATOR}DeleteNamespace", wire.text(1, name))
-    except wire.Refused:
-        return

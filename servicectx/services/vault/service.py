@@ -5,14 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.errors import NotIsolable
-from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
 from servicectx.services.plan import Plan
-from servicectx.services.vault import wire as vault_wire
-from servicectx.system.originals import time
-from servicectx.wire import http
+from servicectx.services.vault.mounts import VaultMounts
 
 if TYPE_CHECKING:
     from servicectx.services.vault.details import VaultDetails  # the type parameter below
@@ -20,7 +17,6 @@ if TYPE_CHECKING:
 WIRE = "servicectx.services.vault.wire"
 OURS = ("listener", "storage", "api_addr", "cluster_addr", "pid_file", "log_file")
 REPORTS = ("OPTOUT_LICENSE_REPORTING", "OPTOUT_PRODUCT_USAGE_REPORTING")  # stop reports of Vault Enterprise
-WAIT = 10.0  # seconds until a fresh mount is usable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,37 +71,8 @@ class Vault(Service["VaultDetails"]):
     def details(self, options: VaultOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"token": secret, "version": facts.get("version")}
 
-    def open_namespace(self, details: "VaultDetails") -> "VaultDetails":
-        """Mount key-value secrets, version 2. Mounts of dead owners are removed first."""
-        known = _request(details, "GET", "sys/mounts")
-        for name in known.data if known.status == 200 else ():
-            if owner_names.owner_is_dead(name.rstrip("/")):
-                _request(details, "DELETE", f"sys/mounts/{name}")
-        mount = owner_names.new_name()
-        answer = _request(details, "POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": "2"}})
-        if answer.status != 204:
-            raise NotIsolable(service=self.name, reason=f"a mount cannot be created: {_problem(answer)}")
-        until = time.monotonic() + WAIT
-        while (reply := _request(details, "GET", f"{mount}/config")).status != 200:  # Vault completes the mount later
-            if time.monotonic() > until:
-                raise NotIsolable(
-                    service=self.name, reason=f"a mount is not usable after {WAIT:g} s: {_problem(reply)}"
-                )
-            time.sleep(0.01)
-        return details.model_copy(update={"mount": mount})
-
-    def close_namespace(self, namespace: "VaultDetails") -> None:
-        _request(namespace, "DELETE", f"sys/mounts/{namespace.mount}")
+    def isolation(self, details: "VaultDetails", data: str = "") -> Isolation["VaultDetails"]:
+        return VaultMounts(details)
 
     def client(self, details: "VaultDetails") -> Client:
         return Client(self.search, [], details.env())
-
-
-def _request(details: "VaultDetails", method: str, path: str, body: Any = None) -> http.Answer:
-    tls = details.scheme == "https"
-    return vault_wire.ask(details.host, details.port, details.token, method, path, body, tls=tls)
-
-
-def _problem(answer: http.Answer) -> str:
-    errors = answer.data.get("errors") if isinstance(answer.data, dict) else None
-    return "; ".join(errors) if errors else f"status {answer.status}"

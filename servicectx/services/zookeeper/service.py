@@ -1,6 +1,5 @@
 """ZooKeeper, a single server. Namespaces are paths."""
 
-import contextlib
 import glob
 import os
 import signal
@@ -9,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.errors import NotIsolable
-from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
 from servicectx.services.plan import Plan, quoted, refused_without_cwd
-from servicectx.services.zookeeper.wire import Connection, Refused
+from servicectx.services.zookeeper.paths import ZookeeperPaths
 
 if TYPE_CHECKING:
     from servicectx.services.zookeeper.details import ZookeeperDetails
@@ -48,7 +46,6 @@ LOGGING = """<configuration>
 </configuration>
 """
 ENDED_BY_SIGTERM = 143  # the exit status of Java
-KEPT = b"servicectx: kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,30 +135,8 @@ class Zookeeper(Service["ZookeeperDetails"]):
     def details(self, options: ZookeeperOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"version": facts.get("version")}
 
-    def open_namespace(self, details: "ZookeeperDetails") -> "ZookeeperDetails":
-        path = f"{details.prefix}/{owner_names.new_name()}"
-        try:
-            with Connection(details.host, details.port) as connection:
-                for name in connection.children(details.prefix or "/"):
-                    left = f"{details.prefix}/{name}"
-                    with contextlib.suppress(Refused):  # another process removes it, or this user may not
-                        if owner_names.owner_is_dead(name) and connection.get(left) != KEPT:
-                            connection.remove(left)
-                connection.create(path)
-        except Refused as refusal:
-            raise NotIsolable(service=self.name, reason=f"a path cannot be created: {refusal}") from None
-        return details.model_copy(update={"prefix": path})
-
-    def close_namespace(self, namespace: "ZookeeperDetails") -> None:
-        with Connection(namespace.host, namespace.port) as connection:
-            try:
-                connection.remove(namespace.prefix)
-            except Refused as refusal:
-                raise OSError(str(refusal)) from None
-
-    def keep_namespace(self, namespace: "ZookeeperDetails") -> None:
-        with Connection(namespace.host, namespace.port) as connection:
-            connection.set(namespace.prefix, KEPT)
+    def isolation(self, details: "ZookeeperDetails", data: str = "") -> Isolation["ZookeeperDetails"]:
+        return ZookeeperPaths(details)
 
     def shell_command(self, details: "ZookeeperDetails") -> str:
         return f"zkCli.sh -server {details.hosts}"

@@ -1,0 +1,45 @@
+"""Databases of a MongoDB server."""
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from servicectx.errors import NotIsolable
+from servicectx.isolation import owner_names
+from servicectx.isolation.interface import Isolation
+from servicectx.services.mongodb.wire import Connection, Refused
+
+if TYPE_CHECKING:
+    from servicectx.services.mongodb.details import MongodbDetails  # the type parameter below
+
+WAIT = 60.0  # seconds for one command
+
+
+class MongodbDatabases(Isolation["MongodbDetails"]):
+    """Databases of a MongoDB server, as namespaces."""
+
+    def create(self) -> "MongodbDetails":
+        """A name for a database that MongoDB makes at the first write. Databases of dead owners are dropped."""
+        try:
+            with closing(_connect(self.details)) as connection:
+                ours = {"listDatabases": 1, "nameOnly": True, "filter": {"name": {"$regex": f"^{owner_names.PREFIX}_"}}}
+                for found in connection.run("admin", ours)["databases"]:
+                    if owner_names.owner_is_dead(found["name"]):
+                        connection.run(found["name"], {"dropDatabase": 1})
+        except Refused as refusal:
+            raise NotIsolable(service=self.details.service, reason=f"the server refuses: {refusal}") from None
+        return self.details.model_copy(update={"dbname": owner_names.new_name()})
+
+    def close(self, namespace: "MongodbDetails") -> None:
+        with closing(_connect(namespace)) as connection:
+            connection.run(namespace.dbname, {"dropDatabase": 1})
+
+
+def _connect(details: "MongodbDetails") -> Connection:
+    connection = Connection(details.host, details.port, WAIT)
+    try:
+        if details.user:
+            connection.log_in(details.user, details.password, details.auth_source)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
