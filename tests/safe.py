@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from servicectx import Plan, Service, ServiceDetails
-from servicectx.services.base import environment
+from servicectx.services.base import SnapshotSupport, environment
 
 ROOT = str(Path(__file__).parents[1])
 
@@ -50,10 +50,12 @@ class Safe(Service[SafeDetails]):
             command=[program, __file__, "{port}", "{data}", str(options.status)],
             environment=environment(PYTHONPATH=ROOT),
             ready={"kind": "call", "target": "tests.safe:claim_server", "old": "{template_secret}", "new": secret},
-            clean_signal=int(signal.SIGTERM),
-            clean_statuses=[options.clean],
-            settle={"kind": "call", "target": "tests.safe:settle", "password": secret},
-            secret=secret,
+            snapshot=SnapshotSupport(
+                int(signal.SIGTERM),
+                [options.clean],
+                flush={"kind": "call", "target": "tests.safe:flush", "password": secret},
+                secret=secret,
+            ),
         )
 
     def details(self, options: SafeOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -71,8 +73,8 @@ def claim_server(host: str, port: int, wait: float, *, old: str, new: str) -> di
     return {} if send(host, port, old, "password", new) == "done" else None
 
 
-def settle(host: str, port: int, wait: float, *, password: str) -> dict[str, Any] | None:
-    return {} if send(host, port, password, "settle") == "done" else None
+def flush(host: str, port: int, wait: float, *, password: str) -> dict[str, Any] | None:
+    return {} if send(host, port, password, "flush") == "done" else None
 
 
 def serve(port: int, data: Path, status: int) -> None:
@@ -87,7 +89,7 @@ def serve(port: int, data: Path, status: int) -> None:
                 reply = "wrong password"
             elif command == "password":
                 values["password"] = arguments[0]
-            elif command == "settle":
+            elif command == "flush":
                 values["settled"] = "yes"
             elif command == "put":
                 values[arguments[0]] = arguments[1]

@@ -260,7 +260,7 @@ def main() -> None:
     with contextlib.suppress(OSError):
         os.nice(5)  # users have priority
     pool = Pool(Path(command["directory"]))
-    call = command["helper"]
+    call = command["backend"]
     data = call.get("data", "")
     backend: PrefetchBackend = probes.call(**call)
     with contextlib.suppress(OSError, EOFError):  # the server or the instance is gone

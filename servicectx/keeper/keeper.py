@@ -103,12 +103,12 @@ class Keeper:
             report = start.run()
             assert self.keeping is not None
             self.keeping.note(report)
-            if service_plan.helper is not None:
+            if service_plan.prefetcher is not None:
                 from servicectx.keeper.prefetcher_process import PrefetcherProcess
 
                 with contextlib.suppress(OSError):  # prefetching is optional
                     self.prefetcher = PrefetcherProcess(
-                        self.instance.directory(self.id), plan.render(service_plan.helper, start.facts)
+                        self.instance.directory(self.id), plan.render(service_plan.prefetcher, start.facts)
                     )
             self.requester.report({"ready": report})
             if snapshot.is_wanted(start) and self._is_set_up():

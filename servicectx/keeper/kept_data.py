@@ -71,7 +71,7 @@ def end_cleanly(start: "Startup") -> None:
         return
     if server.exit_status is None:
         snapshot.is_settled(start, server)
-        server.end(CLEAN_STOP, plan.clean_signal or signal.SIGTERM)
+        server.end(CLEAN_STOP, plan.snapshot.signal if plan.snapshot else signal.SIGTERM)
         start.server = None
     while start.companions:
         start.companions.pop().end(COMPANION_STOP, signal.SIGTERM)

@@ -11,8 +11,8 @@ from servicectx.system import processes as pids
 TRIES = 100
 
 
-def pick(host: str, extra: int = 0, neighbours: int = 0) -> list[int]:
-    """Pick a free port, with `neighbours` free ports right after it, then `extra` other ports.
+def pick(host: str, extra: int = 0, consecutive: int = 0) -> list[int]:
+    """Pick a free port, with `consecutive` free ports right after it, then `extra` other ports.
 
     A port can be lost before the server binds it; the keeper then picks again. Raises OSError when no port is free.
     """
@@ -22,7 +22,7 @@ def pick(host: str, extra: int = 0, neighbours: int = 0) -> list[int]:
                 first = held.enter_context(socket.socket())
                 first.bind((host, 0))
                 port: int = first.getsockname()[1]
-                for number in range(port + 1, port + 1 + neighbours):
+                for number in range(port + 1, port + 1 + consecutive):
                     held.enter_context(socket.socket()).bind((host, number))
             except (OSError, OverflowError) as error:
                 problem = error

@@ -25,7 +25,7 @@ class PrefetcherProcess:
 
     def __init__(self, directory: Path, backend: dict[str, Any]) -> None:
         self._pool = Pool(directory)
-        self._command = {"keeper": os.getpid(), "directory": str(directory), "helper": backend}
+        self._command = {"keeper": os.getpid(), "directory": str(directory), "backend": backend}
         self._process: subprocess.Popen[bytes] | None = None
         self._descriptor: int | None = None
         self._began = 0.0

@@ -16,9 +16,9 @@ def within_reach(plan: Plan, container: Path, owner: Owner | None) -> Plan:
     A virtual environment often lies below a home directory that is closed to other accounts. No process of `owner`
     has entered the container yet.
     """
-    if owner is None or plan.programs is None or paths.reachable(Path(plan.command[0])):
+    if owner is None or plan.program_tree is None or paths.reachable(Path(plan.command[0])):
         return plan
-    tree = Path(plan.programs)
+    tree = Path(plan.program_tree)
     package = tree.parent
     libraries = package.with_name(f"{package.name}.libs")  # of wheels; programs find them by a relative path
     trees = [folder for folder in (tree, libraries) if folder.is_dir()]

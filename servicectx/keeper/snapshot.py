@@ -29,20 +29,21 @@ def take(start: "Startup") -> dict[str, Any]:
     With a read-only or full cache there is no snapshot, and the next start runs the set-up again. The same holds
     for data outside of the directory, which copies would share; the fact `unkept` then has the reason.
     """
-    server, service_plan = start.server, start.plan
+    server, support = start.server, start.plan.snapshot
     assert server is not None
+    assert support is not None
     assert start.data.snapshot is not None
     if not is_settled(start, server):
         return start.ready
     if link := _link_out_of(start):
         return {**start.ready, "unkept": f"{link} leads out of the data, and all copies would share that target"}
     start.server = None
-    server.end(CLEAN_STOP, service_plan.clean_signal)
+    server.end(CLEAN_STOP, support.signal)
     start.end_companions()
-    if server.exit_status in service_plan.clean_statuses:
+    if server.exit_status in support.statuses:
         step("keeping")
-        start.data.keep(start.data.snapshot, service_plan.secret)
-    start.facts["template_secret"] = service_plan.secret
+        start.data.keep(start.data.snapshot, support.secret)
+    start.facts["template_secret"] = support.secret
     start.deadline = time.monotonic() + CLEAN_STOP
     return start.run_once()
 
@@ -82,7 +83,8 @@ def _link_out(directory: int | Path, path: str = "") -> str | None:
 
 def is_settled(start: "Startup", server: "Server") -> bool:
     """Flush the server: wait until its data survives a stop. False: it ended or took too long."""
-    flush = plan.render(start.plan.settle or {"kind": "running"}, start.facts)
+    support = start.plan.snapshot
+    flush = plan.render((support and support.flush) or {"kind": "running"}, start.facts)
     until = time.monotonic() + CLEAN_STOP
     while probes.run_probe(flush, plan.HOST, start.facts["port"], str(start.log), CLEAN_STOP) is None:
         if server.wait(0.01) or time.monotonic() > until:

@@ -89,8 +89,8 @@ class Startup:
     def _run(self, source: Source | None) -> dict[str, Any]:
         self._prepare(source)
         for _ in range(PORT_TRIES):
-            picked = ports.pick(plan.HOST, len(self.plan.ports), self.plan.neighbours)
-            self.facts |= zip(["port", *(f"port_{name}" for name in self.plan.ports)], picked, strict=True)
+            picked = ports.pick(plan.HOST, len(self.plan.ports.extra), self.plan.ports.consecutive)
+            self.facts |= zip(["port", *(f"port_{name}" for name in self.plan.ports.extra)], picked, strict=True)
             try:
                 return self.run_once()
             except PortLost:
@@ -150,10 +150,10 @@ class Startup:
     def run_once(self) -> dict[str, Any]:
         port = self.facts["port"]
         self.data.write(self.plan.files, self.facts)
-        leavings = plan.render(self.plan.leavings, self.facts)
-        owned_files.leave(self._instance_directory, leavings, self.data.owners[0])
-        if self.plan.cleanup:
-            call = plan.render(self.plan.cleanup, self.facts)
+        leftovers = plan.render(self.plan.leftovers.files, self.facts)
+        owned_files.leave(self._instance_directory, leftovers, self.data.owners[0])
+        if self.plan.leftovers.call:
+            call = plan.render(self.plan.leftovers.call, self.facts)
             if self.data.opened:  # the previous server may have been killed
                 probes.call(**call)
             after_kill.note(self._instance_directory, call)
@@ -177,7 +177,7 @@ class Startup:
                 self._check("it answered its own protocol too late")
                 self.ready = {**self.facts, **result, "pid": server.pid, "restored": self.restored}
                 return self.ready
-            if self.plan.owns_port and time.monotonic() - last_check > 0.5:
+            if self.plan.ports.owned and time.monotonic() - last_check > 0.5:
                 last_check = time.monotonic()
                 if ports.is_lost(plan.HOST, server.pid, port):
                     raise PortLost
@@ -197,7 +197,7 @@ class Startup:
 
     def _launch_server(self, port: int) -> process.Server:
         command = plan.render(self.plan.command, self.facts)
-        if not self.plan.inherits_socket:
+        if not self.plan.ports.inherits_socket:
             return self._launch(command)
         try:
             listener = ports.listen(plan.HOST, port)
@@ -209,7 +209,7 @@ class Startup:
 
     def _is_ours(self, server: process.Server, port: int) -> bool:
         """Whether the answer came from this server."""
-        looked_up = self.plan.owns_port and not self.plan.proves_itself
+        looked_up = self.plan.ports.owned and not self.plan.ports.probe_authenticates
         return not looked_up or ports.belongs_to(server.pid, port) is not False
 
     def _ended_early(self, server: process.Server) -> None:
@@ -217,7 +217,7 @@ class Startup:
         self.end_companions()  # they hold some of the picked ports
         used = [number for name, number in self.facts.items() if name == "port" or name.startswith("port_")]
         taken = not all(ports.is_free(plan.HOST, number) for number in used)
-        if self.plan.owns_port and (IN_USE.search(self.log_tail()) or taken):
+        if self.plan.ports.owned and (IN_USE.search(self.log_tail()) or taken):
             raise PortLost
         self.command = server.command
         raise self.failure(f"the server ended before it was usable ({process.status_text(status)})", status)
@@ -226,7 +226,7 @@ class Startup:
 
     def _launch(self, command: list[str], inherited: socket.socket | None = None) -> process.Server:
         self.command = command
-        self.server = self._launched(command, self.plan.stop_signal, inherited)
+        self.server = self._launched(command, self.plan.stop.signal, inherited)
         return self.server
 
     def _launched(self, command: list[str], stop_signal: int, inherited: socket.socket | None = None) -> process.Server:
@@ -247,10 +247,10 @@ class Startup:
         if self.server is not None:
             server, self.server = self.server, None
             ended = server.exit_status is not None
-            server.end(self.plan.grace)
+            server.end(self.plan.stop.grace)
             killed = ended or server.exit_status == -signal.SIGKILL  # a stopped server ignores its stop signal
-            if killed and self.plan.cleanup:
-                probes.call(**plan.render(self.plan.cleanup, self.facts))
+            if killed and self.plan.leftovers.call:
+                probes.call(**plan.render(self.plan.leftovers.call, self.facts))
         self.end_companions()
         if not platform.SUBREAPER:  # their children in other sessions have no parent here
             process_marks.end(self._instance_directory, spared=self._host.spared)

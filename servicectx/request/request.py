@@ -109,7 +109,7 @@ class Request(NamedTuple, Generic[D]):
         if self.snapshot is None:
             return None
         usual = self.service.plan(self.options, program, "") if self.keep_data else plan
-        if usual.clean_signal is None:
+        if usual.snapshot is None:
             raise InvalidOption(
                 service=self.service.name,
                 option="snapshot",

@@ -12,7 +12,18 @@ from servicectx.errors import InvalidOption, StartFailed
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries
 from servicectx.services.binaries import Search
-from servicectx.services.plan import Companion, Plan, Template, encode, mentions
+from servicectx.services.plan import (
+    Companion,
+    Leftovers,
+    PathLimits,
+    Plan,
+    Ports,
+    SnapshotSupport,
+    Stop,
+    Template,
+    encode,
+    mentions,
+)
 
 if TYPE_CHECKING:
     from servicectx.services.details import ServiceDetails
@@ -72,7 +83,7 @@ class Service(Generic[D]):
         """The plan of an instance that keeps its data: with crash-safe settings. None: the service has no data.
 
         `data` is the data directory of an earlier instance, if the server runs on one. On shutdown the server gets
-        `clean_signal`, else SIGTERM, once `settle` has succeeded. The password stays the same as long as the data.
+        `snapshot.signal`, else SIGTERM, once `snapshot.flush` has succeeded. The password stays as long as the data.
         """
         plan = self.plan(options, program, secret)
         return plan if mentions(encode(plan), "data") else None
@@ -218,10 +229,15 @@ __all__ = [
     "Client",
     "Companion",
     "Isolation",
+    "Leftovers",
     "NoOptions",
+    "PathLimits",
     "Plan",
+    "Ports",
     "Search",
     "Service",
+    "SnapshotSupport",
+    "Stop",
     "Template",
     "Written",
     "account_for_root",

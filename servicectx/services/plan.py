@@ -1,8 +1,8 @@
 """The plan: plain data that a service makes and a keeper carries out.
 
-Its texts may hold `{host}`, `{port}`, `{port_NAME}` for each of `ports`, `{socket}` where the server inherits one,
-`{dir}` (the instance's directory for the server), `{data}` (its data directory) and `{template_secret}` (the password
-in the data at the start). The keeper replaces these placeholders once the ports are chosen.
+Its texts may hold `{host}`, `{port}`, `{port_NAME}` for each of `ports.extra`, `{socket}` where the server inherits
+one, `{dir}` (the instance's directory for the server), `{data}` (its data directory) and `{template_secret}` (the
+password in the data at the start). The keeper replaces these placeholders once the ports are chosen.
 
 A path may hold any character, so each path is escaped for its target format: `{data|redis}` is the inside of a quoted
 text in redis.conf; `quoting.FORMATS` lists the formats. `{dir}` alone is the unescaped path, for command lines and
@@ -20,7 +20,7 @@ from servicectx.system.originals import json
 
 HOST = "127.0.0.1"
 CWD = "/proc/self/cwd"
-NOT_UTF8 = "[\\udc80-\\udcff]"  # for `refused_in_paths`
+NOT_UTF8 = "[\\udc80-\\udcff]"  # for `PathLimits.refused`
 LONGEST_PATH = 3000  # bytes of {dir}: the kernel allows 4,095 for a whole path, and servers have files in it
 
 _NAMES = "brace|host|port|port_\\w+|socket|dir|data|template_secret"
@@ -50,6 +50,64 @@ class Companion(NamedTuple):
     ready: dict[str, Any]
 
 
+class Ports(NamedTuple):
+    """The ports of a server on loopback, and how they are checked.
+
+    `extra` names further ports; a free port is chosen for each. `consecutive` is the number of ports directly after
+    {port} that the server also uses. With `inherits_socket` the keeper listens on {port} and passes the socket as
+    descriptor {socket}.
+
+    `owned`: the server itself listens on {port}, so the owner of the port is looked up. `probe_authenticates`: no other
+    program can answer `ready`, so `ready` needs no look-up.
+    """
+
+    extra: list[str] = []
+    consecutive: int = 0
+    inherits_socket: bool = False
+    owned: bool = True
+    probe_authenticates: bool = False
+
+
+class Stop(NamedTuple):
+    """The end of a server: the signal, and the seconds until SIGKILL follows."""
+
+    signal: int = 9
+    grace: float = 5.0
+
+
+class SnapshotSupport(NamedTuple):
+    """A stop with complete data in `{data}`, for snapshots and for kept data.
+
+    The probe `flush` is repeated until it succeeds, for at most 30 s: it writes what `signal` would lose. Then `signal`
+    is sent. If the server exits within 30 s with one of `statuses` (negative: the signal that ended it), the data is
+    copied; otherwise there is no snapshot. `secret` is the password in the data, stored privately with a snapshot until
+    the next instance sets its own.
+    """
+
+    signal: int
+    statuses: list[int] = [0]
+    flush: dict[str, Any] | None = None
+    secret: str = ""
+
+
+class PathLimits(NamedTuple):
+    """The paths that a server accepts: no character that matches `refused`, at most `longest` bytes of {dir}."""
+
+    refused: str = ""
+    longest: int = LONGEST_PATH
+
+
+class Leftovers(NamedTuple):
+    """Resources outside of {dir}.
+
+    `files` are glob patterns of files that the server always makes. `call` frees what a killed server could not free:
+    after a kill that the keeper did not send, and before kept data is used.
+    """
+
+    files: list[str] = []
+    call: dict[str, Any] | None = None
+
+
 class Plan(NamedTuple):
     """The complete instructions for a keeper that runs one service.
 
@@ -59,12 +117,10 @@ class Plan(NamedTuple):
     `{data}` is a prepared copy if one exists: of the data after the same set-up, else of the template. Without a copy,
     `template` makes it. A plan without a template that mentions `{data}` gets an empty directory. `account` owns it.
 
-    Snapshots need `clean_signal`, and all state in `{data}`. After the set-up the probe `settle` is repeated until it
-    succeeds, for at most 30 s. Then the signal is sent. If the server exits within 30 s with one of `clean_statuses`
-    (negative: the signal that ended it), `{data}` is copied; otherwise there is no snapshot. The server then starts
-    again on the same ports and data, and `ready` must succeed again, with the instance's own `secret` in
-    `{template_secret}`. For an instance made from the copy, `{template_secret}` is the secret of the copied instance,
-    and `ready` must replace it. No set-up runs for such an instance.
+    Snapshots need `snapshot`, and all state in `{data}`. After the copy the server starts again on the same ports and
+    data, and `ready` must succeed again, with the instance's own secret in `{template_secret}`. For an instance made
+    from the copy, `{template_secret}` is the secret of the copied instance, and `ready` must replace it. No set-up runs
+    for such an instance.
     """
 
     service: str
@@ -73,28 +129,28 @@ class Plan(NamedTuple):
     ready: dict[str, Any]
     ping: dict[str, Any] = {"kind": "tcp"}
     files: dict[str, Any] = {}  # file name -> text; a dict is written as JSON
-    template: Template | None = None
-    account: str | None = None
-    programs: str | None = None  # the server's program tree, copied to a place that `account` can read
     working_directory: str = "{dir}"
-    stop_signal: int = 9
-    clean_signal: int | None = None  # ends the server with its data complete; without it there are no snapshots
-    clean_statuses: list[int] = [0]  # exit statuses after `clean_signal`
-    settle: dict[str, Any] | None = None  # a probe that flushes state which the signal would lose
-    secret: str = ""  # the instance's password, stored privately with a snapshot until the next instance sets its own
-    grace: float = 5.0
-    cleanup: dict[str, Any] | None = None  # a "call" after a foreign kill of the server, and before kept data is used
-    owns_port: bool = True
-    proves_itself: bool = False  # `ready` authenticates the server: the owner of the port need not be checked
-    helper: dict[str, Any] | None = None  # a "call" that creates namespaces ahead of demand; see `isolation.prefetcher`
-    expected_size: int = 16 * 2**20
-    ports: list[str] = []  # names of further ports of the server; a free port is chosen for each
-    neighbours: int = 0  # number of ports directly after {port} that the server also uses
-    inherits_socket: bool = False  # the keeper listens on {port} and passes the socket as descriptor {socket}
     companions: list[Companion] = []
-    leavings: list[str] = []  # glob patterns of files that the server always makes outside {dir}
-    refused_in_paths: str = ""  # a regular expression for one character that the server accepts in no path
-    longest_path: int = LONGEST_PATH  # bytes of {dir} that the server accepts
+    ports: Ports = Ports()
+    stop: Stop = Stop()
+    template: Template | None = None
+    snapshot: SnapshotSupport | None = None  # None: the data can be neither stored nor restored
+    expected_size: int = 16 * 2**20  # bytes of data
+    account: str | None = None
+    program_tree: str | None = None  # the server's program tree, copied to a place that `account` can read
+    paths: PathLimits = PathLimits()
+    leftovers: Leftovers = Leftovers()
+    prefetcher: dict[str, Any] | None = None  # a "call" that returns the backend of `isolation.prefetcher`
+
+
+_PARTS = {
+    "ports": Ports,
+    "stop": Stop,
+    "template": Template,
+    "snapshot": SnapshotSupport,
+    "paths": PathLimits,
+    "leftovers": Leftovers,
+}
 
 
 def problem_with(name: str) -> str:
@@ -124,19 +180,16 @@ def refused_file(plan: Plan) -> str | None:
 
 
 def encode(plan: Plan) -> str:
-    parts = {
-        "template": plan.template and plan.template._asdict(),
-        "companions": [companion._asdict() for companion in plan.companions],
-    }
-    return json.dumps(plan._asdict() | parts)
+    parts = {name: part._asdict() for name in _PARTS if (part := getattr(plan, name)) is not None}
+    companions = [companion._asdict() for companion in plan.companions]
+    return json.dumps(plan._asdict() | parts | {"companions": companions})
 
 
 def decode(text: str) -> Plan:
     raw = json.loads(text)
-    if raw["template"]:
-        raw["template"] = Template(**raw["template"])
-    raw["companions"] = [Companion(**companion) for companion in raw["companions"]]
-    return Plan(**raw)
+    parts = {name: kind(**raw[name]) for name, kind in _PARTS.items() if raw[name] is not None}
+    companions = [Companion(**companion) for companion in raw["companions"]]
+    return Plan(**(raw | parts | {"companions": companions}))
 
 
 def render(value: Any, facts: dict[str, Any]) -> Any:
@@ -169,7 +222,7 @@ def has_cwd() -> bool:
 
 
 def refused_without_cwd() -> str:
-    """The value of `refused_in_paths` for a plan with `{dir|cwd}`: without /proc only plain paths are accepted."""
+    """The value of `PathLimits.refused` for a plan with `{dir|cwd}`: without /proc only plain paths are accepted."""
     return "" if has_cwd() else r"[^\w/.+%=@~-]"
 
 
@@ -195,10 +248,10 @@ def mentions(text: str, name: str) -> bool:
 def path_problem(plan: Plan, directory: Path) -> str | None:
     """The reason why the server cannot use `directory` as its `{dir}`, or None."""
     path = str(directory)
-    if plan.refused_in_paths and (found := re.search(plan.refused_in_paths, path)):
+    if plan.paths.refused and (found := re.search(plan.paths.refused, path)):
         return f"{plan.service} takes no {_called(found[0])} in the path of its files"
-    if (length := len(os.fsencode(path))) > plan.longest_path:
-        return f"the path of its files has {length} bytes, and {plan.service} takes no more than {plan.longest_path}"
+    if (length := len(os.fsencode(path))) > plan.paths.longest:
+        return f"the path of its files has {length} bytes, and {plan.service} takes no more than {plan.paths.longest}"
     return None
 
 

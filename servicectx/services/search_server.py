@@ -18,7 +18,7 @@ from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
 from servicectx.services import binaries, settings
 from servicectx.services.base import account_for_root, environment
-from servicectx.services.plan import Plan
+from servicectx.services.plan import PathLimits, Plan, Ports, SnapshotSupport
 from servicectx.services.prefixes import Prefixed, Prefixes
 from servicectx.system.originals import json
 from servicectx.wire import http
@@ -131,13 +131,12 @@ class SearchServer(Prefixed[D]):
             },
             ping={"kind": "exchange", "send": hello + close, "expect": "^HTTP/1.1 200 "},
             account=account_for_root(self.name),
-            programs=str(home),
-            clean_signal=int(signal.SIGTERM),
-            clean_statuses=[0, 143],
-            ports=["transport"],
+            program_tree=str(home),
+            snapshot=SnapshotSupport(int(signal.SIGTERM), [0, 143]),
+            ports=Ports(["transport"]),
             expected_size=128 * 2**20,
             # The start scripts do not quote Java options, and the settings are lists split at commas.
-            refused_in_paths=r"[^\w/.+%=@:~-]",
+            paths=PathLimits(r"[^\w/.+%=@:~-]"),
         )
 
     def login(self, user: str, password: str) -> dict[str, str]:

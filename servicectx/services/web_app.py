@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import Service, inherited, option_names
-from servicectx.services.plan import Plan, literal
+from servicectx.services.plan import Plan, Ports, Stop, literal
 
 if TYPE_CHECKING:
     from servicectx.services.web_app_details import AppDetails  # noqa: F401  # the type parameter below
@@ -68,10 +68,8 @@ class App(Service["AppDetails"]):
             ready=probe or python_servers.READY,
             ping=probe or {"kind": "tcp"},
             working_directory=literal(os.getcwd()),
-            stop_signal=int(signal.SIGTERM),
-            grace=options.grace,
-            inherits_socket=True,
-            owns_port=False,  # the keeper holds it, so no other process can take it
+            stop=Stop(int(signal.SIGTERM), options.grace),
+            ports=Ports(inherits_socket=True, owned=False),  # the keeper holds it, so no other process can take it
         )
 
     def _files(self, program: str, target: str, arguments: dict[str, Any]) -> dict[str, Any]:

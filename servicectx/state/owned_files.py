@@ -15,7 +15,7 @@ from servicectx.system import directories, reading
 from servicectx.system.originals import json, open
 
 _LIST = "handouts"
-PATTERNS = "leavings"
+PATTERNS = "leftovers"
 LARGEST = 1_000_000  # bytes of a details file
 LONGEST = 4096  # characters of a path or pattern
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from servicectx import Plan, Service
 from servicectx.services import binaries
-from servicectx.services.base import environment
+from servicectx.services.base import Stop, environment
 from servicectx.services.details import ServiceDetails
 
 _SERVER = """
@@ -155,8 +155,7 @@ class FakeService(Service[FakeDetails]):
             files={"fake.json": json.dumps(config).replace('"PORT"', "{port}")},
             ready=probe,
             ping=probe,
-            stop_signal=int(signal.SIGTERM),
-            grace=options.grace,
+            stop=Stop(int(signal.SIGTERM), options.grace),
         )
 
     def details(self, options: FakeOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def accounts(running: list[Any]) -> set[int]:
     return found
 
 
-def leavings(home: Path) -> list[Path]:
+def leftovers(home: Path) -> list[Path]:
     """Files outside `home` that the plans of its instances declare, because their programs always make them."""
     return [
         path
@@ -91,7 +91,7 @@ def check(details: Any, home: Path) -> None:
             arguments = process.cmdline()
             leak = any(secret in argument for secret in hidden for argument in arguments)
             demand(not leak, f"no secret in {arguments[:3]} ...")
-    allowed = (home, paths.cache(), *leavings(home))  # a keeper fills the cache
+    allowed = (home, paths.cache(), *leftovers(home))  # a keeper fills the cache
     for process in processes(home):
         with contextlib.suppress(psutil.Error):
             _check_sockets(process, home)

@@ -38,7 +38,7 @@ class Surroundings:
         self._accounts |= privacy.accounts(running)
         pids = {str(process.pid).encode() for process in running}
         secrets = [secret.encode() for secret in hidden if len(secret) >= MIN_LENGTH]
-        allowed = {os.path.realpath(path) for path in privacy.leavings(self.home)}
+        allowed = {os.path.realpath(path) for path in privacy.leftovers(self.home)}
         homes = {str(self.home).encode(), os.path.realpath(self.home).encode()}
         for path, status in self._files():
             new = self._before.get(path) != status.st_ino and path not in allowed

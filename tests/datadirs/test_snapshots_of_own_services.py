@@ -11,6 +11,7 @@ import pytest
 
 from servicectx import Plan, managed
 from servicectx.keeper import snapshot
+from servicectx.services.plan import SnapshotSupport
 from servicectx.testing import check_service
 from tests.safe import Safe, SafeDetails
 
@@ -81,7 +82,8 @@ def test_a_password_is_kept_where_only_the_user_gets(own_cache: Path) -> None:
 
 def test_what_does_not_settle_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "CLEAN_STOP", 0.1)
-    plan = Plan(service="safe", command=[], environment={}, ready={}, settle={"kind": "log", "pattern": "settled"})
+    support = SnapshotSupport(15, flush={"kind": "log", "pattern": "settled"})
+    plan = Plan(service="safe", command=[], environment={}, ready={}, snapshot=support)
     server = SimpleNamespace(wait=lambda seconds: time.sleep(seconds))
     data = SimpleNamespace(snapshot=Path("one"))
     start: Any = SimpleNamespace(

@@ -25,7 +25,7 @@ def test_who_can_use_it(name: str) -> None:
     service = registry.find(name)
     options = accounts.options_of(service)
     facts = {"host": "127.0.0.1", "port": 1, "pid": 1, "dir": "/d", "data": "/d/data"}
-    facts |= {f"port_{more}": 1 for more in accounts.plan_of(service).ports}
+    facts |= {f"port_{more}": 1 for more in accounts.plan_of(service).ports.extra}
     told = service.details(options, facts, "s3cret")
     hidden = [told[field] for field in service.details_model().secrets | {"password", "token"} if told.get(field)]
     asks = bool(hidden) and name not in TAKES_EVERY_KEY

@@ -171,5 +171,5 @@ def test_conformance_checks_cover_the_namespaces() -> None:
     def get(details: RoomDetails, name: str) -> str | None:
         return details.ask(f"GET {details.prefix}{name}") or None
 
-    check_service(Rooms, usage=Usage(put, get))
+    check_service(Rooms, usage=Usage(put, get), binary=False)
     assert events.count("open") == 3

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from servicectx import Plan, Service, ServiceDetails, StartFailed, managed
-from servicectx.services.base import environment
+from servicectx.services.base import Ports, environment
 from servicectx.services.plan import Companion
 from tests import servers
 
@@ -35,7 +35,7 @@ class Pair(Service[ServiceDetails]):
             command=[program, "-c", note, "{host}", "{port}"],
             environment=environment(),
             ready={"kind": "tcp"},
-            ports=["side"],
+            ports=Ports(["side"]),
             companions=[
                 Companion(
                     [program, "-c", self.companion, "{host}", "{port_side}"], {"kind": "tcp", "port": "{port_side}"}

@@ -112,6 +112,7 @@ def test_a_service_of_the_users_own_is_probed_by_a_module_of_the_users(tmp_path:
 
             sys.path.insert(0, sys.argv[1])
             from servicectx import Plan, Service, ServiceDetails, managed
+            from servicectx.services.base import Ports
 
             class Own(Service):
                 name = "own"
@@ -123,7 +124,7 @@ def test_a_service_of_the_users_own_is_probed_by_a_module_of_the_users(tmp_path:
                 def plan(self, options, program, secret):
                     command = [program, "-I", "-c", "import time; time.sleep(600)"]
                     probe = {"kind": "call", "target": "checks:answers"}
-                    return Plan(service="own", command=command, environment={}, ready=probe, owns_port=False)
+                    return Plan(service="own", command=command, environment={}, ready=probe, ports=Ports(owned=False))
 
             with managed(Own) as details:
                 print(details.service)

@@ -70,7 +70,7 @@ def test_the_command_line_is_what_its_documentation_asks_for() -> None:
     ]
     assert plan.template
     assert "s3cret" not in f"{plan.command} {plan.template.command} {plan.environment} {plan.files}"
-    assert plan.clean_signal is None
+    assert plan.snapshot is None
 
 
 def test_wrong_passwords_are_refused_with_tls_and_without() -> None:

@@ -66,7 +66,7 @@ def test_its_own_tests_pass(python: Path) -> None:
 
 def test_authors_are_told_of_all_that_they_may_give() -> None:
     page = (ROOT / "docs/own-services.md").read_text()
-    fields = set(Plan._fields) - {"helper"}  # for services with copies ahead of demand
+    fields = set(Plan._fields) - {"prefetcher"}  # for services with copies ahead of demand
     hooks = {name for name, value in vars(Service).items() if inspect.isfunction(value) and not name.startswith("_")}
     hooks -= {"options", "details_model"}  # internal
     members = {name for name in vars(Isolation) if not name.startswith("_")} - {"clones"}  # for a prefetcher

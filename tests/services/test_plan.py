@@ -8,6 +8,7 @@ import pytest
 
 from servicectx.services import plan, registry
 from servicectx.testing import FakeService
+from tests.services import accounts
 
 FACTS = {"host": "127.0.0.1", "port": 6000, "dir": "/d", "data": "/d/data", "template_secret": "t"}
 
@@ -52,6 +53,33 @@ def test_a_command_s_plan_survives_too(tmp_path: Path) -> None:
     made = found.plan(options, found.program(options), "s3cret")
     assert plan.decode(plan.encode(made)) == made
     assert plan.render(made.command[1:], FACTS) == ["6000", 'quoted " /d']
+
+
+@pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
+def test_every_built_in_plan_survives_with_the_types_of_its_parts(name: str) -> None:
+    made = accounts.plan_of(registry.find(name))
+    again = plan.decode(plan.encode(made))
+    assert again == made
+    assert [type(part) for part in again] == [type(part) for part in made]
+    assert plan.encode(again) == plan.encode(made)
+
+
+def test_every_part_of_a_plan_survives() -> None:
+    made = plan.Plan(
+        service="x",
+        command=["x"],
+        environment={},
+        ready={},
+        companions=[plan.Companion(["y"], {"kind": "tcp"})],
+        ports=plan.Ports(["side"], 2, inherits_socket=True, owned=False, probe_authenticates=True),
+        stop=plan.Stop(15, 0.5),
+        template=plan.Template("key", ["z"], {"file": {"a": 1}}, "secret", ".*"),
+        snapshot=plan.SnapshotSupport(2, [0, -15], {"kind": "running"}, "secret"),
+        paths=plan.PathLimits("[ ]", 100),
+        leftovers=plan.Leftovers(["/tmp/x*"], {"target": "a:b"}),
+    )
+    assert plan.decode(plan.encode(made)) == made
+    assert isinstance(plan.decode(plan.encode(made)).snapshot, plan.SnapshotSupport)
 
 
 @pytest.mark.parametrize("service", ["postgres", "redis", FakeService])

@@ -117,12 +117,12 @@ def test_no_file_of_a_built_in_plan_holds_a_path_that_is_not_escaped(name: str) 
     made = accounts.plan_of(registry.find(name))
     files = {**made.files, **(made.template.files if made.template else {})}
     for file, text in files.items():
-        if isinstance(text, str) and not made.refused_in_paths:
+        if isinstance(text, str) and not made.paths.refused:
             assert not re.search(r"\{(dir|data)\}", text), (file, text)
 
 
 def test_a_path_that_a_server_cannot_take_is_named_with_its_character() -> None:
-    refusing = plan.Plan("x", [], {}, {}, refused_in_paths="[ \udc80-\udcff\n]", longest_path=100)
+    refusing = plan.Plan("x", [], {}, {}, paths=plan.PathLimits("[ \udc80-\udcff\n]", 100))
     assert plan.path_problem(refusing, Path("/a/b")) is None
     for path, named in (("/a b", "no blank"), ("/a\nb", "no line break"), (os.fsdecode(b"/\xe9"), "byte 0xe9")):
         problem = plan.path_problem(refusing, Path(path))

@@ -259,7 +259,7 @@ def test_minio_s_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert plan.command == [
         *(str(program), "server", "--address", "{host}:{port}", "--console-address", "{host}:{port_console}", "{data}")
     ]
-    assert plan.ports == ["console"]
+    assert plan.ports.extra == ["console"]
     variables = {name: value for name, value in plan.environment.items() if name.startswith("MINIO_")}
     assert variables.pop("MINIO_ROOT_USER").startswith("AKIA")
     assert variables == {

@@ -14,7 +14,7 @@ from servicectx.state.record import StateError, decode, decode_processes
 from servicectx.system import reading
 from servicectx.testing import FakeService
 
-FILES = ("state.json", "processes.json", "keeper.lock", "watchdog.lock", "handouts", "leavings", "linger-x", "keep")
+FILES = ("state.json", "processes.json", "keeper.lock", "watchdog.lock", "handouts", "leftovers", "linger-x", "keep")
 DEEP = "[" * 100_000
 
 

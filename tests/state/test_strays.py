@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from servicectx.services.plan import Leftovers
 from servicectx.testing import FakeDetails, FakeOptions, FakeService, Usage, check_service, privacy, surroundings
 from tests.services.test_testing import Busy
 
@@ -87,7 +88,7 @@ def test_what_a_plan_says_that_it_leaves_is_no_stray(name: str) -> None:
 
     class Frank(writing(path, "str(os.getpid())")):  # type: ignore[misc]
         def plan(self, options: FakeOptions, program: str, secret: str) -> Any:
-            return super().plan(options, program, secret)._replace(leavings=[str(path)])
+            return super().plan(options, program, secret)._replace(leftovers=Leftovers([str(path)]))
 
     check_service(Frank)
     assert not path.exists()

@@ -15,7 +15,7 @@ from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, scripts, templates
 from servicectx.services.base import Client, Service, environment, option_names
 from servicectx.services.cockroach.databases import CockroachDatabases
-from servicectx.services.plan import Plan, Template, literal
+from servicectx.services.plan import Plan, Ports, Template, literal
 
 if TYPE_CHECKING:
     from servicectx.services.cockroach.details import CockroachDetails
@@ -98,8 +98,7 @@ class Cockroach(Service["CockroachDetails"]):
                 "settings": dict(options.settings),
             },
             ping={"kind": "call", "target": "servicectx.services.postgres.wire:accepts_connections"},
-            ports=["rpc", "http"],
-            proves_itself=True,
+            ports=Ports(["rpc", "http"], probe_authenticates=True),
         )
 
     def kept_plan(self, options: CockroachOptions, program: str, secret: str, data: Path | None) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries
 from servicectx.services.base import Service, inherited, option_names
-from servicectx.services.plan import Plan, literal
+from servicectx.services.plan import Plan, Ports, Stop, literal
 
 if TYPE_CHECKING:
     from servicectx.services.command.details import CommandDetails
@@ -71,9 +71,8 @@ class Command(Service["CommandDetails"]):
             ready=ready,
             ping={"kind": "tcp"} if ready["kind"] in ("tcp", "http") else {"kind": "running"},
             working_directory=literal(os.getcwd()),
-            stop_signal=int(number),
-            grace=options.grace,
-            owns_port=ready["kind"] in ("tcp", "http"),
+            stop=Stop(int(number), options.grace),
+            ports=Ports(owned=ready["kind"] in ("tcp", "http")),
         )
 
     def details(self, options: CommandOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from servicectx.isolation import owner_names
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, environment
 from servicectx.services.etcd.wire import ROOT, Gateway, after
-from servicectx.services.plan import Plan
+from servicectx.services.plan import Plan, Ports, SnapshotSupport
 from servicectx.services.prefixes import Prefixed, Prefixes
 
 if TYPE_CHECKING:
@@ -80,10 +80,8 @@ class Etcd(Prefixed["EtcdDetails"]):
                 "new": secret,
             },
             ping={"kind": "http", "url": f"{client}/health"},
-            ports=["peer"],
-            clean_signal=int(signal.SIGTERM),
-            clean_statuses=[0, -int(signal.SIGTERM)],
-            secret=secret,
+            ports=Ports(["peer"]),
+            snapshot=SnapshotSupport(int(signal.SIGTERM), [0, -int(signal.SIGTERM)], secret=secret),
             expected_size=96 * 2**20,  # etcd allocates a log of 64 MiB at once
         )
 

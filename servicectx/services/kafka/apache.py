@@ -11,7 +11,7 @@ from typing import Any
 
 from servicectx.services import templates
 from servicectx.services.base import environment
-from servicectx.services.plan import Plan, Template, quoted
+from servicectx.services.plan import Plan, Ports, Template, quoted
 from servicectx.services.settings import text
 
 PROGRAM = "kafka-server-start.sh"
@@ -67,8 +67,7 @@ def plan(service: str, program: str, settings: Mapping[str, str | int | bool], s
         template=_template(program),
         ready=probe,
         ping=probe,
-        ports=["controller"],
-        secret=secret,
+        ports=Ports(["controller"]),
         expected_size=128 * 2**20,
     )
 

@@ -12,7 +12,7 @@ from servicectx.services import binaries, settings
 from servicectx.services.base import Client, environment
 from servicectx.services.kafka import apache
 from servicectx.services.kafka.wire import Connection
-from servicectx.services.plan import Plan
+from servicectx.services.plan import Plan, SnapshotSupport
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Kafka(Prefixed["KafkaDetails"]):
         if Path(program).name != apache.PROGRAM:
             return None
         plan = self.plan(options, program, secret)
-        return plan._replace(clean_signal=int(signal.SIGTERM), clean_statuses=[0, 143])
+        return plan._replace(snapshot=SnapshotSupport(int(signal.SIGTERM), [0, 143]))
 
     def details(self, options: KafkaOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return apache.details(secret) if "port_controller" in facts else {}

@@ -13,7 +13,7 @@ from servicectx.services import binaries, scripts, settings, templates
 from servicectx.services.base import Client, Service, Written, account_for_root, environment
 from servicectx.services.mariadb.databases import MariadbDatabases
 from servicectx.services.mariadb.wire import hashed, quoted
-from servicectx.services.plan import Plan, Template, literal
+from servicectx.services.plan import PathLimits, Plan, Ports, SnapshotSupport, Template, literal
 from servicectx.services.plan import quoted as quoted_for
 
 if TYPE_CHECKING:
@@ -124,11 +124,11 @@ class Mariadb(Service["MariadbDetails"]):
             ready={"kind": "call", "target": f"{WIRE}:logs_in", **database, **login},
             ping={"kind": "call", "target": f"{WIRE}:answers", **login},
             account=account_for_root("mysql") if os.geteuid() == 0 else None,  # the user id needs no name
-            programs=str(tree),
-            clean_signal=int(signal.SIGTERM),
-            proves_itself=True,
+            program_tree=str(tree),
+            snapshot=SnapshotSupport(int(signal.SIGTERM)),
+            ports=Ports(probe_authenticates=True),
             expected_size=64 * 2**20,
-            longest_path=400,  # its FN_REFLEN is 512
+            paths=PathLimits(longest=400),  # its FN_REFLEN is 512
         )
 
     def kept_plan(self, options: MariadbOptions, program: str, secret: str, data: Path | None) -> Plan:

@@ -13,7 +13,7 @@ from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
 from servicectx.services.mongodb.databases import MongodbDatabases
-from servicectx.services.plan import Plan
+from servicectx.services.plan import Plan, SnapshotSupport
 
 if TYPE_CHECKING:
     from servicectx.services.mongodb.details import MongodbDetails
@@ -79,8 +79,7 @@ class Mongodb(Service["MongodbDetails"]):
                 "old": "{template_secret}",
             },
             ping={"kind": "call", "target": f"{WIRE}:answers"},
-            clean_signal=int(signal.SIGTERM),
-            secret=secret,
+            snapshot=SnapshotSupport(int(signal.SIGTERM), secret=secret),
             expected_size=256 * 2**20,
         )
 

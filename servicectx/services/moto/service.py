@@ -9,7 +9,7 @@ from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import Service, environment
 from servicectx.services.moto.accounts import MotoAccounts
 from servicectx.services.moto.server import ACCOUNTS
-from servicectx.services.plan import Plan
+from servicectx.services.plan import Plan, Ports
 from servicectx.wire import aws
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class Moto(Service["MotoDetails"]):
                 "send": f"GET {ACCOUNTS} HTTP/1.0\r\n\r\n",
                 "expect": r"^HTTP/1.\d 200 .*moto-version: (?P<version>\S+)\r\n",
             },
-            inherits_socket=True,
-            owns_port=False,  # the keeper already holds it
+            ports=Ports(inherits_socket=True, owned=False),  # the keeper already holds it
         )
 
     def details(self, options: MotoOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from servicectx.errors import BinaryNotFound
 from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import environment
 from servicectx.services.mqtt import wire as mqtt_wire
-from servicectx.services.plan import Plan
+from servicectx.services.plan import Plan, Ports, SnapshotSupport
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Mqtt(Prefixed["MqttDetails"]):
                 "expect": mqtt_wire.ACCEPTED + r".*mosquitto version (?P<version>[\d.]+)",
             },
             ping=_login(secret),
-            clean_signal=int(signal.SIGTERM),
+            snapshot=SnapshotSupport(int(signal.SIGTERM)),
         )
 
     def _amqtt(self, options: MqttOptions, program: str, secret: str) -> Plan:
@@ -156,8 +156,7 @@ class Mqtt(Prefixed["MqttDetails"]):
             ),
             ready=_login(secret),
             ping=_login(secret),
-            inherits_socket=True,
-            owns_port=False,  # the keeper already holds it
+            ports=Ports(inherits_socket=True, owned=False),  # the keeper already holds it
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, environment
 from servicectx.services.nats.wire import Connection
-from servicectx.services.plan import Plan, quoted
+from servicectx.services.plan import Plan, SnapshotSupport, quoted
 from servicectx.services.prefixes import Prefixed
 from servicectx.system.originals import json
 
@@ -76,8 +76,7 @@ class Nats(Prefixed["NatsDetails"]):
             files={"nats.conf": _written(configuration) + "\n"},
             ready={**hello, "expect": r'^INFO .*?"version":"(?P<version>[^"]+)".*\r\nPONG\r\n'},
             ping={**hello, "expect": r"\r\nPONG\r\n"},
-            clean_signal=int(signal.SIGINT),
-            secret=secret,
+            snapshot=SnapshotSupport(int(signal.SIGINT), secret=secret),
             expected_size=64 * 2**20,
         )
 

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries, scripts, settings, templates
 from servicectx.services.base import Client, Service, Written, account_for_root, environment, option_names
-from servicectx.services.plan import Plan, Template, literal, quoted
+from servicectx.services.plan import (
+    Leftovers,
+    PathLimits,
+    Plan,
+    Ports,
+    SnapshotSupport,
+    Stop,
+    Template,
+    literal,
+    quoted,
+)
 from servicectx.services.postgres.isolation import PostgresIsolation
 
 if TYPE_CHECKING:
@@ -140,13 +150,12 @@ class Postgres(Service["PostgresDetails"]):
             },
             ping={"kind": "call", "target": f"{WIRE}:accepts_connections"},
             account=account_for_root("postgres"),
-            programs=str(Path(program).parents[1]),
-            stop_signal=int(signal.SIGQUIT),
-            clean_signal=int(signal.SIGINT),
-            secret=secret,
-            proves_itself=True,
-            cleanup={"target": f"{WIRE}:free_after_kill", "data": "{data}"},
-            helper={
+            program_tree=str(Path(program).parents[1]),
+            stop=Stop(int(signal.SIGQUIT)),
+            snapshot=SnapshotSupport(int(signal.SIGINT), secret=secret),
+            ports=Ports(probe_authenticates=True),
+            leftovers=Leftovers(call={"target": f"{WIRE}:free_after_kill", "data": "{data}"}),
+            prefetcher={
                 "target": "servicectx.services.postgres.prefetch:PostgresPrefetch",
                 "host": "{host}",
                 "port": "{port}",
@@ -155,8 +164,8 @@ class Postgres(Service["PostgresDetails"]):
                 "data": "{data}",
             },
             expected_size=64 * 2**20,
-            refused_in_paths=r"[\n\r]",  # initdb passes paths to a shell
-            longest_path=900,  # its MAXPGPATH is 1,024
+            # initdb passes paths to a shell, and the server's MAXPGPATH is 1,024.
+            paths=PathLimits(r"[\n\r]", longest=900),
         )
 
     def kept_plan(self, options: PostgresOptions, program: str, secret: str, data: Path | None) -> Plan:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Service, environment
-from servicectx.services.plan import NOT_UTF8, Plan, refused_without_cwd
+from servicectx.services.plan import NOT_UTF8, PathLimits, Plan, Ports, SnapshotSupport, refused_without_cwd
 from servicectx.services.rabbitmq import plugins as rabbitmq_plugins
 from servicectx.services.rabbitmq.vhosts import RabbitmqVhosts
 
@@ -127,15 +127,14 @@ class Rabbitmq(Service["RabbitmqDetails"]):
             },
             ready=hello,
             ping=hello,
-            ports=["management", "distribution"],
-            proves_itself=True,
-            refused_in_paths=refused_without_cwd() or NOT_UTF8,
+            ports=Ports(["management", "distribution"], probe_authenticates=True),
+            paths=PathLimits(refused_without_cwd() or NOT_UTF8),
         )
 
     def kept_plan(self, options: RabbitmqOptions, program: str, secret: str, data: Path | None) -> Plan:
         """Keep what AMQP defines as durable: durable queues and exchanges, and their persistent messages."""
         plan = self.plan(options, program, secret)
-        return plan._replace(clean_signal=int(signal.SIGTERM), clean_statuses=[0, 143, -int(signal.SIGTERM)])
+        return plan._replace(snapshot=SnapshotSupport(int(signal.SIGTERM), [0, 143, -int(signal.SIGTERM)]))
 
     def details(self, options: RabbitmqOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         fields = {"user": USER, "password": secret, "management_port": facts["port_management"]}

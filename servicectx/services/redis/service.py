@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
-from servicectx.services.plan import Plan, refused_without_cwd
+from servicectx.services.plan import PathLimits, Plan, SnapshotSupport, refused_without_cwd
 from servicectx.services.redis.databases import DATABASES, RedisDatabases
 
 if TYPE_CHECKING:
@@ -91,10 +91,12 @@ class Redis(Service["RedisDetails"]):
                 "expect": r"^\+OK\r\n\+PONG\r\n.*?" + VERSION + r".*\$?\r\n$",
             },
             ping={"kind": "exchange", "send": hello, "expect": r"^\+OK\r\n\+PONG\r\n"},
-            clean_signal=int(signal.SIGTERM),
-            settle={"kind": "exchange", "send": f"AUTH {secret}\r\nSAVE\r\n", "expect": r"^\+OK\r\n\+OK\r\n"},
+            snapshot=SnapshotSupport(
+                int(signal.SIGTERM),
+                flush={"kind": "exchange", "send": f"AUTH {secret}\r\nSAVE\r\n", "expect": r"^\+OK\r\n\+OK\r\n"},
+            ),
             expected_size=8 * 2**20,
-            refused_in_paths=refused_without_cwd() and r"[*?\[]",
+            paths=PathLimits(refused_without_cwd() and r"[*?\[]"),
         )
 
     def kept_plan(self, options: RedisOptions, program: str, secret: str, data: Path | None) -> Plan:

@@ -11,7 +11,7 @@ from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Service, environment, option_names
-from servicectx.services.plan import Companion, Plan
+from servicectx.services.plan import Companion, Plan, Ports, SnapshotSupport
 from servicectx.services.s3.buckets import S3Buckets
 from servicectx.wire import aws
 
@@ -81,7 +81,7 @@ class S3(Service["S3Details"]):
             environment=environment(),
             ready={"kind": "call", "target": f"{BUCKETS}:is_usable", **login},
             ping={"kind": "call", "target": f"{BUCKETS}:is_ours", **login},
-            clean_signal=int(signal.SIGTERM),
+            snapshot=SnapshotSupport(int(signal.SIGTERM)),
             expected_size=256 * 2**20,
         )
         return (_minio if _is_minio(program) else _weed)(plan, program, given)
@@ -151,7 +151,7 @@ def _weed(plan: Plan, program: str, given: dict[str, str]) -> Plan:
             "master.toml": "[master.volume_growth]\ncopy_1 = 1\n",  # a bucket takes one volume, not seven
             "filer.toml": '[leveldb2]\nenabled = true\ndir = "{data|relative}/filer"\n',
         },
-        ports=[f"{name}{suffix}" for name in names for suffix in ("", "_grpc")] + ["s3_grpc"],
+        ports=Ports([f"{name}{suffix}" for name in names for suffix in ("", "_grpc")] + ["s3_grpc"]),
     )
 
 
@@ -172,7 +172,7 @@ def _minio(plan: Plan, program: str, given: dict[str, str]) -> Plan:
     return plan._replace(
         command=[program, "server", *addresses, "{data}"],
         environment=plan.environment | given | ours,
-        ports=["console"],
+        ports=Ports(["console"]),
     )
 
 

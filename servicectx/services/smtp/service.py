@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, python_servers, settings
 from servicectx.services.base import Service, environment
-from servicectx.services.plan import Plan
+from servicectx.services.plan import Plan, Ports
 from servicectx.services.smtp.server import USER
 from servicectx.services.smtp.users import SmtpUsers
 
@@ -69,8 +69,7 @@ class Smtp(Service["SmtpDetails"]):
             files=files,
             ready=hello,
             ping=hello,
-            inherits_socket=True,
-            owns_port=False,  # the keeper already holds it
+            ports=Ports(inherits_socket=True, owned=False),  # the keeper already holds it
         )
 
     def details(self, options: SmtpOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries
 from servicectx.services.base import Client, Service, environment
-from servicectx.services.plan import Plan
+from servicectx.services.plan import Plan, Ports, SnapshotSupport
 from servicectx.services.temporal.namespaces import TemporalNamespaces
 from servicectx.system.originals import json
 
@@ -60,8 +60,8 @@ class Temporal(Service["TemporalDetails"]):
             environment=environment(TEMPORAL_VERSION_CHECK_DISABLED="1"),
             ready=usable,
             ping=usable,
-            clean_signal=int(signal.SIGTERM),
-            ports=["http", "metrics", *(["ui"] if options.ui else [])],
+            snapshot=SnapshotSupport(int(signal.SIGTERM)),
+            ports=Ports(["http", "metrics", *(["ui"] if options.ui else [])]),
             expected_size=32 * 2**20,
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
-from servicectx.services.plan import Plan
+from servicectx.services.plan import Plan, Ports
 from servicectx.services.vault.mounts import VaultMounts
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Vault(Service["VaultDetails"]):
             files={"vault.json": {"log_level": "warn", **options.settings}},
             ready={"kind": "call", "target": f"{WIRE}:is_usable", "first": first, "token": secret},
             ping={"kind": "call", "target": f"{WIRE}:is_ours", "token": secret},
-            neighbours=1,  # its cluster address takes the next port
+            ports=Ports(consecutive=1),  # its cluster address takes the next port
         )
 
     def details(self, options: VaultOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
 from servicectx.services.base import Client, Service, environment
-from servicectx.services.plan import Plan, quoted, refused_without_cwd
+from servicectx.services.plan import PathLimits, Plan, SnapshotSupport, quoted, refused_without_cwd
 from servicectx.services.zookeeper.paths import ZookeeperPaths
 
 if TYPE_CHECKING:
@@ -123,9 +123,8 @@ class Zookeeper(Service["ZookeeperDetails"]):
             },
             ready=serves,
             ping=serves,
-            clean_signal=int(signal.SIGTERM),
-            clean_statuses=[ENDED_BY_SIGTERM],
-            refused_in_paths=refused_without_cwd(),  # Java decodes the bytes of paths with its own encoding
+            snapshot=SnapshotSupport(int(signal.SIGTERM), [ENDED_BY_SIGTERM]),
+            paths=PathLimits(refused_without_cwd()),  # Java decodes the bytes of paths with its own encoding
         )
 
     def kept_plan(self, options: ZookeeperOptions, program: str, secret: str, data: Path | None) -> Plan:
