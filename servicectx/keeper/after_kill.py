@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from servicectx.keeper import probes
-from servicectx.state.instance import write_private
+from servicectx.state.private_file import write_private
 from servicectx.system.originals import json
 
 FILE = "cleanup.json"

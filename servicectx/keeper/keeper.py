@@ -17,7 +17,7 @@ from servicectx.keeper.requester import Requester, RequesterGone
 from servicectx.keeper.shutdown import LOCK_TIMEOUT, current, exit_text, record_death, remove_when_unused
 from servicectx.keeper.unused import UnusedWaiter
 from servicectx.services import plan
-from servicectx.state import container, leases, owned_files
+from servicectx.state import container, key_lock, owned_files
 from servicectx.state.instance import KEEPER, Instance
 from servicectx.state.record import FAILED, READY, STOPPING, Processes, State
 from servicectx.system import faults, linux, processes
@@ -163,7 +163,7 @@ class Keeper:
 
         A fault of the machine ends neither wait: a server counts as used while its users cannot be counted.
         """
-        leases.get_ready()  # now, so that the stop is not delayed
+        key_lock.get_ready()  # now, so that the stop is not delayed
         server = start.server
         assert server is not None
         with contextlib.suppress(OSError, RuntimeError):  # a spare is optional

@@ -9,13 +9,13 @@ Only this module changes a phase, and only under the key's lock.
 
 import contextlib
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from servicectx.errors import HomeError
 from servicectx.state import container, keep_record, leases, marked, names, origin, owned_files, presence, storage
+from servicectx.state.key_lock import KeyLock
+from servicectx.state.private_file import NO_SPACE_CURE, write_private
 from servicectx.state.record import (
     Processes,
     State,
@@ -25,13 +25,11 @@ from servicectx.state.record import (
     encode,
     encode_processes,
 )
-from servicectx.system import faults, reading
+from servicectx.system import reading
 from servicectx.system.checkpoints import step
-from servicectx.system.interrupts import run_to_end
-from servicectx.system.originals import json, open, time
+from servicectx.system.originals import json
 from servicectx.system.processes import Process
 
-_CURE = "free some space, or set SERVICECTX_HOME to a directory that can be written and has some"
 LINGER = "linger-"
 KEEP = "keep-data"
 STATE = "state.json"
@@ -47,8 +45,8 @@ class Instance:
     def __init__(self, home: Path, key: str) -> None:
         self.home = home
         self.key = key
-        self._lock_file = home / f"{key}.lock"
         self._state_file = home / f"{key}.json"
+        self._lock = KeyLock(home / f"{key}.lock", self._state_file)
 
     # -- reading: without a lock ---------------------------------------------------------------------------------
 
@@ -85,7 +83,7 @@ class Instance:
             except FileNotFoundError:
                 return
             except OSError as error:
-                raise HomeError(path=str(path), problem=f"not made: {error.strerror}", cure=_CURE) from None
+                raise HomeError(path=str(path), problem=f"not made: {error.strerror}", cure=NO_SPACE_CURE) from None
 
     def linger(self, id: str) -> float:
         """Seconds to stay up after the last user: the longest time that a user requested."""
@@ -163,70 +161,15 @@ class Instance:
 
     # -- changing: under the key's lock ----------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def locked(self, wait: float = 0.0, held: list[leases.Releasable] | None = None) -> Iterator[bool]:
-        """Hold the key's lock for the block; False when it was not free within `wait` seconds.
-
-        The lock is in `held` meanwhile: an interrupt can arrive between the end of the block and the release, and then
-        the caller releases what is in the list.
-        """
-        from filelock import Timeout
-
-        lock = leases.key_lock(self._lock_file)
-        entry = HeldLock(self, lock)
-        if held is not None:
-            held.append(entry)
-        until = time.monotonic() + wait
-        try:
-            while not lock.is_locked:
-                try:
-                    lock.acquire(blocking=False)  # a timeout would never expire where a test has frozen the clock
-                except Timeout:
-                    if time.monotonic() >= until:
-                        raise
-                    time.sleep(0.002)
-        except Timeout:
-            if held is not None:
-                held.remove(entry)
-            yield False
-            return
-        except OSError as error:
-            cure = _CURE if self._lock_file.is_file() or not os.path.lexists(self._lock_file) else "remove it"
-            raise HomeError(path=str(self._lock_file), problem=f"no lock: {error.strerror}", cure=cure) from None
-        try:
-            self._write_holder()
-            yield True
-        finally:
-            try:
-                self._unlock(lock)
-            except BaseException:
-                run_to_end(lambda: self._unlock(lock))  # a signal handler interrupted `_unlock`
-                raise
-            if held is not None:
-                held.remove(entry)
-
-    def _unlock(self, lock: leases.KeyLock) -> None:
-        """Release the key's lock. A second call does nothing."""
-        if not lock.is_locked:
-            return
-        try:
-            if not os.path.lexists(self._state_file):
-                # Safe as the last act under the lock: filelock checks that the file still has its name, so a process
-                # that waits on the removed file tries again on the new one.
-                lock.remove_file()
-        except OSError:
-            lock.release(force=True)
-            raise
-        lock.release(force=True)  # not after an interrupt: the second call needs the lock to remove the file
+    def locked(
+        self, wait: float = 0.0, held: list[leases.Releasable] | None = None
+    ) -> contextlib.AbstractContextManager[bool]:
+        """Hold the key's lock for the block, as `KeyLock.locked`."""
+        return self._lock.locked(wait, held)
 
     def holder(self) -> str:
         """A description of the process that holds the key's lock, for messages."""
-        try:
-            record = json.loads(reading.read_text(self._lock_file, 65536) or "")
-            age = time.time() - record["since"]
-            return f"process {record['pid']} ({' '.join(record['command'])}) has held the lock for {age:.1f} s"
-        except (reading.Unreadable, ValueError, KeyError, TypeError):
-            return "the lock file does not name its holder"
+        return self._lock.holder()
 
     def create(self, id: str) -> Path:
         """Create the directory of a new instance."""
@@ -236,7 +179,7 @@ class Instance:
             (path / "leases").mkdir(mode=0o700)
             _reserve(path / RESERVE)
         except OSError as error:
-            raise HomeError(path=str(path), problem=f"not made: {error.strerror}", cure=_CURE) from None
+            raise HomeError(path=str(path), problem=f"not made: {error.strerror}", cure=NO_SPACE_CURE) from None
         return path
 
     def write(self, state: State) -> None:
@@ -368,22 +311,6 @@ class Instance:
             with found:
                 found.remove(name)
 
-    def _write_holder(self) -> None:
-        holder = {"pid": os.getpid(), "command": sys.argv or ["python"], "since": time.time()}
-        with contextlib.suppress(OSError):
-            self._lock_file.write_text(json.dumps(holder))
-
-
-class HeldLock:
-    """The key's lock of one block. `release()` frees it if the block did not; the second time nothing happens."""
-
-    def __init__(self, instance: Instance, lock: leases.KeyLock) -> None:
-        self._instance = instance
-        self._lock = lock
-
-    def release(self) -> None:
-        self._instance._unlock(self._lock)
-
 
 def _decoded(path: Path) -> State | None:
     try:
@@ -403,42 +330,3 @@ def _reserve(path: Path) -> None:
             os.write(descriptor, bytes(RESERVE_SIZE))
     finally:
         os.close(descriptor)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a private file atomically, in place of any entry of that name."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        try:
-            _write_new(temporary, text)
-        except FileExistsError:  # from a killed writer, or a foreign entry
-            _remove_beside(temporary)
-            _write_new(temporary, text)
-        try:
-            os.replace(temporary, path)
-        except IsADirectoryError:
-            _remove_beside(path)
-            os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # a read-only file system
-            temporary.unlink(missing_ok=True)
-        raise faults.home_error(error, "not written", str(path)) or HomeError(
-            path=str(path), problem=f"not written: {error.strerror}", cure=_CURE
-        ) from None
-
-
-def _write_new(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def _remove_beside(path: Path) -> None:
-    """Remove an entry at the path of one of our files that is not a regular file."""
-    from servicectx.system.removal import remove_entry
-
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        remove_entry(folder, path.name)
-    finally:
-        os.close(folder)

@@ -6,7 +6,6 @@ The kernel frees a lock at any death of its holder. The text of the file only se
 import contextlib
 import errno
 import fcntl
-import functools
 import os
 import stat
 import sys
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 
 from servicectx.errors import HomeError
 from servicectx.system import faults
-from servicectx.system.descriptors import Descriptor, Identity, identity
+from servicectx.system.descriptors import Descriptor
 from servicectx.system.originals import json, time
 
 _NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or a foreign file
@@ -108,66 +107,6 @@ def open_locked(path: Path, access: int = os.O_WRONLY) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
-
-
-def get_ready() -> None:
-    """Import the modules of locks now, so that taking a lock imports nothing."""
-    import shutil  # noqa: F401
-    import subprocess  # noqa: F401
-
-    _lock_class()
-
-
-class KeyLock(Protocol):
-    """The lock of a key, on which processes wait."""
-
-    @property
-    def is_locked(self) -> bool: ...
-
-    def acquire(self, *, blocking: bool | None = None) -> object:
-        """Lock the file. Raises filelock's Timeout, OSError."""
-
-    def remove_file(self) -> None:
-        """Remove the file, unless another one is in its place. The lock is held."""
-
-    def release(self, force: bool = False) -> None: ...
-
-
-def key_lock(path: Path) -> KeyLock:
-    """The key's lock, not yet locked, on which processes wait."""
-    lock: KeyLock = _lock_class()(path, mode=0o600, thread_local=False, poll_interval=0.002, fallback_to_soft=False)
-    return lock
-
-
-@functools.cache
-def _lock_class() -> Any:
-    """filelock's lock, safe against user code that closes its descriptor and reuses the number for another file."""
-    from filelock import FileLock
-
-    class SafeLock(FileLock):
-        _ours: Identity | None = None
-
-        def _acquire(self) -> None:
-            super()._acquire()
-            if self._context.lock_file_fd is not None:
-                self._ours = identity(self._context.lock_file_fd)
-
-        def remove_file(self) -> None:
-            number = self._context.lock_file_fd
-            ours = self._ours or (identity(number) if number is not None else None)
-            with contextlib.suppress(FileNotFoundError):
-                status = os.lstat(self.lock_file)
-                if (status.st_dev, status.st_ino) == ours:
-                    os.unlink(self.lock_file)
-
-        def _release(self) -> None:
-            number = self._context.lock_file_fd
-            if number is None or self._ours is None or identity(number) == self._ours:
-                super()._release()
-            else:  # user code closed the descriptor, which freed the lock
-                self._context.lock_file_fd = None
-
-    return SafeLock
 
 
 def users(folder: Path) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ ROOMS = [
 
 # Packages, with the only modules that may import them.
 ONLY_IN = {
-    "filelock": ("servicectx.state.instance", "servicectx.state.leases"),
+    "filelock": ("servicectx.state.key_lock",),
     "platformdirs": ("servicectx.state.paths",),
     "mirakuru": ("servicectx.keeper.server",),
     "psutil": ("servicectx.system", "servicectx.keeper", "servicectx.testing"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from servicectx.services.postgres.details import PostgresDetails
 
 TEMPLATE = "servicectx_template"
-LAYER = "servicectx_"  # prefix of the name of a template with more set-ups
+TEMPLATE_PREFIX = "servicectx_"  # of the name of a template with more set-ups
 HALF = "_half"  # suffix of the name of an unfinished template
 BASE = "base"  # stands for TEMPLATE, or for template1 where there was no set-up
 WAIT = 60.0  # seconds for one statement
@@ -178,7 +178,7 @@ def sweep(connection: Connection, drop: Callable[[Connection, str], None], old: 
                 drop(connection, name)
 
 
-def drop_halves(connection: Connection, prefix: str = LAYER) -> None:
+def drop_halves(connection: Connection, prefix: str = TEMPLATE_PREFIX) -> None:
     """Drop the unfinished templates of dead processes: their locks are free."""
     where = f"starts_with(datname, {literal(prefix)}) AND right(datname, {len(HALF)}) = {literal(HALF)}"
     for name in connection.run(f"SELECT datname FROM pg_database WHERE {where}"):

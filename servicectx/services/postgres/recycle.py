@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 from servicectx.services.postgres import stamps
 from servicectx.services.postgres.attributes import copy_attributes
-from servicectx.services.postgres.databases import BASE, LAYER, TEMPLATE, copy, major
+from servicectx.services.postgres.databases import BASE, TEMPLATE, TEMPLATE_PREFIX, copy, major
 from servicectx.services.postgres.drop import drop, end_all
 from servicectx.services.postgres.locks import try_lock, unlock
 from servicectx.services.postgres.stamps import CannotRestore
@@ -40,7 +40,7 @@ from servicectx.system.checkpoints import step
 
 TESTED_VERSIONS = (15, 17, 18)  # major versions that the tests run with
 SWITCH = "SERVICECTX_POSTGRES_RECYCLE"
-EMPTY_CLONE = f"{LAYER}shell_"
+EMPTY_CLONE = f"{TEMPLATE_PREFIX}shell_"
 USUAL = 1663  # the oid of the default tablespace: src/include/catalog/pg_tablespace.dat
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from servicectx.isolation import owner_names
 from servicectx.isolation.setup_step import SetupSteps
-from servicectx.services.postgres.databases import LAYER, Databases, drop_halves
+from servicectx.services.postgres.databases import TEMPLATE_PREFIX, Databases, drop_halves
 from servicectx.services.postgres.drop import drop
 from servicectx.services.postgres.locks import lock, try_lock, unlock, unlock_all
 from servicectx.services.postgres.templates import TEMPLATE_WAIT, At, is_there, names, source
@@ -133,14 +133,16 @@ def referenced_source(server: Databases, setup: SetupSteps, at: At) -> str:
 
 def prefix_in(dbname: str) -> str:
     """The prefix of template names. Advisory locks are per database, so each database has separate templates."""
-    return f"{LAYER}{hashlib.sha256(dbname.encode()).hexdigest()[:6]}_"
+    return f"{TEMPLATE_PREFIX}{hashlib.sha256(dbname.encode()).hexdigest()[:6]}_"
 
 
 def orphans(databases: list[str | None]) -> list[str]:
     """The templates with the prefix of a removed database, and so without any lock."""
     there = [name for name in databases if name is not None]
     prefixes = tuple(map(prefix_in, there))
-    return [name for name in there if re.match(LAYER + "[0-9a-f]{6}_", name) and not name.startswith(prefixes)]
+    return [
+        name for name in there if re.match(TEMPLATE_PREFIX + "[0-9a-f]{6}_", name) and not name.startswith(prefixes)
+    ]
 
 
 @atexit.register

@@ -13,7 +13,7 @@ from typing import Any
 
 from servicectx.errors import NotIsolable
 from servicectx.isolation.setup_step import SetupStep, SetupSteps
-from servicectx.services.postgres.databases import CURE, HALF, LAYER, Databases, base
+from servicectx.services.postgres.databases import CURE, HALF, TEMPLATE_PREFIX, Databases, base
 from servicectx.services.postgres.drop import drop, is_left_alone
 from servicectx.services.postgres.locks import lock, unlock
 from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
@@ -23,14 +23,14 @@ TEMPLATE_WAIT = 600.0  # seconds for a set-up of another process
 At = Callable[[str], Any]  # returns the details of the database with that name
 
 
-def names(setup: SetupSteps, prefix: str = LAYER) -> list[str]:
+def names(setup: SetupSteps, prefix: str = TEMPLATE_PREFIX) -> list[str]:
     """The names of the templates, from the first set-up alone to all of them."""
     identities = [step.identity for step in setup]
     chains = ["\0".join(identities[: end + 1]) for end in range(len(identities))]
     return [prefix + hashlib.sha256(chain.encode()).hexdigest()[:16] for chain in chains]
 
 
-def source(server: Databases, session: Connection, setup: SetupSteps, at: At, prefix: str = LAYER) -> str:
+def source(server: Databases, session: Connection, setup: SetupSteps, at: At, prefix: str = TEMPLATE_PREFIX) -> str:
     """The template with all set-ups, made if missing. Raises SetupFailed, NotIsolable."""
     wanted = names(setup, prefix)
     if is_there(session, wanted[-1]):
