@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from servicectx import Isolation, Plan, Service
+from servicectx.services.plan import Ports, SnapshotSupport
 from tests.house.test_packaging import NOT_SOURCE, run
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +73,8 @@ def test_authors_are_told_of_all_that_they_may_give() -> None:
     members = {name for name in vars(Isolation) if not name.startswith("_")} - {"clones"}  # for a prefetcher
     assert {name for name in fields if f"| `{name}`" not in page and f", `{name}`" not in page} == set()
     assert {name for name in hooks if f"| `{name}(" not in page} == set()
+    parts = {*Ports._fields, *SnapshotSupport._fields}
+    assert {name for name in parts if f"| `{name}` |" not in page} == set()
     assert {name for name in members if f"| `{name}(" not in page and f"| `{name}`" not in page} == set()
 
 
