@@ -29,6 +29,7 @@ from servicectx import (
 )
 from servicectx.services import registry
 from servicectx.services.mariadb import databases as mariadb_databases
+from servicectx.services.mariadb.databases import MariadbDatabases
 from servicectx.services.mariadb.wire import Connection, Refused
 from tests import servers
 from tests.services import killed
@@ -337,7 +338,7 @@ def test_what_is_kept_is_swept_by_nobody() -> None:
         killed.in_a_namespace(mariadb)
         (left,) = databases(mariadb)
         service, kept = registry.find("mariadb"), mariadb.model_copy(update={"dbname": left})
-        service.isolation(mariadb).keep(kept)
+        MariadbDatabases(mariadb).keep(kept)
         with isolated(mariadb):
             assert left in databases(mariadb)
         assert databases(mariadb) == [left]

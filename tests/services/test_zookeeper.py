@@ -15,6 +15,7 @@ from kazoo.security import make_digest_acl
 
 from servicectx import BinaryNotFound, InvalidOption, NotIsolable, StartFailed, ZookeeperDetails, isolated, managed
 from servicectx.services import binaries, registry
+from servicectx.services.zookeeper.paths import ZookeeperPaths
 from servicectx.services.zookeeper.wire import Connection, Refused
 from tests import servers
 from tests.services import killed
@@ -223,7 +224,7 @@ def test_what_a_killed_user_left_is_removed_by_the_next_unless_it_was_kept() -> 
     with managed("zookeeper") as zookeeper:
         killed.in_a_namespace(zookeeper)
         (left,) = namespaces(zookeeper)
-        registry.find("zookeeper").isolation(zookeeper).keep(zookeeper.model_copy(update={"prefix": f"/{left}"}))
+        ZookeeperPaths(zookeeper).keep(zookeeper.model_copy(update={"prefix": f"/{left}"}))
         killed.in_a_namespace(zookeeper)
         assert len(namespaces(zookeeper)) == 2
         with isolated(zookeeper) as mine:
