@@ -1,7 +1,7 @@
 """The public functions: `managed`, `managed_all`, `isolated`."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from servicectx._isolated import Isolated
@@ -160,6 +160,8 @@ def managed(
     data: str | os.PathLike[str] | None = None,
     storage: str | os.PathLike[str] | None = None,
     timeout: float | str | None = None,
+    port: int | None = None,
+    ports: Mapping[str, int] | None = None,
     **options: Any,
 ) -> Managed[Any]:
     """A real service for the length of a `with` or `async with` block: started, or joined if it already runs.
@@ -189,6 +191,10 @@ def managed(
             there is room, otherwise disk; below `SERVICECTX_HOME` if that is set.
         timeout: seconds for the whole start, or a duration such as "2m", including the wait for a start by another
             process (default 60).
+        port: the port of the service, from 1 to 65535; default: a free one. It is a part of the key. The start fails
+            at once with PortInUse where another program has it. Ports below 1024 need a privilege on most systems.
+        ports: further ports of the service, by name, such as `{"management": 15672}`; the page of each service lists
+            its names. The others are free ones.
         options: the options of the service, such as `settings`.
 
     Raises:
@@ -197,7 +203,9 @@ def managed(
     """
     with RealFiles():
         return Managed(
-            resolve(service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options, data)
+            resolve(
+                service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options, data, port, ports
+            )
         )
 
 

@@ -123,7 +123,7 @@ class BinaryNotFound(ServiceCtxError):
 class StartFailed(ServiceCtxError):
     """The service did not start. Attributes: `service`, `name`, `reason`, `command`, `exit_status`, `log_tail`."""
 
-    fields = ("service", "name", "reason", "command", "exit_status", "log_tail")
+    fields: ClassVar[tuple[str, ...]] = ("service", "name", "reason", "command", "exit_status", "log_tail")
     service: str
     name: str
     reason: str
@@ -135,6 +135,20 @@ class StartFailed(ServiceCtxError):
         command = f"\ncommand: {self.command}" if self.command else ""
         status = "" if self.exit_status is None else f"\nexit status: {self.exit_status}"
         return f"{_called(self.service, self.name)} did not start: {self.reason}{command}{status}{_tail(self.log_tail)}"
+
+
+class PortInUse(StartFailed):
+    """A chosen port is in use. Attributes: those of `StartFailed`, and `port`, `pid`, `owner`, `instance`.
+
+    `pid` and `owner` are the process that has the port and its command; None where this user cannot see the process.
+    `instance` is the key of the instance of servicectx that has the port, or None.
+    """
+
+    fields = (*StartFailed.fields, "port", "pid", "owner", "instance")
+    port: int
+    pid: int | None
+    owner: str | None
+    instance: str | None
 
 
 class StartTimeout(ServiceCtxError):

@@ -7,14 +7,14 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from servicectx.client import cleanup, liveness
+from servicectx.client import chosen_address, cleanup, liveness
 from servicectx.client.attempt import Attempt, Cancelled
 from servicectx.client.claim import Claim
 from servicectx.client.keeper_link import KeeperLink, KeeperLost, KeeperSilent, PipesLost, WaitCancelled, log_tail
 from servicectx.client.prerequisites import check_account
 from servicectx.datadirs import prepared
 from servicectx.datadirs.cache import SNAPSHOTS, Cache
-from servicectx.errors import HomeError, ServiceCtxError, SetupFailed, StartFailed, StartTimeout
+from servicectx.errors import HomeError, PortInUse, ServiceCtxError, SetupFailed, StartFailed, StartTimeout
 from servicectx.isolation.namespace_methods import isolation_of
 from servicectx.request import setup
 from servicectx.request.key import scope_text
@@ -98,6 +98,7 @@ class StartAttempt:
             raise self._attempt.failed(reason)
         if plan.account is not None:
             check_account(plan.account, request.service.name, request.name)
+        chosen_address.check(request, plan)
         snapshot = request.snapshot_name(plan, program)
         cache = Cache(paths.cache(make=bool(snapshot or plan.template)), paths.cache_size())
         if cache.limit == 0:  # a snapshot would stop and start the server for nothing
@@ -134,6 +135,8 @@ class StartAttempt:
             command.plan,
             timeout=request.timeout,
             left=max(0.0, self._attempt.deadline - time.monotonic()),
+            port=request.address.port,
+            ports=request.address.ports,
             name=request.name,
             data_directory=str(command.data),
             snapshot=command.snapshot,
@@ -201,7 +204,10 @@ class StartAttempt:
 
     def _report(self, deadline: float) -> dict[str, Any]:
         assert self._link is not None
-        return self._link.wait_for_report(deadline, self._attempt.cancelled.is_set)
+        try:
+            return self._link.wait_for_report(deadline, self._attempt.cancelled.is_set)
+        except PortInUse as error:  # another program took the port after the check
+            raise chosen_address.with_instance(error, self.request) from None
 
     def _place(self, plan: Plan, restored: int) -> Path:
         """The directory of the data: that of kept data, or a new one. Data that stay are not placed in memory."""

@@ -1,9 +1,11 @@
-"""Ports of the loopback interface: pick a free port, and find the owner of a listening one."""
+"""Ports of the loopback interface: pick a free port, and find the owner of one in use."""
 
 import contextlib
+import errno
 import os
 import re
 import socket
+from collections.abc import Mapping
 
 from servicectx.system import platform
 from servicectx.system import processes as pids
@@ -11,27 +13,36 @@ from servicectx.system import processes as pids
 TRIES = 100
 
 
-def pick(host: str, extra: int = 0, consecutive: int = 0) -> list[int]:
+def pick(host: str, extra: int = 0, consecutive: int = 0, chosen: Mapping[int, int] | None = None) -> list[int]:
     """Pick a free port, with `consecutive` free ports right after it, then `extra` other ports.
 
-    A port can be lost before the server binds it; the keeper then picks again. Raises OSError when no port is free.
+    `chosen` has the ports that the caller chose, by their positions in the result: these are not looked up. A port can
+    be lost before the server binds it; the keeper then picks again. Raises OSError when no port is free.
     """
+    chosen = chosen or {}
+    problem: Exception = OSError(errno.EADDRINUSE, "no free ports were found beside the chosen ones")
     for _ in range(TRIES):
         with contextlib.ExitStack() as held:  # all stay open, so that no two ports are the same
             try:
-                first = held.enter_context(socket.socket())
-                first.bind((host, 0))
-                port: int = first.getsockname()[1]
-                for number in range(port + 1, port + 1 + consecutive):
-                    held.enter_context(socket.socket()).bind((host, number))
+                first = chosen.get(0) or _hold(held, host, 0)
+                numbers = range(first + 1, first + 1 + consecutive)
+                for number in () if 0 in chosen else numbers:
+                    _hold(held, host, number)
             except (OSError, OverflowError) as error:
                 problem = error
                 continue
-            others = [held.enter_context(socket.socket()) for _ in range(extra)]
-            for other in others:
-                other.bind((host, 0))
-            return [port, *(other.getsockname()[1] for other in others)]
+            others = [chosen.get(index) or _hold(held, host, 0) for index in range(1, extra + 1)]
+            if len({first, *numbers, *others}) == 1 + consecutive + extra:
+                return [first, *others]
     raise problem
+
+
+def _hold(held: contextlib.ExitStack, host: str, port: int) -> int:
+    """Bind a port until the end of `held`; 0 for a free one."""
+    holder = held.enter_context(socket.socket())
+    holder.bind((host, port))
+    number: int = holder.getsockname()[1]
+    return number
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,13 +59,18 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def is_free(host: str, port: int) -> bool:
+    return bind_error(host, port) is None
+
+
+def bind_error(host: str, port: int) -> OSError | None:
+    """The error of an attempt to bind the port; None for a port that this process can bind."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def belongs_to(server: int, port: int) -> bool | None:
@@ -90,15 +106,39 @@ def _belongs_by_psutil(processes: set[int], port: int) -> bool | None:
 
 
 def listening(port: int) -> set[str]:
-    """The inodes of the sockets that listen on `port` (proc(5): local address in hexadecimal, state 0A)."""
+    """The inodes of the sockets that listen on `port`."""
+    return _sockets(port, b"0A")
+
+
+def bound(port: int) -> set[str]:
+    """The inodes of all sockets with the local port `port`, those of connections included."""
+    return _sockets(port, b"[0-9A-F]{2}")
+
+
+def owner(port: int) -> int | None:
+    """The process that has the port: that which listens on it, else one that has it as its end of a connection.
+
+    Of several processes with one socket, the parent. None: this user cannot see the process.
+    """
+    if not platform.PROC:
+        return None
+    for sockets in (listening(port), bound(port)):
+        holders = [pid for pid in pids.all_pids() if _holds(pid, sockets)] if sockets else []
+        if holders:
+            return next((pid for pid in holders if pids.parent(pid) not in holders), holders[0])
+    return None
+
+
+def _sockets(port: int, states: bytes) -> set[str]:
+    """The inodes of sockets with that local port (proc(5): local address in hexadecimal, then the state)."""
     line = re.compile(
-        rb"^ *\d+: [0-9A-F]+:%04X [0-9A-F]+:[0-9A-F]+ 0A +\S+ +\S+ +\S+ +\S+ +\S+ +(\d+)" % port, re.MULTILINE
+        rb"^ *\d+: [0-9A-F]+:%04X [0-9A-F]+:[0-9A-F]+ %s +\S+ +\S+ +\S+ +\S+ +\S+ +(\d+)" % (port, states), re.MULTILINE
     )
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(FileNotFoundError), open(table, "rb") as file:
             found |= {f"socket:[{inode.decode()}]" for inode in line.findall(file.read())}
-    return found
+    return found - {"socket:[0]"}  # of a closed connection
 
 
 def _holds(pid: int, sockets: set[str]) -> bool:

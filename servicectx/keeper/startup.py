@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx.errors import StartFailed, StartTimeout
-from servicectx.keeper import after_kill, ports, probes, process_marks, programs
+from servicectx.keeper import after_kill, chosen_ports, ports, probes, process_marks, programs
 from servicectx.keeper import server as process
 from servicectx.keeper.datadir import DataDirectory, Source
 from servicectx.keeper.requester import Requester
@@ -51,6 +51,8 @@ class Startup:
         self.plan = service_plan
         self.name: str = start_command["name"]
         self.timeout: float = start_command["timeout"]
+        chosen = start_command.get("port"), start_command.get("ports") or {}
+        self._chosen = chosen_ports.by_position(service_plan, *chosen)
         self.data = data
         self.restored = False
         self.ready: dict[str, Any] = {}
@@ -89,12 +91,13 @@ class Startup:
     def _run(self, source: Source | None) -> dict[str, Any]:
         self._prepare(source)
         for _ in range(PORT_TRIES):
-            picked = ports.pick(plan.HOST, len(self.plan.ports.extra), self.plan.ports.consecutive)
+            picked = ports.pick(plan.HOST, len(self.plan.ports.extra), self.plan.ports.consecutive, self._chosen)
             self.facts |= zip(["port", *(f"port_{name}" for name in self.plan.ports.extra)], picked, strict=True)
             try:
                 return self.run_once()
             except PortLost:
                 self._end_server()
+                self._check_chosen_ports(lost=True)
                 if source is None and self.plan.template is None:
                     self.data.make_empty()  # a server that was killed half-way may have left files
         raise self.failure(f"{PORT_TRIES} ports were picked, and each was taken by another program before it was bound")
@@ -117,6 +120,15 @@ class Startup:
             exit_status=exit_status,
             log_tail=self.log_tail(),
         )
+
+    def _check_chosen_ports(self, lost: bool) -> None:
+        """Raise the error of a chosen port that another program has. `lost`: also where no program has it any more."""
+        facts = {"command": process.shown(self.command), "log_tail": self.log_tail()}
+        if error := chosen_ports.problem(self.plan, self.name, self._chosen, **facts):
+            raise error
+        if lost and len(self._chosen) == 1 + len(self.plan.ports.extra):
+            numbers = ", ".join(map(str, self._chosen.values()))
+            raise self.failure(f"the server did not get the chosen port {numbers}, and no other program has it now")
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -220,6 +232,7 @@ class Startup:
         if self.plan.ports.owned and (IN_USE.search(self.log_tail()) or taken):
             raise PortLost
         self.command = server.command
+        self._check_chosen_ports(lost=False)
         raise self.failure(f"the server ended before it was usable ({process.status_text(status)})", status)
 
     # -- small parts -----------------------------------------------------------------------------------------------

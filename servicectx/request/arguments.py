@@ -20,6 +20,8 @@ class Arguments(TypedDict, total=False):
     data: str | PathLike[str] | None
     storage: str | PathLike[str] | None
     timeout: float | str | None
+    port: int | None
+    ports: Mapping[str, int] | None
 
 
 # generated: arguments, by python -m tests.services.generate

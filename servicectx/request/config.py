@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx.errors import ConfigError, InvalidOption, UnknownService
-from servicectx.request import durations
+from servicectx.request import address, durations
 from servicectx.request import key as _key
 from servicectx.state.storage import WORDS
 from servicectx.system import files, typos
 from servicectx.system.originals import json
 
 # The arguments of managed() that a file may set; every other field of an entry is an option of its service.
-ARGUMENTS = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout")
+ARGUMENTS = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout", "port", "ports")
 
 
 class Entry(NamedTuple):
@@ -228,6 +228,11 @@ def checked(entry: Entry, argument: str, value: Any) -> Any:
     if argument in ("linger", "timeout"):
         try:
             return durations.seconds(value)
+        except ValueError as error:
+            raise entry.error(argument, str(error)) from None
+    if argument in ("port", "ports"):
+        try:
+            return address.port(value) if argument == "port" else address.ports(value)
         except ValueError as error:
             raise entry.error(argument, str(error)) from None
     if argument == "setup":

@@ -4,12 +4,14 @@ import hashlib
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from servicectx.errors import InvalidOption, UnknownService
-from servicectx.request import config, durations, opened_data
+from servicectx.request import address, config, durations, opened_data
 from servicectx.request import key as _key
+from servicectx.request.address import Address
 from servicectx.request.setup import files_of, steps_of
 from servicectx.services import binaries, registry
 from servicectx.services.base import Plan, Service, option_values
@@ -42,6 +44,7 @@ class Request(NamedTuple, Generic[D]):
     timeout: float
     options: Any
     opened: opened_data.Opened | None = None
+    address: Address = Address()
 
     def program(self) -> str:
         """The server's program. A search reads dozens of directories, so the result is cached while it exists."""
@@ -61,6 +64,7 @@ class Request(NamedTuple, Generic[D]):
         options = option_values(self.options)
         if self.storage is not None:  # callers that request different storage must not share an instance
             options["storage"] = self.storage
+        options |= self.address.for_key()
         return _key.key(self.scope, self.name, self.service.name, options, setup, program)
 
     def plan(self, program: str, secret: str) -> Plan:
@@ -139,10 +143,13 @@ def resolve(
     timeout: float | str | None,
     options: dict[str, Any],
     data: str | os.PathLike[str] | None = None,
+    port: int | None = None,
+    ports: Mapping[str, int] | None = None,
 ) -> Request[Any]:
     entry = config.find(service, scope if isinstance(scope, str) else None) if isinstance(service, str) else None
     configured: dict[str, Any] = {} if entry is None else entry.arguments
-    arguments = {"setup": setup, "snapshot": snapshot, "linger": linger, "storage": storage, "timeout": timeout}
+    arguments: dict[str, Any] = {"setup": setup, "snapshot": snapshot, "linger": linger, "storage": storage}
+    arguments |= {"timeout": timeout, "port": port, "ports": ports}
     given = {argument: value for argument, value in (arguments | {"scope": scope}).items() if value is not None}
     with config.blaming(
         entry, options | given | {argument: True for argument in (*arguments, "scope") if _variable(argument)}
@@ -171,6 +178,7 @@ def resolve(
             timeout=_seconds(found, "timeout", timeout, "SERVICECTX_TIMEOUT", configured.get("timeout", TIMEOUT)),
             options=found.options(merged) if opened is None else opened_data.options(found, opened, merged),
             opened=opened,
+            address=_address(found, configured, port, ports),
         )
 
 
@@ -189,6 +197,20 @@ def _keep(service: Service[Any], given: Any, entry: config.Entry | None) -> Keep
     if not os.environ.get("SERVICECTX_KEEP_DATA"):
         return default
     return WHERE_POSSIBLE if _flag("SERVICECTX_KEEP_DATA", default) else False
+
+
+def _address(
+    service: Service[Any], configured: dict[str, Any], port: int | None, ports: Mapping[str, int] | None
+) -> Address:
+    """The chosen ports. Those of the call replace those of the configuration one by one."""
+    given = {"port": configured.get("port") if port is None else port, "ports": ports or {}}
+    name = "port"
+    try:
+        own = None if given["port"] is None else address.port(given["port"])
+        name = "ports"
+        return Address(own, {**configured.get("ports", {}), **address.ports(given["ports"])})
+    except ValueError as error:
+        raise InvalidOption(service=service.name, option=name, problem=str(error)) from None
 
 
 def _find(service: Any) -> Service[Any]:

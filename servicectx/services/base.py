@@ -32,7 +32,7 @@ D = TypeVar("D", bound="ServiceDetails")
 
 
 # Keyword arguments of `managed()` that are not options of a service.
-ARGUMENTS = ("name", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout")
+ARGUMENTS = ("name", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout", "port", "ports")
 
 
 class Client(NamedTuple):

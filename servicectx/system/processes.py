@@ -121,12 +121,13 @@ def reap_keepers() -> None:
         return
     for pid in all_pids():
         fields = _stat(pid)
-        if fields is not None and fields[0] == "Z" and fields[2] == "1" and _name(pid) == KEEPER_NAME:
+        if fields is not None and fields[0] == "Z" and fields[2] == "1" and name(pid) == KEEPER_NAME:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
 
 
-def _name(pid: int) -> str:
+def name(pid: int) -> str:
+    """The short name of a process; "" where it is missing or unknown."""
     try:
         with open(f"/proc/{pid}/comm") as file:
             return file.read().strip()

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-ODD_PASSWORD = "a b/c:d@e#f?g%h'i\"j\\k{port}l"  # noqa: S105  # for tests: characters that formats escape
+ODD_PASSWORD = "a b/c:d@e#f?g%h'i\"j\\k{port}l"  # characters that formats escape
 
 
 class Login(NamedTuple):

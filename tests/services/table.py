@@ -16,7 +16,7 @@ import pytest
 from servicectx import BinaryNotFound, NotIsolable, isolated, managed
 from servicectx.services import registry
 from servicectx.testing import Usage, check_service
-from tests.services.row import Login, Row
+from tests.services.row import Row
 
 # A missing server is a failure, as in CI. Read at import: a test's own environment has no such variables.
 REQUIRED = "SERVICECTX_REQUIRE_SERVERS" in os.environ
