@@ -8,7 +8,7 @@ from servicectx.keeper import chosen_ports
 from servicectx.request.address import HIGHEST
 from servicectx.request.key import scope_text
 from servicectx.request.request import Request
-from servicectx.services.plan import Plan, encode, mentions
+from servicectx.services.plan import Plan, listens_on_port
 from servicectx.state import names, paths
 from servicectx.state.instance import Instance
 from servicectx.state.record import State, StateError
@@ -23,7 +23,7 @@ def check(request: Request[Any], plan: Plan) -> None:
     for name in address.ports:
         if name not in plan.ports.extra:
             raise _invalid(request, "ports", _unknown(name, plan))
-    if address.port and not has_port(plan):
+    if address.port and not listens_on_port(plan):
         raise _invalid(request, "port", f"with these options {plan.service} listens on no port")
     chosen = chosen_ports.by_position(plan, address.port, address.ports)
     numbers = chosen_ports.all_of(plan, chosen)
@@ -37,11 +37,6 @@ def check(request: Request[Any], plan: Plan) -> None:
         raise _invalid(request, "ports", f"{twice[0]} is chosen for two ports{after}")
     if error := chosen_ports.problem(plan, request.name, chosen):
         raise with_instance(error, request) if isinstance(error, PortInUse) else error
-
-
-def has_port(plan: Plan) -> bool:
-    """Whether the server listens on `{port}`."""
-    return plan.ports.inherits_socket or mentions(encode(plan), "port")
 
 
 def with_instance(error: PortInUse, request: Request[Any]) -> PortInUse:

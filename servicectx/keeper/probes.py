@@ -2,7 +2,8 @@
 
 `{"kind": "tcp"}`, `{"kind": "http", "url": ...}`, `{"kind": "log", "pattern": ...}`, `{"kind": "exchange", "send":
 ..., "expect": ...}`, `{"kind": "call", "target": "package.module:function", ...}`, `{"kind": "running"}`.
-With `"port"` a probe connects to another port than the server's.
+With `"port"` a probe connects to another port than the server's. An exchange with `"socket"`, the path of a Unix
+socket, connects to that socket.
 A probe returns a dict of facts (for example a version), or None for "not yet".
 """
 
@@ -11,7 +12,7 @@ import re
 from typing import Any
 
 from servicectx.keeper import search_path
-from servicectx.system import faults
+from servicectx.system import faults, sockets
 from servicectx.system.originals import open, socket
 
 
@@ -55,9 +56,9 @@ def call(target: str, *arguments: Any, **options: Any) -> Any:
     return getattr(search_path.load(module), function)(*arguments, **options)
 
 
-def _exchange(host: str, port: int, wait: float, send: str, expect: str) -> dict[str, Any] | None:
+def _exchange(host: str, port: int, wait: float, send: str, expect: str, socket: str = "") -> dict[str, Any] | None:
     """Send a text (as latin-1) and read until `expect` matches. The named groups are the facts."""
-    with socket.create_connection((host, port), wait) as connection:
+    with sockets.connect(host, port, wait, socket) as connection:
         connection.sendall(send.encode("latin-1"))
         reply = b""
         while chunk := connection.recv(65536):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx.errors import StartFailed, StartTimeout
-from servicectx.keeper import after_kill, chosen_ports, ports, probes, process_marks, programs
+from servicectx.keeper import after_kill, chosen_ports, ports, probes, process_marks, programs, socket_directory
 from servicectx.keeper import server as process
 from servicectx.keeper.datadir import DataDirectory, Source
 from servicectx.keeper.requester import Requester
@@ -52,6 +52,7 @@ class Startup:
         self.name: str = start_command["name"]
         self.timeout: float = start_command["timeout"]
         chosen = start_command.get("port"), start_command.get("ports") or {}
+        self._has_port = plan.listens_on_port(service_plan)
         self._chosen = chosen_ports.by_position(service_plan, *chosen)
         self.data = data
         self.restored = False
@@ -90,9 +91,13 @@ class Startup:
 
     def _run(self, source: Source | None) -> dict[str, Any]:
         self._prepare(source)
+        if plan.mentions(plan.encode(self.plan), "socket_dir"):
+            self.facts["socket_dir"] = socket_directory.choose(self.directory, self._instance_directory, self.owner)
         for _ in range(PORT_TRIES):
             picked = ports.pick(plan.HOST, len(self.plan.ports.extra), self.plan.ports.consecutive, self._chosen)
             self.facts |= zip(["port", *(f"port_{name}" for name in self.plan.ports.extra)], picked, strict=True)
+            if not self._has_port:
+                self.facts["port"] = 0
             try:
                 return self.run_once()
             except PortLost:

@@ -79,12 +79,15 @@ class MariadbArguments(Arguments, total=False):
     dbname: str
     user: str
     settings: Mapping[str, str | int | float | bool]
+    password: str | Literal[False] | None
+    socket: bool
 
 
 class MemcachedArguments(Arguments, total=False):
     """The arguments of `managed("memcached")`."""
 
     settings: Mapping[str, str | int | float | bool]
+    socket: bool
 
 
 class MongodbArguments(Arguments, total=False):
@@ -130,6 +133,8 @@ class PostgresArguments(Arguments, total=False):
     settings: Mapping[str, str | int | float | bool]
     locale: str
     scram_iterations: int
+    password: str | Literal[False] | None
+    socket: bool
 
 
 class RabbitmqArguments(Arguments, total=False):
@@ -143,6 +148,8 @@ class RedisArguments(Arguments, total=False):
     """The arguments of `managed("redis")`."""
 
     settings: Mapping[str, str | int]
+    password: str | Literal[False] | None
+    socket: bool
 
 
 class S3Arguments(Arguments, total=False):
@@ -203,6 +210,7 @@ class NamedArguments(Arguments, total=False):
     locale: str
     login: bool
     memory: str
+    password: str | Literal[False] | None
     plugins: Sequence[str]
     ready: str | str | Callable[..., Any] | None
     region: str
@@ -214,6 +222,7 @@ class NamedArguments(Arguments, total=False):
         | Mapping[str, str | int | bool]
         | Mapping[str, str | int]
     )
+    socket: bool
     stop_signal: str
     ui: bool
     user: str

@@ -1,8 +1,9 @@
 """The plan: plain data that a service makes and a keeper carries out.
 
 Its texts may hold `{host}`, `{port}`, `{port_NAME}` for each of `ports.extra`, `{socket}` where the server inherits
-one, `{dir}` (the instance's directory for the server), `{data}` (its data directory) and `{template_secret}` (the
-password in the data at the start). The keeper replaces these placeholders once the ports are chosen.
+one, `{socket_dir}` (a directory for Unix sockets: a short path without special characters), `{dir}` (the instance's
+directory for the server), `{data}` (its data directory) and `{template_secret}` (the password in the data at the start).
+The keeper replaces these placeholders once the ports are chosen.
 
 A path may hold any character, so each path is escaped for its target format: `{data|redis}` is the inside of a quoted
 text in redis.conf; `quoting.FORMATS` lists the formats. `{dir}` alone is the unescaped path, for command lines and
@@ -23,7 +24,7 @@ CWD = "/proc/self/cwd"
 NOT_UTF8 = "[\\udc80-\\udcff]"  # for `PathLimits.refused`
 LONGEST_PATH = 3000  # bytes of {dir}: the kernel allows 4,095 for a whole path, and servers have files in it
 
-_NAMES = "brace|host|port|port_\\w+|socket|dir|data|template_secret"
+_NAMES = "brace|host|port|port_\\w+|socket|socket_dir|dir|data|template_secret"
 _PLACEHOLDER = re.compile(rf"\{{({_NAMES})(?:\|({'|'.join(FORMATS)}|relative|cwd))?\}}")
 _OPENING = re.compile(rf"\{{(?=({_NAMES})(?:\||\}}))")
 
@@ -243,6 +244,11 @@ def literal(text: str) -> str:
 def mentions(text: str, name: str) -> bool:
     """Whether a placeholder of that name is in the text."""
     return any(found[1] == name for found in _PLACEHOLDER.finditer(text))
+
+
+def listens_on_port(plan: Plan) -> bool:
+    """Whether the server listens on `{port}`."""
+    return plan.ports.inherits_socket or mentions(encode(plan), "port")
 
 
 def path_problem(plan: Plan, directory: Path) -> str | None:

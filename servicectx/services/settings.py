@@ -25,17 +25,26 @@ def check_lines(service: Service[Any], given: Mapping[str, Any]) -> None:
     check_names(service, given)
     for name, value in given.items():
         if re.search(r"[\n\r\0]", str(value)):
-            raise _invalid(service, f"the value of {name!r} holds a line break, and each setting has one line")
+            raise invalid(service, f"the value of {name!r} holds a line break, and each setting has one line")
 
 
 def check_names(service: Service[Any], given: Iterable[str]) -> None:
     """Raise InvalidOption for a text that cannot be a name: the server would misread it."""
     for name in given:
         if not re.fullmatch(r"[\w.$/*-]+", name):
-            raise _invalid(service, f"{name!r} is not the name of a setting")
+            raise invalid(service, f"{name!r} is not the name of a setting")
 
 
-def _invalid(service: Service[Any], problem: str) -> InvalidOption:
+def check_password(service: Service[Any], password: str) -> None:
+    """Raise InvalidOption for a password with a character that no client can send."""
+    if found := re.search(r"[\n\r\0]", password):
+        known = option_names(service.Options)
+        problem = f"it holds {found[0]!r}, which clients cannot send"
+        raise InvalidOption(service=service.name, option="password", problem=problem, known=known)
+
+
+def invalid(service: Service[Any], problem: str) -> InvalidOption:
+    """The error for one of the `settings`."""
     known = option_names(service.Options)
     return InvalidOption(service=service.name, option="settings", problem=problem, known=known)
 

@@ -16,6 +16,7 @@ from servicectx.system.originals import json, open
 
 _LIST = "handouts"
 PATTERNS = "leftovers"
+DIRECTORIES = "directories"
 LARGEST = 1_000_000  # bytes of a details file
 LONGEST = 4096  # characters of a path or pattern
 
@@ -43,10 +44,18 @@ def leave(directory: Path, patterns: Iterable[str], owner: int | None = None) ->
         _append(directory / PATTERNS, str(os.geteuid() if owner is None else owner), pattern)
 
 
+def leave_directory(directory: Path, path: Path, owner: int) -> None:
+    """Register the directory `path` of the user `owner`: it is removed with the instance, if it is empty then."""
+    _append(directory / DIRECTORIES, str(owner), str(path))
+
+
 def remove_owned(directory: Path) -> None:
-    """Remove the registered files and the matches of patterns. A second call does nothing."""
+    """Remove the registered files, the matches of patterns, and the empty directories. A second call does nothing."""
     for path, look in [*_noted(directory), *_left(directory)]:
         _remove(path, look)
+    for path, look in _directories(directory):
+        with contextlib.suppress(OSError):  # it is not empty
+            _remove(path, look, os.rmdir)
 
 
 def left(directory: Path) -> list[Path]:
@@ -102,6 +111,17 @@ def _left(directory: Path) -> list[tuple[Path, Look]]:
     return found
 
 
+def _directories(directory: Path) -> list[tuple[Path, Look]]:
+    def is_owned_by(owner: str) -> Look:
+        def is_owned(parent: int, name: str) -> bool:
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            return stat.S_ISDIR(status.st_mode) and str(status.st_uid) in (owner, str(os.geteuid()))
+
+        return is_owned
+
+    return [(Path(path), is_owned_by(owner)) for owner, path in _lines(directory / DIRECTORIES)]
+
+
 def _fixed(pattern: str) -> str:
     """The pattern with links resolved in its part without wildcards, such as /tmp on macOS."""
     import glob
@@ -123,10 +143,10 @@ def _at(path: Path, look: Look) -> bool:
         return False
 
 
-def _remove(path: Path, look: Look) -> None:
+def _remove(path: Path, look: Look, remove_entry: Callable[..., None] = os.unlink) -> None:
     def remove(parent: int, name: str) -> bool:
         if found := look(parent, name):
-            os.unlink(name, dir_fd=parent)
+            remove_entry(name, dir_fd=parent)
         return found
 
     _at(path, remove)

@@ -1,7 +1,21 @@
-"""Long-lived connections, safe against user code that closes a descriptor and reuses its number."""
+"""Connections: to a port or a Unix socket, and long-lived ones, safe against user code that closes descriptors."""
 
 from servicectx.system.descriptors import identity
 from servicectx.system.originals import socket
+
+
+def connect(host: str, port: int, wait: float, path: str = "") -> socket.socket:
+    """Connect to the Unix socket `path`; without one, to the port. `wait`: seconds for each step. Raises OSError."""
+    if not path:
+        return socket.create_connection((host, port), wait)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(wait)
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class KeptSocket:

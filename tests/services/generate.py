@@ -15,7 +15,8 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from types import NoneType, UnionType
+from typing import Any, Union, cast, get_args, get_origin
 
 from servicectx.services import aliases
 
@@ -51,8 +52,10 @@ def options_of(service: Service) -> dict[str, str]:
 
 
 def _shown(annotation: Any) -> str:
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join("None" if part is NoneType else _shown(part) for part in get_args(annotation))
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return re.sub(r"Optional\[(.*)\]$", r"\1 | None", text.replace("typing.", ""))
+    return text.replace("typing.", "")
 
 
 def _united(annotations: list[str]) -> str:

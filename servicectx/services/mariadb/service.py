@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, scripts, settings, templates
+from servicectx.services import binaries, login, scripts, settings, templates
 from servicectx.services.base import Client, Service, Written, account_for_root, environment
 from servicectx.services.mariadb.databases import MariadbDatabases
 from servicectx.services.mariadb.wire import hashed, quoted
@@ -52,11 +52,17 @@ DURABLE: dict[str, str | int | float | bool] = {
 
 @dataclass(frozen=True, kw_only=True)
 class MariadbOptions:
-    """`dbname` and `user` are created, the user with all rights. `settings`: lines of my.cnf for the server."""
+    """`dbname` and `user` are created, the user with all rights. `settings`: lines of my.cnf for the server.
+
+    `password`: of the user; a random one by default. None or False: an empty password. `socket`: clients use a Unix
+    socket.
+    """
 
     dbname: str = "test"
     user: str = "root"
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    password: login.Password = login.RANDOM
+    socket: bool = False
 
 
 class Mariadb(Service["MariadbDetails"]):
@@ -98,31 +104,37 @@ class Mariadb(Service["MariadbDetails"]):
 
     def plan(self, options: MariadbOptions, program: str, secret: str) -> Plan:
         tree = Path(program).parents[1]
-        settings.check(self, [name.replace("_", "-") for name in options.settings], OURS)
+        given = [name.lower().replace("_", "-").removeprefix("loose-") for name in options.settings]
+        # The server accepts abbreviated names.
+        settings.check(self, [ours for name in given for ours in OURS if name and ours.startswith(name)], OURS)
         settings.check_names(self, options.settings)
+        password = login.chosen(options.password, secret) or ""
+        settings.check_password(self, password)
         fixed: dict[str, str | bool] = {
             "datadir": "{data}",
             "tmpdir": "..",  # relative to the data directory: paths are split at colons
             "bind-address": "{host}",
             "port": "{port}",
-            "socket": "mariadb.sock",  # in the data directory: an absolute path may be too long for a socket
+            "socket": "{socket_dir}/mariadb.sock"
+            if options.socket
+            else "mariadb.sock",  # relative to the data directory
             "pid-file": "mariadb.pid",
             "skip-name-resolve": True,
             "init-file": "{dir}/init.sql",
             "loose-unix-socket": False,  # its plugin accepts any system user with the right name
         }
-        pairs = [*fixed.items(), *SETTINGS.items(), *options.settings.items()]  # the last value of a name counts
+        pairs = [*SETTINGS.items(), *options.settings.items(), *fixed.items()]  # the last value of a name counts
         lines = ["[mariadbd]", *(f"{name} = {_value(value)}" for name, value in pairs)]
-        login = {"user": literal(options.user), "password": secret}
+        account = {"user": literal(options.user), "password": literal(password)}
         database = {"data": "{data}", "dbname": literal(options.dbname)}
         return Plan(
             service=self.name,
             command=[program, "--defaults-file={dir}/my.cnf", f"--basedir={tree}"],
             environment=environment(),
-            files={"my.cnf": "\n".join(lines) + "\n", "init.sql": literal(_accounts(options, secret))},
+            files={"my.cnf": "\n".join(lines) + "\n", "init.sql": literal(_accounts(options, password))},
             template=_template(program),
-            ready={"kind": "call", "target": f"{WIRE}:logs_in", **database, **login},
-            ping={"kind": "call", "target": f"{WIRE}:answers", **login},
+            ready={"kind": "call", "target": f"{WIRE}:logs_in", **database, **account},
+            ping={"kind": "call", "target": f"{WIRE}:answers", **account},
             account=account_for_root("mysql") if os.geteuid() == 0 else None,  # the user id needs no name
             program_tree=str(tree),
             snapshot=SnapshotSupport(int(signal.SIGTERM)),
@@ -139,8 +151,13 @@ class Mariadb(Service["MariadbDetails"]):
         return super().reads(written._replace(program=mine.program), mine)
 
     def details(self, options: MariadbOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        login = {"user": options.user, "password": secret, "dbname": options.dbname}
-        return login | {"version": facts.get("version")}
+        return {
+            "user": options.user,
+            "password": login.chosen(options.password, secret) or "",
+            "dbname": options.dbname,
+            "socket": f"{facts['socket_dir']}/mariadb.sock" if options.socket else "",
+            "version": facts.get("version"),
+        }
 
     def isolation(self, details: "MariadbDetails", data: str = "") -> Isolation["MariadbDetails"]:
         return MariadbDatabases(details)
@@ -162,19 +179,26 @@ class Mariadb(Service["MariadbDetails"]):
 
 def _client_arguments(details: "MariadbDetails") -> list[str]:
     """The client's arguments. The password is in its environment, which the user's option files would override."""
-    login = [f"--host={details.host}", f"--port={details.port}", f"--user={details.user}"]
-    return ["--no-defaults", "--protocol=tcp", "--default-character-set=utf8mb4", *login, details.dbname]
+    server = ["--protocol=tcp", f"--host={details.host}", f"--port={details.port}"]
+    if details.socket:
+        server = ["--protocol=socket", f"--socket={details.socket}"]
+    user = f"--user={details.user}"
+    return ["--no-defaults", *server, "--default-character-set=utf8mb4", user, details.dbname]
 
 
-def _accounts(options: MariadbOptions, secret: str) -> str:
-    """The statements that the server runs before it accepts connections. It ignores a statement that shares a line."""
-    account = f"{quoted(options.user)}@'%'"
-    statements = (
-        f"CREATE USER IF NOT EXISTS {account}",
-        f"ALTER USER {account} IDENTIFIED VIA mysql_native_password USING '{hashed(secret)}'",
-        f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION",
-        f"CREATE DATABASE IF NOT EXISTS {quoted(options.dbname)}",
-    )
+def _accounts(options: MariadbOptions, password: str) -> str:
+    """The statements that the server runs before it accepts connections. It ignores a statement that shares a line.
+
+    Clients of the socket come from `localhost`, where an account of the installation would precede that of any host.
+    """
+    statements = [f"CREATE DATABASE IF NOT EXISTS {quoted(options.dbname)}"]
+    for host in ("%", "localhost") if options.socket else ("%",):
+        account = f"{quoted(options.user)}@'{host}'"
+        statements += [
+            f"CREATE USER IF NOT EXISTS {account}",
+            f"ALTER USER {account} IDENTIFIED VIA mysql_native_password USING '{hashed(password)}'",
+            f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION",
+        ]
     return "".join(f"{statement};\n" for statement in statements)
 
 

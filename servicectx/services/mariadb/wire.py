@@ -125,8 +125,8 @@ def answers(host: str, port: int, wait: float, *, user: str, password: str) -> d
 
 
 def hashed(password: str) -> str:
-    """The server's hash of a password, so that the password itself is never in SQL or a log."""
-    return "*" + _sha1(_sha1(password.encode())).hex().upper()
+    """The server's hash of a password, so that the password itself is never in SQL or a log. Empty without one."""
+    return password and "*" + _sha1(_sha1(password.encode())).hex().upper()
 
 
 def quoted(name: str) -> str:

