@@ -144,7 +144,7 @@ class StartAttempt:
             cache_size=command.cache.limit,
             keep_data=request.keep_data,
             opened=request.opened is not None,
-            record=request.record(self._attempt.program, command.secret)._asdict(),
+            record=request.record(self._attempt.program, _secret_in_data(command))._asdict(),
         )
 
     def _wait_until_usable(self, command: StartCommand) -> Any:
@@ -302,3 +302,9 @@ def _freeze(service: Service[Any], details: Any) -> bool:
     """Store the state that namespaces are copies of; False if that failed."""
     isolation = isolation_of(service, details)
     return isolation is None or isolation.freeze()
+
+
+def _secret_in_data(command: StartCommand) -> str:
+    """The password in the data: the one that the caller chose, if the service stores it there."""
+    snapshot = command.plan.snapshot
+    return (snapshot.secret if snapshot is not None else "") or command.secret

@@ -205,7 +205,7 @@ def _server_directory(data_directory: str | None) -> str:
     return os.path.join(data_directory, RUN, "data") if data_directory else ""
 
 
-SECRETS = ("user", "password", "token")
+SECRETS = ("user", "password", "token", "socket")  # a server with a Unix socket may have no port
 
 
 def _secret(values: dict[str, Any]) -> tuple[Any, ...]:

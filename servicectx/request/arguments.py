@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, TypedDict
 
+from servicectx.services.login import Password
+
 Step = Callable[..., Any] | str | PathLike[str]
 Setup = Step | Sequence[Step]
 
@@ -79,7 +81,7 @@ class MariadbArguments(Arguments, total=False):
     dbname: str
     user: str
     settings: Mapping[str, str | int | float | bool]
-    password: str | Literal[False] | None
+    password: Password
     socket: bool
 
 
@@ -133,7 +135,7 @@ class PostgresArguments(Arguments, total=False):
     settings: Mapping[str, str | int | float | bool]
     locale: str
     scram_iterations: int
-    password: str | Literal[False] | None
+    password: Password
     socket: bool
 
 
@@ -148,7 +150,7 @@ class RedisArguments(Arguments, total=False):
     """The arguments of `managed("redis")`."""
 
     settings: Mapping[str, str | int]
-    password: str | Literal[False] | None
+    password: Password
     socket: bool
 
 
@@ -210,7 +212,7 @@ class NamedArguments(Arguments, total=False):
     locale: str
     login: bool
     memory: str
-    password: str | Literal[False] | None
+    password: Password
     plugins: Sequence[str]
     ready: str | str | Callable[..., Any] | None
     region: str

@@ -19,6 +19,8 @@ from servicectx.state.storage import WORDS
 from servicectx.system import files, typos
 from servicectx.system.originals import json
 
+TEXTS = ("user", "password", "dbname")  # options whose text is never read as JSON
+
 # The arguments of managed() that a file may set; every other field of an entry is an option of its service.
 ARGUMENTS = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout", "port", "ports")
 
@@ -95,6 +97,10 @@ def _value(key: str, text: str) -> Any:
         lexer.whitespace += ","
         lexer.whitespace_split, lexer.commenters = True, ""
         return list(lexer)
+    if key == "password" and text.lower() in ("none", "false"):
+        return False  # no login
+    if key in TEXTS:
+        return text
     if key in ("keep_data", "snapshot") and text.lower() in ("true", "false"):
         return text.lower() == "true"
     if text.startswith(("[", "{")):

@@ -10,6 +10,7 @@ from servicectx.errors import BinaryNotFound, InvalidOption, KeptDataError
 from servicectx.request.key import program_state
 from servicectx.services import binaries
 from servicectx.services.base import Plan, Service, Written
+from servicectx.services.login import RANDOM
 from servicectx.state import keep_record, paths
 from servicectx.state.keep_record import KeepRecord
 
@@ -48,7 +49,11 @@ def options(service: Service[Any], opened: Opened, given: dict[str, Any]) -> Any
     if opened.record.options is None and not given:
         cure = f"open it from Python with the same options: managed({service.name!r}, data={str(opened.path)!r}, ...)"
         raise opened.refuse("it was created with options that could not be stored", cure)
-    return service.options({**(opened.record.options or {}), **given})
+    created = opened.record.options or {}
+    if "password" in given and given["password"] != created.get("password", RANDOM):
+        problem = "the data keep the password that they were created with; omit it"
+        raise InvalidOption(service=service.name, option="password", problem=problem)
+    return service.options({**created, **given})
 
 
 def refuse_others(service: str, **arguments: Any) -> None:

@@ -35,14 +35,6 @@ def check_names(service: Service[Any], given: Iterable[str]) -> None:
             raise invalid(service, f"{name!r} is not the name of a setting")
 
 
-def check_password(service: Service[Any], password: str) -> None:
-    """Raise InvalidOption for a password with a character that no client can send."""
-    if found := re.search(r"[\n\r\0]", password):
-        known = option_names(service.Options)
-        problem = f"it holds {found[0]!r}, which clients cannot send"
-        raise InvalidOption(service=service.name, option="password", problem=problem, known=known)
-
-
 def invalid(service: Service[Any], problem: str) -> InvalidOption:
     """The error for one of the `settings`."""
     known = option_names(service.Options)

@@ -16,7 +16,7 @@ class Proof:
     """
 
     def __init__(self, user: str, password: str) -> None:
-        self._password = password
+        self._password = prepared(password)
         self._nonce = base64.b64encode(os.urandom(18)).decode()
         self._first = f"n={user.replace('=', '=3D').replace(',', '=2C')},r={self._nonce}"
         self._signature = b""
@@ -48,10 +48,27 @@ class Proof:
 def verifier(password: str, rounds: int) -> str:
     """The form in which Postgres stores a password. It keeps the password itself out of statements and logs."""
     salt = os.urandom(16)
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
+    salted = hashlib.pbkdf2_hmac("sha256", prepared(password).encode(), salt, rounds)
     stored = hashlib.sha256(_hmac(salted, b"Client Key")).digest()
     parts = [base64.b64encode(part).decode() for part in (salt, stored, _hmac(salted, b"Server Key"))]
     return f"SCRAM-SHA-256${rounds}:{parts[0]}${parts[1]}:{parts[2]}"
+
+
+def prepared(password: str) -> str:
+    """The password in the form that clients hash: SASLprep, RFC 4013. A password that SASLprep forbids is unchanged."""
+    if password.isascii():
+        return password
+    import stringprep
+    import unicodedata
+
+    mapped = [" " if stringprep.in_table_c12(letter) else letter for letter in password]
+    text = unicodedata.normalize("NFKC", "".join(letter for letter in mapped if not stringprep.in_table_b1(letter)))
+    forbidden = (
+        *(stringprep.in_table_a1, stringprep.in_table_c12, stringprep.in_table_c21_c22, stringprep.in_table_c3),
+        *(stringprep.in_table_c4, stringprep.in_table_c5, stringprep.in_table_c6, stringprep.in_table_c7),
+        *(stringprep.in_table_c8, stringprep.in_table_c9),
+    )
+    return password if any(is_in(letter) for letter in text for is_in in forbidden) else text
 
 
 def _parts(message: bytes) -> dict[str, str]:

@@ -15,10 +15,10 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Union, cast, get_args, get_origin
+from typing import Any, cast
 
 from servicectx.services import aliases
+from servicectx.services.login import Password
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "python -m tests.services.generate"
@@ -52,10 +52,10 @@ def options_of(service: Service) -> dict[str, str]:
 
 
 def _shown(annotation: Any) -> str:
-    if get_origin(annotation) in (Union, UnionType):
-        return " | ".join("None" if part is NoneType else _shown(part) for part in get_args(annotation))
+    if annotation == Password:
+        return "Password"
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return text.replace("typing.", "")
+    return re.sub(r"Optional\[(.*)\]$", r"\1 | None", text.replace("typing.", ""))
 
 
 def _united(annotations: list[str]) -> str:

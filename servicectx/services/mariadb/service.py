@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login, scripts, settings, templates
+from servicectx.services import binaries, login, login_checks, scripts, settings, templates
 from servicectx.services.base import Client, Service, Written, account_for_root, environment
 from servicectx.services.mariadb.databases import MariadbDatabases
 from servicectx.services.mariadb.wire import hashed, quoted
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from servicectx.services.mariadb.details import MariadbDetails
 
 BASH = "/bin/bash"
+LONGEST_NAME = 80  # bytes of a user's name
 WIRE = "servicectx.services.mariadb.wire"
 OURS = (
     *("port", "bind-address", "socket", "datadir", "pid-file", "tmpdir", "init-file", "user", "basedir"),
@@ -109,7 +110,13 @@ class Mariadb(Service["MariadbDetails"]):
         settings.check(self, [ours for name in given for ours in OURS if name and ours.startswith(name)], OURS)
         settings.check_names(self, options.settings)
         password = login.chosen(options.password, secret) or ""
-        settings.check_password(self, password)
+        login_checks.check_text(self, "user", options.user, longest=LONGEST_NAME)
+        if options.password == "" or password:
+            login_checks.check_text(self, "password", password)
+        if not password.isascii():
+            raise login_checks.refused(
+                self, "password", "it is not ASCII, and clients encode other letters differently"
+            )
         fixed: dict[str, str | bool] = {
             "datadir": "{data}",
             "tmpdir": "..",  # relative to the data directory: paths are split at colons

@@ -137,6 +137,8 @@ class PostgresDetails(ServiceDetails):
         """A URL for SQLAlchemy, which drops empty parameters: each gets an equivalent value instead."""
         settings = self._settings()
         same = {"hostaddr": libpq.address_of(self.host), "options": " "}
+        if self.socket and "hostaddr" in settings:  # only a port has an address that overrides the variable
+            return self.model_copy(update={"socket": ""})._sqlalchemy(scheme)
         return self._address(scheme, {name: value or same.get(name, "") for name, value in settings.items()})
 
     def _async_sqlalchemy(self, scheme: str) -> str:

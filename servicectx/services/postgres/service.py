@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
-from servicectx.services import binaries, login, scripts, settings, templates
+from servicectx.services import binaries, login, login_checks, scripts, settings, templates
 from servicectx.services.base import Client, Service, Written, account_for_root, environment, option_names
 from servicectx.services.plan import (
     Leftovers,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 WIRE = "servicectx.services.postgres.wire"
 OURS = ("port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file", "external_pid_file")
+LONGEST_NAME = 63  # bytes; the server cuts longer names
 
 # Access without a password: from the loopback interface and through the socket, which is in a private directory.
 TRUST = """local all,replication all trust
@@ -142,7 +143,9 @@ class Postgres(Service["PostgresDetails"]):
             raise InvalidOption(service=self.name, option="user", problem=problem, known=known)
         password = login.chosen(options.password, secret)
         role_password = secret if password is None else password
-        settings.check_password(self, role_password)
+        login_checks.check_text(self, "user", options.user, longest=LONGEST_NAME)
+        if isinstance(options.password, str):
+            login_checks.check_text(self, "password", options.password)
         lean = {**SETTINGS, **options.settings}
         lines = ["include '{data|postgres}/postgresql.conf'"]
         lines += [f"{name} = {_value(value)}" for name, value in lean.items()]

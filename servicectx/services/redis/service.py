@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login, settings
+from servicectx.services import binaries, login, login_checks, settings
 from servicectx.services.base import Client, Service, environment
 from servicectx.services.plan import PathLimits, Plan, SnapshotSupport, literal, quoted, refused_without_cwd
 from servicectx.services.redis.databases import DATABASES, RedisDatabases
@@ -77,8 +77,8 @@ class Redis(Service["RedisDetails"]):
         settings.check_lines(self, options.settings)
         self._check_access(options.settings)
         password = login.chosen(options.password, secret)
-        if password is not None:
-            settings.check_password(self, password)
+        if isinstance(options.password, str):
+            login_checks.check_text(self, "password", options.password)
         lines = [
             'save ""',
             "appendonly no",
