@@ -1,17 +1,21 @@
 """The address and the login that a caller chooses, for every row of the conformance table, with real clients."""
 
 import os
+import re
 import socket
 import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from servicectx import isolated, managed
+from servicectx.services import registry
 from tests import servers
 from tests.services import table
 from tests.services.row import Login
 
+PAGES = Path(__file__).parents[2] / "docs/services"
 ROWS = pytest.mark.parametrize("row", table.rows(), ids=str)
 LOGINS = [pytest.param(row, login, id=f"{row}-{login.name}") for row in table.rows() for login in row.logins]
 SOCKETS = [pytest.param(row, id=str(row)) for row in table.rows() if row.socket]
@@ -51,6 +55,19 @@ def test_it_starts_on_a_chosen_port(row: table.Row) -> None:
         assert servers.listeners(port)
         check_usage(row.service, details)
     assert not servers.listeners(port)
+
+
+@ROWS
+def test_the_page_lists_the_further_ports(row: table.Row) -> None:
+    table.require(str(row))
+    service = registry.find(row.service)
+    options = service.options(row.options)
+    with table.chosen(row):
+        plan = service.plan(options, service.program(options), "secret")
+    page = (PAGES / f"{row.service}.md").read_text(encoding="utf-8")
+    found = re.search("^Further ports, for `ports=`: (.*)", page, re.MULTILINE)
+    listed = re.findall("`(.*?)`", found[1]) if found else []
+    assert set(plan.ports) <= set(listed)
 
 
 @pytest.mark.parametrize(("row", "login"), LOGINS)

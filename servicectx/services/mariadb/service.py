@@ -111,12 +111,11 @@ class Mariadb(Service["MariadbDetails"]):
         settings.check_names(self, options.settings)
         password = login.chosen(options.password, secret) or ""
         login_checks.check_text(self, "user", options.user, longest=LONGEST_NAME)
-        if options.password == "" or password:
+        if isinstance(options.password, str):
             login_checks.check_text(self, "password", password)
         if not password.isascii():
-            raise login_checks.refused(
-                self, "password", "it is not ASCII, and clients encode other letters differently"
-            )
+            problem = "it is not ASCII, and clients encode other letters differently"
+            raise login_checks.refused(self, "password", problem)
         fixed: dict[str, str | bool] = {
             "datadir": "{data}",
             "tmpdir": "..",  # relative to the data directory: paths are split at colons
