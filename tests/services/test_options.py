@@ -19,8 +19,10 @@ def refused(service: Any, **arguments: Any) -> InvalidOption:
 def test_an_unknown_option_lists_the_known_ones() -> None:
     error = refused("postgres", databse="x")
     assert (error.service, error.option) == ("postgres", "databse")
-    assert error.known == ["version", "dbname", "user", "settings", "locale", "scram_iterations"]
-    assert "options of postgres: version, dbname, user, settings, locale, scram_iterations" in str(error)
+    assert error.known == ["version", "dbname", "user", "settings", "locale", "scram_iterations", "password", "socket"]
+    assert "options of postgres: version, dbname, user, settings, locale, scram_iterations, password, socket" in str(
+        error
+    )
 
 
 def test_a_near_miss_gets_a_guess() -> None:

@@ -20,6 +20,7 @@ SEARCH, HINTS = Memcached.search, Memcached.install
 class SlabOptions:
     slabs: int = 0
     settings: Any = field(default_factory=dict)
+    socket: bool = False
 
 
 def lines() -> set[str]:
@@ -75,7 +76,7 @@ def test_pip_is_hinted_at_where_the_extra_brings_a_server(name: str) -> None:
         ("search", SEARCH._replace(homes=("MEMCACHED_HOME",)), "| `MEMCACHED_HOME` |"),
         ("install", {**HINTS, "apt": "apt-get install memcached-2"}, "| `memcached-2` |"),
         ("install", {**HINTS, "brew": "not in Homebrew; build it"}, "| not in Homebrew; build it; also `memcached` |"),
-        ("Options", SlabOptions, "| `slabs`, `settings` |"),
+        ("Options", SlabOptions, "| `slabs`, `settings`, `socket` |"),
         ("Details", "servicectx.services.zookeeper.details:ZookeeperDetails", "| `prefix`, `url`, `hosts` |"),
         ("namespace", "a slab", "| a slab |"),
     ],
