@@ -28,9 +28,8 @@ def check(request: Request[Any], plan: Plan) -> None:
     chosen = chosen_ports.by_position(plan, address.port, address.ports)
     numbers = chosen_ports.all_of(plan, chosen)
     if max(numbers) > HIGHEST:
-        problem = (
-            f"the service also takes the {plan.ports.consecutive} ports after it: use at most {HIGHEST - plan.ports.consecutive}"
-        )
+        after = plan.ports.consecutive
+        problem = f"the service also takes the {after} ports after it: use at most {HIGHEST - after}"
         raise _invalid(request, "port", problem)
     if twice := [number for number in numbers if numbers.count(number) > 1]:
         after = f" ({plan.service} also takes the port after `port`)" if plan.ports.consecutive else ""
@@ -87,7 +86,8 @@ def _shown(scope: str) -> str:
 def _unknown(name: str, plan: Plan) -> str:
     if name == "port":
         return "'port' is not the name of a further port; give port=NUMBER"
-    known = f"its further ports are: {', '.join(plan.ports.extra)}" if plan.ports.extra else "it has no further ports, only port="
+    extra = ", ".join(plan.ports.extra)
+    known = f"its further ports are: {extra}" if extra else "it has no further ports, only port="
     return f"{name!r} is not a port of {plan.service}; {known}"
 
 

@@ -2,8 +2,8 @@
 
 Its texts may hold `{host}`, `{port}`, `{port_NAME}` for each of `ports.extra`, `{socket}` where the server inherits
 one, `{socket_dir}` (a directory for Unix sockets: a short path without special characters), `{dir}` (the instance's
-directory for the server), `{data}` (its data directory) and `{template_secret}` (the password in the data at the start).
-The keeper replaces these placeholders once the ports are chosen.
+directory for the server), `{data}` (its data directory) and `{template_secret}` (the password in the data at the
+start). The keeper replaces these placeholders once the ports are chosen.
 
 A path may hold any character, so each path is escaped for its target format: `{data|redis}` is the inside of a quoted
 text in redis.conf; `quoting.FORMATS` lists the formats. `{dir}` alone is the unescaped path, for command lines and

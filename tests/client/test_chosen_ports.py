@@ -50,6 +50,11 @@ class TwoPorts(FakeService):
         return {"password": secret, "admin": facts["port_admin"]}
 
 
+def admin(details: FakeDetails) -> int:
+    assert isinstance(details, TwoPortsDetails)
+    return details.admin
+
+
 class Neighbours(FakeService):
     """A service that takes the port after its own, too."""
 
@@ -82,13 +87,13 @@ def test_ports_are_part_of_the_key(port: int) -> None:
 def test_further_ports_are_chosen_by_name() -> None:
     first, second = free_ports(2)
     with managed(TwoPorts, ports={"admin": first}) as details:
-        assert details.admin == first
+        assert admin(details) == first
         assert details.port != first
     with managed(TwoPorts, port=second, ports={"admin": first}) as details:
-        assert (details.port, details.admin) == (second, first)
+        assert (details.port, admin(details)) == (second, first)
     with managed(TwoPorts, port=second) as details:
         assert details.port == second
-        assert details.admin != second
+        assert admin(details) != second
 
 
 @pytest.mark.parametrize("value", [0, -1, 65536, True, 1.5, "http", "", [5432]])
@@ -101,7 +106,7 @@ def test_what_is_not_a_port_is_refused_at_the_call(value: Any) -> None:
 
 def test_ports_are_a_mapping() -> None:
     with pytest.raises(InvalidOption, match="does not map names to ports"):
-        managed(TwoPorts, ports=5432)  # type: ignore[arg-type]
+        managed(TwoPorts, ports=5432)
 
 
 @pytest.mark.parametrize(

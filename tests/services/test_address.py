@@ -13,7 +13,7 @@ from servicectx import isolated, managed
 from servicectx.services import registry
 from tests import servers
 from tests.services import table
-from tests.services.row import Login
+from tests.services.row import Login, Row
 
 PAGES = Path(__file__).parents[2] / "docs/services"
 ROWS = pytest.mark.parametrize("row", table.rows(), ids=str)
@@ -47,7 +47,7 @@ def is_refused(service: str, details: Any) -> bool:
 
 @ROWS
 @pytest.mark.timeout(300)
-def test_it_starts_on_a_chosen_port(row: table.Row) -> None:
+def test_it_starts_on_a_chosen_port(row: Row) -> None:
     table.require(str(row))
     port = free_port()
     with table.chosen(row), managed(row.service, port=port, timeout=100, **row.options) as details:
@@ -58,7 +58,7 @@ def test_it_starts_on_a_chosen_port(row: table.Row) -> None:
 
 
 @ROWS
-def test_the_page_lists_the_further_ports(row: table.Row) -> None:
+def test_the_page_lists_the_further_ports(row: Row) -> None:
     table.require(str(row))
     service = registry.find(row.service)
     options = service.options(row.options)
@@ -72,7 +72,7 @@ def test_the_page_lists_the_further_ports(row: table.Row) -> None:
 
 @pytest.mark.parametrize(("row", "login"), LOGINS)
 @pytest.mark.timeout(300)
-def test_a_client_logs_in_with_the_chosen_login_only(row: table.Row, login: Login) -> None:
+def test_a_client_logs_in_with_the_chosen_login_only(row: Row, login: Login) -> None:
     table.require(str(row))
     options = {**row.options, **login.options}
     with table.chosen(row), managed(row.service, timeout=100, **options) as details:
@@ -101,7 +101,7 @@ def check_namespace(details: Any) -> None:
 
 @pytest.mark.parametrize("row", SOCKETS)
 @pytest.mark.timeout(300)
-def test_clients_use_its_unix_socket(row: table.Row) -> None:
+def test_clients_use_its_unix_socket(row: Row) -> None:
     table.require(str(row))
     with table.chosen(row), managed(row.service, socket=True, timeout=100, **row.options) as details:
         assert stat.S_ISSOCK(os.stat(details.socket).st_mode)
