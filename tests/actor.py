@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ ROOT = Path(__file__).parents[1]
 class Actor:
     """A handle on the process. `send` writes a command, `hear` reads a reply; `ask`, `enter` and `leave` do both."""
 
-    def __init__(self, home: Home, *, pause_at: str | None = None, **environment: str) -> None:
+    def __init__(
+        self, home: Home, *, pause_at: str | None = None, prefix: Sequence[str] = (), **environment: str
+    ) -> None:
+        """`prefix`: a command such as `unshare` that runs the process."""
         self.home = home
         self.paused_file = Path(tempfile.gettempdir()) / f"{home.path.name}.{os.urandom(3).hex()}.paused"
         pause = {"SERVICECTX_TEST_PAUSE": f"{pause_at}:{self.paused_file}"} if pause_at else {}
@@ -30,7 +34,7 @@ class Actor:
         }
         cache = {"SERVICECTX_CACHE": os.environ.get("SERVICECTX_CACHE", str(ROOT / ".pytest_cache" / "servicectx"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.actor"],
+            [*prefix, sys.executable, "-m", "tests.actor"],
             cwd=ROOT,
             env=inherited | cache | {"SERVICECTX_HOME": str(home.path)} | pause | environment,
             stdin=subprocess.PIPE,
@@ -147,6 +151,8 @@ def _act(command: dict[str, Any], held: list[Any]) -> dict[str, Any]:
             return {"alive": held[-1].alive, "failure": failure and str(failure)}
         case "use":
             return {"used": use(held[-1].details)}
+        case "directory":
+            return {"directory": directory(held[-1].details)}
         case "alive_check":
             return {}
         case "set_up_count":
@@ -191,6 +197,20 @@ def use(details: Any) -> str:
     with redis.Redis.from_url(details.url) as client:
         client.set("answer", "42")
         return str(client.get("answer"), "utf-8")
+
+
+def directory(details: Any) -> str:
+    """The server's own report of its data directory."""
+    if details.service == "postgres":
+        import psycopg
+
+        with psycopg.connect(details.url) as connection:
+            row = connection.execute("show data_directory").fetchone()
+            return str(row[0]) if row else ""
+    import redis
+
+    with redis.Redis.from_url(details.url) as client:
+        return str(client.config_get("dir")["dir"])
 
 
 def note_setup(details: Any) -> None:

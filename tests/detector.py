@@ -27,9 +27,10 @@ EMPTY = (OWN, f"{OWN}/{MARKER}", f"{OWN}/data", f"{OWN}/data/{MARKER}")  # these
 class Home:
     """Home for the instances of one test, with a view of all processes and files that belong to it."""
 
-    def __init__(self) -> None:
-        base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.path = Path(tempfile.mkdtemp(prefix="sctest-", dir=base))
+    def __init__(self, base: Path | None = None) -> None:
+        """`base`: directory for the home; without one the home is in memory, if possible."""
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self.path = Path(tempfile.mkdtemp(prefix="sctest-", dir=base or memory))
         self.path.chmod(0o711)  # the account of a server can pass, and data stay inside
 
     @property

@@ -1,0 +1,257 @@
+"""One round of a storm: a home, random users, a killer and a detector."""
+
+import contextlib
+import math
+import os
+import random
+import signal
+import threading
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import psutil
+
+from servicectx import errors
+from tests.actor import Actor
+from tests.detector import Home
+from tests.storms.tally import Tally
+
+HANG = 10.0  # seconds
+
+
+class Key(NamedTuple):
+    """One instance that users share. `storage`: the argument of `managed()`."""
+
+    service: str
+    name: str
+    storage: str | None = None
+
+
+KEYS = [Key("redis", "a"), Key("redis", "b"), Key("postgres", "c")]
+OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+KINDS = ["user", "user", "user", "keeper", "watchdog", "server", "both", "clearer"]
+
+
+class Killed(Exception):
+    """The user is dead."""
+
+
+class Round:
+    """One home, some users, one killer, one detector, and further threads."""
+
+    def __init__(
+        self,
+        tally: Tally,
+        seed: int,
+        seconds: float,
+        users: int,
+        *,
+        home: Home | None = None,
+        keys: Iterable[Key] = KEYS,
+        names: Iterable[str] = (),
+    ) -> None:
+        """`keys`: the instances of users. `names`: the names of instances that only other threads use."""
+        self.tally = tally
+        self.random = random.Random(seed)
+        self.home = home or Home()
+        self.until = time.monotonic() + seconds
+        self.users = users
+        self.keys = list(keys)
+        self.names = [*(key.name for key in self.keys), *names]
+        self.actors: dict[int, Actor] = {}
+        self.killed: dict[str, list[float]] = defaultdict(list)
+        self.victims: dict[str, set[str]] = defaultdict(set)
+
+    def run(self, *more: Callable[[], None]) -> None:
+        """Run users, killer, detector and `more`, each in a thread, and check the end."""
+        threads = [threading.Thread(target=self.guarded, args=(self.use, number)) for number in range(self.users)]
+        threads += [threading.Thread(target=self.guarded, args=(task,)) for task in (self.kill, self.watch, *more)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.check_end()
+        self.home.remove()
+
+    def guarded(self, task: Callable[..., None], *arguments: object) -> None:
+        """Run a task of a thread. Its exception is a fault, too, because a storm without the task proves less."""
+        try:
+            task(*arguments)
+        except Exception:
+            self.fault(f"a thread of the storm failed: {traceback.format_exc()}")
+
+    def fault(self, text: str) -> None:
+        self.tally.fault(text)
+
+    # -- users -----------------------------------------------------------------------------------------------------
+
+    def use(self, number: int) -> None:
+        while time.monotonic() < self.until:
+            with Actor(self.home) as actor:
+                self.actors[number] = actor
+                with contextlib.suppress(Killed):
+                    while time.monotonic() < self.until:
+                        self.use_once(actor)
+
+    def use_once(self, actor: Actor, key: Key | None = None) -> None:
+        """Enter, use and leave one instance."""
+        key = key or self.random.choice(self.keys)
+        name, began = key.name, time.monotonic()
+        arguments = {"name": name} | ({"storage": key.storage} if key.storage else {})
+        reply = self.ask(actor, name, "enter", service=key.service, arguments=arguments)
+        if "error" in reply:
+            if reply["error"] not in OWN_ERRORS:
+                self.fault(f"entering {name}: not an error of the library: {reply}")
+            self.excuse(name, began, f"entering: {reply['error']}", f"{name}: {reply['message']}")
+            return
+        self.tally.entered += 1
+        self.tally.joined += bool(reply["joined"])
+        used = self.ask(actor, name, "use")
+        if used.get("used") != "42":
+            self.excuse(name, began, f"using: {used.get('error')}", f"{name}: {used}")
+        else:
+            self.check_details(actor, key, began)
+        time.sleep(self.random.random() * 0.2)
+        left = self.ask(actor, name, "leave")
+        if "error" in left:
+            self.fault(f"leaving {name}: {left}")
+
+    def check_details(self, actor: Actor, key: Key, began: float) -> None:
+        """The details lead to the server of this key in this home."""
+        reply = self.ask(actor, key.name, "directory")
+        folder = str(reply.get("directory"))
+        if "error" in reply:
+            self.excuse(key.name, began, f"using: {reply['error']}", f"{key.name}: {reply}")
+        elif f"/{key.name}-" not in folder or (key.storage is None and not folder.startswith(str(self.home.path))):
+            self.fault(f"wrong details for {key.name} of {self.home.path}: the data of the server are in {folder}")
+
+    def ask(self, actor: Actor, name: str, command: str, **arguments: object) -> dict[str, object]:
+        began = time.monotonic()
+        try:
+            actor.send(command, **arguments)
+            reply = actor.hear(HANG)
+        except (AssertionError, OSError, ValueError):
+            if actor.process.poll() is None and time.monotonic() - began >= HANG:
+                self.fault(f"process {actor.process.pid} hangs in {command} {name}")
+                actor.kill()
+            raise Killed from None
+        self.tally.worst = max(self.tally.worst, (time.monotonic() - began, f"{command} {name}"))
+        return reply
+
+    def excuse(self, name: str, began: float, failure: str, context: str) -> None:
+        """Record a failure as a fault, unless the server, keeper or watchdog of this key was killed shortly before."""
+        if any(moment > began - 1.0 for moment in self.killed[name]):
+            self.tally.excuses[failure] += 1
+        else:
+            self.fault(f"{failure} {context[:300]}")
+
+    # -- killer and detector ---------------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        while time.monotonic() < self.until:
+            time.sleep(self.random.random() * 0.4)
+            kind = self.random.choice(KINDS)
+            if kind == "user" and self.actors:
+                actor = self.random.choice(list(self.actors.values()))
+                if actor.process.poll() is None:
+                    os.killpg(actor.process.pid, signal.SIGKILL)
+                    self.tally.kills["user"] += 1
+            elif kind == "both":
+                self.kill_both()
+            elif kind == "clearer":
+                self.kill_clearer()
+            elif kind != "user":
+                self.kill_helper(kind)
+
+    def kill_helper(self, kind: str) -> None:
+        found = {"keeper": self.home.keepers, "watchdog": self.home.watchdogs, "server": self.home.servers}[kind]()
+        if found:
+            self.kill_process(kind, self.random.choice(found))
+
+    def kill_process(self, kind: str, victim: psutil.Process) -> bool:
+        """Kill a process; False if it is dead or does not belong to this home."""
+        with contextlib.suppress(psutil.Error):
+            self.record_victim(self.key_of(victim), kind)
+            victim.kill()
+            self.tally.kills[kind] += 1
+            return True
+        return False
+
+    def record_victim(self, name: str, *kinds: str) -> None:
+        """From now on, and for a moment, users of the key may meet a dead server."""
+        self.killed[name].append(time.monotonic() + 0.2)
+        self.victims[name].update(kinds)
+
+    @contextlib.contextmanager
+    def disturbed(self, after: float) -> Iterator[None]:
+        """Users of every key may get errors during the block and `after` seconds later."""
+        for name in self.names:
+            self.killed[name].append(math.inf)
+        yield
+        for name in self.names:
+            self.killed[name].remove(math.inf)
+            self.killed[name].append(time.monotonic() + after)
+
+    def kill_both(self) -> bool:
+        """Kill a keeper together with its watchdog; False without a keeper."""
+        keepers = self.home.keepers()
+        if not keepers:
+            return False
+        keeper = self.random.choice(keepers)
+        with contextlib.suppress(psutil.Error):
+            watchdog = keeper.parent()
+            if watchdog is not None and watchdog.pid != 1 and self.kill_process("watchdog", watchdog):
+                return self.kill_process("keeper", keeper)
+        return False
+
+    def kill_clearer(self) -> None:
+        """Kill a keeper and its watchdog, so that users remove the remains; then kill users during that removal."""
+        if self.kill_both():
+            for actor in list(self.actors.values()):
+                time.sleep(self.random.random() * 0.02)
+                if self.random.random() < 0.5 and actor.process.poll() is None:
+                    os.killpg(actor.process.pid, signal.SIGKILL)
+                    self.tally.kills["clearer"] += 1
+
+    def key_of(self, process: psutil.Process) -> str:
+        text = " ".join(process.cmdline()) + " " + process.cwd()
+        for name in self.names:
+            if f"{name}-" in text.replace(str(self.home.path), "").replace("/data/", " "):
+                for part in text.replace("/", " ").split():
+                    if part.startswith(f"{name}-"):
+                        return name
+        raise psutil.NoSuchProcess(process.pid)
+
+    def watch(self) -> None:
+        while time.monotonic() < self.until:
+            time.sleep(0.1)
+            servers: dict[str, list[psutil.Process]] = {}
+            for process in self.home.servers():
+                with contextlib.suppress(psutil.Error):
+                    servers.setdefault(self.key_of(process), []).append(process)
+            for name, found in servers.items():
+                if len(found) > 1:
+                    time.sleep(0.05)  # a fresh fork of a server that died has its command line for a moment
+                    alive = {process.pid for process in self.home.servers()} & {process.pid for process in found}
+                    if len(alive) > 1:
+                        self.fault(f"{len(alive)} servers live for {name}: {found}")
+
+    def check_end(self) -> None:
+        """All users have left or are dead. If keeper *and* watchdog were killed, the next user removes the remains."""
+        self.actors.clear()
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end and self.home.left():
+            time.sleep(0.02)
+        if self.home.left() and any({"keeper", "watchdog"} <= kinds for kinds in self.victims.values()):
+            self.visit()
+        if left := self.home.left():
+            self.fault(f"left behind: {left}")
+
+    def visit(self) -> None:
+        """One more user, which removes the remains of dead instances."""
+        with Actor(self.home) as visitor:
+            visitor.enter("redis", name="visitor")
+            visitor.leave()

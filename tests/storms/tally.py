@@ -1,0 +1,36 @@
+"""The counts and faults of a storm."""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Tally:
+    """Counts and faults of all rounds."""
+
+    rounds: int = 0
+    entered: int = 0
+    joined: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+    hazards: Counter[str] = field(default_factory=Counter)
+    excuses: Counter[str] = field(default_factory=Counter)
+    worst: tuple[float, str] = (0.0, "")
+    faults: list[str] = field(default_factory=list)
+
+    def fault(self, text: str) -> None:
+        self.faults.append(f"round {self.rounds}: {text}")
+        print(f"FAULT {self.faults[-1]}", file=sys.stderr, flush=True)
+
+    def hazard_counts(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(self.hazards.items()))
+        return f"hazards: {counts}; " if counts else ""
+
+    def line(self) -> str:
+        kills = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kills.items()))
+        return (
+            f"{self.rounds} rounds, {self.entered} entered ({self.joined} joined), "
+            f"{self.kills.total()} kills: {kills or 'none'}; {self.hazard_counts()}"
+            f"met a server that was just killed: {dict(self.excuses)}; "
+            f"worst wait {self.worst[0]:.2f} s ({self.worst[1]}); {len(self.faults)} faults"
+        )
