@@ -31,7 +31,7 @@ class Key(NamedTuple):
 
 
 KEYS = [Key("redis", "a"), Key("redis", "b"), Key("postgres", "c")]
-OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.ServiceCtxError)}
 KINDS = ["user", "user", "user", "keeper", "watchdog", "server", "both", "clearer"]
 
 
@@ -88,33 +88,48 @@ class Round:
 
     # -- users -----------------------------------------------------------------------------------------------------
 
-    def use(self, number: int) -> None:
+    def use(self, number: int, key: Key | None = None) -> None:
+        """One user process after the other, of random keys or of one key."""
         while time.monotonic() < self.until:
             with Actor(self.home) as actor:
                 self.actors[number] = actor
                 with contextlib.suppress(Killed):
                     while time.monotonic() < self.until:
-                        self.use_once(actor)
+                        self.use_once(actor, key)
 
     def use_once(self, actor: Actor, key: Key | None = None) -> None:
         """Enter, use and leave one instance."""
         key = key or self.random.choice(self.keys)
         name, began = key.name, time.monotonic()
-        arguments = {"name": name} | ({"storage": key.storage} if key.storage else {})
-        reply = self.ask(actor, name, "enter", service=key.service, arguments=arguments)
-        if "error" in reply:
-            if reply["error"] not in OWN_ERRORS:
-                self.fault(f"entering {name}: not an error of the library: {reply}")
-            self.excuse(name, began, f"entering: {reply['error']}", f"{name}: {reply['message']}")
+        if self.enter(actor, key) is None:
             return
-        self.tally.entered += 1
-        self.tally.joined += bool(reply["joined"])
         used = self.ask(actor, name, "use")
         if used.get("used") != "42":
             self.excuse(name, began, f"using: {used.get('error')}", f"{name}: {used}")
         else:
             self.check_details(actor, key, began)
         time.sleep(self.random.random() * 0.2)
+        self.leave(actor, name)
+
+    def enter(self, actor: Actor, key: Key) -> dict[str, object] | None:
+        """Enter an instance. None if that failed, with an error that is allowed now. Raises Killed."""
+        began = time.monotonic()
+        arguments = {"name": key.name} | ({"storage": key.storage} if key.storage else {})
+        reply = self.ask(actor, key.name, "enter", service=key.service, arguments=arguments)
+        if "error" not in reply:
+            self.tally.entered += 1
+            self.tally.joined += bool(reply["joined"])
+            return reply
+        self.failed_to_enter(key.name, began, str(reply["error"]), str(reply["message"]))
+        return None
+
+    def failed_to_enter(self, name: str, began: float, error: str, message: str) -> None:
+        if error not in OWN_ERRORS:
+            self.fault(f"entering {name}: {error} is not an error of the library: {message[:300]}")
+        self.excuse(name, began, f"entering: {error}", f"{name}: {message}")
+
+    def leave(self, actor: Actor, name: str) -> None:
+        """Leave an instance, which never fails. Raises Killed."""
         left = self.ask(actor, name, "leave")
         if "error" in left:
             self.fault(f"leaving {name}: {left}")
