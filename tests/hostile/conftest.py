@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile.canary import Canary
 from tests.hostile.intruder import ACCOUNT, Intruder
 
 REQUIRED = "SERVICECTX_REQUIRE_SERVERS" in os.environ
@@ -41,16 +42,9 @@ def place(account: pwd.struct_passwd) -> Iterator[Path]:
 @pytest.fixture
 def secret(place: Path) -> Iterator[Path]:
     """A directory with files that only root can enter. It must be unchanged after the test."""
-    path = place / "roots"
-    path.mkdir(mode=0o700)
-    for number in range(64):
-        (path / str(number)).mkdir()
-        (path / str(number) / "precious").write_text(f"root's {number}\n")
-    (path / "file").write_text("root's\n")
-    (path / "file").chmod(0o600)
-    before = _everything(path)
-    yield path
-    assert _everything(path) == before
+    canary = Canary(place / "roots")
+    yield canary.path
+    assert canary.changes() == []
 
 
 @pytest.fixture
@@ -66,14 +60,3 @@ def theirs(place: Path, account: pwd.struct_passwd) -> Path:
 def intruder(place: Path, account: pwd.struct_passwd) -> Iterator[Intruder]:
     with Intruder(account) as running:
         yield running
-
-
-def _everything(path: Path) -> dict[str, tuple[int, int, int, int, str]]:
-    """Data that must not change: owner, mode, time of writing, content."""
-    found = {}
-    for each in [path, *path.rglob("*")]:
-        status = each.lstat()
-        content = each.read_text() if each.is_file() else ""
-        facts = (status.st_uid, status.st_gid, status.st_mode, status.st_mtime_ns, content)
-        found[str(each.relative_to(path))] = facts
-    return found

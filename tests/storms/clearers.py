@@ -10,7 +10,7 @@ from typing import ClassVar
 from tests.actor import Actor
 from tests.storms import keeper_pairs
 from tests.storms.hazard import Hazard, entered, folder, is_reply_ready, kill
-from tests.storms.round import HANG, Key, Killed
+from tests.storms.round import Key, Killed
 
 STEPS = ("clearing", "removing-data", "removed-data", "forgotten", "disowned")
 DIRECTORIES, FILES = 20, 100  # a removal takes a moment
@@ -52,11 +52,8 @@ class Clearers(Hazard):
     def kill_at_step(self, step: str) -> None:
         with Actor(self.round.home, pause_at=step) as visitor:
             self.visit(visitor)
-            until = time.monotonic() + HANG
             while not (paused := visitor.paused_file.exists()) and not is_reply_ready(visitor, 0.01):
-                if time.monotonic() > until:
-                    self.round.fault(f"process {visitor.process.pid} hangs before the step {step}")
-                    break
+                pass  # a user that hangs without a pause is a matter of other threads
             pid = int(visitor.paused_file.read_text()) if paused else 0
             if pid == visitor.process.pid:
                 self.record_kill()

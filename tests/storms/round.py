@@ -4,22 +4,24 @@ import contextlib
 import math
 import os
 import random
+import select
 import signal
 import threading
 import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import psutil
 
 from servicectx import errors
 from tests.actor import Actor
 from tests.detector import Home
+from tests.storms.slowness import slowness
 from tests.storms.tally import Tally
 
-HANG = 10.0  # seconds
+HANG = 10.0  # seconds on an idle machine
 
 
 class Key(NamedTuple):
@@ -31,7 +33,9 @@ class Key(NamedTuple):
 
 
 KEYS = [Key("redis", "a"), Key("redis", "b"), Key("postgres", "c")]
-OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.ServiceCtxError)}
+OWN_ERRORS = {
+    name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.ServiceCtxError)
+}
 KINDS = ["user", "user", "user", "keeper", "watchdog", "server", "both", "clearer"]
 
 
@@ -67,6 +71,7 @@ class Round:
 
     def run(self, *more: Callable[[], None]) -> None:
         """Run users, killer, detector and `more`, each in a thread, and check the end."""
+        self.tally.slowness = slowness()
         threads = [threading.Thread(target=self.guarded, args=(self.use, number)) for number in range(self.users)]
         threads += [threading.Thread(target=self.guarded, args=(task,)) for task in (self.kill, self.watch, *more)]
         for thread in threads:
@@ -144,17 +149,34 @@ class Round:
             self.fault(f"wrong details for {key.name} of {self.home.path}: the data of the server are in {folder}")
 
     def ask(self, actor: Actor, name: str, command: str, **arguments: object) -> dict[str, object]:
+        """The reply to a command. Raises Killed for a dead process, and for a hanging one, which is a fault."""
         began = time.monotonic()
         try:
             actor.send(command, **arguments)
-            reply = actor.hear(HANG)
-        except (AssertionError, OSError, ValueError):
-            if actor.process.poll() is None and time.monotonic() - began >= HANG:
-                self.fault(f"process {actor.process.pid} hangs in {command} {name}")
+            if not self.is_reply_in_time(actor):
+                self.fault(
+                    f"process {actor.process.pid} hangs in {command} {name}: {HANG:g} s, even on an idle machine"
+                )
                 actor.kill()
+            reply = actor.hear(0)
+        except (AssertionError, OSError, ValueError):
             raise Killed from None
-        self.tally.worst = max(self.tally.worst, (time.monotonic() - began, f"{command} {name}"))
+        self.tally.record_wait(time.monotonic() - began, f"{command} {name}")
         return reply
+
+    def is_reply_in_time(self, actor: Actor) -> bool:
+        """Wait for a reply or the death of the process: `HANG` seconds, or as much longer as the machine is slower."""
+        assert actor.process.stdout is not None
+        return self.is_readable(actor.process.stdout)
+
+    def is_readable(self, stream: IO[str]) -> bool:
+        """Whether there is something to read in time. The slowness counts at its worst during the wait."""
+        began, slowest = time.monotonic(), 1.0
+        while not select.select([stream], [], [], HANG)[0]:
+            slowest = max(slowest, slowness())
+            if time.monotonic() - began > HANG * slowest:
+                return False
+        return True
 
     def excuse(self, name: str, began: float, failure: str, context: str) -> None:
         """Record a failure as a fault, unless the server, keeper or watchdog of this key was killed shortly before."""
@@ -167,13 +189,10 @@ class Round:
 
     def kill(self) -> None:
         while time.monotonic() < self.until:
-            time.sleep(self.random.random() * 0.4)
+            time.sleep(self.random.random() * 0.4 * self.tally.slowness)  # users must get somewhere on a busy machine
             kind = self.random.choice(KINDS)
             if kind == "user" and self.actors:
-                actor = self.random.choice(list(self.actors.values()))
-                if actor.process.poll() is None:
-                    os.killpg(actor.process.pid, signal.SIGKILL)
-                    self.tally.kills["user"] += 1
+                self.kill_user(self.random.choice(list(self.actors.values())), "user")
             elif kind == "both":
                 self.kill_both()
             elif kind == "clearer":
@@ -201,12 +220,12 @@ class Round:
         self.victims[name].update(kinds)
 
     @contextlib.contextmanager
-    def disturbed(self, after: float) -> Iterator[None]:
-        """Users of every key may get errors during the block and `after` seconds later."""
-        for name in self.names:
+    def disturbed(self, after: float, *names: str) -> Iterator[None]:
+        """Users of these keys (default: of every key) may get errors during the block and `after` seconds later."""
+        for name in names or self.names:
             self.killed[name].append(math.inf)
         yield
-        for name in self.names:
+        for name in names or self.names:
             self.killed[name].remove(math.inf)
             self.killed[name].append(time.monotonic() + after)
 
@@ -227,9 +246,15 @@ class Round:
         if self.kill_both():
             for actor in list(self.actors.values()):
                 time.sleep(self.random.random() * 0.02)
-                if self.random.random() < 0.5 and actor.process.poll() is None:
-                    os.killpg(actor.process.pid, signal.SIGKILL)
-                    self.tally.kills["clearer"] += 1
+                if self.random.random() < 0.5:
+                    self.kill_user(actor, "clearer")
+
+    def kill_user(self, actor: Actor, kind: str) -> None:
+        """Kill a user with its process group, unless it is dead."""
+        with contextlib.suppress(ProcessLookupError):
+            if actor.process.poll() is None:
+                os.killpg(actor.process.pid, signal.SIGKILL)
+                self.tally.kills[kind] += 1
 
     def key_of(self, process: psutil.Process) -> str:
         text = " ".join(process.cmdline()) + " " + process.cwd()

@@ -17,7 +17,7 @@ PRUNE_TIME = 60.0  # seconds
 
 
 class SecondHome(Hazard):
-    """The same names in two homes, some with data in one common directory in memory. `prune --yes` of each now and then.
+    """The same names in two homes, some with data in one common directory in memory. Each is pruned now and then.
 
     Data and processes of the other home must be untouched: its users get no error that no kill explains.
     """
@@ -36,7 +36,6 @@ class SecondHome(Hazard):
         other.run()
         for thread in (pruning, user):
             thread.join()
-
 
     def use_memory(self) -> None:
         """One user of this home with data in memory, as in the other home."""

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -16,11 +17,29 @@ class Tally:
     hazards: Counter[str] = field(default_factory=Counter)
     excuses: Counter[str] = field(default_factory=Counter)
     worst: tuple[float, str] = (0.0, "")
+    slowness: float = 1.0  # of the machine, see `tests.storms.slowness`
     faults: list[str] = field(default_factory=list)
 
     def fault(self, text: str) -> None:
         self.faults.append(f"round {self.rounds}: {text}")
         print(f"FAULT {self.faults[-1]}", file=sys.stderr, flush=True)
+
+    def record_wait(self, seconds: float, text: str) -> None:
+        self.worst = max(self.worst, (seconds, f"{text}, machine slower by {self.slowness:.1f}"))
+
+    def as_dict(self) -> dict[str, Any]:
+        names = ("entered", "joined", "kills", "hazards", "excuses", "worst", "faults")
+        return {name: getattr(self, name) for name in names}
+
+    def add(self, other: dict[str, Any]) -> None:
+        """Add the tally of another process, as a dictionary. Its faults were printed there."""
+        self.entered += other["entered"]
+        self.joined += other["joined"]
+        for name in ("kills", "hazards", "excuses"):
+            getattr(self, name).update(other[name])
+        seconds, text = other["worst"]
+        self.worst = max(self.worst, (seconds, text))
+        self.faults += other["faults"]
 
     def hazard_counts(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.hazards.items()))

@@ -1,0 +1,18 @@
+"""The slowness of a busy machine, so that a wait on it is not taken for a hang."""
+
+import os
+import subprocess
+import sys
+import time
+
+REFERENCE = [sys.executable, "-I", "-S", "-c", "import json, subprocess, typing"]
+
+
+def slowness() -> float:
+    """Wall time of a short process, divided by its processor time: 1 on an idle machine, more on a busy one."""
+    began = time.monotonic()
+    process = subprocess.Popen(REFERENCE)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return max(1.0, (time.monotonic() - began) / (usage.ru_utime + usage.ru_stime))
