@@ -55,11 +55,12 @@ check: $(DEV) ## linters, types and the tests that need no server, in about a mi
 	$(LINT)
 	$(BIN)/python -m pytest -q -n $(WORKERS) $(WITHOUT_SERVERS)
 
-test: $(DEV) ## linters, types, all tests with real servers, and a short storm
+test: $(DEV) ## linters, types, all tests with real servers, and short storms
 	$(LINT)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 	$(BIN)/python -m tests.storm --minutes 0.5 --users 4
 	$(BIN)/python -m tests.storm_isolated --minutes 0.25 --users 8
+	$(BIN)/python -m tests.storm_hostile --minutes 0.5 --users 4
 
 test-portable: $(DEV) ## the core's tests without what only Linux gives, as on a Mac
 	SERVICECTX_TEST_PORTABLE=1 $(BIN)/python -m pytest -n $(WORKERS) $(PORTABLE) $(ARGS)
@@ -67,6 +68,7 @@ test-portable: $(DEV) ## the core's tests without what only Linux gives, as on a
 storm: $(DEV) ## random processes and random kills, for MINUTES=5
 	$(BIN)/python -m tests.storm --minutes $(MINUTES)
 	$(BIN)/python -m tests.storm_isolated --minutes $(MINUTES)
+	$(BIN)/python -m tests.storm_hostile --minutes $(MINUTES)
 
 bench: $(DEV) ## how fast it is, beside floors and peers
 	$(BIN)/python -m benchmarks

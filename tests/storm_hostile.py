@@ -29,7 +29,6 @@ import time
 from pathlib import Path
 
 from tests.actor import ROOT
-from tests.detector import BUSY
 from tests.storms.clearers import Clearers
 from tests.storms.descriptors import Descriptors
 from tests.storms.file_system import Full, ReadOnly
@@ -65,10 +64,7 @@ def run_round(tally: Tally, seed: int, seconds: float, users: int, kinds: list[t
     round.run(collect, *(hazard.run for hazard in hazards))
     for hazard in hazards:
         hazard.check_end()
-    until = time.monotonic() + BUSY
-    while (left := traces.left()) and time.monotonic() < until:
-        time.sleep(0.05)
-    if left:
+    if left := traces.left():
         round.fault(f"left behind outside the home: {left}")
 
 

@@ -19,6 +19,10 @@ class Descriptors(Hazard):
 
     name: ClassVar[str] = "closed-descriptors"
 
+    @classmethod
+    def problem(cls) -> str:
+        return "" if os.path.isdir("/proc/self/fd") else "there is no /proc with the descriptors of a process"
+
     def run(self) -> None:
         with tempfile.TemporaryDirectory(prefix="sctx-files-") as directory:
             while time.monotonic() < self.round.until:

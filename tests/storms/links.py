@@ -95,8 +95,11 @@ class Links(Hazard):
     def use(self, user: Actor) -> None:
         """Take databases, which are recycled, while the directories are swapped. Postgres may fail, but not hang."""
         for _ in range(self.random.randrange(3)):
-            if "error" not in self.round.ask(user, KEY.name, "isolate"):
-                self.round.ask(user, KEY.name, "give_back")
+            for command in ("isolate", "give_back"):
+                reply = self.round.ask(user, KEY.name, command)
+                if "error" in reply:
+                    self.round.tally.excuses[f"{command}: {reply['error']}"] += 1
+                    break
 
     def end(self, user: Actor) -> None:
         """End the instance in one of three ways. In the third one the next visitor removes it."""

@@ -11,6 +11,7 @@ from tests.actor import ROOT
 from tests.detector import Home
 from tests.storms.hazard import Hazard
 from tests.storms.round import Key, Round
+from tests.storms.traces import Traces
 
 KEYS = [Key("redis", "a"), Key("redis", "m", "memory"), Key("postgres", "c")]
 PRUNE_TIME = 60.0  # seconds
@@ -33,9 +34,14 @@ class SecondHome(Hazard):
         user = threading.Thread(target=self.round.guarded, args=(self.use_memory,))
         for thread in (pruning, user):
             thread.start()
+        self.traces = Traces(other.home)
         other.run()
         for thread in (pruning, user):
             thread.join()
+
+    def check_end(self) -> None:
+        if left := self.traces.left():
+            self.round.fault(f"left behind outside the second home: {left}")
 
     def use_memory(self) -> None:
         """One user of this home with data in memory, as in the other home."""

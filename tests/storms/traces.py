@@ -2,12 +2,13 @@
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 import psutil
 
 from tests import leftovers
-from tests.detector import Home
+from tests.detector import BUSY, Home
 
 MEMORY = Path("/dev/shm")
 SYSV = Path("/proc/sysvipc/shm")
@@ -32,7 +33,13 @@ class Traces:
                         self.segments.add(path)
 
     def left(self) -> list[str]:
-        """Descriptions of everything that is left."""
+        """Descriptions of everything that is left after a while."""
+        until = time.monotonic() + BUSY
+        while (found := self._left()) and time.monotonic() < until:
+            time.sleep(0.05)
+        return found
+
+    def _left(self) -> list[str]:
         paths = [home.path for home in self.homes]
         found = [f"process {line[:200]}" for line in leftovers.command_lines(*paths)]
         found += [f"/dev/shm/{name}" for name in self.segments if (MEMORY / name).exists()]
@@ -52,7 +59,9 @@ class Traces:
 
     def _sysv(self) -> list[int]:
         """Segments of recorded processes that no process is attached to, and whose maker is dead."""
-        found = []
+        found: list[int] = []
+        if not SYSV.exists():
+            return found
         for line in SYSV.read_text().splitlines()[1:]:
             _, number, _, _, maker, _, attached, *_ = line.split()
             if int(maker) in self.pids and int(attached) == 0 and not os.path.exists(f"/proc/{maker}"):
