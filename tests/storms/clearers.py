@@ -35,7 +35,7 @@ class Clearers(Hazard):
 
     def run_once(self) -> None:
         with entered(self.round, KEY) as holder:
-            data = folder(holder) if holder is not None else None
+            data = folder(self.round, holder, KEY) if holder is not None else None
             if holder is None or data is None or not fill(data) or not keeper_pairs.kill_one(self.round, KEY.name):
                 return
             kill(holder)

@@ -60,7 +60,7 @@ def entered(round: Round, key: Key) -> Iterator[Actor | None]:
         yield actor if reply is not None else None
 
 
-def folder(actor: Actor) -> Path | None:
+def folder(round: Round, actor: Actor, key: Key) -> Path | None:
     """The data directory of the server that the actor uses; None if the server is dead."""
-    reply = actor.ask("directory")
+    reply = round.ask(actor, key.name, "directory")
     return Path(str(reply["directory"])) if "directory" in reply else None

@@ -79,7 +79,7 @@ class Links(Hazard):
 
     def run_once(self, intruder: Intruder) -> None:
         with entered(self.round, KEY) as user:
-            data = folder(user) if user is not None else None
+            data = folder(self.round, user, KEY) if user is not None else None
             if user is None or data is None:
                 return
             try:

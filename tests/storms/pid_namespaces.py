@@ -40,8 +40,7 @@ class PidNamespaces(Hazard):
             return
         dying = {self.current.name}
         with contextlib.suppress(psutil.Error, OSError):
-            (user,) = psutil.Process(actor.process.pid).children()
-            namespace = os.readlink(f"/proc/{user.pid}/ns/pid")
+            namespace = os.readlink(f"/proc/{actor.process.pid}/ns/pid_for_children")
             for keeper in self.round.home.keepers():
                 with contextlib.suppress(psutil.Error, OSError):
                     if os.readlink(f"/proc/{keeper.pid}/ns/pid") == namespace:

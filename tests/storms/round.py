@@ -22,6 +22,7 @@ from tests.storms.slowness import slowness
 from tests.storms.tally import Tally
 
 HANG = 10.0  # seconds on an idle machine
+SLOWEST = 5.0  # slowness that makes the kills rarer; above it they are as frequent
 
 
 class Key(NamedTuple):
@@ -189,7 +190,9 @@ class Round:
 
     def kill(self) -> None:
         while time.monotonic() < self.until:
-            time.sleep(self.random.random() * 0.4 * self.tally.slowness)  # users must get somewhere on a busy machine
+            time.sleep(
+                self.random.random() * 0.4 * min(self.tally.slowness, SLOWEST)
+            )  # users must get somewhere on a busy machine
             kind = self.random.choice(KINDS)
             if kind == "user" and self.actors:
                 self.kill_user(self.random.choice(list(self.actors.values())), "user")
