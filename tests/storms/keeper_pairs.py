@@ -20,8 +20,9 @@ class KeeperPairs(Hazard):
 
     def run(self) -> None:
         while time.monotonic() < self.round.until:
-            time.sleep(0.3 + self.random.random())
-            self.count(kill_one(self.round))
+            killed = kill_one(self.round)
+            self.count(killed)
+            time.sleep(0.3 + self.random.random() if killed else 0.1)
 
 
 def kill_one(round: Round, name: str | None = None) -> bool:

@@ -22,6 +22,7 @@ from tests.storms.slowness import slowness
 from tests.storms.tally import Tally
 
 HANG = 10.0  # seconds on an idle machine
+LONGEST = 120.0  # seconds; a longer wait is a hang on every machine
 SLOWEST = 5.0  # slowness that makes the kills rarer; above it they are as frequent
 
 
@@ -166,7 +167,7 @@ class Round:
         return reply
 
     def is_reply_in_time(self, actor: Actor) -> bool:
-        """Wait for a reply or the death of the process: `HANG` seconds, or as much longer as the machine is slower."""
+        """Wait for a reply or the death of the process: `HANG` seconds, or as much longer as the machine is slower, up to `LONGEST`."""
         assert actor.process.stdout is not None
         return self.is_readable(actor.process.stdout)
 
@@ -175,7 +176,7 @@ class Round:
         began, slowest = time.monotonic(), 1.0
         while not select.select([stream], [], [], HANG)[0]:
             slowest = max(slowest, slowness())
-            if time.monotonic() - began > HANG * slowest:
+            if time.monotonic() - began > min(HANG * slowest, LONGEST):
                 return False
         return True
 
