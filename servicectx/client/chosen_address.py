@@ -32,8 +32,8 @@ def check(request: Request[Any], plan: Plan) -> None:
         problem = f"the service also takes the {after} ports after it: use at most {HIGHEST - after}"
         raise _invalid(request, "port", problem)
     if twice := [number for number in numbers if numbers.count(number) > 1]:
-        after = f" ({plan.service} also takes the port after `port`)" if plan.ports.consecutive else ""
-        raise _invalid(request, "ports", f"{twice[0]} is chosen for two ports{after}")
+        reason = f" ({plan.service} also takes the port after `port`)" if plan.ports.consecutive else ""
+        raise _invalid(request, "ports", f"{twice[0]} is chosen for two ports{reason}")
     if error := chosen_ports.problem(plan, request.name, chosen):
         raise with_instance(error, request) if isinstance(error, PortInUse) else error
 
