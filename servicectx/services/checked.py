@@ -79,7 +79,7 @@ def _odd_values(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     for key, value in values.items():
         if key == "host" and isinstance(value, str) and not value.strip():
             problems.append((key, "it is empty"))
-        elif key == "port" and value == 0 and isinstance(value, int):
+        elif key == "port" and value == 0 and isinstance(value, int) and not values.get("socket"):
             problems.append((key, "no server listens on port 0; a port is a number from 1 to 65535"))
         elif isinstance(value, str) and not value.isprintable() and any(map(_is_control, value)):
             problems.append((_shown(key), "it has a newline or another control character in it"))

@@ -20,7 +20,7 @@ import redis as redis_client
 import sqlalchemy
 from pymemcache.client.base import Client
 
-from servicectx import InvalidOption, MariadbDetails, PostgresDetails, RedisDetails, isolated, managed
+from servicectx import InvalidOption, MariadbDetails, MemcachedDetails, PostgresDetails, RedisDetails, isolated, managed
 from servicectx.services import binaries, registry
 from tests import servers
 from tests.detector import wait_for
@@ -175,6 +175,7 @@ def test_memcached_has_the_socket_alone() -> None:
             table_usage.put(mine, "b", "2")
         with managed("memcached", socket=True) as joined:
             assert joined == memcached
+        assert MemcachedDetails.parse(memcached.model_dump_json()) == memcached
 
 
 def test_memcached_has_a_socket_or_a_port() -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from servicectx.services.mariadb.details import MariadbDetails
 
 BASH = "/bin/bash"
-LONGEST_NAME = 80  # bytes of a user's name
 WIRE = "servicectx.services.mariadb.wire"
 OURS = (
     *("port", "bind-address", "socket", "datadir", "pid-file", "tmpdir", "init-file", "user", "basedir"),
@@ -37,6 +36,7 @@ SETTINGS: dict[str, str | int | float | bool] = {
     "innodb-log-file-size": "16M",
     "innodb-buffer-pool-dump-at-shutdown": False,
     "performance-schema": False,
+    "loose-unix-socket": False,  # its plugin accepts any system user with the right name
     "loose-feedback": False,  # it would send reports to MariaDB's developers
     "log-warnings": 1,  # no warnings about aborted connections
     "max-connections": 200,
@@ -110,7 +110,7 @@ class Mariadb(Service["MariadbDetails"]):
         settings.check(self, [ours for name in given for ours in OURS if name and ours.startswith(name)], OURS)
         settings.check_names(self, options.settings)
         password = login.chosen(options.password, secret) or ""
-        login_checks.check_text(self, "user", options.user, longest=LONGEST_NAME)
+        login_checks.check_text(self, "user", options.user)
         if isinstance(options.password, str):
             login_checks.check_text(self, "password", password)
         if not password.isascii():
@@ -127,7 +127,6 @@ class Mariadb(Service["MariadbDetails"]):
             "pid-file": "mariadb.pid",
             "skip-name-resolve": True,
             "init-file": "{dir}/init.sql",
-            "loose-unix-socket": False,  # its plugin accepts any system user with the right name
         }
         pairs = [*SETTINGS.items(), *options.settings.items(), *fixed.items()]  # the last value of a name counts
         lines = ["[mariadbd]", *(f"{name} = {_value(value)}" for name, value in pairs)]
