@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from servicectx import ConfigError, ServiceCtxError, managed
-from servicectx.cli import console
+from servicectx.cli import console, own_variables
 from servicectx.cli.list import install_commands, known
 from servicectx.client import inventory
 from servicectx.datadirs.cache import Cache
 from servicectx.request import config
 from servicectx.services import registry
+from servicectx.services.aliases import words
 from servicectx.state import marked, paths, storage
 from servicectx.state.record import READY
 
@@ -183,6 +184,17 @@ def _stale(name: str) -> Finding:
     return Finding(name, FINE, result)
 
 
+def _variables(name: str) -> Finding:
+    """Variables `SERVICECTX_...` that nothing reads. One that is close to a known name is a mistake."""
+    aliases = {word for service in registry.names() for word in words(service)}
+    found = own_variables.unknown(os.environ, sorted({*aliases, *config.names()}))
+    if not found:
+        return Finding(name, FINE, "each SERVICECTX_... variable has an effect")
+    texts = [one.variable + (f" (did you mean {one.guess}?)" if one.guess else "") for one in found]
+    result = WRONG if any(one.guess for one in found) else ABSENT
+    return Finding(name, result, f"without effect: {', '.join(texts)}", "correct the names, or unset the variables")
+
+
 CHECKS: dict[str, Callable[[str], Finding]] = {
     "python": _python,
     "home": _home,
@@ -191,6 +203,7 @@ CHECKS: dict[str, Callable[[str], Finding]] = {
     "locks": _locks,
     "ports": _ports,
     "account": _account,
+    "variables": _variables,
     "instances": _stale,
 }
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shlex
 import signal
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from servicectx import Managed, ServiceCtxError, UnknownService, managed
-from servicectx.cli import child_process, console
+from servicectx.cli import child_process, console, env_templates
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.command_watchdog import CommandWatchdog
 from servicectx.cli.run import ARGV, OWN_FAILURE, WithCommand, _environment, _interruptible
@@ -70,10 +69,11 @@ def _run(arguments: list[str], path: Path, timeout: float | None, quiet: bool) -
     watchdog = CommandWatchdog()
     try:
         member = _member(path, timeout)
+        own, remarks = env_templates.of_project([member.role])
         with contextlib.ExitStack() as stack:
             with _interruptible():
                 stack.enter_context(started([member], quiet))
-            return child_process.run(arguments, os.environ | _environment([member], quiet), watchdog)
+            return child_process.run(arguments, _environment([member], quiet, own, remarks), watchdog)
     except ServiceCtxError as error:
         error.exit_status = OWN_FAILURE  # type: ignore[attr-defined]
         raise

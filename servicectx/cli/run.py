@@ -70,7 +70,9 @@ def command(
     """Start services side by side, run a command with them, and stop them when the command has ended.
 
     The command gets the variables that the services' own tools read (PGHOST, DATABASE_URL, REDIS_URL ...), NAME_URL
-    for each service, and SERVICECTX_NAME_DETAILS for managed(). Signals are passed on to the command.
+    for each service, the variables of the table `env` in the project's configuration, and SERVICECTX_NAME_DETAILS for
+    managed(). If several services set the same variable, the first one supplies it. Signals are passed on to the
+    command.
 
     When the command has ended, processes that it left are ended, too: background processes and daemons.
 
@@ -83,11 +85,13 @@ def command(
     watchdog = CommandWatchdog()
     try:
         selected = members(services, roles, settings, scope=scope, storage=storage, timeout=timeout)
-        own = env_templates.parse(templates, [member.role for member in selected])
+        roles_here = [member.role for member in selected]
+        of_project, remarks = env_templates.of_project(roles_here)
+        own = [*of_project, *env_templates.parse(templates, roles_here)]
         with contextlib.ExitStack() as stack:
             with _interruptible():
                 stack.enter_context(started(selected, quiet))
-            status = child_process.run(arguments, _environment(selected, quiet, own), watchdog)
+            status = child_process.run(arguments, _environment(selected, quiet, own, remarks), watchdog)
     except ServiceCtxError as error:
         error.exit_status = OWN_FAILURE  # type: ignore[attr-defined]
         raise
@@ -96,12 +100,14 @@ def command(
     raise SystemExit(status)
 
 
-def _environment(selected: list[Member], quiet: bool, own: Iterable[env_templates.EnvTemplate] = ()) -> dict[str, str]:
+def _environment(
+    selected: list[Member], quiet: bool, own: Iterable[env_templates.EnvTemplate], remarks: Iterable[str]
+) -> dict[str, str]:
     """Environment of the command. It holds the details as JSON: a file could be left behind by a kill."""
     every = [member.managed.details for member in selected]
-    found, remarks = variables.of(every)
-    if remarks and not quiet:
-        for remark in remarks:
+    found, shared = variables.of(every)
+    if not quiet:
+        for remark in (*shared, *remarks):
             note(f"servicectx: {remark}")
     found |= {external.own_variable(item.name): item.model_dump_json() for item in every if item is not None}
     found |= env_templates.rendered(own, filter(None, every))

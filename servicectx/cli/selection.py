@@ -69,19 +69,25 @@ def members(
 
     Raises click.UsageError, UnknownService, InvalidOption, ConfigError.
     """
+    named = {_pair(text)[1] for text in (*roles, *services) if "=" in text or text in roles}
     by_role: dict[str, str] = {}
-    for pair in (*roles, *(service for service in services if "=" in service)):
-        role, equals, service = pair.partition("=")
-        if not (role and equals and service):
-            raise click.UsageError(f"--name {pair}: write role=service, such as --name orders=postgres")
-        by_role[role] = service
-    named = set(by_role.values())
-    by_role |= {service: service for service in services if "=" not in service and service not in named}
+    for text in (*roles, *services):  # in this order: the first one supplies the variables that several set
+        if "=" in text:
+            by_role.update([_pair(text)])
+        elif text not in named:
+            by_role[text] = text
     if not by_role:
         raise click.UsageError("Name a service, such as postgres. `servicectx list` shows all services.")
     texts = _settings(settings, by_role)
     given = {name: value for name, value in arguments.items() if value is not None}
     return [_member(role, service, texts.get(role, {}), given) for role, service in by_role.items()]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    role, equals, service = text.partition("=")
+    if not (role and equals and service):
+        raise click.UsageError(f"--name {text}: write role=service, such as --name orders=postgres")
+    return role, service
 
 
 def _member(role: str, service: str, texts: dict[str, str], given: dict[str, Any]) -> Member:

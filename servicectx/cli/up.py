@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from servicectx.cli import variables
+from servicectx.cli import env_formats
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.console import age, say
 from servicectx.cli.env import written
@@ -40,7 +40,9 @@ Examples:
     type=click.Path(file_okay=False, path_type=Path),
     help="Write NAME.json there, for SERVICECTX_NAME_DETAILS. Removed when the service ends.",
 )
-@click.option("--format", "form", type=click.Choice(list(variables.FORMATS)), help="Print variables instead of advice.")
+@click.option(
+    "--format", "form", type=click.Choice(list(env_formats.FORMATS)), help="Print variables instead of advice."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @debug_option
 def command(
@@ -99,7 +101,7 @@ def _advice(here: list[Running], linger: float, scope: str | None) -> list[str]:
     lines = [
         (f'eval "$(servicectx env{option})"', "variables for this shell: bash, zsh"),
         (f"servicectx env{option} --format fish | source", "fish"),
-        (f"servicectx env{option} --format dotenv > .env", "a file"),
+        (f"servicectx env{option} --format dotenv --output .env", "a file"),
         (f"servicectx shell {here[0].state.name}{option}", "its client"),
         (f"servicectx down{option}", "stop"),
     ]

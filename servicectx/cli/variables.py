@@ -1,33 +1,47 @@
-"""Environment variables with connection details, and their formats in shells and files."""
+"""Environment variables with connection details of several services."""
 
-import json
-import re
-import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
 def of(every: Iterable[Any]) -> tuple[dict[str, str], list[str]]:
-    """Variables of several details, and a remark for each variable that two details set: the first value stays.
+    """Variables of several details, and a remark for each pair of details that set the same variables.
 
-    Each details object adds `<NAME>_URL` to the variables that its service's own tools read.
+    The first details supply these variables, and no others: the password of the second server would not fit the host
+    of the first one. Each details object adds `<NAME>_URL` to the variables that its service's own tools read.
     """
     found: dict[str, str] = {}
     owner: dict[str, str] = {}
     remarks = []
+    before: list[Any] = []
     for details in every:
-        foreign = details.unset_env()
-        mine = {name: value for name, value in details.env().items() if name not in foreign}
-        url = mine["DATABASE_URL"] if hasattr(details, "dsn") and "DATABASE_URL" in mine else details.url
-        # Without URL parameters that override the caller's variables: these variables are removed.
-        mine |= {f"{prefix(details.name)}_URL": url}
-        taken = [name for name, value in mine.items() if found.get(name, value) != value]
-        if taken:
-            remarks.append(f"{', '.join(taken)}: of {owner[taken[0]]}, not of {details.name}")
+        own_url = f"{prefix(details.name)}_URL"
+        mine = _of_one(details)
+        shared = [name for name, value in mine.items() if found.get(name, value) != value]
+        for supplier in dict.fromkeys(owner[name] for name in shared):
+            names = ", ".join(name for name in shared if owner[name] == supplier)
+            own = f"; {details.name} supplies {own_url}" if own_url not in shared else ""
+            remarks.append(f"{supplier} comes first and supplies {names}; {details.name} does not{own}")
+        unfit = {name for earlier in before for name in _local(earlier).unset_env(mine)} - {own_url}
         for name, value in mine.items():
-            owner.setdefault(name, details.name)
-            found.setdefault(name, value)
+            if name not in unfit:
+                owner.setdefault(name, details.name)
+                found.setdefault(name, value)
+        before.append(details)
     return found, remarks
+
+
+def _local(details: Any) -> Any:
+    """The details as of a server of servicectx: for an external one, the caller's own passwords would stay."""
+    return details.model_copy(update={"external": False})
+
+
+def _of_one(details: Any) -> dict[str, str]:
+    foreign = details.unset_env()
+    mine = {name: value for name, value in details.env().items() if name not in foreign}
+    # Without URL parameters that override the caller's variables: these variables are removed.
+    url = mine["DATABASE_URL"] if hasattr(details, "dsn") and "DATABASE_URL" in mine else details.url
+    return mine | {f"{prefix(details.name)}_URL": url}
 
 
 def foreign(every: Iterable[Any], environment: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
@@ -42,56 +56,5 @@ def combined(environment: Mapping[str, str], every: Iterable[Any], found: Mappin
     return {name: value for name, value in environment.items() if name not in removed} | dict(found)
 
 
-def unset(names: Iterable[str], form: str) -> list[str]:
-    """Lines that remove variables; none if the format cannot do that."""
-    command = UNSETS.get(form)
-    return [f"{command} {name}" for name in names if command and re.fullmatch(r"\w+", name)]
-
-
 def prefix(name: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in name.upper())
-
-
-def fish(variables: dict[str, str]) -> str:
-    def quoted(value: str) -> str:
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-    return _lines(f"set -gx {name} {quoted(value)}" for name, value in variables.items())
-
-
-def posix(variables: dict[str, str]) -> str:
-    return _lines(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
-
-
-def dotenv(variables: dict[str, str]) -> str:
-    """Write single quotes, which every reader of .env files takes literally; a value with a single quote is escaped."""
-
-    def quoted(value: str) -> str:
-        if "'" not in value:
-            return f"'{value}'"
-        for letter in ("\\", '"', "$", "`"):
-            value = value.replace(letter, f"\\{letter}")
-        return f'"{value}"'
-
-    return _lines(f"{name}={quoted(value)}" for name, value in variables.items())
-
-
-def _json(variables: dict[str, str]) -> str:
-    return json.dumps(variables, indent=2)
-
-
-FORMATS: dict[str, Callable[[dict[str, str]], str]] = {
-    "sh": posix,
-    "bash": posix,
-    "zsh": posix,
-    "fish": fish,
-    "dotenv": dotenv,
-    "json": _json,
-}
-
-
-UNSETS = {"sh": "unset", "bash": "unset", "zsh": "unset", "fish": "set -e"}
-
-
-def _lines(lines: Iterable[str]) -> str:
-    return "\n".join(lines)

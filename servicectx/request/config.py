@@ -19,6 +19,7 @@ from servicectx.state.storage import WORDS
 from servicectx.system import files, typos
 from servicectx.system.originals import json
 
+ENV = "env"  # the table of variables, which is not a service: config_env.py
 TEXTS = ("user", "password", "dbname")  # options whose text is never read as JSON
 
 # The arguments of managed() that a file may set; every other field of an entry is an option of its service.
@@ -45,7 +46,7 @@ def find(name: str, scope: str | None = None) -> Entry | None:
         tables = _tables(_key.project(directory if kind == "project" else ""))
     except FileNotFoundError:  # the working directory was removed
         return None
-    if name not in tables:
+    if name not in tables or name == ENV:
         return None
     path, key, raw = tables[name]
     return _entry(name, path, key, raw)
@@ -54,9 +55,17 @@ def find(name: str, scope: str | None = None) -> Entry | None:
 def names() -> list[str]:
     """The names of services in the project's files. Raises ConfigError for a file that cannot be parsed."""
     try:
-        return sorted(_tables(_key.project()))
+        return sorted(name for name in _tables(_key.project()) if name != ENV)
     except FileNotFoundError:
         return []
+
+
+def env_table() -> "Table | None":
+    """The raw table `env` of the project's files. Raises ConfigError for a file that cannot be parsed."""
+    try:
+        return _tables(_key.project()).get(ENV)
+    except FileNotFoundError:
+        return None
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import servicectx
-from servicectx.cli.variables import FORMATS
+from servicectx.cli.env_formats import FORMATS
 from tests.cli.command import cli
 from tests.leftovers import files, processes, wait_for_none
 

@@ -195,11 +195,11 @@ def test_a_setting_that_would_be_two_is_refused(service: str, settings: dict[str
 
 
 def test_the_variables_of_odd_paths_are_what_a_shell_reads(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from servicectx.cli import variables
+    from servicectx.cli import env_formats
 
     monkeypatch.setenv("SERVICECTX_HOME", str(made(place / PRINTABLE / NOT_ASCII)))
     with managed("smtp") as smtp:
-        script = f'{variables.posix(smtp.env())}\nprintf %s "$MAILDIR"'
+        script = f'{env_formats.posix(smtp.env())}\nprintf %s "$MAILDIR"'
         result = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True)
         assert os.fsdecode(result.stdout) == smtp.maildir
         assert os.path.isdir(smtp.maildir or "")

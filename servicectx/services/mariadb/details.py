@@ -4,7 +4,12 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from servicectx.services import urls
-from servicectx.services.details import ServiceDetails, address, sqlalchemy_address, unknown_driver
+from servicectx.services.details import ServiceDetails, address, filled, sqlalchemy_address, unknown_driver
+
+# The names of drivers, with their names in SQLAlchemy's URLs; the schemes of the Java drivers.
+DIALECTS = {"pymysql": "pymysql", "mysqlclient": "mysqldb", "mysqldb": "mysqldb", "mysqlconnector": "mysqlconnector"}
+DIALECTS |= {"mysql-connector": "mysqlconnector", "asyncmy": "asyncmy", "aiomysql": "aiomysql"}
+JAVA = {"jdbc": "mariadb", "jdbc-mysql": "mysql"}
 
 
 class MariadbDetails(ServiceDetails):
@@ -19,6 +24,13 @@ class MariadbDetails(ServiceDetails):
         "MARIADB_HOME",
         "MYSQL_GROUP_SUFFIX",
         "MYSQL_TEST_LOGIN_FILE",
+        "MYSQL_USER",
+        "MYSQL_PWD",
+        "MYSQL_PASSWORD",
+        "MYSQL_DATABASE",
+        "MARIADB_USER",
+        "MARIADB_PASSWORD",
+        "MARIADB_DATABASE",
     )
     url_form: ClassVar[urls.Form] = urls.Form(
         schemes={"mysql": {}, "mariadb": {}},
@@ -55,20 +67,23 @@ class MariadbDetails(ServiceDetails):
         """A URL for one driver.
 
         Args:
-            driver: "pymysql", "mysqlclient" (or "mysqldb"), "mysqlconnector", "asyncmy" or "aiomysql" for
-                `sqlalchemy.create_engine`; "jdbc" for Java, always with the port. The drivers themselves take
+            driver: "pymysql", "mysqlclient" (or "mysqldb"), "mysqlconnector" (or "mysql-connector"), "asyncmy" or
+                "aiomysql" for `sqlalchemy.create_engine`; "jdbc" for the Java driver of MariaDB, "jdbc-mysql" for
+                the one of MySQL, both always with the port; "celery" for Celery's database backend, with PyMySQL. The
+                drivers themselves take
                 `connect_args`.
 
         Raises:
             ValueError: no URL is known for this driver.
         """
-        if driver == "jdbc":
-            login = urlencode({"user": self.user, "password": self.password}, quote_via=quote)
-            return f"jdbc:{address('mariadb', self.host, self.port, self.dbname)}?{login}"
-        known = ("pymysql", "mysqlclient", "mysqldb", "mysqlconnector", "asyncmy", "aiomysql", "jdbc")
-        if driver not in known:
-            raise unknown_driver(driver, known)
-        return self._sqlalchemy(f"mysql+{'mysqldb' if driver == 'mysqlclient' else driver}")
+        if driver in JAVA:
+            login = urlencode(filled({"user": self.user, "password": self.password}), quote_via=quote)
+            return f"jdbc:{address(JAVA[driver], self.host, self.port, self.dbname)}" + (f"?{login}" if login else "")
+        if driver == "celery":
+            return f"db+{self.sqlalchemy_url}"
+        if driver not in DIALECTS:
+            raise unknown_driver(driver, (*DIALECTS, *JAVA, "celery"))
+        return self._sqlalchemy(f"mysql+{DIALECTS[driver]}")
 
     @property
     def connect_args(self) -> dict[str, Any]:
@@ -77,22 +92,22 @@ class MariadbDetails(ServiceDetails):
         return login | {"database": self.dbname} | ({"unix_socket": self.socket} if self.socket else {})
 
     def env(self) -> dict[str, str]:
-        """The variables of the `mariadb` and `mysql` programs, of MySQL on CI systems, and `DATABASE_URL`.
+        """The variables of the `mariadb` and `mysql` programs, `MYSQL_...` and `MARIADB_...` as for the usual images,
+        and `DATABASE_URL`.
 
         The programs read neither user nor database from the environment: `mariadb -u "$MYSQL_USER" "$MYSQL_DATABASE"`.
         """
-        socket = {"MYSQL_HOST": "localhost", "MYSQL_UNIX_PORT": self.socket} if self.socket else {}
-        return {
-            "MYSQL_HOST": self.host,
-            "MYSQL_TCP_PORT": str(self.port),
-            "MYSQL_PORT": str(self.port),
-            "MYSQL_USER": self.user,
-            "MYSQL_PWD": self.password,
-            "MYSQL_PASSWORD": self.password,
-            "MYSQL_DATABASE": self.dbname,
-            "DATABASE_URL": self.url,
-            **socket,
+        parts = {
+            "HOST": self.host,
+            "PORT": str(self.port),
+            "USER": self.user,
+            "PASSWORD": self.password,
+            "DATABASE": self.dbname,
         }
+        names = {f"{prefix}_{part}": value for prefix in ("MYSQL", "MARIADB") for part, value in parts.items()}
+        names |= {"MYSQL_TCP_PORT": str(self.port), "MYSQL_PWD": self.password, "DATABASE_URL": self.url}
+        socket = {"MYSQL_HOST": "localhost", "MYSQL_UNIX_PORT": self.socket} if self.socket else {}
+        return filled(names) | socket
 
     def _sqlalchemy(self, scheme: str) -> str:
         return sqlalchemy_address(scheme, *self._login()) + self._parameters()

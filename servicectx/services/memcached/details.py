@@ -32,6 +32,9 @@ class MemcachedDetails(ServiceDetails):
         return self.socket or place(self.host, self.port)
 
     def env(self) -> dict[str, str]:
-        """`MEMCACHED_SERVERS`, which libmemcached reads, `MEMCACHE_SERVERS`, `MEMCACHED_URL`; `MEMCACHED_PREFIX`."""
+        """`MEMCACHED_SERVERS`, which libmemcached reads, `MEMCACHE_SERVERS`, `MEMCACHED_URL`, its parts
+        `MEMCACHED_HOST` and `MEMCACHED_PORT`, and `MEMCACHED_PREFIX`.
+        """
         servers = {"MEMCACHED_SERVERS": self.server, "MEMCACHE_SERVERS": self.server}
+        servers |= {"MEMCACHED_HOST": self.host, "MEMCACHED_PORT": str(self.port)}
         return filled(servers | {"MEMCACHED_URL": self.url, "MEMCACHED_PREFIX": self.prefix})

@@ -3,12 +3,13 @@
 from typing import Any, ClassVar
 
 from servicectx.services import urls
-from servicectx.services.details import ServiceDetails, address
+from servicectx.services.details import ServiceDetails, address, filled, unknown_driver
 
 
 class MongodbDetails(ServiceDetails):
     """A MongoDB server: `user`, `password`, the database `dbname`, and `auth_source`, the one that knows the user."""
 
+    foreign: ClassVar[tuple[str, ...]] = ("MONGODB_USERNAME", "MONGODB_PASSWORD")
     url_form: ClassVar[urls.Form] = urls.Form(
         schemes={"mongodb": {}},
         port=27017,
@@ -38,6 +39,25 @@ class MongodbDetails(ServiceDetails):
         plain = address("mongodb", self.host, self.port, self.dbname, self.user, self.password)
         return f"{plain}?authSource={self.auth_source}"
 
+    def url_for(self, driver: str) -> str:
+        """`url`, for the drivers that read it.
+
+        Args:
+            driver: "pymongo" (also for asyncio), "motor", "mongoengine", "beanie", or "celery" for its results.
+
+        Raises:
+            ValueError: no URL is known for this driver.
+        """
+        known = ("pymongo", "motor", "mongoengine", "beanie", "celery")
+        if driver not in known:
+            raise unknown_driver(driver, known)
+        return self.url
+
     def env(self) -> dict[str, str]:
-        """`MONGODB_URI` and `MONGODB_URL`; MongoDB's own tools read nothing from the environment."""
-        return {"MONGODB_URI": self.url, "MONGODB_URL": self.url}
+        """`MONGODB_URI`, `MONGODB_URL`, `MONGO_URL` and the parts (`MONGODB_HOST` ...), for frameworks.
+
+        MongoDB's own tools read nothing from the environment.
+        """
+        login = {"MONGODB_USERNAME": self.user, "MONGODB_PASSWORD": self.password if self.user else ""}
+        parts = {"MONGODB_HOST": self.host, "MONGODB_PORT": str(self.port), "MONGODB_DATABASE": self.dbname}
+        return dict.fromkeys(("MONGODB_URI", "MONGODB_URL", "MONGO_URL"), self.url) | filled(parts | login)

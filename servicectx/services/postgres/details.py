@@ -64,7 +64,8 @@ class PostgresDetails(ServiceDetails):
 
         Args:
             driver: "psycopg", "psycopg2", "asyncpg" or "pg8000" for `sqlalchemy.create_engine`; "jdbc" for Java, always
-                with the port. The drivers themselves take `url`.
+                with the port; "celery" for Celery's database backend, with psycopg 3. The drivers themselves take
+                `url`.
 
         Raises:
             ValueError: no URL is known for this driver.
@@ -81,7 +82,9 @@ class PostgresDetails(ServiceDetails):
             return plain + (f"?{urlencode({'unix_sock': self.socket}, safe='/')}" if self.socket else "")
         if driver in ("psycopg", "psycopg2"):
             return self._sqlalchemy(f"postgresql+{driver}")
-        raise unknown_driver(driver, ("psycopg", "psycopg2", "asyncpg", "pg8000", "jdbc"))
+        if driver == "celery":
+            return f"db+{self.sqlalchemy_url}"
+        raise unknown_driver(driver, ("psycopg", "psycopg2", "asyncpg", "pg8000", "jdbc", "celery"))
 
     @property
     def dsn(self) -> str:
@@ -97,7 +100,7 @@ class PostgresDetails(ServiceDetails):
         return " ".join(f"{key}='{_escape(value)}'" for key, value in values.items())
 
     def env(self) -> dict[str, str]:
-        """The variables of libpq, and `DATABASE_URL` for frameworks.
+        """The variables of libpq, `POSTGRES_...` as for the usual image, and `DATABASE_URL` for frameworks.
 
         Other variables of libpq that are set in this process and affect the connection get a neutral value.
         `PGSERVICE` has no neutral value: `unset_env()` lists it, and `environment()` removes it.
@@ -108,15 +111,22 @@ class PostgresDetails(ServiceDetails):
             "PGUSER": self.user,
             "PGPASSWORD": self.password,
             "PGDATABASE": self.dbname,
+            "POSTGRES_HOST": self.host,
+            "POSTGRES_PORT": str(self.port),
+            "POSTGRES_USER": self.user,
+            "POSTGRES_PASSWORD": self.password,
+            "POSTGRES_DB": self.dbname,
             "DATABASE_URL": self._address("postgresql", {}),
         }
         set_here = {entry.variable: entry.value for entry in self._overrides() if entry.variable in os.environ}
-        return names | set_here | ({"PGSSLMODE": self.sslmode} if self.sslmode else {})
+        return filled(names) | set_here | ({"PGSSLMODE": self.sslmode} if self.sslmode else {})
 
     def unset_env(self, environment: Mapping[str, str] | None = None) -> list[str]:
         """As for every service. For an external server, the caller's variables for TLS and passwords stay."""
         names = os.environ if environment is None else environment
         foreign = libpq.PLACE if self.external else libpq.UNSET
+        if not (self.password or self.external):
+            foreign += ("PGPASSWORD", "POSTGRES_PASSWORD")
         kept = {"PGSSLMODE"} if self.sslmode else set()
         return [name for name in foreign if name in names and name not in kept]
 

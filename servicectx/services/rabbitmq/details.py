@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from servicectx.services import urls
-from servicectx.services.details import ServiceDetails, address
+from servicectx.services.details import ServiceDetails, address, filled, unknown_driver
 
 
 class RabbitmqDetails(ServiceDetails):
@@ -34,6 +34,30 @@ class RabbitmqDetails(ServiceDetails):
         """`http://host:port` of the management API and its pages, None without one."""
         return None if self.management_port is None else address("http", self.host, self.management_port)
 
+    def url_for(self, driver: str) -> str:
+        """A URL for one driver.
+
+        Args:
+            driver: "pika", "aio-pika" and "amqp" give `url`; "celery" and "kombu" give a URL that does not depend on
+                the package librabbitmq, which Celery prefers for `amqp://` where it is installed.
+
+        Raises:
+            ValueError: no URL is known for this driver.
+        """
+        if driver in ("celery", "kombu"):
+            return self.url.replace("amqp://", "pyamqp://", 1)
+        if driver in ("pika", "aio-pika", "amqp"):
+            return self.url
+        raise unknown_driver(driver, ("pika", "aio-pika", "amqp", "celery", "kombu"))
+
     def env(self) -> dict[str, str]:
-        """`AMQP_URL`, `RABBITMQ_URL`, and `CELERY_BROKER_URL` for Celery."""
-        return dict.fromkeys(("AMQP_URL", "RABBITMQ_URL", "CELERY_BROKER_URL"), self.url)
+        """`AMQP_URL`, `RABBITMQ_URL` and its parts (`RABBITMQ_HOST` ...), and `CELERY_BROKER_URL` for Celery."""
+        urls = dict.fromkeys(("AMQP_URL", "RABBITMQ_URL", "CELERY_BROKER_URL"), self.url)
+        parts = {
+            "RABBITMQ_HOST": self.host,
+            "RABBITMQ_PORT": str(self.port),
+            "RABBITMQ_USER": self.user,
+            "RABBITMQ_PASSWORD": self.password,
+            "RABBITMQ_VHOST": self.vhost,
+        }
+        return urls | filled(parts)

@@ -4,13 +4,14 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from servicectx.services import urls
-from servicectx.services.details import ServiceDetails, address
+from servicectx.services.details import ServiceDetails, address, filled, unknown_driver
 
 
 class RedisDetails(ServiceDetails):
     """A Redis or Valkey server: `password`, the logical database `db`, and the path of its Unix `socket` or ""."""
 
     foreign: ClassVar[tuple[str, ...]] = (
+        "REDIS_PASSWORD",
         "REDISCLI_AUTH",
         "VALKEYCLI_AUTH",
         "IREDIS_URL",
@@ -45,7 +46,32 @@ class RedisDetails(ServiceDetails):
             return f"unix://{login}{quote(self.socket)}?db={self.db}"
         return address("redis", self.host, self.port, str(self.db), None, self.password or None)
 
+    def url_for(self, driver: str) -> str:
+        """A URL for one driver.
+
+        Args:
+            driver: "redis" (redis-py, also for asyncio), "celery" or "kombu" give `url`; "valkey" (valkey-py) has a
+                scheme of its own.
+
+        Raises:
+            ValueError: no URL is known for this driver.
+        """
+        if driver == "valkey":
+            return self.url.replace("redis://", "valkey://", 1)
+        if driver in ("redis", "celery", "kombu"):
+            return self.url
+        raise unknown_driver(driver, ("redis", "valkey", "celery", "kombu"))
+
     def env(self) -> dict[str, str]:
-        """`REDIS_URL`, `VALKEY_URL`, and the variables of redis-cli and valkey-cli."""
-        names = {"REDIS_URL": self.url, "VALKEY_URL": self.url.replace("redis://", "valkey://", 1)}
-        return names | ({"REDISCLI_AUTH": self.password, "VALKEYCLI_AUTH": self.password} if self.password else {})
+        """`REDIS_URL` and its parts (`REDIS_HOST` ...), `VALKEY_URL`, and the variables of redis-cli and valkey-cli."""
+        names = {
+            "REDIS_URL": self.url,
+            "VALKEY_URL": self.url_for("valkey"),
+            "REDIS_HOST": self.host,
+            "REDIS_PORT": str(self.port),
+            "REDIS_DB": str(self.db),
+            "REDIS_PASSWORD": self.password,
+            "REDISCLI_AUTH": self.password,
+            "VALKEYCLI_AUTH": self.password,
+        }
+        return filled(names)

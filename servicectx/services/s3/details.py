@@ -17,5 +17,15 @@ class S3Details(AwsDetails):
     bucket: str = ""
 
     def env(self) -> dict[str, str]:
-        """The variables of boto3, the AWS command line and other SDKs, and `S3_BUCKET` in a namespace."""
-        return super().env() | filled({"S3_BUCKET": self.bucket})
+        """The variables of boto3, the AWS command line and other SDKs; the same values as `S3_...`, for frameworks; and
+        `S3_BUCKET` in a namespace.
+        """
+        names = {
+            "S3_ENDPOINT_URL": self.url,
+            "S3_ENDPOINT": self.url,
+            "S3_ACCESS_KEY_ID": self.access_key,
+            "S3_SECRET_ACCESS_KEY": self.secret_key,
+            "S3_REGION": self.region,
+            "S3_BUCKET": self.bucket,
+        }
+        return super().env() | filled(names)

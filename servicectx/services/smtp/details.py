@@ -14,6 +14,7 @@ class SmtpDetails(ServiceDetails):
     """A mail server: `user`, `password`, and `maildir`, the directory of the messages."""
 
     foreign: ClassVar[tuple[str, ...]] = (
+        "SMTP_USER",
         "SMTP_USERNAME",
         "SMTP_PASSWORD",
         "EMAIL_HOST_USER",
@@ -58,9 +59,9 @@ class SmtpDetails(ServiceDetails):
         endpoint = {"HOST": self.host, "PORT": str(self.port)}
         names = {f"{prefix}_{name}": value for prefix in ("SMTP", "EMAIL") for name, value in endpoint.items()}
         names |= {"SMTP_URL": self.url, "EMAIL_URL": self.url}
-        login = {"SMTP_USERNAME": self.user, "SMTP_PASSWORD": self.password}
+        login = {"SMTP_USER": self.user, "SMTP_USERNAME": self.user, "SMTP_PASSWORD": self.password}
         login |= {"EMAIL_HOST_USER": self.user, "EMAIL_HOST_PASSWORD": self.password}
-        return names | (login if self.user else {}) | filled({"MAILDIR": self.maildir or ""})
+        return names | (filled(login) if self.user else {}) | filled({"MAILDIR": self.maildir or ""})
 
 
 def _order(path: Path) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from servicectx.services import urls
-from servicectx.services.details import ServiceDetails, address
+from servicectx.services.details import ServiceDetails, address, filled
 from servicectx.services.proxies import without_proxy
 
 
@@ -11,6 +11,7 @@ class VaultDetails(ServiceDetails):
     """An OpenBao or Vault server: a `token`, and `mount`, the path of its key-value secrets (version 2)."""
 
     foreign: ClassVar[tuple[str, ...]] = (
+        "VAULT_TOKEN",
         "VAULT_NAMESPACE",
         "VAULT_AGENT_ADDR",
         "VAULT_PROXY_ADDR",
@@ -26,6 +27,7 @@ class VaultDetails(ServiceDetails):
         "VAULT_WRAP_TTL",
         "VAULT_MFA",
         "VAULT_CONFIG_PATH",
+        "BAO_TOKEN",
         "BAO_NAMESPACE",
         "BAO_AGENT_ADDR",
         "BAO_PROXY_ADDR",
@@ -70,6 +72,5 @@ class VaultDetails(ServiceDetails):
     def env(self) -> dict[str, str]:
         """The variables of hvac, vault and bao, plus `VAULT_MOUNT` and `BAO_MOUNT`."""
         fields = {"ADDR": self.url, "TOKEN": self.token, "MOUNT": self.mount}
-        return {f"{tool}_{name}": value for tool in ("VAULT", "BAO") for name, value in fields.items()} | without_proxy(
-            self.host
-        )
+        names = {f"{tool}_{name}": value for tool in ("VAULT", "BAO") for name, value in fields.items()}
+        return filled(names) | without_proxy(self.host)

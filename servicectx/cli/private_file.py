@@ -1,0 +1,41 @@
+"""Files with passwords that a command writes: mode 0600, replaced at once."""
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from servicectx.cli.app import Failed
+
+
+def write(path: str, text: str) -> None:
+    """Write the file with mode 0600, also where it had another mode. A symbolic link is followed.
+
+    Raises Failed for a path that cannot be written, or that is not a regular file.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
+    try:
+        if target.exists() and not target.is_file():
+            raise Failed(f"--output {path}: it exists and is not a regular file")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with open(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        raise Failed(f"--output {path}: {error.strerror}") from None
+
+
+def readable_by_others(descriptor: int) -> int | None:
+    """The mode of a regular file that other accounts can read; None for anything else."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    mode = stat.S_IMODE(status.st_mode)
+    return mode if stat.S_ISREG(status.st_mode) and mode & 0o044 else None
