@@ -47,12 +47,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """List services without a server. Only the controller writes a summary."""
+    """List services without a server, and shells that are missing. Only the controller writes a summary."""
+    from tests.cli.env_readers import missing
     from tests.services.table import not_run_here
 
     if not hasattr(config, "workerinput"):
         names = ", ".join(not_run_here())
         terminalreporter.write_line(f"tested against stand-ins, because their servers are missing here: {names}")
+        programs = ", ".join(missing())
+        terminalreporter.write_line(f"not run here, as readers of variables: {programs or 'none'}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -140,6 +140,13 @@ def access() -> str:
     return "\n".join(["", "| service | access |", "|---|---|", *rows, ""])
 
 
+def variables() -> str:
+    """The tables of variables."""
+    from tests.services import variables as table
+
+    return table.table()
+
+
 def extras() -> str:
     """An extra for each service that pip can help with, and one for all of them."""
     named = [service for service in services() if service.name != "command"]
@@ -158,6 +165,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "setup.cfg": {"extras": extras},
     "mkdocs.yml": {"services": navigation},
     "docs/security.md": {"access": access},
+    "docs/variables.md": {"variables": variables},
 }
 
 

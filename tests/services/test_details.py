@@ -17,7 +17,9 @@ from servicectx import (
     CommandDetails,
     DetailsError,
     MariadbDetails,
+    MongodbDetails,
     PostgresDetails,
+    RabbitmqDetails,
     RedisDetails,
     ServiceDetails,
 )
@@ -42,6 +44,11 @@ def test_postgres_has_a_form_for_every_client() -> None:
         "PGUSER": "app",
         "PGPASSWORD": "s3cret",
         "PGDATABASE": "shop",
+        "POSTGRES_HOST": "127.0.0.1",
+        "POSTGRES_PORT": "6000",
+        "POSTGRES_USER": "app",
+        "POSTGRES_PASSWORD": "s3cret",
+        "POSTGRES_DB": "shop",
         "DATABASE_URL": PLAIN.url,
     }
 
@@ -51,12 +58,16 @@ def test_redis_has_a_form_for_every_client() -> None:
     assert REDIS.env() == {
         "REDIS_URL": REDIS.url,
         "VALKEY_URL": "valkey://:s3cret@127.0.0.1:6000/2",
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": "6000",
+        "REDIS_DB": "2",
+        "REDIS_PASSWORD": "s3cret",
         "REDISCLI_AUTH": "s3cret",
         "VALKEYCLI_AUTH": "s3cret",
     }
     open_to_all = REDIS.model_copy(update={"password": ""})
     assert open_to_all.url == "redis://127.0.0.1:6000/2"
-    assert set(open_to_all.env()) == {"REDIS_URL", "VALKEY_URL"}
+    assert set(open_to_all.env()) == {"REDIS_URL", "VALKEY_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_DB"}
 
 
 def test_a_command_is_told_of_by_its_name() -> None:
@@ -243,11 +254,13 @@ def test_sqlalchemy_reads_the_url_of_each_postgres_driver(driver: str) -> None:
     assert (url.username, url.password) == (ODD.user, ODD.password)
 
 
-@pytest.mark.parametrize("driver", ["pymysql", "mysqlclient", "mysqlconnector", "asyncmy", "aiomysql"])
+@pytest.mark.parametrize(
+    "driver", ["pymysql", "mysqlclient", "mysqldb", "mysqlconnector", "mysql-connector", "asyncmy", "aiomysql"]
+)
 def test_sqlalchemy_reads_the_url_of_each_mysql_driver(driver: str) -> None:
     mariadb = MariadbDetails(service="mariadb", name="m", host="h", port=7, user="ü", password="p:@/", dbname="a b")
     url = sqlalchemy.make_url(mariadb.url_for(driver))
-    assert url.drivername == f"mysql+{driver.replace('client', 'db')}"
+    assert url.drivername == f"mysql+{driver.replace('client', 'db').replace('-', '')}"
     assert (url.username, url.password, url.database) == ("ü", "p:@/", "a b")
 
 
@@ -261,9 +274,40 @@ def test_java_gets_a_url_of_its_own() -> None:
     assert PLAIN.url_for("jdbc") == "jdbc:postgresql://127.0.0.1:6000/shop?user=app&password=s3cret"
     mariadb = MariadbDetails(service="mariadb", name="m", host="h", port=7, user="a", password="b&", dbname="d")
     assert mariadb.url_for("jdbc") == "jdbc:mariadb://h:7/d?user=a&password=b%26"
+    assert mariadb.url_for("jdbc-mysql") == "jdbc:mysql://h:7/d?user=a&password=b%26"
+    open_to_all = mariadb.model_copy(update={"password": ""})
+    assert open_to_all.url_for("jdbc") == "jdbc:mariadb://h:7/d?user=a"
 
 
-@pytest.mark.parametrize("details", [PLAIN, MariadbDetails(service="mariadb", name="m", host="h", port=7)])
-def test_an_unknown_driver_lists_the_known_ones(details: PostgresDetails | MariadbDetails) -> None:
-    with pytest.raises(ValueError, match=r"known: .*jdbc"):
+def test_drivers_that_have_a_scheme_of_their_own() -> None:
+    assert PLAIN.url_for("celery") == "db+postgresql+psycopg://app:s3cret@127.0.0.1:6000/shop"
+    mariadb = MariadbDetails(service="mariadb", name="m", host="h", port=7, password="b", dbname="d")
+    assert mariadb.url_for("celery") == "db+mysql+pymysql://root:b@h:7/d"
+    crdb = CockroachDetails(service="cockroach", name="c", host="h", port=7)
+    assert crdb.url_for("celery") == "db+cockroachdb+psycopg://root@h:7/defaultdb"
+    assert REDIS.url_for("valkey") == "valkey://:s3cret@127.0.0.1:6000/2"
+    assert {REDIS.url_for(driver) for driver in ("redis", "celery", "kombu")} == {REDIS.url}
+    rabbitmq = RabbitmqDetails(service="rabbitmq", name="r", host="h", port=7, vhost="v")
+    assert {rabbitmq.url_for(driver) for driver in ("pika", "aio-pika", "amqp")} == {rabbitmq.url}
+    assert rabbitmq.url_for("celery") == rabbitmq.url_for("kombu") == "pyamqp://guest:guest@h:7/v"
+    mongodb = MongodbDetails(service="mongodb", name="m", host="h", port=7, user="u", password="p")
+    for driver in ("pymongo", "motor", "mongoengine", "beanie", "celery"):
+        assert mongodb.url_for(driver) == mongodb.url
+
+
+OTHERS: dict[str, Any] = {"name": "a", "host": "h", "port": 7}
+
+
+@pytest.mark.parametrize(
+    ("details", "known"),
+    [
+        (PLAIN, "psycopg, psycopg2, asyncpg, pg8000, jdbc, celery"),
+        (MariadbDetails(service="mariadb", **OTHERS), "pymysql, .* jdbc, jdbc-mysql, celery"),
+        (REDIS, "redis, valkey, celery, kombu"),
+        (RabbitmqDetails(service="rabbitmq", **OTHERS), "pika, aio-pika, amqp, celery, kombu"),
+        (MongodbDetails(service="mongodb", **OTHERS), "pymongo, motor, mongoengine, beanie, celery"),
+    ],
+)
+def test_an_unknown_driver_lists_the_known_ones(details: Any, known: str) -> None:
+    with pytest.raises(ValueError, match=f"no URL is known for the driver 'odbc'; known: {known}$"):
         details.url_for("odbc")

@@ -64,6 +64,8 @@ def test_details_have_a_form_for_every_client() -> None:
     assert details.env() == {
         "MEMCACHED_SERVERS": "[::1]:1",
         "MEMCACHE_SERVERS": "[::1]:1",
+        "MEMCACHED_HOST": "::1",
+        "MEMCACHED_PORT": "1",
         "MEMCACHED_URL": "memcached://[::1]:1",
         "MEMCACHED_PREFIX": "p:",
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import celery
 import psycopg
 import pytest
 import sqlalchemy
@@ -67,6 +68,14 @@ async def use_asynchronously(postgres: PostgresDetails) -> None:
         async with engine.connect() as session:
             assert await session.scalar(sqlalchemy.text("select 6 * 7")) == 42
         await engine.dispose()
+
+
+def test_celery_keeps_its_results_there() -> None:
+    with managed("postgres") as postgres:
+        app = celery.Celery(backend=postgres.url_for("celery"))
+        app.backend.store_result("one", {"colour": "grün"}, "SUCCESS")
+        assert app.AsyncResult("one").get() == {"colour": "grün"}
+        app.backend.ResultSession().get_bind().dispose()
 
 
 def test_the_environment_is_enough_for_its_own_tools(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import aio_pika
 import celery
+import kombu
 import pika
 import psutil
 import pytest
@@ -110,6 +111,18 @@ def test_celery_finds_it_by_its_environment(shared: RabbitmqDetails) -> None:
             assert result.stdout == "True\n", result.stderr
 
 
+def test_each_client_connects_by_its_url(shared: RabbitmqDetails) -> None:
+    with isolated(shared) as mine:
+        for details in (shared, mine):
+            for driver in ("celery", "kombu"):
+                with kombu.Connection(details.url_for(driver)) as connection:
+                    connection.ensure_connection(max_retries=1)
+                    assert connection.connected
+                    assert connection.transport.driver_name == "py-amqp"
+            with pika.BlockingConnection(pika.URLParameters(details.url_for("pika"))) as link:
+                assert link.is_open
+
+
 def test_wrong_credentials_are_refused(shared: RabbitmqDetails) -> None:
     wrong: list[dict[str, Any]] = [{"password": "guess"}, {"user": "guest", "password": "guest"}]
     for fields in wrong:
@@ -155,7 +168,8 @@ def test_details() -> None:
     assert (plain.url, plain.management_url) == ("amqp://guest:guest@mq.test:5672", None)
     other = plain.model_copy(update={"vhost": "a/b", "password": "p@s", "management_port": 15672})
     assert (other.url, other.management_url) == ("amqp://guest:p%40s@mq.test:5672/a%2Fb", "http://mq.test:15672")
-    assert other.env() == dict.fromkeys(("AMQP_URL", "RABBITMQ_URL", "CELERY_BROKER_URL"), other.url)
+    assert {other.env()[name] for name in ("AMQP_URL", "RABBITMQ_URL", "CELERY_BROKER_URL")} == {other.url}
+    assert (other.env()["RABBITMQ_VHOST"], other.env()["RABBITMQ_PASSWORD"]) == ("a/b", "p@s")
 
 
 # -- namespaces --------------------------------------------------------------------------------------------------

@@ -70,8 +70,7 @@ class MariadbDetails(ServiceDetails):
             driver: "pymysql", "mysqlclient" (or "mysqldb"), "mysqlconnector" (or "mysql-connector"), "asyncmy" or
                 "aiomysql" for `sqlalchemy.create_engine`; "jdbc" for the Java driver of MariaDB, "jdbc-mysql" for
                 the one of MySQL, both always with the port; "celery" for Celery's database backend, with PyMySQL. The
-                drivers themselves take
-                `connect_args`.
+                drivers themselves take `connect_args`.
 
         Raises:
             ValueError: no URL is known for this driver.

@@ -36,5 +36,5 @@ class MemcachedDetails(ServiceDetails):
         `MEMCACHED_HOST` and `MEMCACHED_PORT`, and `MEMCACHED_PREFIX`.
         """
         servers = {"MEMCACHED_SERVERS": self.server, "MEMCACHE_SERVERS": self.server}
-        servers |= {"MEMCACHED_HOST": self.host, "MEMCACHED_PORT": str(self.port)}
+        servers |= {"MEMCACHED_HOST": self.host, "MEMCACHED_PORT": str(self.port)} if self.port else {}
         return filled(servers | {"MEMCACHED_URL": self.url, "MEMCACHED_PREFIX": self.prefix})

@@ -50,15 +50,17 @@ class RedisDetails(ServiceDetails):
         """A URL for one driver.
 
         Args:
-            driver: "redis" (redis-py, also for asyncio), "celery" or "kombu" give `url`; "valkey" (valkey-py) has a
-                scheme of its own.
+            driver: "redis" (redis-py, also for asyncio) gives `url`; "celery" and "kombu" always get the port; "valkey"
+                (valkey-py) has a scheme of its own.
 
         Raises:
             ValueError: no URL is known for this driver.
         """
         if driver == "valkey":
             return self.url.replace("redis://", "valkey://", 1)
-        if driver in ("redis", "celery", "kombu"):
+        if driver in ("celery", "kombu"):
+            return self.model_copy(update={"socket": ""}).url
+        if driver == "redis":
             return self.url
         raise unknown_driver(driver, ("redis", "valkey", "celery", "kombu"))
 
