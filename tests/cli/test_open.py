@@ -78,6 +78,15 @@ def test_a_command_gets_the_variables_and_its_status_is_passed_on(kept: Path, ho
     assert (kept / "kept.json").is_file()
 
 
+def test_a_command_gets_the_environment_of_run(kept: Path, tmp_path: Path) -> None:
+    """Without variables of another server, and with the templates of the project."""
+    (tmp_path / "pyproject.toml").write_text('[tool.servicectx.env]\nDB = "{orders.dbname}"\n')
+    script = "import os; print(os.environ['DB'], 'PGSERVICE' in os.environ)"
+    theirs = {"PGSERVICE": "of another server"}
+    done = cli("open", "-q", kept, "--", sys.executable, "-c", script, cwd=tmp_path, env=theirs)
+    assert done.stdout == "shop False\n", done.stderr
+
+
 def test_details_as_json(kept: Path, tmp_path: Path) -> None:
     opened = subprocess.Popen([*COMMAND, "open", "-q", "--json", str(kept)], cwd=tmp_path, stdout=subprocess.PIPE)
     assert opened.stdout is not None

@@ -13,7 +13,6 @@ from typing import Any
 
 import aio_pika
 import celery
-import kombu
 import pika
 import psutil
 import pytest
@@ -115,7 +114,7 @@ def test_each_client_connects_by_its_url(shared: RabbitmqDetails) -> None:
     with isolated(shared) as mine:
         for details in (shared, mine):
             for driver in ("celery", "kombu"):
-                with kombu.Connection(details.url_for(driver)) as connection:
+                with celery.Celery(broker=details.url_for(driver)).connection() as connection:
                     connection.ensure_connection(max_retries=1)
                     assert connection.connected
                     assert connection.transport.driver_name == "py-amqp"

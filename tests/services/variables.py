@@ -6,8 +6,10 @@ from servicectx.services import registry
 from tests.services import generate
 
 PORT = 6543  # a number that appears in no other value
-TEXTS = ("user", "password", "dbname", "token", "mount", "prefix", "bucket", "access_key", "secret_key", "region")
-TEXTS += ("namespace", "vhost", "maildir", "security_protocol", "sasl_mechanism")
+TEXTS = (
+    *("user", "password", "dbname", "token", "mount", "prefix", "bucket", "access_key", "secret_key", "region"),
+    *("namespace", "vhost", "maildir", "security_protocol", "sasl_mechanism"),
+)
 VALUES: dict[str, Any] = {field: field.upper() for field in TEXTS} | {"db": 7}
 VALUES |= {"maildir": "/MAILDIR"}
 
