@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound="ServiceDetails")
 Step = Callable[..., Any] | str | os.PathLike[str]
 Setup = Step | Sequence[Step]
+Depends = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 @overload
@@ -162,6 +163,7 @@ def managed(
     timeout: float | str | None = None,
     port: int | None = None,
     ports: Mapping[str, int] | None = None,
+    depends: Depends | None = None,
     **options: Any,
 ) -> Managed[Any]:
     """A real service for the length of a `with` or `async with` block: started, or joined if it already runs.
@@ -195,6 +197,10 @@ def managed(
             at once with PortInUse where another program has it. Ports below 1024 need a privilege on most systems.
         ports: further ports of the service, by name, such as `{"management": 15672}`; the page of each service lists
             its names. The others are free ones.
+        depends: files that the set-up reads: a pattern, or a list of patterns, such as `["migrations/**"]`, relative to
+            the project; a directory stands for all files in it. Their contents are a part of the key, so that a changed
+            file leads to another instance, with a new run of the set-up. The attribute `depends` of a function of the
+            set-up counts as well.
         options: the options of the service, such as `settings`.
 
     Raises:
@@ -204,7 +210,20 @@ def managed(
     with RealFiles():
         return Managed(
             resolve(
-                service, name, scope, setup, snapshot, linger, keep_data, storage, timeout, options, data, port, ports
+                service,
+                name,
+                scope,
+                setup,
+                snapshot,
+                linger,
+                keep_data,
+                storage,
+                timeout,
+                options,
+                data,
+                port,
+                ports,
+                depends,
             )
         )
 
@@ -230,7 +249,9 @@ def managed_all(*services: Any, **named: Any) -> ManagedAll:
     return ManagedAll(members, roles)
 
 
-def isolated(details: D, *, setup: Setup | None = None, keep: bool = False) -> Isolated[D]:
+def isolated(
+    details: D, *, setup: Setup | None = None, depends: Depends | None = None, keep: bool = False
+) -> Isolated[D]:
     """A fresh namespace of a shared instance for the length of a `with` or `async with` block.
 
     Postgres: a database, cloned from the state after the set-up of `managed()`. Redis: a logical database. The
@@ -243,11 +264,13 @@ def isolated(details: D, *, setup: Setup | None = None, keep: bool = False) -> I
         setup: fills the namespace: a callable that takes the details, a file that the service understands, or a list of
             both, run in order. Postgres keeps the result of each step as a template, so that each step runs once on an
             instance. A set-up is identified as for `managed()`, and must close its connections.
+        depends: files that the set-ups read, as for `managed()`: a changed file leads to a new template.
         keep: leave the namespace, and log how to connect to it. A local instance then stays up for an hour after its
             last user has left.
 
     Raises:
-        InvalidOption: at the call: the set-up is a missing file, or a file that the service does not understand.
+        InvalidOption: at the call: the set-up is a missing file, or a file that the service does not understand; a
+            pattern of `depends` matches no file.
         TypeError: at the call: `details` is not the details of a service but, for example, the `managed(...)` object.
         NotIsolable, SetupFailed: on entering.
     """
@@ -255,7 +278,7 @@ def isolated(details: D, *, setup: Setup | None = None, keep: bool = False) -> I
         if not isinstance(getattr(details, "service", None), str):
             raise _not_details(details)
         service = registry.find_again(details.service)
-        return Isolated(service, details, _setups.namespace_steps(service, setup), keep)
+        return Isolated(service, details, _setups.namespace_steps(service, setup, depends), keep)
 
 
 _NOT_DETAILS = (

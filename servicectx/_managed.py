@@ -16,6 +16,7 @@ from servicectx.client.ticket import ticket_for
 from servicectx.errors import ServiceCtxError
 from servicectx.request import external as _external
 from servicectx.request.request import Request
+from servicectx.state import setup_record
 from servicectx.state.leases import Releasable
 from servicectx.system.interrupts import run_to_end
 from servicectx.system.originals import time
@@ -70,7 +71,9 @@ class Managed(Generic[D]):
                 else:
                     claim = acquire(self._request, began, self._cancelled, held)
                     state = claim.state
-                    self.details = self._request.details(state.host, state.port, state.details or {})
+                    self.details = self._request.details(
+                        state.host, state.port, state.details or {}, setup_record.decode(state.setup)
+                    )
                     self._claim = claim
             self.took = time.monotonic() - began
             self._pid = os.getpid()

@@ -94,7 +94,8 @@ def service_fixture(service: Any, /, *, isolated: Any = False, **arguments: Any)
         service: as for `servicectx.managed`.
         isolated: give each test a fresh namespace, as `servicectx.isolated` does: True, or one or several set-ups for
             its content. Otherwise the fixture has session scope and gives the details of the service itself.
-        arguments: as for `servicectx.managed`: name, setup, options ...
+        arguments: as for `servicectx.managed`: name, setup, depends, options ... The files of `depends` belong to
+            the set-ups of `isolated`, too.
 
     Raises:
         TypeError: `service` has another type, such as the result of `managed()`.
@@ -103,13 +104,18 @@ def service_fixture(service: Any, /, *, isolated: Any = False, **arguments: Any)
         problem = f"service_fixture() takes the name of a service, or a Service, not {service!r}"
         raise TypeError(f'{problem}: write service_fixture("redis"), with the arguments of managed() after it')
     kind = service if isinstance(service, str) else service.name
+    namespace = {"setup": None if isolated is True else isolated, "depends": None}
+    if arguments.get("depends") is not None and namespace["setup"] is not None:
+        namespace["depends"] = arguments["depends"]
+        if arguments.get("setup") is None:
+            del arguments["depends"]
 
     def whole(_servicectx: Services, request: pytest.FixtureRequest) -> Any:
         return _servicectx.get(service, arguments, str(request.fixturename))
 
     def part(_servicectx: Services, request: pytest.FixtureRequest) -> Iterator[Any]:
         details = _servicectx.get(service, arguments, str(request.fixturename))
-        yield from _namespace(request, details, None if isolated is True else isolated)
+        yield from _namespace(request, details, **namespace)
 
     whole.__doc__ = f"A running {kind}, shared by the whole run: its details."
     part.__doc__ = f"A fresh namespace of a running {kind} for each test: its details."
@@ -130,16 +136,16 @@ def _isolated_fixture(service: str, whole: str) -> Any:
     def part(_servicectx: Services, request: pytest.FixtureRequest) -> Iterator[Any]:
         details = request.getfixturevalue(whole)  # a conftest may have replaced this fixture, to add a set-up
         _servicectx.note_fixture(details, str(request.fixturename))
-        yield from _namespace(request, details, None)
+        yield from _namespace(request, details)
 
     part.__doc__ = f"A fresh namespace of a running {service} for each test: its details."
     return pytest.fixture(part)
 
 
-def _namespace(request: pytest.FixtureRequest, details: Any, setup: Any) -> Iterator[Any]:
+def _namespace(request: pytest.FixtureRequest, details: Any, setup: Any = None, depends: Any = None) -> Iterator[Any]:
     from servicectx import isolated
 
-    isolating = isolated(details, setup=setup)
+    isolating = isolated(details, setup=setup, depends=depends)
     request.node.stash.setdefault(NAMESPACES, []).append(isolating)  # for the report of a failed test
     with isolating as namespace:
         yield namespace

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from servicectx_pytest._harmless import Harmless
+from servicectx_pytest._settings import settings
 from servicectx_pytest._state import COORDINATOR, NAMESPACES, SERVICES
 
 if TYPE_CHECKING:
@@ -29,7 +30,21 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         for variable, value in sorted(os.environ.items()):
             if variable in LEGACY or re.fullmatch("SERVICECTX_.+_DETAILS", variable):
                 found.append(variable + (f"={value}" if os.path.exists(value) else ""))
-    return [f"services from outside: {', '.join(found)}"] if found else []
+    lines = [f"services from outside: {', '.join(found)}"] if found else []
+    with Harmless(config.stash[COORDINATOR].notes.append, "the list of running services"):
+        lines += [f"service that runs: {line}" for line in _running(config)]
+    return lines
+
+
+def _running(config: pytest.Config) -> list[str]:
+    """The services of an earlier run that this run may join, each with its set-up."""
+    coordinator = config.stash[COORDINATOR]
+    scope = settings(config, coordinator.id).scope
+    if scope == f"run-{coordinator.id}":  # no other run uses it
+        return []
+    from servicectx.testing import describe_instances
+
+    return describe_instances(scope)
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:
@@ -54,7 +69,8 @@ def _lines(uses: list[dict[str, object]]) -> Iterator[str]:
             if outcome in ("started", "joined"):
                 text += f" in {same[0]['took']:.2f} s"
             parts.append(text + (f" by {workers}" if workers else ""))
-        yield f"{label}: {', '.join(parts)}"
+        set_ups = dict.fromkeys(str(use["setup"]) for use in uses if use["label"] == label and use["setup"])
+        yield f"{label}: {', '.join(parts)}" + "".join(f"; set-up {setup}" for setup in set_ups)
 
 
 @pytest.hookimpl(tryfirst=True)

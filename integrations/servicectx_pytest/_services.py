@@ -127,7 +127,9 @@ class Services:
         else:
             how = "joined" if managed.joined else "started"
         error = type(used.error).__name__ if used.error is not None else ""
-        return {"label": used.label, "how": how, "took": managed.took, "by": self._worker, "error": error}
+        setup = (managed.details and managed.details.setup) or ""
+        report = {"label": used.label, "how": how, "took": managed.took, "by": self._worker, "error": error}
+        return report | {"setup": setup}
 
     def _partner(self) -> Coordinator | CoordinatorClient:
         """The coordinator itself, or a client of it. A forked child needs a client of its own."""

@@ -12,7 +12,7 @@ import click
 import servicectx
 from servicectx.cli import eval_output
 from servicectx.cli.console import note
-from servicectx.request import key
+from servicectx.request.project import project
 
 # A module is imported only when its command or its help is used.
 COMMANDS = {
@@ -154,6 +154,6 @@ def _flush() -> None:
 def _find_set_ups() -> None:
     """Make set-ups given as "module:function" importable as in the project's own programs."""
     with contextlib.suppress(OSError):
-        for path in (os.getcwd(), str(key.project())):
+        for path in (os.getcwd(), str(project())):
             if path not in sys.path:
                 sys.path.append(path)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from servicectx.cli import console
 from servicectx.cli.instances import scope_shown
 from servicectx.client.inventory import Running
+from servicectx.state import setup_record
 from servicectx.state.record import FAILED, READY
 
 
@@ -27,6 +28,16 @@ class InstanceStatus(NamedTuple):
     key: str
     log: str
     keeps_data: bool
+    setup: dict[str, Any] | None  # names, hash, ran, restored
+
+    @property
+    def setup_text(self) -> str | None:
+        """The set-up for people, with the time since it ran."""
+        record = setup_record.decode(self.setup)
+        if record is None or record.ran is None:
+            return record and record.label
+        origin = ", from a snapshot" if record.restored else ""
+        return f"{record.label}, {console.age(max(0.0, time.time() - record.ran))} ago{origin}"
 
 
 def of(instance: Running) -> InstanceStatus:
@@ -49,6 +60,7 @@ def of(instance: Running) -> InstanceStatus:
         key=instance.key,
         log=str(instance.log),
         keeps_data=instance.kept_data() is not None,
+        setup=instance.setup and instance.setup._asdict(),
     )
 
 

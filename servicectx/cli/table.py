@@ -27,10 +27,13 @@ def plain_status(statuses: list[InstanceStatus]) -> str:
     if not statuses:
         return "nothing runs"
     rows = [
-        [*_cells(instance), instance.scope, "; ".join(map(holder, instance.holders)) or "-", instance.waits_for or "-"]
+        [
+            *(*_cells(instance), instance.scope, "; ".join(map(holder, instance.holders)) or "-"),
+            *(instance.waits_for or "-", instance.setup_text or "-"),
+        ]
         for instance in statuses
     ]
-    return console.plain([*HEAD, "SCOPE", "HOLDERS", "WAITS FOR"], rows)
+    return console.plain([*HEAD, "SCOPE", "HOLDERS", "WAITS FOR", "SET-UP"], rows)
 
 
 def _cells(instance: InstanceStatus) -> list[str]:
@@ -74,6 +77,8 @@ def _wide(statuses: list[InstanceStatus]) -> RenderableType:
         lines = [Text(line) for line in _holder_lines(instance)]
         if instance.waits_for:
             lines.append(Text(instance.waits_for, "dim"))
+        if instance.setup_text:
+            lines.append(Text(f"set-up {instance.setup_text}", "dim"))
         table.add_row(*_styled(instance), Text(_scope(instance), "dim"), Text("\n").join(lines))
     return table
 
@@ -103,6 +108,8 @@ def _below(statuses: list[InstanceStatus]) -> list[Text]:
         lines = [Text.assemble(("  held by ", "dim"), line) for line in _holder_lines(instance)]
         if instance.waits_for:
             lines.append(Text.assemble(("  waits for ", "dim"), instance.waits_for))
+        if instance.setup_text:
+            lines.append(Text.assemble(("  set-up ", "dim"), instance.setup_text))
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
         below += lines

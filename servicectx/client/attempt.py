@@ -24,7 +24,9 @@ class Attempt:
     def __init__(self, request: Request[Any], began: float, cancelled: threading.Event, held: list[Releasable]) -> None:
         self.program = request.program()
         self.request = request.with_what_can_be_kept(self.program)
-        self.instance = Instance(paths.home(), request.key(self.program))
+        setup = request.setup_text()
+        self.setup = request.setup_record(setup)
+        self.instance = Instance(paths.home(), request.key(self.program, setup))
         self.began = began
         self.deadline = began + request.timeout
         self.cancelled = cancelled

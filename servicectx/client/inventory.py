@@ -11,9 +11,10 @@ from servicectx.errors import HomeError, UnknownService
 from servicectx.request import key as _key
 from servicectx.services import registry
 from servicectx.services.base import Service
-from servicectx.state import container, names, owned_files, paths, storage
+from servicectx.state import container, names, owned_files, paths, setup_record, storage
 from servicectx.state.instance import Instance
 from servicectx.state.record import READY, STOPPING, State, StateError
+from servicectx.state.setup_record import SetupRecord
 from servicectx.system import memory as usage
 from servicectx.system import processes as pids
 from servicectx.system.processes import Process
@@ -62,7 +63,14 @@ class Running(NamedTuple):
         state, fields = self.state, self.state.details or {}
         model = self.service.details_model() if self.service else ServiceDetails
         fields = {name: value for name, value in fields.items() if name in model.model_fields}
+        if self.setup is not None:
+            fields["setup"] = self.setup.text
         return model.model_construct(service=state.service, name=state.name, host=state.host, port=state.port, **fields)
+
+    @property
+    def setup(self) -> SetupRecord | None:
+        """The set-up that the instance was made by; None without one."""
+        return setup_record.decode(self.state.setup)
 
     def users(self) -> list[dict[str, Any]]:
         return self.instance.users(self.state.id)

@@ -63,6 +63,8 @@ class StartAttempt:
         self._link: KeeperLink | None = None
         self._processes: Processes | None = None
         self._restored = False
+        self._setup = attempt.setup
+        self._snapshot_time: float | None = None
         self._undone = False
 
     def run(self) -> Claim:
@@ -104,6 +106,7 @@ class StartAttempt:
         if cache.limit == 0:  # a snapshot would stop and start the server for nothing
             snapshot = None
         restored = prepared.size(cache.place(SNAPSHOTS, snapshot)) if snapshot else None
+        self._snapshot_time = prepared.stored_at(cache.place(SNAPSHOTS, snapshot)) if snapshot else None
         data = self._place(plan, restored or 0)
         if problem := path_problem(plan, data):
             raise HomeError(path=str(data), problem=problem, cure=PATH_CURE)
@@ -121,6 +124,7 @@ class StartAttempt:
             since=time.time(),
             starter=processes.me(),
             data_directory=str(command.data),
+            setup=None if self._setup is None else self._setup._asdict(),
         )
         instance.create(id)
         self._lease = lease = instance.lease(id, state.starter.start)
@@ -194,7 +198,7 @@ class StartAttempt:
         self._check_alive(self._state)
         instance.record_preferences(self.id, request.linger, request.keep_data)
         step("publishing")
-        self._state = state = self._state._replace(phase=READY)
+        self._state = state = self._state._replace(phase=READY, setup=self._setup_that_ran())
         instance.write(state)
         step("published")
         self._link.close()
@@ -208,6 +212,13 @@ class StartAttempt:
             return self._link.wait_for_report(deadline, self._attempt.cancelled.is_set)
         except PortInUse as error:  # another program took the port after the check
             raise chosen_address.with_instance(error, self.request) from None
+
+    def _setup_that_ran(self) -> dict[str, Any] | None:
+        """The record of the set-up, with the time when it ran: now, or before the snapshot that was restored."""
+        if self._setup is None:
+            return None
+        ran = self._snapshot_time if self._restored else time.time()
+        return self._setup._replace(ran=ran, restored=self._restored)._asdict()
 
     def _place(self, plan: Plan, restored: int) -> Path:
         """The directory of the data: that of kept data, or a new one. Data that stay are not placed in memory."""

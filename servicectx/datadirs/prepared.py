@@ -105,6 +105,14 @@ def size(place: Path) -> int | None:
     return int(manifest["bytes"]) if manifest is not None else None
 
 
+def stored_at(place: Path) -> float | None:
+    """When a copy was stored, in seconds since 1970; None without a copy. Uses of a copy change only its manifest."""
+    try:
+        return place.stat(follow_symlinks=False).st_mtime
+    except OSError:
+        return None
+
+
 def drop(place: Path) -> None:
     """Rename a prepared copy, then remove it, so that no process finds half of it. Concurrent calls are safe."""
     renamed = place.parent / f".{place.name}.{os.getpid()}.{os.getpid()}"

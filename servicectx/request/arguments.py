@@ -8,6 +8,7 @@ from servicectx.services.login import Password
 
 Step = Callable[..., Any] | str | PathLike[str]
 Setup = Step | Sequence[Step]
+Depends = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 class Arguments(TypedDict, total=False):
@@ -24,6 +25,7 @@ class Arguments(TypedDict, total=False):
     timeout: float | str | None
     port: int | None
     ports: Mapping[str, int] | None
+    depends: Depends | None
 
 
 # generated: arguments, by python -m tests.services.generate

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from servicectx.errors import ConfigError, InvalidOption, UnknownService
 from servicectx.request import address, durations
-from servicectx.request import key as _key
+from servicectx.request.project import project
 from servicectx.state.storage import WORDS
 from servicectx.system import files, typos
 from servicectx.system.originals import json
@@ -23,7 +23,8 @@ ENV = "env"  # the table of variables, which is not a service: config_env.py
 TEXTS = ("user", "password", "dbname")  # options whose text is never read as JSON
 
 # The arguments of managed() that a file may set; every other field of an entry is an option of its service.
-ARGUMENTS = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout", "port", "ports")
+ARGUMENTS: tuple[str, ...] = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout")
+ARGUMENTS += ("port", "ports", "depends")
 
 
 class Entry(NamedTuple):
@@ -43,7 +44,7 @@ def find(name: str, scope: str | None = None) -> Entry | None:
     """The entry for `name` in the project's files, or None without one. Raises ConfigError."""
     kind, _, directory = (scope or "").partition(":")
     try:
-        tables = _tables(_key.project(directory if kind == "project" else ""))
+        tables = _tables(project(directory if kind == "project" else ""))
     except FileNotFoundError:  # the working directory was removed
         return None
     if name not in tables or name == ENV:
@@ -55,7 +56,7 @@ def find(name: str, scope: str | None = None) -> Entry | None:
 def names() -> list[str]:
     """The names of services in the project's files. Raises ConfigError for a file that cannot be parsed."""
     try:
-        return sorted(name for name in _tables(_key.project()) if name != ENV)
+        return sorted(name for name in _tables(project()) if name != ENV)
     except FileNotFoundError:
         return []
 
@@ -63,7 +64,7 @@ def names() -> list[str]:
 def env_table() -> "Table | None":
     """The raw table `env` of the project's files. Raises ConfigError for a file that cannot be parsed."""
     try:
-        return _tables(_key.project()).get(ENV)
+        return _tables(project()).get(ENV)
     except FileNotFoundError:
         return None
 
@@ -99,7 +100,7 @@ def from_text(texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _value(key: str, text: str) -> Any:
-    if key == "setup" and not text.startswith("["):
+    if key in ("setup", "depends") and not text.startswith("["):
         import shlex
 
         lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
@@ -250,6 +251,8 @@ def checked(entry: Entry, argument: str, value: Any) -> Any:
             return address.port(value) if argument == "port" else address.ports(value)
         except ValueError as error:
             raise entry.error(argument, str(error)) from None
+    if argument == "depends":
+        return _patterns(entry, [value] if isinstance(value, str) else value)
     if argument == "setup":
         return _setup(entry, [value] if isinstance(value, str) else value)
     expected = {"scope": str, "storage": str, "keep_data": bool, "snapshot": (bool, str)}[argument]
@@ -257,6 +260,12 @@ def checked(entry: Entry, argument: str, value: Any) -> Any:
         raise entry.error(argument, f"{value!r} is not {'a text' if expected is str else 'true or false'}")
     if argument == "storage" and value not in WORDS:
         return str(entry.path.parent / value)
+    return value
+
+
+def _patterns(entry: Entry, value: Any) -> Any:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise entry.error("depends", f'{value!r} is not a list of patterns, such as ["migrations/**"]')
     return value
 
 

@@ -1,16 +1,24 @@
-"""The fingerprint of a callable: its name, its captured values and its code, equal in every process."""
+"""The fingerprint of a callable: its name, its captured values and its code, equal in every process.
+
+It contains no path of the project, no line number, no address and no order that differs between processes.
+"""
 
 import copyreg
 import functools
 import hashlib
 import os
+import re
 import sys
-import weakref
-from collections.abc import Iterator
+from collections.abc import Callable
+from pathlib import PurePath
 from types import CellType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
-PLAIN = (str, bytes, int, float, complex, bool, type(None), type(Ellipsis))
+from servicectx.request.project import project
+from servicectx.request.reads import SIMPLE, globals_of, is_code, is_simple
+
+PROJECT = "<project>"  # in place of the project directory
+DEEPEST = 100  # a value nested deeper counts by its type
 LONG = 100  # a longer text is hashed
 
 
@@ -23,7 +31,11 @@ def called(function: Any) -> str:
 
 
 def coded(function: Any) -> str:
-    """The text of `called`, and the code: of the callable, its class, and the functions of its module that it names."""
+    """The text of `called`, and the code: of the callable, of its class, and of its module as far as the code names it.
+
+    A function of the module includes its own helpers in turn, a class its methods, and a constant of a simple type its
+    value. Objects of the module count by their type, and code of other modules counts by its name.
+    """
     return _text(function, code=True)
 
 
@@ -39,18 +51,25 @@ def source(function: Any) -> str:
 
 
 def _text(function: Any, code: bool) -> str:
+    return _Description(code, _root()).callable(function)
+
+
+def _root() -> str:
+    """The project directory; paths in it are described relative to it. "" without one."""
     try:
-        return _Description(code).callable(function)
-    except RecursionError:
-        return _unique(function)
+        root = str(project())
+    except FileNotFoundError:  # the working directory was removed
+        return ""
+    return "" if root == os.sep else root
 
 
 class _Description:
     """A description of values as text, without addresses of objects and without an order that differs by process."""
 
-    def __init__(self, code: bool) -> None:
+    def __init__(self, code: bool, root: str) -> None:
         self._code = code
-        self._texts: dict[int, tuple[Any, str]] = {}  # the values stay referenced, so that no address is reused
+        self._root = root
+        self._texts: dict[Any, tuple[Any, str]] = {}  # the values stay referenced, so that no address is reused
         self._depth = 0
 
     def callable(self, value: Any) -> str:
@@ -62,16 +81,26 @@ class _Description:
         return self.value(value) + ("" if isinstance(value, FunctionType) else self._body(value))
 
     def value(self, value: Any) -> str:
-        if type(value) in PLAIN:
-            return _short(repr(value))
-        if id(value) in self._texts:
-            return self._texts[id(value)][1]
-        self._texts[id(value)] = (value, f"#{self._depth}")  # the text for a reference to the value inside itself
-        self._depth += 1
-        text = self._describe(value)
-        self._depth -= 1
-        self._texts[id(value)] = (value, text)
-        return text
+        if type(value) in SIMPLE:
+            return _short(repr(self._below_project(value) if type(value) is str else value))
+        return self._once(id(value), value, self._describe)
+
+    def _below_project(self, text: str) -> str:
+        """The text without the path of the project, so that a checkout can move."""
+        if not self._root or self._root not in text:
+            return text
+        return re.sub(f"{re.escape(self._root)}(?![\\w.-])", PROJECT, text)
+
+    def _once(self, identity: Any, value: Any, describe: Callable[[Any], str]) -> str:
+        """The text of a value, made once. Inside itself the value has the text of a reference."""
+        if self._depth >= DEEPEST:
+            return _name(type(value))
+        if identity not in self._texts:
+            self._texts[identity] = (value, f"#{self._depth}")
+            self._depth += 1
+            self._texts[identity] = (value, describe(value))
+            self._depth -= 1
+        return self._texts[identity][1]
 
     def _describe(self, value: Any) -> str:
         kind = type(value)
@@ -88,14 +117,15 @@ class _Description:
             except ValueError:  # the cell is still empty
                 return "nothing"
         if kind is CodeType:
-            parts = (value.co_code, value.co_names, value.co_consts, value.co_exceptiontable)
-            return f"code{self.value(parts)}"
+            return _code(value, self._root)
         if kind is FunctionType:
             return self._function(value)
         if isinstance(value, MethodType | functools.partial):
             return self.callable(value)
         if isinstance(value, type):
             return _name(value) + (self._members(value) if "<" in value.__qualname__ else "")
+        if isinstance(value, PurePath):
+            return f"{_name(kind)} {self.value(os.fspath(value))}"
         if isinstance(value, ModuleType):
             return f"module {value.__name__}"
         return self._object(value)
@@ -106,18 +136,33 @@ class _Description:
         if named and not self._code:
             return name
         held = (value.__code__, value.__defaults__, value.__kwdefaults__, value.__closure__, value.__dict__)
-        helpers = [self.value(helper) for helper in _helpers(value)] if self._code else []
-        return f"{name}:{_hash(self.value(held) + ''.join(helpers))}"
+        read = [f"{name}={self._global(item, value)}" for name, item in globals_of(value)] if self._code else []
+        return f"{name}:{_hash(self.value(held) + ', '.join(read))}"
+
+    def _global(self, value: Any, reader: FunctionType) -> str:
+        """The text of a global that a function reads: in full only if it cannot change without a change of the code."""
+        if is_simple(value):
+            return self.value(value)
+        if type(value) is functools.partial:
+            return self.callable(value)
+        if not is_code(value):
+            return _name(type(value))
+        if getattr(value, "__module__", None) != reader.__module__:
+            return _name(value)
+        return self.value(value) + (self._body(value) if isinstance(value, type) else "")
 
     def _members(self, kind: type) -> str:
-        """The hash of a class: its methods, its plain attributes and its bases."""
+        """The hash of a class: its methods, its attributes of simple types and its bases."""
+        return self._once(("members", id(kind)), kind, self._all_members)
+
+    def _all_members(self, kind: type) -> str:
         texts = []
         for name, member in sorted(vars(kind).items()):
             if isinstance(member, staticmethod | classmethod):
                 texts.append(f"{name}: {type(member).__name__} {self.value(member.__func__)}")
             elif isinstance(member, property):
                 texts.append(f"{name}: {self.value((member.fget, member.fset, member.fdel))}")
-            elif (isinstance(member, FunctionType) or type(member) in PLAIN) and name not in ("__module__", "__doc__"):
+            elif isinstance(member, FunctionType) or (is_simple(member) and not name.startswith("__")):
                 texts.append(f"{name}: {self.value(member)}")
         return "{" + _hash(f"{', '.join(texts)}; {', '.join(map(self.value, kind.__bases__))}") + "}"
 
@@ -136,7 +181,7 @@ class _Description:
         except RecursionError:
             raise
         except Exception:  # noqa: BLE001  # a class may raise anything; the object has no pickled state
-            return f"{_name(kind)} {_unique(value)}"
+            return _name(kind)
         if isinstance(reduced, str):  # the name of a global of the module
             wrapped = getattr(value, "__wrapped__", None)
             return f"{_name(kind)} {getattr(value, '__module__', '')}:{reduced} {self.value(wrapped)}"
@@ -146,22 +191,24 @@ class _Description:
         return f"{_name(kind)}{_short(maker + self.value(parts).removeprefix('tuple'))}"
 
 
-def _helpers(function: FunctionType) -> Iterator[FunctionType]:
-    """The functions of the same module that the code of a function names."""
-    codes = [function.__code__]
-    for code in codes:
-        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-        for name in code.co_names:
-            found = function.__globals__.get(name)
-            if isinstance(found, FunctionType) and found.__module__ == function.__module__:
-                yield found
+@functools.lru_cache(1024)
+def _code(code: CodeType, root: str) -> str:
+    """The text of a code object, which never changes."""
+    return f"code{_Description(code=True, root=root).value(_parts(code))}"
+
+
+def _parts(code: CodeType) -> tuple[Any, ...]:
+    """What a code object does, without its file and its lines. Names of arguments count: a partial may use them."""
+    arguments = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
+    signature = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_varnames[:arguments])
+    return (code.co_code, code.co_names, code.co_consts, code.co_exceptiontable, signature, code.co_flags)
 
 
 def _name(value: Any) -> str:
     """The module and the qualified name of a function or a class."""
     module = value.__module__
     if module == "__main__":
-        module = os.path.abspath(getattr(sys.modules["__main__"], "__file__", None) or "")
+        module = os.path.basename(getattr(sys.modules["__main__"], "__file__", None) or "") or "__main__"
     return f"{module}:{value.__qualname__}"
 
 
@@ -171,18 +218,3 @@ def _hash(text: str) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= LONG else f"~{_hash(text)}"
-
-
-_unlike: dict[tuple[int, int], tuple[Any, str]] = {}
-
-
-def _unique(value: Any) -> str:
-    """A text for an object without a description; no other object has it, in this process or another one."""
-    identity = (os.getpid(), id(value))
-    if identity not in _unlike:
-        try:
-            reference: Any = weakref.ref(value, lambda _: _unlike.pop(identity, None))
-        except TypeError:
-            reference = value  # a strong reference, so that its address is never reused
-        _unlike[identity] = (reference, os.urandom(8).hex())
-    return f"only {_unlike[identity][1]}"

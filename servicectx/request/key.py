@@ -2,18 +2,18 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from servicectx.errors import ConfigError, InvalidOption
+from servicectx.request.depends import Depends
 from servicectx.request.fingerprint import called, coded, source
 from servicectx.request.includes import digest
+from servicectx.request.project import project
 from servicectx.system import platform
 from servicectx.system.originals import json
 from servicectx.system.typos import closest
-
-PROJECT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", ".git", ".hg")
 
 REMOVED = (
     "it no longer exists, and the project scope is derived from it\n"
@@ -45,15 +45,6 @@ def misspelt_scope(scope: str) -> str | None:
     if colon:
         return f"project:{directory}" if closest(kind, ("project",)) else None
     return closest(scope, SCOPES)
-
-
-def project(directory: str = "") -> Path:
-    """The project directory at or above `directory` (default: the working directory); else `directory` itself."""
-    here = Path(directory) if os.path.isabs(directory) else Path.cwd() / directory
-    for parent in (here, *here.parents):
-        if any((parent / mark).exists() for mark in PROJECT_MARKS):
-            return parent
-    return here
 
 
 def working_directory() -> str:
@@ -88,23 +79,48 @@ def setup_files(service: str, setup: Setup) -> list[Path] | None:
     return files
 
 
+def is_stack(setup: Any, files: list[Path] | None) -> TypeGuard[tuple[Any, ...]]:
+    """Whether a set-up has several steps, some of them callables. A callable may itself be a tuple."""
+    return isinstance(setup, tuple) and files is None and not callable(setup)
+
+
 def setup_steps(setup: tuple[Any, ...]) -> list[tuple[Any, list[Path] | None]]:
     """The steps of a set-up in order, each with its file, or with None for a callable."""
     return [(step, None if callable(step) else [Path(step).absolute()]) for step in setup]
 
 
-def setup_text(setup: Setup | None, files: list[Path] | None) -> str:
-    """The part of a key for a set-up: the name and captured values of a callable, the content of files."""
-    if isinstance(setup, tuple) and files is None:
-        return " then ".join(setup_text(*step) for step in setup_steps(setup))
-    return "" if setup is None else called(setup) if files is None else _content(files)
+def setup_text(setup: Setup | None, files: list[Path] | None, depends: Depends | None = None) -> str:
+    """The identity of a set-up: name, captured values and code of a callable, the content of files, and of `depends`.
+
+    It has no path of the project. Raises InvalidOption for a pattern without a match.
+    """
+    if is_stack(setup, files):
+        text = " then ".join(setup_text(*step, depends and depends.without_patterns()) for step in setup_steps(setup))
+    elif setup is None:
+        return ""
+    else:
+        text = _content(files) if files is not None else _callable(setup, depends)
+    digest = depends.digest() if depends is not None else ""
+    return f"{text} depends {digest}" if digest else text
 
 
-def setup_data(setup: Setup | None, files: list[Path] | None) -> str:
-    """The identity of the data that a set-up makes: as `setup_text`, with the code and the file of a callable."""
-    if isinstance(setup, tuple) and files is None:
-        return " then ".join(setup_data(*step) for step in setup_steps(setup))
-    return "" if setup is None else f"{coded(setup)} {source(setup)}" if files is None else _content(files)
+def setup_data(setup: Setup | None, files: list[Path] | None, depends: Depends | None = None) -> str:
+    """The identity of the data that a set-up makes where projects share them: `setup_text`, and the source files.
+
+    Two projects may have the same set-up with different files beside it.
+    """
+    return " ".join([setup_text(setup, files, depends), *_sources(setup, files)])
+
+
+def _callable(setup: Setup, depends: Depends | None) -> str:
+    own = depends.of(setup).digest() if depends is not None else ""
+    return f"{coded(setup)} depends {own}" if own else coded(setup)
+
+
+def _sources(setup: Setup | None, files: list[Path] | None) -> Iterator[str]:
+    for step in setup if is_stack(setup, files) else (setup,):
+        if callable(step):
+            yield source(step)
 
 
 def _content(files: list[Path]) -> str:

@@ -12,10 +12,13 @@ from servicectx.errors import InvalidOption, UnknownService
 from servicectx.request import address, config, durations, opened_data
 from servicectx.request import key as _key
 from servicectx.request.address import Address
-from servicectx.request.setup import files_of, steps_of
+from servicectx.request.depends import Depends
+from servicectx.request.project import project
+from servicectx.request.setup import depends_of, files_of, labels, steps_of, without_setup
 from servicectx.services import binaries, registry
 from servicectx.services.base import Plan, Service, option_values
-from servicectx.state import keep_record
+from servicectx.state import keep_record, setup_record
+from servicectx.state.setup_record import SetupRecord
 from servicectx.state.storage import WORDS
 
 D = TypeVar("D")
@@ -45,6 +48,7 @@ class Request(NamedTuple, Generic[D]):
     options: Any
     opened: opened_data.Opened | None = None
     address: Address = Address()
+    depends: Depends | None = None
 
     def program(self) -> str:
         """The server's program. A search reads dozens of directories, so the result is cached while it exists."""
@@ -59,13 +63,23 @@ class Request(NamedTuple, Generic[D]):
             _programs[inputs] = self.service.program(self.options)
         return _programs[inputs]
 
-    def key(self, program: str) -> str:
-        setup = _key.setup_text(self.setup, self.setup_files) + (f" snapshot {self.snapshot}" if self.snapshot else "")
+    def key(self, program: str, setup: str | None = None) -> str:
+        """The key of the instance. `setup`: the result of `setup_text()` where the caller has it."""
+        setup = self.setup_text() if setup is None else setup
+        setup += f" snapshot {self.snapshot}" if self.snapshot else ""
         options = option_values(self.options)
         if self.storage is not None:  # callers that request different storage must not share an instance
             options["storage"] = self.storage
         options |= self.address.for_key()
         return _key.key(self.scope, self.name, self.service.name, options, setup, program)
+
+    def setup_text(self) -> str:
+        """The identity of the set-up, from its code and its files as they are now."""
+        return _key.setup_text(self.setup, self.setup_files, self.depends)
+
+    def setup_record(self, text: str) -> SetupRecord | None:
+        """The names and the hash of the set-up with the identity `text`, for people; None without a set-up."""
+        return None if self.setup is None else setup_record.new(labels(self.setup, self.setup_files), text)
 
     def plan(self, program: str, secret: str) -> Plan:
         """The plan for the keeper: with durable settings where the data is kept."""
@@ -98,12 +112,15 @@ class Request(NamedTuple, Generic[D]):
         given = option_values(self.options)
         return keep_record.new(self.service.name, self.name, given, program, _key.program_state(program), secret)
 
-    def details(self, host: str, port: int, fields: dict[str, Any]) -> Any:
+    def details(self, host: str, port: int, fields: dict[str, Any], setup: SetupRecord | None = None) -> Any:
         """The details model, built without validation: `fields` is trusted, and validators take longer than a join."""
         model = self.service.details_model()
         if unknown := fields.keys() - model.model_fields.keys():
             raise TypeError(f"{type(self.service).__name__}.details() gives {sorted(unknown)}, unknown to {model}")
-        return model.model_construct(service=self.service.name, name=self.name, host=host, port=port, **fields)
+        base: dict[str, Any] = {"service": self.service.name, "name": self.name, "host": host, "port": port}
+        if setup is not None:
+            base["setup"] = setup.text
+        return model.model_construct(**base, **fields)
 
     def snapshot_name(self, plan: Plan, program: str) -> str | None:
         """The name of the snapshot: equal for equal program, options, set-up and text. None without a snapshot.
@@ -122,7 +139,7 @@ class Request(NamedTuple, Generic[D]):
         template = plan.template.key if plan.template else ""
         server = f"{template} {program} {_key.program_state(program)} {os.uname().machine}"
         # Snapshots of all projects share a cache, and set-ups of several projects may share a name: include the file.
-        setup = f"{_key.setup_data(self.setup, self.setup_files)} snapshot {self.snapshot}"
+        setup = f"{_key.setup_data(self.setup, self.setup_files, self.depends)} snapshot {self.snapshot}"
         text = f"{SNAPSHOTS} {server} {sorted(option_values(self.options).items())} {setup}"
         text += " durable" if self.keep_data else ""
         return f"{self.service.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -145,11 +162,12 @@ def resolve(
     data: str | os.PathLike[str] | None = None,
     port: int | None = None,
     ports: Mapping[str, int] | None = None,
+    depends: Any = None,
 ) -> Request[Any]:
     entry = config.find(service, scope if isinstance(scope, str) else None) if isinstance(service, str) else None
     configured: dict[str, Any] = {} if entry is None else entry.arguments
     arguments: dict[str, Any] = {"setup": setup, "snapshot": snapshot, "linger": linger, "storage": storage}
-    arguments |= {"timeout": timeout, "port": port, "ports": ports}
+    arguments |= {"timeout": timeout, "port": port, "ports": ports, "depends": depends}
     given = {argument: value for argument, value in (arguments | {"scope": scope}).items() if value is not None}
     with config.blaming(
         entry, options | given | {argument: True for argument in (*arguments, "scope") if _variable(argument)}
@@ -158,16 +176,20 @@ def resolve(
         effective_name = name or (service if entry is not None or service == found.name else found.name)
         setup = steps_of(found, configured.get("setup") if setup is None else setup)
         files = files_of(found, setup)
+        patterns = configured.get("depends") if depends is None else depends
         opened = None
         if data is not None:
-            opened_data.refuse_others(found.name, setup=setup, snapshot=snapshot, storage=storage)
+            opened_data.refuse_others(found.name, setup=setup, depends=depends, snapshot=snapshot, storage=storage)
             opened = opened_data.find(found, data)
+        if depends is not None and setup is None:
+            raise without_setup(found.name)
+        effective_scope = _scope(found, scope, configured.get("scope"), opened)
         keep = _keep(found, keep_data, entry)
         merged = options if entry is None else entry.options | options
         return Request(
             service=found,
             name=_text(found, "name", effective_name),
-            scope=_scope(found, scope, configured.get("scope"), opened),
+            scope=effective_scope,
             setup=setup,
             setup_files=files,
             snapshot=_snapshot(found, configured.get("snapshot") if snapshot is None else snapshot, setup, files),
@@ -179,7 +201,14 @@ def resolve(
             options=found.options(merged) if opened is None else opened_data.options(found, opened, merged),
             opened=opened,
             address=_address(found, configured, port, ports),
+            depends=None if setup is None else depends_of(found, setup, patterns, _root(effective_scope)),
         )
+
+
+def _root(scope: str) -> Path | None:
+    """The project that a scope names, the base of `depends`; None for the current project."""
+    kind, _, directory = scope.partition(":")
+    return project(directory) if kind == "project" and directory else None
 
 
 def _variable(argument: str) -> str | None:

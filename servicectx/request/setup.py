@@ -10,6 +10,9 @@ from typing import Any
 from servicectx.errors import BinaryNotFound, InvalidOption, SetupFailed
 from servicectx.isolation.setup_step import SetupStep
 from servicectx.request import fingerprint, key
+from servicectx.request.depends import Depends
+from servicectx.request.depends import depends_of as check_depends
+from servicectx.request.project import project
 from servicectx.services.base import Service
 from servicectx.system.checkpoints import step
 
@@ -40,11 +43,38 @@ def files_of(service: Service[Any], setup: key.Setup | None) -> list[Path] | Non
     return files
 
 
+def depends_of(service: Service[Any], setup: Any, given: Any, root: Path | None = None) -> Depends:
+    """The files of `depends=`, checked, with those of the set-up's own callables.
+
+    Raises InvalidOption: another type, or a pattern without a match.
+    """
+    depends = check_depends(service.name, given, root)
+    depends.check()
+    for item in setup if isinstance(setup, list | tuple) and not callable(setup) else [setup]:
+        if callable(item):
+            depends.of(item).check()
+    return depends
+
+
 def called(setup: Any, files: list[Path] | None) -> str:
     """The label of a set-up in messages."""
-    if isinstance(setup, tuple) and files is None:
+    if key.is_stack(setup, files):
         return ", ".join(called(*step) for step in key.setup_steps(setup))
     return fingerprint.called(setup) if files is None else ", ".join(str(file) for file in files)
+
+
+def labels(setup: Any, files: list[Path] | None) -> list[str]:
+    """The names of the steps of a set-up, for people: files relative to the project."""
+    if key.is_stack(setup, files):
+        return [label for step in key.setup_steps(setup) for label in labels(*step)]
+    return [fingerprint.called(setup)] if files is None else [_short_path(file) for file in files]
+
+
+def _short_path(file: Path) -> str:
+    try:
+        return str(file.relative_to(project()))
+    except (ValueError, FileNotFoundError):  # elsewhere, or the working directory was removed
+        return str(file)
 
 
 def run(
@@ -56,7 +86,7 @@ def run(
     then: Callable[[Any], bool | None] | None = None,
 ) -> bool:
     """Run the set-up, and `then`; False if `then` returned False. Raises SetupFailed from the error of the set-up."""
-    if isinstance(setup, tuple) and files is None:
+    if key.is_stack(setup, files):
         *before, (setup, files) = key.setup_steps(setup)
         for step_setup, step_files in before:
             run(service, details, step_setup, step_files, program)
@@ -81,16 +111,25 @@ def run(
         ) from error
 
 
-def namespace_steps(service: Service[Any], setup: Any) -> list[SetupStep]:
+def namespace_steps(service: Service[Any], setup: Any, depends: Any = None) -> list[SetupStep]:
     """The set-up steps of `isolated()`: one set-up, or a list or tuple of set-ups on top of each other."""
-    stack = [] if setup is None else list(setup) if isinstance(setup, list | tuple) else [setup]
+    stack = [] if setup is None else list(setup) if isinstance(setup, list | tuple) and not callable(setup) else [setup]
     for item in stack:
         steps_of(service, item)
-    return [_namespace_step(service, item, files_of(service, item)) for item in stack]
+    if depends is not None and not stack:
+        raise without_setup(service.name)
+    files = depends_of(service, stack, depends)
+    return [_namespace_step(service, item, files_of(service, item), files) for item in stack]
 
 
-def _namespace_step(service: Service[Any], setup: Any, files: list[Path] | None) -> SetupStep:
-    identity = key.setup_data(setup, files)
+def without_setup(service: str) -> InvalidOption:
+    """The error of `depends=` without a set-up."""
+    problem = "it names the files that the set-up reads, and no set-up is given; give setup= too"
+    return InvalidOption(service=service, option="depends", problem=problem)
+
+
+def _namespace_step(service: Service[Any], setup: Any, files: list[Path] | None, depends: Depends) -> SetupStep:
+    identity = key.setup_data(setup, files, depends)
     return SetupStep(
         identity, called(setup, files), lambda details: run(service, details, setup, files, _program(service))
     )

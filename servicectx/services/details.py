@@ -36,6 +36,8 @@ class ServiceDetails(BaseModel):
     host: str
     port: int = Field(ge=0, le=65535)
     external: bool = False
+    #: The set-up that the instance was made by: names, short hash, and when it ran; None without one.
+    setup: str | None = None
 
     @property
     def url(self) -> str:
@@ -142,6 +144,8 @@ class ServiceDetails(BaseModel):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
+            if name == "setup" and value is None:
+                continue
             yield name, "***" if name in self.secrets and value else value
 
     def __str__(self) -> str:

@@ -38,6 +38,7 @@ class State(NamedTuple):
     ping: dict[str, Any] | None = None
     failure: dict[str, Any] | None = None
     scope: str = ""
+    setup: dict[str, Any] | None = None  # see `setup_record`
 
 
 class Processes(NamedTuple):
@@ -87,7 +88,7 @@ def _has_valid_fields(state: State) -> bool:
     """Whether the fields that this library reads have the types that it writes."""
     fields: list[tuple[Any, Any]] = [
         *((text, str) for text in (state.service, state.name, state.host, state.scope)),
-        *((record, dict | None) for record in (state.details, state.ping, state.failure)),
+        *((record, dict | None) for record in (state.details, state.ping, state.failure, state.setup)),
         (state.data_directory, str | None),
         (state.since, int | float),
         (state.port, int),

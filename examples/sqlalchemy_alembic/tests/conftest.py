@@ -1,11 +1,12 @@
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.config import Config
 from servicectx_pytest import service_fixture
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
+
+from servicectx.testing import alembic_setup
 
 
 def alembic_config(pg):
@@ -14,11 +15,7 @@ def alembic_config(pg):
     return config
 
 
-def migrate(pg):
-    command.upgrade(alembic_config(pg), "head")
-
-
-database = service_fixture("postgres", name="shop", setup=migrate, isolated=True)
+database = service_fixture("postgres", name="shop", setup=alembic_setup("alembic.ini"), isolated=True)
 
 
 @pytest.fixture
