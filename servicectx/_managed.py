@@ -67,6 +67,7 @@ class Managed(Generic[D]):
                 source = _external.variable(self._request.name)
                 if source is not None:
                     self.details = _external.read(source, self._request.service, self._request.name)
+                    _external.check_version(self.details, source, self._request.options)
                     _external.reach(self.details, source, self._cancelled.is_set)
                 else:
                     claim = acquire(self._request, began, self._cancelled, held)

@@ -110,7 +110,8 @@ class BinaryNotFound(ServiceCtxError):
     problem: str | None
 
     def message(self) -> str:
-        cures = [f"{tool + ':':6}{command}" for tool, command in (self.install or {}).items()]
+        width = max(map(len, self.install or [""])) + 2
+        cures = [f"{tool + ':':{width}}{command}" for tool, command in (self.install or {}).items()]
         variable = f"SERVICECTX_{self.service.upper()}_BIN"
         return (
             f"{self.service}: {self.problem or f'no program {self.binary!r} was found'}"

@@ -2,7 +2,7 @@
 
 import time
 
-import pgserver  # type: ignore[import-not-found]  # a peer, only in the benchmarks' environment
+import pgserver
 
 server = pgserver.get_server("data", cleanup_mode="delete")
 server.get_uri()

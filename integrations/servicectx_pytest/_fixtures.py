@@ -1,7 +1,7 @@
 """The fixtures, and the function that makes further ones."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from servicectx_pytest._services import Services
 from servicectx_pytest._settings import settings
 from servicectx_pytest._state import COORDINATOR, NAMESPACES, SERVICES
+from servicectx_pytest._versions import require_version
 
 # Built-in services: their names need no import. Other services are found when a test names them.
 STATIC = (
@@ -87,39 +88,54 @@ def managed_asgi_app_factory(_servicectx: Services) -> Any:
     return factory
 
 
-def service_fixture(service: Any, /, *, isolated: Any = False, **arguments: Any) -> Any:
+def service_fixture(
+    service: Any, /, *, isolated: Any = False, versions: Sequence[str | int] | None = None, **arguments: Any
+) -> Any:
     """A fixture of your own, in one line of a conftest: `cache = service_fixture("redis", name="cache")`.
 
     Args:
         service: as for `servicectx.managed`.
         isolated: give each test a fresh namespace, as `servicectx.isolated` does: True, or one or several set-ups for
             its content. Otherwise the fixture has session scope and gives the details of the service itself.
+        versions: run each test once with each of these versions, as for the option `version`: ["15", ">=17"]. A version
+            that is not installed is skipped, with its name. With SERVICECTX_REQUIRE_SERVERS it is an error.
         arguments: as for `servicectx.managed`: name, setup, depends, options ... The files of `depends` belong to
             the set-ups of `isolated`, too.
 
     Raises:
-        TypeError: `service` has another type, such as the result of `managed()`.
+        TypeError: `service` has another type, such as the result of `managed()`; or `versions` and `version` are given.
     """
     if not isinstance(service, str) and not hasattr(service, "name"):
         problem = f"service_fixture() takes the name of a service, or a Service, not {service!r}"
         raise TypeError(f'{problem}: write service_fixture("redis"), with the arguments of managed() after it')
+    if versions is not None and "version" in arguments:
+        raise TypeError("service_fixture() takes versions= or version=, not both")
     kind = service if isinstance(service, str) else service.name
     namespace = {"setup": None if isolated is True else isolated, "depends": None}
     if arguments.get("depends") is not None and namespace["setup"] is not None:
         namespace["depends"] = arguments["depends"]
         if arguments.get("setup") is None:
             del arguments["depends"]
+    params = None if versions is None else [str(version) for version in versions]
+
+    def of(_servicectx: Services, request: pytest.FixtureRequest) -> Any:
+        __tracebackhide__ = True
+        asked = {} if params is None else {"version": request.param}
+        if asked:
+            require_version(_servicectx, service, arguments | asked)
+        return _servicectx.get(service, arguments | asked, str(request.fixturename))
 
     def whole(_servicectx: Services, request: pytest.FixtureRequest) -> Any:
-        return _servicectx.get(service, arguments, str(request.fixturename))
+        return of(_servicectx, request)
 
     def part(_servicectx: Services, request: pytest.FixtureRequest) -> Iterator[Any]:
-        details = _servicectx.get(service, arguments, str(request.fixturename))
-        yield from _namespace(request, details, **namespace)
+        yield from _namespace(request, of(_servicectx, request), **namespace)
 
     whole.__doc__ = f"A running {kind}, shared by the whole run: its details."
     part.__doc__ = f"A fresh namespace of a running {kind} for each test: its details."
-    return pytest.fixture(part) if isolated else pytest.fixture(scope="session")(whole)
+    if isolated:
+        return pytest.fixture(params=params)(part)
+    return pytest.fixture(scope="session", params=params)(whole)
 
 
 def fixtures(services: Iterable[str]) -> dict[str, Any]:

@@ -160,10 +160,11 @@ class Services:
 
 
 def label(service: Any, arguments: dict[str, Any]) -> str:
-    """Label of a service in reports: `redis`, or `postgres 'orders'`."""
+    """Label of a service in reports: `redis`, `postgres 'orders'`, or `postgres 17 'orders'`."""
     kind = service if isinstance(service, str) else str(service.name)
-    name = arguments.get("name")
-    return kind if name in (None, kind) else f"{kind} {name!r}"
+    name, version = arguments.get("name"), arguments.get("version")
+    called = kind if version is None else f"{kind} {version}"
+    return called if name in (None, kind) else f"{called} {name!r}"
 
 
 def _rebuilt(record: Record) -> "servicectx.ServiceCtxError":

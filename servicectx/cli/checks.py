@@ -60,6 +60,7 @@ def programs(named: tuple[str, ...]) -> Iterator[Finding]:
         service = known(name)
         if service.found:
             text = f"{service.version or 'found'}, {service.program}" if service.program else "any program"
+            text += f", {service.reason}" if service.reason else ""
             remark = registry.find(name).remark(service.version or "")
             yield Finding(name, FINE, f"{text}; {remark}" if remark else text)
         else:

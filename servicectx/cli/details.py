@@ -20,7 +20,9 @@ Examples:
 @scope_option
 @debug_option
 def command(names: tuple[str, ...], scope: str | None) -> None:
-    """Print the details of an instance as in a details file, with the password. Several: an object by name."""
+    """Print the details of an instance as in a details file, with the password, its program, and why that program was
+    chosen. Several: an object by name.
+    """
     chosen = choose(names, scope)
     every = {instance.state.name: json.loads(instance.details().model_dump_json()) for instance in chosen}
     say_json(every if len(chosen) > 1 else next(iter(every.values())))

@@ -9,8 +9,10 @@ from rich.text import Text
 from servicectx import BinaryNotFound, ServiceCtxError
 from servicectx.cli import console
 from servicectx.cli.app import debug_option
+from servicectx.cli.selection import complete_service
+from servicectx.cli.servers import servers_of
 from servicectx.request import config
-from servicectx.services import registry
+from servicectx.services import registry, version_choice
 
 
 class Known(NamedTuple):
@@ -22,21 +24,31 @@ class Known(NamedTuple):
     version: str | None
     problem: str | None
     install: dict[str, str]
+    reason: str | None = None  # why this program was chosen
 
 
 @click.command(
     epilog="""\b
 Examples:
   servicectx list
+  servicectx list postgres            every server found, its version and its extensions
   servicectx list --json | jq -r '.[] | select(.found) | .service'
 """,
 )
+@click.argument("services", nargs=-1, metavar="[SERVICE...]", shell_complete=complete_service)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
 @debug_option
-def command(as_json: bool) -> None:
+def command(services: tuple[str, ...], as_json: bool) -> None:
     """Show all services with the path and version of their programs on this machine, and the services that this
-    project names.
+    project names. With SERVICE: show every server of it that is found here, and which one runs, and why.
     """
+    if services:
+        servers_of(services, as_json)
+        return
+    _all(as_json)
+
+
+def _all(as_json: bool) -> None:
     services = [known(name) for name in registry.names()]
     if as_json:
         console.say_json([service._asdict() for service in services])
@@ -67,7 +79,8 @@ def known(name: str) -> Known:
         return Known(name, False, None, None, str(error), dict(error.install or {}))
     except ServiceCtxError:  # the program depends on options, so any program will do
         return Known(name, True, None, None, None, {})
-    return Known(name, True, program, service.version(program), None, {})
+    reason = version_choice.reason(service, service.options({}), program)
+    return Known(name, True, program, service.version(program), None, {}, reason)
 
 
 def install_commands(install: dict[str, str]) -> list[str]:

@@ -43,6 +43,7 @@ class AsgiArguments(Arguments, total=False):
 class CockroachArguments(Arguments, total=False):
     """The arguments of `managed("cockroach")`."""
 
+    version: str | int | None
     dbname: str
     memory: str
     settings: Mapping[str, str | int | float | bool]
@@ -61,6 +62,7 @@ class CommandArguments(Arguments, total=False):
 class ElasticsearchArguments(Arguments, total=False):
     """The arguments of `managed("elasticsearch")`."""
 
+    version: str | int | None
     heap: str
     settings: Mapping[str, Any]
 
@@ -68,18 +70,22 @@ class ElasticsearchArguments(Arguments, total=False):
 class EtcdArguments(Arguments, total=False):
     """The arguments of `managed("etcd")`."""
 
+    version: str | int | None
     settings: Mapping[str, str | int | bool]
 
 
 class KafkaArguments(Arguments, total=False):
     """The arguments of `managed("kafka")`."""
 
+    version: str | int | None
+    flavour: Literal["tansu", "apache"] | None
     settings: Mapping[str, str | int | bool]
 
 
 class MariadbArguments(Arguments, total=False):
     """The arguments of `managed("mariadb")`."""
 
+    version: str | int | None
     dbname: str
     user: str
     settings: Mapping[str, str | int | float | bool]
@@ -90,6 +96,7 @@ class MariadbArguments(Arguments, total=False):
 class MemcachedArguments(Arguments, total=False):
     """The arguments of `managed("memcached")`."""
 
+    version: str | int | None
     settings: Mapping[str, str | int | float | bool]
     socket: bool
 
@@ -97,6 +104,7 @@ class MemcachedArguments(Arguments, total=False):
 class MongodbArguments(Arguments, total=False):
     """The arguments of `managed("mongodb")`."""
 
+    version: str | int | None
     dbname: str
     settings: Mapping[str, str | int | float | bool]
 
@@ -118,12 +126,14 @@ class MqttArguments(Arguments, total=False):
 class NatsArguments(Arguments, total=False):
     """The arguments of `managed("nats")`."""
 
+    version: str | int | None
     settings: Mapping[str, Any]
 
 
 class OpensearchArguments(Arguments, total=False):
     """The arguments of `managed("opensearch")`."""
 
+    version: str | int | None
     heap: str
     settings: Mapping[str, Any]
 
@@ -131,7 +141,7 @@ class OpensearchArguments(Arguments, total=False):
 class PostgresArguments(Arguments, total=False):
     """The arguments of `managed("postgres")`."""
 
-    version: str | None
+    version: str | int | None
     dbname: str
     user: str
     settings: Mapping[str, str | int | float | bool]
@@ -139,11 +149,13 @@ class PostgresArguments(Arguments, total=False):
     scram_iterations: int
     password: Password
     socket: bool
+    extensions: Sequence[str]
 
 
 class RabbitmqArguments(Arguments, total=False):
     """The arguments of `managed("rabbitmq")`."""
 
+    version: str | int | None
     settings: Mapping[str, str | int]
     plugins: Sequence[str]
 
@@ -151,6 +163,8 @@ class RabbitmqArguments(Arguments, total=False):
 class RedisArguments(Arguments, total=False):
     """The arguments of `managed("redis")`."""
 
+    version: str | int | None
+    flavour: Literal["valkey", "redis"] | None
     settings: Mapping[str, str | int]
     password: Password
     socket: bool
@@ -159,6 +173,8 @@ class RedisArguments(Arguments, total=False):
 class S3Arguments(Arguments, total=False):
     """The arguments of `managed("s3")`."""
 
+    version: str | int | None
+    flavour: Literal["seaweedfs", "minio"] | None
     region: str
     settings: Mapping[str, str | int | bool]
 
@@ -173,6 +189,7 @@ class SmtpArguments(Arguments, total=False):
 class TemporalArguments(Arguments, total=False):
     """The arguments of `managed("temporal")`."""
 
+    version: str | int | None
     ui: bool
     settings: Mapping[str, Any]
 
@@ -180,6 +197,8 @@ class TemporalArguments(Arguments, total=False):
 class VaultArguments(Arguments, total=False):
     """The arguments of `managed("vault")`."""
 
+    version: str | int | None
+    flavour: Literal["openbao", "vault"] | None
     settings: Mapping[str, Any]
 
 
@@ -198,6 +217,7 @@ class WsgiArguments(Arguments, total=False):
 class ZookeeperArguments(Arguments, total=False):
     """The arguments of `managed("zookeeper")`."""
 
+    version: str | int | None
     settings: Mapping[str, str | int | float | bool]
 
 
@@ -208,7 +228,15 @@ class NamedArguments(Arguments, total=False):
     command: str | Sequence[str]
     dbname: str
     env: Mapping[str, str]
+    extensions: Sequence[str]
     factory: bool
+    flavour: (
+        Literal["tansu", "apache"]
+        | Literal["valkey", "redis"]
+        | Literal["seaweedfs", "minio"]
+        | Literal["openbao", "vault"]
+        | None
+    )
     grace: float
     heap: str
     locale: str
@@ -230,7 +258,7 @@ class NamedArguments(Arguments, total=False):
     stop_signal: str
     ui: bool
     user: str
-    version: str | None
+    version: str | int | None
 
 
 # end of arguments

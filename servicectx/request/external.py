@@ -4,11 +4,11 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from servicectx.errors import DetailsError
 from servicectx.request import durations, reachable
-from servicectx.services import registry
+from servicectx.services import registry, version_choice
 from servicectx.services.aliases import words
 from servicectx.services.base import Service
 from servicectx.system.originals import json
@@ -67,6 +67,14 @@ def read(source: str, service: Service[D], name: str) -> D:
         problem = f"it describes {described}, not {service.name!r}"
         raise DetailsError(source=source, path=path, field="service", problem=problem)
     return details.model_copy(update={"name": name, "external": True})
+
+
+def check_version(details: "ServiceDetails", source: str, options: Any) -> None:
+    """Raise DetailsError where the details give a version that the options do not ask for."""
+    wanted, version = version_choice.version_range(options), getattr(details, "version", None)
+    if wanted is not None and version is not None and not wanted.matches(version):
+        problem = f"the server has version {version}, and version {wanted.text} is asked"
+        raise DetailsError(source=source, field="version", problem=problem)
 
 
 def _text_of(path: str, source: str) -> str:

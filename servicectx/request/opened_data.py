@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from servicectx.errors import BinaryNotFound, InvalidOption, KeptDataError
 from servicectx.request.key import program_state
-from servicectx.services import binaries
+from servicectx.services import binaries, version_choice
 from servicectx.services.base import Plan, Service, Written
 from servicectx.services.login import RANDOM
 from servicectx.state import keep_record, paths
@@ -98,6 +98,9 @@ def _candidates(service: Service[Any], options: Any, before: str) -> Iterator[st
     found = service.program(options)
     if overridden or found != before:
         yield found
+    for server in [] if overridden else version_choice.servers(service):
+        if server.refusal is None and server.path not in (before, found):
+            yield server.path
 
 
 def as_owner(plan: Plan, opened: Opened) -> Plan:

@@ -15,7 +15,7 @@ from servicectx.request.address import Address
 from servicectx.request.depends import Depends
 from servicectx.request.project import project
 from servicectx.request.setup import depends_of, files_of, labels, steps_of, without_setup
-from servicectx.services import binaries, registry
+from servicectx.services import binaries, registry, version_choice
 from servicectx.services.base import Plan, Service, option_values
 from servicectx.state import keep_record, setup_record
 from servicectx.state.setup_record import SetupRecord
@@ -62,6 +62,12 @@ class Request(NamedTuple, Generic[D]):
         if inputs not in _programs or not os.access(_programs[inputs], os.X_OK):
             _programs[inputs] = self.service.program(self.options)
         return _programs[inputs]
+
+    def program_fields(self, program: str) -> dict[str, Any]:
+        """The fields of the details about the program, and why it was chosen."""
+        if self.opened is not None and program == self.opened.record.program:
+            return {"program": program, "program_reason": "it wrote the data"}
+        return {"program": program, "program_reason": version_choice.reason(self.service, self.options, program)}
 
     def key(self, program: str, setup: str | None = None) -> str:
         """The key of the instance. `setup`: the result of `setup_text()` where the caller has it."""

@@ -102,11 +102,12 @@ def run(
         step("set-up-done")
         return then is None or then(details) is not False
     except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
         raise SetupFailed(
             service=service.name,
             name=details.name,
             setup=called(setup, files),
-            problem=f"{type(error).__name__}: {error}",
+            problem="\n".join(filter(None, [problem, service.explain(problem, details)])),
             traceback="".join(traceback.format_tb(error.__traceback__)[1:]),
         ) from error
 

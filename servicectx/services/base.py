@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, c
 
 from servicectx.errors import InvalidOption, StartFailed
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries
+from servicectx.services import binaries, version_choice
 from servicectx.services.binaries import Search
 from servicectx.services.plan import (
     Companion,
@@ -24,6 +24,7 @@ from servicectx.services.plan import (
     encode,
     mentions,
 )
+from servicectx.services.version_choice import VersionOptions
 
 if TYPE_CHECKING:
     from servicectx.services.details import ServiceDetails
@@ -68,12 +69,49 @@ class Service(Generic[D]):
     Details: ClassVar[Any]
     install: ClassVar[dict[str, str]] = {}  # pip, apt, brew: a command, or a hint that begins with "not"
     requirements: ClassVar[tuple[str, ...]] = ()  # of the extra with the name of the service
+    extra_requirements: ClassVar[dict[str, tuple[str, ...]]] = {}  # of further extras, by name: "postgres17"
+    images: ClassVar[dict[str, str]] = {}  # container images with {version}, by flavour; "" where there is one flavour
+    search: ClassVar[Search]  # the places of the server, for the default `program`
     namespace: ClassVar[str | None] = None  # what `isolated()` returns, as a noun: "a database"
     volatile: ClassVar[str] = "it writes nothing to its data directory; leave keep_data out"  # why `kept_plan` is None
 
     def program(self, options: Any) -> str:
-        """The path of the server's program, which is part of the key. Raises BinaryNotFound."""
-        raise NotImplementedError
+        """The path of the server's program, which is part of the key. Raises BinaryNotFound.
+
+        The default is the first program of `search` that `refusal` accepts and that fits the options: `version` (see
+        `VersionOptions`), `flavour`, and what `lacks` looks at.
+        """
+        if not hasattr(self, "search"):
+            raise NotImplementedError
+        return version_choice.choose(self, self.search, options)
+
+    def refusal(self, program: str) -> str | None:
+        """The reason why a program of `search` cannot be used with any options, or None."""
+        return None
+
+    def lacks(self, options: Any, program: str) -> str | None:
+        """What a server lacks for these options, for the error that lists the servers; None where it lacks nothing."""
+        return None
+
+    def install_for(self, options: Any) -> dict[str, str]:
+        """Like `install`, for the version and the flavour that the options ask for."""
+        flavour = getattr(options, "flavour", None) or next(iter(self.images), "")
+        if flavour not in self.images:
+            return dict(self.install)
+        wanted = version_choice.version_range(options)
+        image = self.images[flavour].replace("{version}", (wanted and wanted.example) or "latest")
+        return {
+            **self.install,
+            "image": f"{image}  # run it, and set SERVICECTX_{self.name.upper()}_DETAILS to its URL",
+        }
+
+    def features(self, program: str) -> dict[str, list[str]]:
+        """Further facts about a server, for `servicectx list SERVICE`: {"extensions": ["vector"]}."""
+        return {}
+
+    def explain(self, problem: str, details: D) -> str:
+        """Lines that explain the error of a set-up and its cure, or ""."""
+        return ""
 
     def plan(self, options: Any, program: str, secret: str) -> Plan:
         """The plan that a keeper runs. `secret` is a fresh random text, suitable as a password."""
@@ -143,7 +181,9 @@ class Service(Generic[D]):
         """The checked options. Raises InvalidOption, which lists the known options."""
         if not given:
             return self.Options()
-        return _checked(self.name, self.Options, given)
+        options = _checked(self.name, self.Options, given)
+        version_choice.check(self.name, options)
+        return options
 
     def details_model(self) -> type[D]:
         if isinstance(self.Details, str):
@@ -239,6 +279,7 @@ __all__ = [
     "SnapshotSupport",
     "Stop",
     "Template",
+    "VersionOptions",
     "Written",
     "account_for_root",
     "environment",

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeVar
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
 from servicectx.services import binaries, settings
-from servicectx.services.base import account_for_root, environment
+from servicectx.services.base import VersionOptions, account_for_root, environment
 from servicectx.services.plan import PathLimits, Plan, Ports, SnapshotSupport
 from servicectx.services.prefixes import Prefixed, Prefixes
 from servicectx.system.originals import json
@@ -50,7 +50,7 @@ class _Refused(OSError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions:
+class SearchOptions(VersionOptions):
     """`heap`: Java's memory. `settings`: lines of the server's own .yml file, by their dotted names."""
 
     heap: str = "512m"
@@ -74,15 +74,10 @@ class SearchServer(Prefixed[D]):
         """The files that define the users."""
         return {}
 
-    def program(self, options: SearchOptions) -> str:
-        looked: list[str] = []
-        fixed = []
-        for path in binaries.candidates(self.search, looked):
-            if not re.search("/etc/(default|sysconfig)/", _text(Path(f"{path}-env"))):
-                return path
-            fixed.append(path)
-        problem = f"{', '.join(fixed)} insists on the configuration of its system package; unpack an archive"
-        raise self.search.not_found(looked, problem if fixed else None)
+    def refusal(self, program: str) -> str | None:
+        if re.search("/etc/(default|sysconfig)/", _text(Path(f"{program}-env"))):
+            return f"{program} insists on the configuration of its system package; unpack an archive"
+        return None
 
     def plan(self, options: SearchOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)

@@ -148,11 +148,12 @@ def variables() -> str:
 
 
 def extras() -> str:
-    """An extra for each service that pip can help with, and one for all of them."""
+    """An extra for each service that pip can help with, extras for single versions, and one for all services."""
     named = [service for service in services() if service.name != "command"]
     lines = []
     for service in named:
-        lines += [f"{service.name} =", *(f"    {requirement}" for requirement in service.requirements)]
+        for extra, requirements in {service.name: service.requirements, **service.extra_requirements}.items():
+            lines += [f"{extra} =", *(f"    {requirement}" for requirement in requirements)]
     return "\n".join([*lines, "services =", f"    servicectx[{','.join(service.name for service in named)}]"])
 
 

@@ -25,7 +25,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
     assert lines[0] == "details: 6 mistakes"
     for start in (
         "  field 'port': it is given more than once",
-        "  field 'hots': unknown field; RedisDetails has service, name, host, port, external, password, db, socket",
+        "  field 'hots': unknown field; RedisDetails has service, name, host, port, external, setup, program, program_",
         "  field 'port': no server listens on port 0",
         "  field 'db': it has a newline",
         "  field 'host': Field required",

@@ -52,8 +52,7 @@ def test_a_server_that_is_here_tells_its_version(row: str) -> None:
     table.require(row)
     with table.chosen(ROWS[row]):
         version = measuring.version(ROWS[row])
-    # ZooKeeper reports its version only to clients.
-    assert bool(version) == (row not in ("command", "zookeeper")), version
+    assert bool(version) == (row != "command"), version
     if row.startswith("wsgi-") or row == "mqtt-amqtt":
         assert (version or "").partition(" ")[0] == ROWS[row].variant
 

@@ -192,7 +192,8 @@ def test_a_version_that_is_not_there_lists_those_that_are() -> None:
     with pytest.raises(BinaryNotFound) as caught, managed("postgres", version="7"):
         pass
     assert f"({program()})" in str(caught.value)
-    assert "Postgres 7 was not found, only" in str(caught.value)
+    assert "no server here has version 7; servers found:" in str(caught.value)
+    assert "apt-get install postgresql-7" in str(caught.value)
 
 
 # -- privacy -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, scripts, templates
-from servicectx.services.base import Client, Service, environment, option_names
+from servicectx.services.base import Client, Service, VersionOptions, environment, option_names
 from servicectx.services.cockroach.databases import CockroachDatabases
 from servicectx.services.plan import Plan, Ports, Template, literal
 
@@ -34,7 +34,7 @@ LOG = 'file-defaults:\n  dir: "{dir|yaml}/logs"\nsinks:\n  stderr:\n    filter: 
 
 
 @dataclass(frozen=True, kw_only=True)
-class CockroachOptions:
+class CockroachOptions(VersionOptions):
     """`dbname`: the database, created if missing. `memory`: the size limit of the data, at least 640 MiB.
 
     `settings`: cluster settings, such as `{"sql.stats.automatic_collection.enabled": False}`.
@@ -58,6 +58,7 @@ class Cockroach(Service["CockroachDetails"]):
         "apt": "not in Debian; download it from https://www.cockroachlabs.com/docs/releases",
         "brew": "brew install cockroachdb/tap/cockroach",
     }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/cockroachdb/cockroach:v{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("psycopg[binary]>=3.2", "sqlalchemy-cockroachdb>=2.0.4")
     search = binaries.Search(
         service="cockroach",
@@ -66,9 +67,6 @@ class Cockroach(Service["CockroachDetails"]):
         formulas=("cockroach",),
         install=tuple(install.items()),
     )
-
-    def program(self, options: CockroachOptions) -> str:
-        return binaries.find(self.search)
 
     def plan(self, options: CockroachOptions, program: str, secret: str) -> Plan:
         for name in options.settings:

@@ -24,6 +24,7 @@ class Elasticsearch(SearchServer["ElasticsearchDetails"]):
         "apt": "not as a package, which requires /etc/elasticsearch; unpack the archive, and set ES_HOME",
         "brew": "not in Homebrew, except an old 7.17; unpack the archive, and set ES_HOME",
     }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/library/elasticsearch:{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("elasticsearch>=9",)
     search: ClassVar[binaries.Search] = binaries.Search(
         service="elasticsearch",

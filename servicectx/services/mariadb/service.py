@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, login, login_checks, scripts, settings, templates
-from servicectx.services.base import Client, Service, Written, account_for_root, environment
+from servicectx.services.base import Client, Service, VersionOptions, Written, account_for_root, environment
 from servicectx.services.mariadb.databases import MariadbDatabases
 from servicectx.services.mariadb.wire import hashed, quoted
 from servicectx.services.plan import PathLimits, Plan, Ports, SnapshotSupport, Template, literal
@@ -52,7 +52,7 @@ DURABLE: dict[str, str | int | float | bool] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class MariadbOptions:
+class MariadbOptions(VersionOptions):
     """`dbname` and `user` are created, the user with all rights. `settings`: lines of my.cnf for the server.
 
     `password`: of the user; a random one by default. None or False: an empty password. `socket`: clients use a Unix
@@ -78,6 +78,7 @@ class Mariadb(Service["MariadbDetails"]):
         "apt": "apt-get install mariadb-server",
         "brew": "brew install mariadb",
     }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/library/mariadb:{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("pymysql>=1.2", "asyncmy>=0.2.11")
     search = binaries.Search(
         service="mariadb",
@@ -93,15 +94,10 @@ class Mariadb(Service["MariadbDetails"]):
         install=(("apt", "apt-get install mariadb-client"), ("brew", "brew install mariadb")),
     )
 
-    def program(self, options: MariadbOptions) -> str:
-        looked: list[str] = []
-        others = []
-        for path in binaries.candidates(self.search, looked):
-            if _installer(path):
-                return path
-            others.append(path)
-        problem = f"no mariadb-install-db belongs to {', '.join(others)}: MySQL's own server is not supported"
-        raise self.search.not_found(looked, problem if others else None)
+    def refusal(self, program: str) -> str | None:
+        if _installer(program):
+            return None
+        return f"no mariadb-install-db belongs to {program}: MySQL's own server is not supported"
 
     def plan(self, options: MariadbOptions, program: str, secret: str) -> Plan:
         tree = Path(program).parents[1]

