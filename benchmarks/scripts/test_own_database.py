@@ -5,6 +5,7 @@ The set-up creates BENCH_TABLES tables, once.
 
 import os
 import time
+from typing import Any
 
 import psycopg
 import pytest
@@ -22,7 +23,7 @@ def make_tables(details: PostgresDetails) -> None:
             connection.execute(f"create index on t{number} (name)")
 
 
-arguments = {"setup": make_tables} if TABLES else {}
+arguments: dict[str, Any] = {"setup": make_tables} if TABLES else {}
 own_database = service_fixture("postgres", isolated=True, **arguments)
 
 

@@ -200,8 +200,8 @@ def test_a_set_up_that_fails_at_create_extension_gets_the_help(way: str, version
     table.require(DEBIAN)
     file = tmp_path / "schema.sql"
     file.write_text("create extension postgis;\n")
-    setup = {"psycopg": postgis_by_psycopg, "sqlalchemy": postgis_by_sqlalchemy, "psql": file}[way]
-    with pytest.raises(SetupFailed) as caught, managed("postgres", version=version, setup=setup):
+    setups: dict[str, Any] = {"psycopg": postgis_by_psycopg, "sqlalchemy": postgis_by_sqlalchemy, "psql": file}
+    with pytest.raises(SetupFailed) as caught, managed("postgres", version=version, setup=setups[way]):
         pass
     problem = caught.value.problem
     assert f"the server has no extension 'postgis': Postgres {version}." in problem
