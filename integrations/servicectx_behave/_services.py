@@ -49,16 +49,10 @@ def use_service(
     if not isinstance(service, str) and not hasattr(service, "name"):
         problem = f"use_service() takes the name of a service, or a Service, not {service!r}"
         raise TypeError(f'{problem}: write use_service(context, "redis"), with the arguments of managed() after it')
-    servicectx.leave_at_exit(_leave_all)  # some runners skip the clean-ups of `before_all`
-    layer = ExitStack()
-    _open[layer] = None
-    context.add_cleanup(_close, layer)
+    layer = _new_layer(context)
     details = None if arguments or not isolated else _in_use(context, name or service)
     if details is None:
-        managed = servicectx.managed(service, name=name, **(_defaults(context) | arguments))
-        details = managed.__enter__()
-        in_worker = context.feature is None and multiprocessing.parent_process() is not None
-        layer.callback(_keep if in_worker else _leave, managed)
+        details = _enter(context, layer, service, arguments | {"name": name})
     if isolated:
         details = layer.enter_context(servicectx.isolated(details))
     setattr(context, _attribute(details.name), details)
@@ -67,6 +61,9 @@ def use_service(
 
 def use_service_by_tag(tag: str, context: "Context", services: Mapping[str, Mapping[str, Any]] | None = None) -> Any:
     """For `before_tag`: use the service of `@service.NAME` or `@service.NAME.isolated`; ignore other tags.
+
+    `@service.NAME.isolated` on a feature or a rule gives each of its scenarios a namespace of its own: the scenarios
+    get the tag, too, and the feature holds the service. Before and after the scenarios the context has no namespace.
 
     Args:
         tag, context: the arguments of `before_tag`.
@@ -86,7 +83,40 @@ def use_service_by_tag(tag: str, context: "Context", services: Mapping[str, Mapp
     arguments = dict((services or {}).get(name, {}))
     if "service" in arguments:
         arguments["name"] = name
-    return use_service(context, arguments.pop("service", name), isolated=ending == "isolated", **arguments)
+    service = arguments.pop("service", name)
+    if ending and getattr(context, "scenario", None) is None:
+        _tag_scenarios(getattr(context, "rule", None) or context.feature, tag)
+        return None if not arguments and _in_use(context, name) else _hold(context, service, arguments)
+    return use_service(context, service, isolated=bool(ending), **arguments)
+
+
+def _tag_scenarios(container: Any, tag: str) -> None:
+    """Give all scenarios of a feature or a rule this tag, so that behave calls `before_tag` for each."""
+    for scenario in container.walk_scenarios():
+        if tag not in scenario.tags:
+            scenario.tags.insert(0, tag)
+
+
+def _new_layer(context: "Context") -> ExitStack:
+    """A stack of context managers that is closed at the end of the context's layer, or at exit."""
+    servicectx.leave_at_exit(_leave_all)  # some runners skip the clean-ups of `before_all`
+    layer = ExitStack()
+    _open[layer] = None
+    context.add_cleanup(_close, layer)
+    return layer
+
+
+def _enter(context: "Context", layer: ExitStack, service: Any, arguments: dict[str, Any]) -> Any:
+    managed = servicectx.managed(service, **(_defaults(context) | arguments))
+    details = managed.__enter__()
+    in_worker = context.feature is None and multiprocessing.parent_process() is not None
+    layer.callback(_keep if in_worker else _leave, managed)
+    return details
+
+
+def _hold(context: "Context", service: Any, arguments: dict[str, Any]) -> None:
+    """Keep a service running for the layer, without its details on the context."""
+    _enter(context, _new_layer(context), service, arguments)
 
 
 def _defaults(context: "Context") -> dict[str, Any]:

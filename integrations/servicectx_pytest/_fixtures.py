@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import pytest
 
@@ -40,6 +40,10 @@ STATIC = (
 )
 
 
+FixtureScope = Literal["function", "class", "module", "package", "session"]
+FIXTURE_SCOPES = get_args(FixtureScope)
+
+
 class ManagedService(Protocol):
     """Type of the fixture `managed_service`: `servicectx.managed` for the length of the run."""
 
@@ -64,11 +68,12 @@ def managed_service(_servicectx: Services) -> ManagedService:
     """A factory: `managed_service("postgres", name="orders", setup=migrate)` gives the details of a service.
 
     It takes the arguments of `servicectx.managed`. Equal calls give the same details. The run leaves all services
-    at its end.
+    at its end. A `scope` that is a word of pytest, such as "session", raises ValueError.
     """
 
     def managed_service(service: Any, /, **arguments: Any) -> Any:
         __tracebackhide__ = True
+        check_scope("managed_service", arguments, cure="a service of this factory is left at the end of the run")
         return _servicectx.get(service, arguments, "managed_service")
 
     return managed_service
@@ -89,27 +94,43 @@ def managed_asgi_app_factory(_servicectx: Services) -> Any:
 
 
 def service_fixture(
-    service: Any, /, *, isolated: Any = False, versions: Sequence[str | int] | None = None, **arguments: Any
+    service: Any,
+    /,
+    *,
+    isolated: Any = False,
+    fixture_scope: FixtureScope | None = None,
+    versions: Sequence[str | int] | None = None,
+    **arguments: Any,
 ) -> Any:
     """A fixture of your own, in one line of a conftest: `cache = service_fixture("redis", name="cache")`.
 
     Args:
         service: as for `servicectx.managed`.
-        isolated: give each test a fresh namespace, as `servicectx.isolated` does: True, or one or several set-ups for
-            its content. Otherwise the fixture has session scope and gives the details of the service itself.
+        isolated: give a fresh namespace, as `servicectx.isolated` does: True, or one or several set-ups for its
+            content. Otherwise the fixture gives the details of the service itself.
+        fixture_scope: the scope of the fixture in pytest. With `isolated` each function (the default), class, module,
+            package or session of a process has a namespace of its own. Without `isolated` the default is "session";
+            with a narrower scope the service is left at the end of that scope, and stops if it has no other user.
         versions: run each test once with each of these versions, as for the option `version`: ["15", ">=17"]. A version
             that is not installed is skipped, with its name. With SERVICECTX_REQUIRE_SERVERS it is an error.
         arguments: as for `servicectx.managed`: name, setup, depends, options ... The files of `depends` belong to
-            the set-ups of `isolated`, too.
+            the set-ups of `isolated`, too. Here `scope` means the users that share the service.
 
     Raises:
         TypeError: `service` has another type, such as the result of `managed()`; or `versions` and `version` are given.
+        ValueError: `fixture_scope` is not a scope of pytest, or `scope` is one.
     """
     if not isinstance(service, str) and not hasattr(service, "name"):
         problem = f"service_fixture() takes the name of a service, or a Service, not {service!r}"
         raise TypeError(f'{problem}: write service_fixture("redis"), with the arguments of managed() after it')
     if versions is not None and "version" in arguments:
         raise TypeError("service_fixture() takes versions= or version=, not both")
+    check_scope("service_fixture", arguments, cure="for the scope of the fixture write fixture_scope={!r}")
+    width = fixture_scope or ("function" if isolated else "session")
+    if width not in FIXTURE_SCOPES:
+        scopes = ", ".join(map(repr, FIXTURE_SCOPES))
+        problem = f"service_fixture(fixture_scope={fixture_scope!r}): the scopes of a fixture are {scopes}"
+        raise ValueError(f"{problem}; for the users that share the service write scope={fixture_scope!r}")
     kind = service if isinstance(service, str) else service.name
     namespace = {"setup": None if isolated is True else isolated, "depends": None}
     if arguments.get("depends") is not None and namespace["setup"] is not None:
@@ -118,24 +139,43 @@ def service_fixture(
             del arguments["depends"]
     params = None if versions is None else [str(version) for version in versions]
 
-    def of(_servicectx: Services, request: pytest.FixtureRequest) -> Any:
+    def arguments_of(_servicectx: Services, request: pytest.FixtureRequest) -> dict[str, Any]:
         __tracebackhide__ = True
-        asked = {} if params is None else {"version": request.param}
-        if asked:
-            require_version(_servicectx, service, arguments | asked)
-        return _servicectx.get(service, arguments | asked, str(request.fixturename))
+        if params is None:
+            return arguments
+        asked = arguments | {"version": request.param}
+        require_version(_servicectx, service, asked)
+        return asked
 
     def whole(_servicectx: Services, request: pytest.FixtureRequest) -> Any:
-        return of(_servicectx, request)
+        __tracebackhide__ = True
+        return _servicectx.get(service, arguments_of(_servicectx, request), str(request.fixturename))
+
+    def temporary(_servicectx: Services, request: pytest.FixtureRequest) -> Iterator[Any]:
+        __tracebackhide__ = True
+        asked = arguments_of(_servicectx, request)
+        with _servicectx.temporary(service, asked, str(request.fixturename)) as details:
+            yield details
 
     def part(_servicectx: Services, request: pytest.FixtureRequest) -> Iterator[Any]:
-        yield from _namespace(request, of(_servicectx, request), **namespace)
+        yield from _namespace(request, whole(_servicectx, request), **namespace)
 
+    each = "test" if width == "function" else width
     whole.__doc__ = f"A running {kind}, shared by the whole run: its details."
-    part.__doc__ = f"A fresh namespace of a running {kind} for each test: its details."
-    if isolated:
-        return pytest.fixture(params=params)(part)
-    return pytest.fixture(scope="session", params=params)(whole)
+    part.__doc__ = f"A fresh namespace of a running {kind} for each {each}: its details."
+    temporary.__doc__ = f"A running {kind} for each {each}: its details."
+    function: Any = part if isolated else whole if width == "session" else temporary
+    return pytest.fixture(scope=width, params=params)(function)
+
+
+def check_scope(function: str, arguments: dict[str, Any], cure: str) -> None:
+    """Raises ValueError if the sharing scope is one of pytest's scopes: the caller meant the scope of the fixture."""
+    scope = arguments.get("scope")
+    if isinstance(scope, str) and scope in FIXTURE_SCOPES:
+        meaning = "scope= names the users that share the service (project, user, private, or another text)"
+        raise ValueError(
+            f"{function}(scope={scope!r}): {scope!r} is a scope of pytest. {meaning}; {cure.format(scope)}"
+        )
 
 
 def fixtures(services: Iterable[str]) -> dict[str, Any]:
@@ -162,6 +202,7 @@ def _namespace(request: pytest.FixtureRequest, details: Any, setup: Any = None, 
     from servicectx import isolated
 
     isolating = isolated(details, setup=setup, depends=depends)
-    request.node.stash.setdefault(NAMESPACES, []).append(isolating)  # for the report of a failed test
+    opened = request.node.stash.setdefault(NAMESPACES, {})
+    opened[str(request.fixturename)] = isolating  # for the report of a failed test
     with isolating as namespace:
         yield namespace

@@ -88,18 +88,27 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and services is not None:
         sections = report.sections
         with Harmless(lambda line: sections.append(("servicectx", line)), "the log of services"):
-            sections.extend(_sections(services, set(getattr(item, "fixturenames", ()))))
+            sections.extend(_sections(services, _fixtures_of(item)))
         with Harmless(lambda line: sections.append(("servicectx", line)), "the address of a kept namespace"):
             sections.extend(_kept(item) if services.keep_failed else ())
     return report
 
 
 def _kept(item: pytest.Item) -> Iterator[tuple[str, str]]:
-    """Keep the namespaces of a failed test, and report how to connect and how long the server stays."""
-    for isolating in item.stash.get(NAMESPACES, []):
+    """Keep the namespaces of a failed test, and report how to connect and how long the server stays.
+
+    A namespace of its class, module, package or session counts only if the test names the fixture.
+    """
+    opened = [(node, *entry) for node in item.listchain() for entry in node.stash.get(NAMESPACES, {}).items()]
+    for isolating in [found for node, fixture, found in opened if node is item or fixture in _fixtures_of(item)]:
         if isolating.command is not None:
             isolating.keep = True
             yield "kept for you", f"{isolating.command}\n({isolating.stays})"
+
+
+def _fixtures_of(item: pytest.Item) -> set[str]:
+    """The fixtures that a test names, and their fixtures."""
+    return set(getattr(item, "fixturenames", ()))
 
 
 def _sections(services: "Services", fixtures: set[str]) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,8 @@ class Used:
         self.managed = managed
         self.label = label(*call)
         self.error: servicectx.ServiceCtxError | None = None
+        #: Whether it stays entered until the end of the run, for every fixture of an equal call.
+        self.stays = True
         #: Names of the fixtures that give it to tests.
         self.fixtures: set[str] = set()
         #: Whether the current test or one of its fixtures has requested it.
@@ -58,7 +61,7 @@ class Services:
         """Details of `managed(service, **arguments)`. The settings of the run are defaults of the arguments."""
         __tracebackhide__ = True
         call = (service, arguments)
-        used = next((known for known in self.used if known.call == call), None)
+        used = next((known for known in self.used if known.stays and known.call == call), None)
         if used is None:
             used = Used(call, self.managed(service, arguments))
             try:
@@ -72,6 +75,29 @@ class Services:
         if used.error is not None:
             raise used.error.with_traceback(None)  # the message is for people, the library's traceback is not
         return used.managed.details
+
+    @contextlib.contextmanager
+    def temporary(self, service: Any, arguments: dict[str, Any], fixture: str) -> Iterator[Any]:
+        """Details of a service for the block. A service without other users stops at the end of the block."""
+        __tracebackhide__ = True
+        used = Used((service, arguments), self.managed(service, arguments))
+        used.stays = False
+        used.fixtures.add(fixture)
+        self.used.append(used)
+        try:
+            try:
+                details = used.managed.__enter__()
+            except servicectx.ServiceCtxError as error:
+                used.error = error
+                raise error.with_traceback(None) from error.__cause__
+            finally:
+                self._report_temporary(used)
+            used.new_test()
+            used.requested = True
+            yield details
+        finally:
+            self.used.remove(used)
+            used.managed.__exit__(None, None, None)
 
     def managed(self, service: Any, arguments: dict[str, Any]) -> "servicectx.Managed[Any]":
         """`servicectx.managed` with the settings of the run, not entered yet."""
@@ -117,6 +143,11 @@ class Services:
             partner.end(key, use, failure, used.managed.ticket)
         except RunIsOver:
             used.managed.__exit__(None, None, None)
+
+    def _report_temporary(self, used: Used) -> None:
+        """Report a start for the summary. The controller takes no lease: the service may stop before the run ends."""
+        with contextlib.suppress(RunIsOver):  # the next service that this process requests ends the run
+            self._partner().end(f"{used.label}, temporary", self._report(used), None, None)
 
     def _report(self, used: Used) -> Record:
         managed = used.managed

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from servicectx_pytest._services import Services
 
 COORDINATOR = pytest.StashKey[Coordinator]()
-NAMESPACES = pytest.StashKey[list[Any]]()
+#: The open namespaces of a test, class, module, package or session, by fixture.
+NAMESPACES = pytest.StashKey[dict[str, Any]]()
 SERVICES: "pytest.StashKey[Services]" = pytest.StashKey()
 KNOWN = pytest.StashKey[set[str]]()

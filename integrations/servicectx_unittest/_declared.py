@@ -3,7 +3,7 @@
 import threading
 import unittest
 import weakref
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from servicectx import Managed, ServiceCtxError, ServiceDetails, isolated
 from servicectx_unittest._contexts import enterRunContext
@@ -19,22 +19,27 @@ class service(Generic[D]):
 
     Args:
         managed: the result of `servicectx.managed(...)`. From now on it belongs to this attribute.
-        isolated: give each test a namespace of its own (a database cloned right after the set-up, a logical
-            database ...), created when the test first reads the attribute and removed when the test is over.
+        isolated: True or "test" gives each test a namespace of its own (a database cloned right after the set-up, a
+            logical database ...), created when the test first reads the attribute and removed when the test is over.
+            "class" gives each class one namespace for all its tests, created by `setUpClass` and removed after
+            `tearDownClass`.
 
     Raises:
         TypeError: `managed` has another type, such as the name of a service.
-        ValueError: another attribute has the same `managed(...)` object.
+        ValueError: another attribute has the same `managed(...)` object, or `isolated` has another value.
         AttributeError: read before `setUpClass`, or in a class that is not a `ServiceTestCase`.
-        NotIsolable: read in a test, with `isolated` and a service without namespaces.
+        NotIsolable: with `isolated` and a service without namespaces: read in a test, or by `setUpClass` for "class".
     """
 
     _name = "a service"
 
-    def __init__(self, managed: Managed[D], *, isolated: bool = False) -> None:
+    def __init__(self, managed: Managed[D], *, isolated: bool | Literal["test", "class"] = False) -> None:
         _check(managed)
+        if isolated not in (True, False, "test", "class"):
+            raise ValueError(f'service(isolated={isolated!r}): write True or "test", "class", or False')
         self._managed = managed
         self._isolated = isolated
+        self._of_classes: dict[type, D] = {}
         self._lock = threading.Lock()
         self._details: D | None = None
         self._failure: ServiceCtxError | None = None
@@ -43,7 +48,9 @@ class service(Generic[D]):
         self._name = name
 
     def __get__(self, test: unittest.TestCase | None, owner: type) -> D:
-        if self._details is None:
+        if self._isolated == "class" and owner in self._of_classes:
+            return self._of_classes[owner]
+        if self._details is None or self._isolated == "class":
             if test is None:
                 return self  # type: ignore[return-value]  # runners read all attributes of classes
             raise AttributeError(self._why_not_entered(type(test)))
@@ -66,6 +73,13 @@ class service(Generic[D]):
             return f"{self._name} is entered by ServiceTestCase.setUpClass: call super().setUpClass()"
         cure = f"write class {case.__name__}(ServiceTestCase), or mix it in before the other bases"
         return f"{self._name} is not entered: {case.__name__} is not a ServiceTestCase; {cure}"
+
+    def enter_class(self, case: type[unittest.TestCase]) -> None:
+        """Start or join the service; with `isolated="class"`, open the namespace of this class."""
+        self.enter()
+        if self._isolated == "class" and self._details is not None:
+            self._of_classes[case] = case.enterClassContext(isolated(self._details))
+            case.addClassCleanup(self._of_classes.pop, case)
 
     def enter(self) -> None:
         """Start or join the service, unless this process has it already; start it again if it died."""
@@ -110,7 +124,7 @@ class ServiceTestCase(unittest.TestCase):
         for name in dict.fromkeys(name for base in cls.__mro__ for name in vars(base)):
             declared = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
             if isinstance(declared, service):
-                declared.enter()
+                declared.enter_class(cls)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle an asyncio test by its name: parallel runners pickle tests, and its state cannot be pickled."""

@@ -40,6 +40,64 @@ def test_every_runner(project: Path, runner: str) -> None:
     assert not [note for note in run.notes("after_feature") if note["left"]]
 
 
+ISOLATED = """
+@service.{name}.isolated
+Feature: Each scenario has a namespace of its own
+
+  Background:
+    Given 1 note in {name}
+
+  Scenario: first
+    Then there is a {name}
+
+  Scenario Outline: second and third
+    Then there is a <what>
+
+    Examples:
+      | what   |
+      | {name} |
+      | {name} |
+"""
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("name", ["postgres", "orders"])
+def test_each_scenario_of_an_isolated_feature_has_a_namespace(project: Path, runner: str, name: str) -> None:
+    """Of the service of the run, and of a service that the feature alone uses, and holds."""
+    for feature in (project / "features").glob("*.feature"):
+        feature.unlink()
+    (project / "features/isolated.feature").write_text(ISOLATED.format(name=name))
+    run = Run(project, RUNNERS[runner]).passes()
+    assert [note["status"] for note in run.notes("after_scenario")] == ["passed"] * 3, run.output
+    assert len([note for note in run.notes("used") if note["name"] == name]) == 6
+    assert not [note for note in run.notes("after_feature") if note["left"]]
+    if "scenarios" not in runner:  # there each scenario has a feature of its own
+        assert len(instances([note for note in run.notes("used") if note["name"] == name], "postgres")) == 1
+
+
+def test_each_scenario_of_an_isolated_rule_has_a_namespace(project: Path) -> None:
+    for feature in (project / "features").glob("*.feature"):
+        feature.unlink()
+    (project / "features/rule.feature").write_text("""
+Feature: A rule
+
+  Scenario: outside
+    Then there is no orders
+
+  @service.orders.isolated
+  Rule: isolated
+    Scenario: first
+      Given 1 note in orders
+
+    @service.orders.isolated
+    Scenario: second, with the tag of the rule
+      Given 1 note in orders
+""")
+    run = Run(project, "behave").passes()
+    assert len(run.notes("after_scenario")) == 3, run.output
+    assert len(run.notes("used")) == 2
+
+
 def test_a_service_is_gone_with_its_layer_and_lingers_when_asked_to(project: Path) -> None:
     (project / "features/third.feature").unlink()
     assert len(Run(project, "behave").passes().notes("set-up")) == 4

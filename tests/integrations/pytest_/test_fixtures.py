@@ -167,6 +167,125 @@ def test_fixtures_of_ones_own(tmp_path: Path) -> None:
     assert "4 passed" in run.output
 
 
+WIDTHS = {
+    "conftest": """
+        from journal import migrate
+        from servicectx_pytest import service_fixture
+
+        def of(width):
+            return service_fixture("postgres", setup=migrate, isolated=True, fixture_scope=width)
+
+        of_function, of_class, of_module, of_session = map(of, ["function", "class", "module", "session"])
+    """,
+    # The package of a fixture is the package of its conftest.
+    **dict.fromkeys(["one__conftest", "two__conftest"], "from conftest import of\nof_package = of('package')"),
+    **dict.fromkeys(["one____init__", "two____init__"], ""),
+    **dict.fromkeys(
+        ["one__test_a", "one__test_b", "two__test_c"],
+        """
+        from journal import note, write_a_note
+
+        def use(request):
+            for width in ("function", "class", "module", "package", "session"):
+                details = request.getfixturevalue(f"of_{width}")
+                note("use", details, width=width, database=details.dbname, number=write_a_note(details))
+
+        class TestOne:
+            def test_one(self, request):
+                use(request)
+
+            def test_two(self, request):
+                use(request)
+
+        class TestTwo:
+            def test_three(self, request):
+                use(request)
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("way", ["alone", "workers"])
+def test_a_namespace_for_each_test_class_module_package_or_session(tmp_path: Path, way: str) -> None:
+    run = Project(tmp_path, **WIDTHS).run(*(("-n2", "--dist", "loadfile") if way == "workers" else ()))
+    assert "9 passed" in run.output
+    used = run.notes("use")
+    assert len({note["instance"] for note in used}) == 1
+    for width, count, most in (("function", 9, 1), ("class", 6, 2), ("module", 3, 3), ("package", 2, 6)):
+        numbers: dict[str, list[int]] = {}
+        for note in used:
+            if note["width"] == width:
+                numbers.setdefault(note["database"], []).append(note["number"])
+        # The two modules of a package may have gone to two workers.
+        assert len(numbers) == count or (width == "package" and way == "workers")
+        assert all(found == list(range(1, len(found) + 1)) for found in numbers.values())
+        assert max(map(len, numbers.values())) == most or (width == "package" and way == "workers")
+    sessions = {note["pid"]: note["database"] for note in used if note["width"] == "session"}
+    assert len(sessions) == (2 if way == "workers" else 1)
+    assert len(set(sessions.values())) == len(sessions)
+
+
+@pytest.mark.parametrize("way", ["alone", "workers"])
+def test_a_service_of_its_own_for_each_test_or_module(tmp_path: Path, way: str) -> None:
+    test = """
+        from helping import server
+        from journal import note
+        from servicectx.client import inventory
+
+        def use(of_run, of_module, of_test):
+            for name, details in (("run", of_run), ("module", of_module), ("test", of_test)):
+                note("use", name=name, module=__name__, server=server(details))
+            note("up", names=[entry.state.name for entry in inventory.running()])
+
+        def test_one(of_run, of_module, of_test):
+            use(of_run, of_module, of_test)
+
+        def test_two(of_run, of_module, of_test):
+            use(of_run, of_module, of_test)
+            assert len(inventory.running()) >= 3
+    """
+    conftest = """
+        from servicectx_pytest import service_fixture
+
+        of_run = service_fixture("redis", name="run")
+        of_module = service_fixture("redis", name="module", scope="private", fixture_scope="module")
+        of_test = service_fixture("redis", name="test", scope="private", fixture_scope="function")
+    """
+    run = Project(tmp_path, conftest=conftest, test_a=test, test_b=test).run(
+        *(("-n2", "--dist", "loadfile") if way == "workers" else ())
+    )
+    assert "4 passed" in run.output
+    assert run.output.count("redis 'module': started") == 1  # one line of the summary
+    servers: dict[str, set[int]] = {}
+    for note in run.notes("use"):
+        servers.setdefault(note["name"], set()).add(note["server"])
+    assert {name: len(found) for name, found in servers.items()} == {"run": 1, "module": 2, "test": 4}
+    if way == "alone":
+        assert all(sorted(note["names"]) == ["module", "run", "test"] for note in run.notes("up"))
+
+
+def test_a_service_of_a_test_that_cannot_start(tmp_path: Path) -> None:
+    modules = {
+        "conftest": """
+            from servicectx_pytest import service_fixture
+
+            broken = service_fixture("redis", settings={"maxmemory": "a lot"}, fixture_scope="function")
+        """,
+        "test_broken": "def test_one(broken): pass\ndef test_two(broken): pass",
+    }
+    run = Project(tmp_path, **modules).run(status=1)
+    assert "2 errors" in run.output
+    assert "redis: failed with StartFailed" in run.output
+
+
+def test_the_factory_refuses_a_scope_of_pytest(tmp_path: Path) -> None:
+    run = Project(tmp_path, test_it='def test_it(managed_service): managed_service("redis", scope="session")').run(
+        status=1
+    )
+    assert "managed_service(scope='session'): 'session' is a scope of pytest" in run.output
+    assert "a service of this factory is left at the end of the run" in run.output
+
+
 def test_the_names_that_users_of_managed_service_fixtures_know(tmp_path: Path) -> None:
     known = servicectx.service_names()
     project = Project(

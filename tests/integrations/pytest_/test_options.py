@@ -212,6 +212,34 @@ def test_databases_of_failed_tests_are_kept_where_that_is_wished(home: Path, tmp
             each.down(force=True)
 
 
+def test_a_namespace_of_a_module_is_kept_if_a_test_that_names_it_failed(tmp_path: Path) -> None:
+    conftest = """
+        from servicectx_pytest import service_fixture
+
+        used = service_fixture("postgres", isolated=True, fixture_scope="module")
+        other = service_fixture("postgres", isolated=True, fixture_scope="module")
+    """
+    test = """
+        import psycopg
+
+        def test_passes(used, other):
+            with psycopg.connect(used.url) as connection:
+                connection.execute("create table found as select 'module' as what")
+
+        def test_fails(used):
+            assert False
+    """
+    run = Project(tmp_path, conftest=conftest, test_it=test).start("--servicectx-keep-failed").wait()
+    try:
+        (url,) = set(re.findall(r"psql (postgresql://\S+)", run.output))
+        with psycopg.connect(url) as connection:
+            assert connection.execute("select what from found").fetchall() == [("module",)]
+        assert run.output.count("kept for you -") == 1
+    finally:
+        for each in running():
+            each.down(force=True)
+
+
 def test_without_the_wish_nothing_of_a_failed_test_is_kept(tmp_path: Path) -> None:
     run = Project(tmp_path, **KEEPING).start().end()
     assert "kept for you" not in run.output

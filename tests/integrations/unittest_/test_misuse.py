@@ -75,7 +75,26 @@ class Test(unittest.TestCase):
         pass
 """
 
+ANOTHER_WIDTH = """
+class Test(ServiceTestCase):
+    cache = service(managed("redis"), isolated="module")
+
+    def test(self):
+        self.cache
+"""
+
+OF_ANOTHER_CLASS = """
+class Base(ServiceTestCase):
+    cache = service(managed("redis"), isolated="class")
+
+class Test(Base):
+    def test(self):
+        Base.cache.url
+"""
+
 MISUSES = {
+    ANOTHER_WIDTH: 'ValueError: service(isolated=\'module\'): write True or "test", "class", or False',
+    OF_ANOTHER_CLASS: "no 'url' here: cache is a declaration, service(...), and gives no details yet",
     A_NAME: "TypeError: service() takes managed(...), not 'redis': write service(managed(\"redis\"))",
     THE_FUNCTION: "TypeError: service() takes managed(...), not <function managed",
     ONE_FOR_TWO: "belongs to another service(...) already; write managed(...) in each service(...)",

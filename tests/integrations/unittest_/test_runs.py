@@ -162,6 +162,52 @@ class Test(unittest.TestCase):
     assert len(run.notes("seen")) == 2
 
 
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_namespace_for_each_class(project: Path, runner: str) -> None:
+    for sample in project.glob("test_*.py"):
+        sample.unlink()
+    (project / "test_classes.py").write_text("""
+from journal import migrate, note, write_a_note
+from servicectx import managed
+from servicectx_unittest import ServiceTestCase, service
+
+class Base(ServiceTestCase):
+    db = service(managed("postgres", setup=migrate), isolated="class")
+    each = service(managed("postgres", setup=migrate), isolated="test")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        assert write_a_note(cls.db) == 1, "another class wrote here"
+
+    def test_first(self):
+        assert self.db.dbname == type(self).db.dbname
+        note("seen", self.db, database=self.db.dbname, number=write_a_note(self.db), test=type(self).__name__)
+        assert write_a_note(self.each) == 1
+
+    test_second = test_first
+
+class TestA(Base):
+    pass
+
+class TestB(Base):
+    pass
+
+del Base
+""")
+    level = " --level class" if runner == "unittest-parallel" else ""
+    run = Run(project, RUNNERS[runner] + level + (" --dist loadscope" if "workers" in runner else "")).passes()
+    seen = run.notes("seen")
+    assert len(seen) == 4, run.output
+    assert len(instances(seen, "postgres")) == 1
+    databases = {case: {note["database"] for note in seen if note["test"] == case} for case in ("TestA", "TestB")}
+    for case, names in databases.items():
+        if "processes" not in runner:  # nose2 may give each test of a class to another process
+            assert len(names) == 1
+            assert sorted(note["number"] for note in seen if note["test"] == case) == [2, 3]
+    assert not databases["TestA"] & databases["TestB"]
+
+
 def test_the_next_class_gets_a_new_server_when_one_died(project: Path) -> None:
     (project / "dying_case.py").write_text("""
 import os
