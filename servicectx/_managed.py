@@ -6,11 +6,11 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from servicectx._async import enter_in_thread, leave_in_thread
 from servicectx.client.attempt import Cancelled
-from servicectx.client.claim import Claim
+from servicectx.client.control import ServerControl
 from servicectx.client.join import acquire
 from servicectx.client.ticket import ticket_for
 from servicectx.errors import ServiceCtxError
@@ -28,17 +28,13 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound="ServiceDetails")
 
 
-class Managed(Generic[D]):
+class Managed(ServerControl[D]):
     """A service for the length of the block. The object can be entered again after it was left."""
 
     def __init__(self, request: Request[Any]) -> None:
-        self._request = request
+        super().__init__(request)
         self._busy = threading.Lock()
         self._cancelled = threading.Event()
-        self._pid = 0
-        self._claim: Claim | None = None
-        #: The details, while it is entered and afterwards; None before.
-        self.details: D | None = None
         #: Seconds that entering took.
         self.took = 0.0
 
@@ -138,7 +134,12 @@ class Managed(Generic[D]):
         """The file with the output of the server, while the server lives; None for an external service."""
         if self._claim is None:
             return None
-        return str(self._claim.instance.directory(self._claim.state.id) / "service.log")
+        return str(self._claim.log())
+
+    @property
+    def scope(self) -> str:
+        """The users that share the instance: the argument, or its default from the environment and the project."""
+        return self._request.scope
 
     @property
     def key(self) -> str | None:

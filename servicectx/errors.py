@@ -257,6 +257,19 @@ class NotIsolable(ServiceCtxError):
         return f"{self.service} cannot be isolated: {self.reason}"
 
 
+class NotSupported(ServiceCtxError):
+    """A service cannot do this. Attributes: `service`, `name`, `operation`, `reason`."""
+
+    fields = ("service", "name", "operation", "reason")
+    service: str
+    name: str | None
+    operation: str
+    reason: str
+
+    def message(self) -> str:
+        return f"{_called(self.service, self.name)}: {self.operation} is not possible: {self.reason}"
+
+
 class HomeError(ServiceCtxError):
     """A directory that servicectx needs is unsafe or unusable. Attributes: `path`, `problem`, `cure`."""
 

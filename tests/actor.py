@@ -149,6 +149,9 @@ def _act(command: dict[str, Any], held: list[Any]) -> dict[str, Any]:
         case "alive":
             failure = held[-1].failure
             return {"alive": held[-1].alive, "failure": failure and str(failure)}
+        case "restart":
+            held[-1].restart(**command.get("arguments", {}))
+            return {"pid": held[-1].pid}
         case "use":
             return {"used": use(held[-1].details)}
         case "directory":

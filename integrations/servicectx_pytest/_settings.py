@@ -27,7 +27,9 @@ class Settings(NamedTuple):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("servicectx", "real services")
-    scope = "the users that share the services: run (the default), project, user, or any text"
+    scope = (
+        "the users that share the services: run (the default, also that of servicectx run), project, user, or any text"
+    )
     linger = "time to stay up after the last user, for the next run of the project; the default scope is then project"
     keep_data = "keep the data directories, and print their paths"
     keep_failed = "keep the isolated databases of failed tests, and print how to connect to them"
@@ -55,7 +57,10 @@ def settings(config: pytest.Config, run_id: str, address: str = "") -> Settings:
     linger = _seconds(config.getoption("--servicectx-linger") or config.getini("servicectx_linger"))
     lingers = os.environ.get("SERVICECTX_LINGER", "0") != "0" if linger is None else linger > 0
     scope = config.getoption("--servicectx-scope") or config.getini("servicectx_scope")
-    scope = scope or os.environ.get("SERVICECTX_SCOPE") or ("project" if lingers else "run")
+    scope = scope or os.environ.get("SERVICECTX_SCOPE") or ("project" if lingers else "")
+    scope = (
+        scope or os.environ.get("SERVICECTX_RUN_SCOPE") or "run"
+    )  # pytest below `servicectx run` belongs to that run
     if scope == "run":
         scope = f"run-{run_id}"
     elif scope == "project":  # of the run, not of the current directory

@@ -12,6 +12,7 @@ from servicectx.cli.selection import F
 from servicectx.client import inventory
 from servicectx.client.inventory import Running
 from servicectx.request import key
+from servicectx.request.request import run_scope
 from servicectx.state.record import READY
 from servicectx.system.typos import closest
 
@@ -49,29 +50,32 @@ def scope_shown(scope: str) -> str:
 
 
 def choose(names: tuple[str, ...], scope: str | None, phases: tuple[str, ...] = (READY,)) -> list[Running]:
-    """Instances by name or key; without names, all of the scope (default: this project).
+    """Instances by name or key; without names, all of the scope (default: this project, and this run).
 
-    Raises Failed, which lists instances of other scopes.
+    A name means an instance of this run first, below `servicectx run`. Raises Failed, which lists instances of other
+    scopes.
     """
     every = [instance for instance in inventory.running() if not phases or instance.state.phase in phases]
-    here = scope_text(scope or "project")
+    run = run_scope()
+    scopes = ([scope_text(run)] if run and scope is None else []) + [scope_text(scope or "project")]
     if not names:
-        chosen = [instance for instance in every if instance.state.scope == here]
+        chosen = [instance for instance in every if instance.state.scope in scopes]
         if not chosen:
-            raise Failed(f"nothing runs in {shown_place(here)}{_elsewhere(every)}")
+            raise Failed(f"nothing runs in {shown_place(scopes[-1])}{_elsewhere(every)}")
         return chosen
-    return [_one(name, every, here, strict=scope is not None) for name in names]
+    return [_one(name, every, scopes, strict=scope is not None) for name in names]
 
 
-def _one(name: str, every: list[Running], here: str, strict: bool) -> Running:
+def _one(name: str, every: list[Running], scopes: list[str], strict: bool) -> Running:
     if by_key := [instance for instance in every if instance.key == name]:
         return by_key[0]
     named = [instance for instance in every if instance.state.name == name]
-    found = [instance for instance in named if instance.state.scope == here]
+    in_scopes = [[instance for instance in named if instance.state.scope == scope] for scope in scopes]
+    found = next(filter(None, in_scopes), [])
     if not found and not strict:
         found = [instance for instance in named if not instance.state.scope.startswith("project:")]
     if not found:
-        raise Failed(absent(name, named or every, f"in {shown_place(here)}"))
+        raise Failed(absent(name, named or every, f"in {shown_place(scopes[-1])}"))
     if len(found) > 1:
         lines = "".join(f"\n  {instance.key}  {described(instance)}" for instance in found)
         raise Failed(f"{name!r} may be one of these; name one by its key:{lines}")

@@ -16,6 +16,7 @@ from servicectx.cli.console import note
 from servicectx.cli.selection import Member, members, service_options
 from servicectx.cli.start_display import started
 from servicectx.request import external
+from servicectx.request.request import RUN_SCOPE, run_scope
 
 OWN_FAILURE = 125  # exit status: servicectx failed, not the command
 ARGV = "servicectx.argv"
@@ -38,6 +39,7 @@ class WithCommand(click.Command):
     cls=WithCommand,
     epilog="""\b
 Examples:
+  servicectx run -- pytest             the services that pyproject.toml names
   servicectx run postgres redis -- pytest -n 8
   servicectx run postgres --set postgres.version=16 -- ./manage.py test
   servicectx run --name orders=postgres --name users=postgres -- make check
@@ -53,6 +55,7 @@ Examples:
     metavar="NAME=TEMPLATE",
     help="A variable of the command, such as 'DSN={postgres.sqlalchemy_url}'. May be repeated.",
 )
+@click.option("--share", is_flag=True, help="Share the servers with other runs and programs of the project.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @debug_option
 @click.pass_context
@@ -65,6 +68,7 @@ def command(
     storage: str | None,
     timeout: float | None,
     templates: tuple[str, ...],
+    share: bool,
     quiet: bool,
 ) -> None:
     """Start services side by side, run a command with them, and stop them when the command has ended.
@@ -74,6 +78,10 @@ def command(
     managed(). If several services set the same variable, the first one supplies it. Signals are passed on to the
     command.
 
+    Without names the services of the project's pyproject.toml or setup.cfg are started. The servers belong to this run
+    and to all programs that the command starts: another run at the same time has servers of its own. A service that
+    `servicectx up` keeps running for the project is joined instead; --share and --scope share with other programs.
+
     When the command has ended, processes that it left are ended, too: background processes and daemons.
 
     The exit status is the command's; 128 plus the signal's number if a signal ended it; 125 if servicectx failed,
@@ -82,6 +90,9 @@ def command(
     arguments = ctx.meta.get(ARGV)
     if not arguments:
         raise click.UsageError("Give a command after --: servicectx run postgres -- pytest")
+    if share and scope:
+        raise click.UsageError("--share is the scope of the project; omit it, or --scope")
+    _set_run_scope(share)
     watchdog = CommandWatchdog()
     try:
         selected = members(services, roles, settings, scope=scope, storage=storage, timeout=timeout)
@@ -98,6 +109,14 @@ def command(
     finally:
         watchdog.dismiss()
     raise SystemExit(status)
+
+
+def _set_run_scope(share: bool) -> None:
+    """Set the default scope of this process and of the command. A run within a run shares the servers of the outer."""
+    if share:
+        os.environ.pop(RUN_SCOPE, None)
+    elif not run_scope():
+        os.environ[RUN_SCOPE] = f"run-{os.urandom(8).hex()}"
 
 
 def _environment(

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from servicectx import Managed, managed, service_names
-from servicectx.request import config, durations
+from servicectx.client import inventory
+from servicectx.request import config, durations, key
+from servicectx.request.request import run_scope
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +46,7 @@ def complete_service(_ctx: click.Context, _param: click.Parameter, incomplete: s
 def service_options(function: F) -> F:
     """Add the arguments that select services."""
     options = [
-        click.argument("services", nargs=-1, metavar="SERVICE...", shell_complete=complete_service),
+        click.argument("services", nargs=-1, metavar="[SERVICE...]", shell_complete=complete_service),
         click.option("--name", "roles", multiple=True, metavar="ROLE=SERVICE", help="A service in a role."),
         click.option(
             "--set",
@@ -65,7 +67,10 @@ def service_options(function: F) -> F:
 def members(
     services: tuple[str, ...], roles: tuple[str, ...], settings: tuple[str, ...], **arguments: Any
 ) -> list[Member]:
-    """The selected services. A service that has a role is not started a second time under its own name.
+    """The selected services; without a name, all that the project names in pyproject.toml or setup.cfg.
+
+    A service that has a role is not started a second time under its own name. Below `servicectx run` a service that
+    `servicectx up` keeps running for the project is joined there.
 
     Raises click.UsageError, UnknownService, InvalidOption, ConfigError.
     """
@@ -76,8 +81,9 @@ def members(
             by_role.update([_pair(text)])
         elif text not in named:
             by_role[text] = text
+    by_role = by_role or {name: name for name in config.names()}
     if not by_role:
-        raise click.UsageError("Name a service, such as postgres. `servicectx list` shows all services.")
+        raise click.UsageError(_nothing_named())
     texts = _settings(settings, by_role)
     given = {name: value for name, value in arguments.items() if value is not None}
     return [_member(role, service, texts.get(role, {}), given) for role, service in by_role.items()]
@@ -103,7 +109,24 @@ def _member(role: str, service: str, texts: dict[str, str], given: dict[str, Any
     }
     options = {name: value for name, value in values.items() if name not in config.ARGUMENTS}
     own_name = None if role == service else role
-    return Member(role, managed(service, name=own_name, **options, **(given | arguments)))
+    arguments = {"name": own_name} | options | given | arguments
+    member = Member(role, managed(service, **arguments))
+    if "scope" not in arguments and member.managed.scope == run_scope():
+        shared = Member(role, managed(service, **arguments, scope="project"))
+        project_key = shared.managed.key
+        return shared if project_key is not None and inventory.is_up(project_key) else member
+    return member
+
+
+def _nothing_named() -> str:
+    project = key.project()
+    return f"""Name a service, such as postgres, or write the services of the project into {project / "pyproject.toml"}:
+
+  [tool.servicectx]
+  cache = "redis"
+  orders = {{service = "postgres", setup = ["schema.sql"]}}
+
+`servicectx list` shows all services."""
 
 
 def _settings(settings: tuple[str, ...], by_role: dict[str, str]) -> dict[str, dict[str, str]]:

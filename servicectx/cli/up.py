@@ -18,6 +18,7 @@ from servicectx.client.inventory import Running
 @click.command(
     epilog="""\b
 Examples:
+  servicectx up                        the services that pyproject.toml names
   servicectx up postgres redis
   servicectx up postgres --linger 2h --set postgres.setup=schema.sql
   eval "$(servicectx up postgres --format sh)"
@@ -61,7 +62,8 @@ def command(
     """Start services, or join running ones, and leave them running for the shell, the tests and all programs that
     request the same.
 
-    Programs of the project that call managed("postgres") join the instance of `servicectx up postgres`.
+    Programs of the project that call managed("postgres") join the instance of `servicectx up postgres`, and so does
+    `servicectx run postgres`. Without names the services of the project's pyproject.toml or setup.cfg are started.
     """
     if linger <= 0:
         raise click.UsageError("--linger: with 0 the service would stop at once; use `servicectx run` for that")
@@ -69,6 +71,8 @@ def command(
     selected = members(services, roles, settings, keep_data=keep_data, **arguments)
     with started(selected, quiet):
         here = [_running(member) for member in selected if not member.managed.external]
+        for instance in here:
+            instance.instance.mark_up(instance.state.id)
         if details_dir is not None:
             _write_details(here, details_dir)
     if form is not None:

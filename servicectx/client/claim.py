@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 
 from servicectx.client import cleanup, liveness
 from servicectx.errors import HomeError, ServiceCtxError, ServiceDied, from_record
@@ -72,6 +73,17 @@ class Claim:
                 return
             if now.id == self.state.id and not self.instance.is_used(now.id):
                 cleanup.clear(self.instance, now)
+
+    def server_pid(self) -> int | None:
+        """The process id of the server; None in another PID namespace, and during a restart."""
+        processes = self.instance.processes(self.state.id)
+        if processes is None or processes.server is None or not processes.origin.is_here():
+            return None
+        return processes.server.pid
+
+    def log(self) -> Path:
+        """The file with the output of the server. It is removed with the instance."""
+        return self.instance.directory(self.state.id) / "service.log"
 
     def alive(self) -> bool:
         """Whether the instance answers."""

@@ -141,6 +141,16 @@ class Running(NamedTuple):
             return []
 
 
+def is_up(key: str) -> bool:
+    """Whether a usable instance has this key, and `servicectx up` keeps it running. Raises HomeError."""
+    instance = Instance(paths.home(), key)
+    try:
+        state = instance.look()
+    except StateError:
+        return False
+    return state is not None and state.phase == READY and instance.is_up(state.id) and liveness.lives(instance, state)
+
+
 def running() -> list[Running]:
     """All instances in this user's home, by name. Raises HomeError."""
     home = paths.home()

@@ -35,6 +35,7 @@ ARRIVING = "arriving"  # in the container: an incomplete copy
 NEW = "new"  # in the container: a file or directory before its move into `run`
 LOG = "service.log"
 PASSABLE = 0o711
+PROGRAMS = "programs"  # copied ones; see `programs`
 
 
 class Source(NamedTuple):
@@ -157,6 +158,15 @@ class DataDirectory:
         if self._needs_data:
             remove_entry(self._run, DATA)
             self._make_in(self._run, DATA)
+
+    def clear(self, spare_data: bool) -> None:
+        """Remove all that a server wrote into `{dir}`, for a restart without its data. Copied programs stay."""
+        with os.scandir(self._run) as entries:
+            names = [entry.name for entry in entries if entry.name not in (DATA, PROGRAMS)]
+        for name in names:
+            remove_entry(self._run, name)
+        if not spare_data:
+            self.make_empty()
 
     def open(self) -> int:
         """Open `{data}`, which belongs to the server's account, and return a descriptor. Raises OSError."""

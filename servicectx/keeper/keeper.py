@@ -1,6 +1,7 @@
 """The keeper: the small parent process of one server, from its start until the last file is removed."""
 
 import contextlib
+import enum
 import os
 import select
 import signal
@@ -14,6 +15,7 @@ from servicectx.errors import HomeError, ServiceCtxError, StartFailed
 from servicectx.keeper import kept_data, snapshot
 from servicectx.keeper.datadir import DataDirectory
 from servicectx.keeper.requester import Requester, RequesterGone
+from servicectx.keeper.restart_inbox import RestartInbox
 from servicectx.keeper.shutdown import LOCK_TIMEOUT, current, exit_text, record_death, remove_when_unused
 from servicectx.keeper.unused import UnusedWaiter
 from servicectx.services import plan
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
     from servicectx.keeper.prefetcher_process import PrefetcherProcess
     from servicectx.keeper.server import Server
     from servicectx.keeper.startup import Startup
+
+
+class Event(enum.Enum):
+    """The end of a wait: no lease is held, the server ended, or a user requested a restart."""
+
+    UNUSED, ENDED, RESTART = range(3)
 
 
 class TerminationRequested(BaseException):
@@ -56,6 +64,7 @@ class Keeper:
         self.keeping: kept_data.KeptData | None = None
         self.prefetcher: PrefetcherProcess | None = None
         signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.signal(signal.SIGUSR1, lambda *_: None)  # wakes `watch` for a restart; its default action would end
 
     def live(self) -> None:
         linux.adopt_orphans()
@@ -159,23 +168,28 @@ class Keeper:
     # -- wait for the end ------------------------------------------------------------------------------------------
 
     def watch(self, start: "Startup") -> None:
-        """Wait for the end of the linger time after the last user, or for the end of the server.
+        """Wait for the end of the linger time after the last user, or for the end of the server. Restart it on request.
 
         A fault of the machine ends neither wait: a server counts as used while its users cannot be counted.
         """
         key_lock.get_ready()  # now, so that the stop is not delayed
-        server = start.server
-        assert server is not None
         with contextlib.suppress(OSError, RuntimeError):  # a spare is optional
             self.spare = spare.Maker(start.data.cache, start.data.sources, start.data.path, start.data.owner)
         waiter = UnusedWaiter(self.instance, self.id, self.reserve)
+        inbox = RestartInbox(self.instance, self.id)
         pause = Pause()
         while True:
+            server = start.server
+            assert server is not None
             try:
-                if not self._wait_until_unused(server, waiter):
+                event = self._wait(server, waiter, inbox)
+                if event is Event.ENDED:
                     self._record_death(start, server)
                     return
-                if self._lingered(server) and self._stop():
+                if event is Event.RESTART:
+                    if not self._restart(start, inbox):
+                        return
+                elif self._lingered(server) and self._stop():
                     return
                 pause.over()
                 self.reserve.refill()
@@ -188,29 +202,58 @@ class Keeper:
 
     def _record_death(self, start: "Startup", server: "Server") -> None:
         step("server-died")
-        status, log_tail = server.exit_status, start.log_tail()
+        status = server.exit_status
+        self._end_dead(start, f"the server was {exit_text(status or 0)}", status)
+
+    def _end_dead(self, start: "Startup", reason: str, status: int | None) -> None:
+        """Record the death for the users, and remove the instance after the last of them."""
+        log_tail = start.log_tail()
         self.reserve.release()
         start.end()
-        persist(record_death, self.instance, self.id, f"the server was {exit_text(status or 0)}", status, log_tail)
+        persist(record_death, self.instance, self.id, reason, status, log_tail)
         self.clear_server()
         persist(remove_when_unused, self.instance, self.id)
 
-    def _wait_until_unused(self, server: "Server", waiter: UnusedWaiter) -> bool:
-        """Return True when no lease is held, False when the server ended first."""
+    def _restart(self, start: "Startup", inbox: RestartInbox) -> bool:
+        """Carry out the pending requests. False: the server did not start again, and the instance is removed."""
+        from servicectx.keeper import restart  # only now: most servers are never restarted
+
+        server, kept = start.server, self.keeping is not None and self.keeping.applies()
+        try:
+            restart.carry_out(start, inbox, self.instance, kept, self._prepare_restart)
+        except (ServiceCtxError, OSError) as error:
+            if start.server is server and isinstance(error, HomeError | OSError):  # a fault before the server was ended
+                raise
+            data = error.data if isinstance(error, ServiceCtxError) else {}
+            problem = data.get("reason") or data.get("waiting_for") or str(error)
+            self._end_dead(start, f"it did not start again when it was restarted: {problem}", data.get("exit_status"))
+            return False
+        return True
+
+    def _prepare_restart(self) -> None:
+        """Without a recorded server, processes that join wait for an answer instead of recording a death."""
+        self.record_server(None)
+        if self.prefetcher is not None:
+            self.prefetcher.end()  # the next event starts another one
+
+    def _wait(self, server: "Server", waiter: UnusedWaiter, inbox: RestartInbox) -> Event:
         waiter.begin()
         descriptor = server.descriptor()
         while True:
             poller = select.poll()
             poller.register(waiter.descriptor, select.POLLIN)
+            poller.register(inbox.descriptor, select.POLLIN)
             for prefetcher_descriptor in self.prefetcher.descriptors() if self.prefetcher is not None else ():
                 poller.register(prefetcher_descriptor, select.POLLIN)
             if descriptor is not None:
                 poller.register(descriptor, select.POLLIN)
             poller.poll(self._poll_time(descriptor, waiter))
             if server.exit_status is not None:
-                return False
+                return Event.ENDED
+            if inbox.is_woken():
+                return Event.RESTART
             if waiter.is_unused():
-                return True
+                return Event.UNUSED
             if self.prefetcher is not None:
                 self.prefetcher.look()
 

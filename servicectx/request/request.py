@@ -28,6 +28,7 @@ log = logging.getLogger("servicectx")
 Keep = bool | Literal["where possible"]
 WHERE_POSSIBLE: Literal["where possible"] = "where possible"
 TIMEOUT = 60.0  # seconds
+RUN_SCOPE = "SERVICECTX_RUN_SCOPE"  # the variable that `servicectx run` sets for its command
 SNAPSHOTS = 2  # the format of snapshots; part of their names, so that snapshots of an older format are never found
 
 
@@ -189,9 +190,11 @@ def resolve(
             opened = opened_data.find(found, data)
         if depends is not None and setup is None:
             raise without_setup(found.name)
-        effective_scope = _scope(found, scope, configured.get("scope"), opened)
         keep = _keep(found, keep_data, entry)
         merged = options if entry is None else entry.options | options
+        linger_seconds = _seconds(found, "linger", linger, "SERVICECTX_LINGER", configured.get("linger", 0.0))
+        default_scope = configured.get("scope") or (run_scope() if linger_seconds == 0 else None)
+        effective_scope = _scope(found, scope, default_scope, opened)
         return Request(
             service=found,
             name=_text(found, "name", effective_name),
@@ -199,7 +202,7 @@ def resolve(
             setup=setup,
             setup_files=files,
             snapshot=_snapshot(found, configured.get("snapshot") if snapshot is None else snapshot, setup, files),
-            linger=_seconds(found, "linger", linger, "SERVICECTX_LINGER", configured.get("linger", 0.0)),
+            linger=linger_seconds,
             keep_data=keep is not False or opened is not None,
             keep_strictly=keep is not WHERE_POSSIBLE,
             storage=None if opened is not None else _storage(found, storage, configured.get("storage")),
@@ -219,6 +222,11 @@ def _root(scope: str) -> Path | None:
 
 def _variable(argument: str) -> str | None:
     return os.environ.get(f"SERVICECTX_{argument.upper()}")
+
+
+def run_scope() -> str | None:
+    """The default scope below `servicectx run`: the run itself. An instance that lingers is for later runs, too."""
+    return os.environ.get(RUN_SCOPE) or None
 
 
 def _keep(service: Service[Any], given: Any, entry: config.Entry | None) -> Keep:

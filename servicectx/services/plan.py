@@ -83,12 +83,17 @@ class SnapshotSupport(NamedTuple):
     is sent. If the server exits within 30 s with one of `statuses` (negative: the signal that ended it), the data is
     copied; otherwise there is no snapshot. `secret` is the password in the data, stored privately with a snapshot until
     the next instance sets its own.
+
+    For `restart(kill=True)` the probe `before_kill` writes what SIGKILL would lose. `survives_kill` is False for a
+    server that writes its data only at a clean end.
     """
 
     signal: int
     statuses: list[int] = [0]
     flush: dict[str, Any] | None = None
     secret: str = ""
+    before_kill: dict[str, Any] | None = None
+    survives_kill: bool = True
 
 
 class PathLimits(NamedTuple):

@@ -32,6 +32,8 @@ from servicectx.system.processes import Process
 
 LINGER = "linger-"
 KEEP = "keep-data"
+UP = "up"
+RESTARTS = "restarts"  # requests of users; see `restart_requests`
 STATE = "state.json"
 KEEPER, WATCHDOG = "keeper.lock", "watchdog.lock"
 RESERVE = "reserve"  # space for a failure record on a full file system
@@ -93,6 +95,14 @@ class Instance:
                 with contextlib.suppress(ValueError):
                     seconds += [float(name.removeprefix(LINGER))] if name.startswith(LINGER) else []
         return max(seconds)
+
+    def mark_up(self, id: str) -> None:
+        """Record that `servicectx up` started or joined the instance, for all programs of its scope."""
+        with contextlib.suppress(OSError):  # without the record a run starts a server of its own
+            (self.directory(id) / UP).touch(mode=0o600)
+
+    def is_up(self, id: str) -> bool:
+        return (self.directory(id) / UP).exists()
 
     def keeps_data(self, id: str) -> bool:
         return (self.directory(id) / KEEP).exists()
@@ -177,6 +187,7 @@ class Instance:
         try:
             path.mkdir(mode=0o700)
             (path / "leases").mkdir(mode=0o700)
+            (path / RESTARTS).mkdir(mode=0o700)
             _reserve(path / RESERVE)
         except OSError as error:
             raise HomeError(path=str(path), problem=f"not made: {error.strerror}", cure=NO_SPACE_CURE) from None

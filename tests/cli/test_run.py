@@ -211,7 +211,8 @@ def test_killed_at_any_moment(project: Path, delay: float) -> None:
 
 
 def test_many_at_once_share(project: Path, home: Path) -> None:
-    every = [spawn("run", "-q", "redis", "--", *SHOW, cwd=project, stdout=subprocess.PIPE) for _ in range(6)]
+    words = ("run", "-q", "--share", "redis", "--", *SHOW)
+    every = [spawn(*words, cwd=project, stdout=subprocess.PIPE) for _ in range(6)]
     outputs = [process.communicate(timeout=COMMAND_TIMEOUT)[0] for process in every]
     assert [process.returncode for process in every] == [0] * 6
     assert all("SERVICECTX_REDIS_DETAILS" in output for output in outputs)
@@ -219,7 +220,8 @@ def test_many_at_once_share(project: Path, home: Path) -> None:
 
 
 def test_many_at_once_some_killed(project: Path, home: Path) -> None:
-    every = [spawn("run", "-q", "redis", "--", *python(HANG), cwd=project, stdout=subprocess.PIPE) for _ in range(6)]
+    words = ("run", "-q", "--share", "redis", "--", *python(HANG))
+    every = [spawn(*words, cwd=project, stdout=subprocess.PIPE) for _ in range(6)]
     for process in every[:3]:
         time.sleep(0.1)
         process.kill()

@@ -12,7 +12,7 @@ import botocore.exceptions
 import pika
 import pytest
 
-from servicectx import InvalidOption, RabbitmqDetails, S3Details, managed
+from servicectx import InvalidOption, NotSupported, RabbitmqDetails, S3Details, managed
 from servicectx.services import registry
 from servicectx.services.quoting import FORMATS
 from servicectx.testing import Usage
@@ -23,6 +23,16 @@ from tests.services.row import Row
 ROWS = pytest.mark.parametrize("row", table.rows(), ids=str)
 
 VOLATILE = {str(row): row.volatile for row in table.rows() if row.volatile}
+
+
+KEPT_ONLY = ("rabbitmq", "kafka")  # without keep_data their plans do not keep data over a clean end
+
+
+def refusal(row: Row, kill: bool) -> str:
+    """A part of the error of `restart()`, or "" where the data stays."""
+    if str(row) in VOLATILE:
+        return registry.find(row.service).volatile.partition(";")[0]
+    return "it writes its data only at a clean end" if row.service == "mqtt" and kill else ""
 
 
 def put_persistently(details: RabbitmqDetails, name: str, value: str) -> None:
@@ -80,6 +90,50 @@ def test_what_was_written_right_before_the_end_can_be_read_again(
             assert used.get(third, "shape") == "round"
     assert leftovers.processes(home) == []
     shutil.rmtree(path)
+
+
+@ROWS
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kill", [False, True], ids=["clean", "killed"])
+def test_a_restart_keeps_what_was_written_or_is_refused(
+    row: Row, kill: bool, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table.require(str(row))
+    used = table.usage(row.service)
+    if used is not None:
+        used = usage(row)
+    with table.chosen(row):
+        keep_data = row.service in KEPT_ONLY and str(row) not in VOLATILE
+        service = managed(row.service, timeout=100, keep_data=keep_data, **row.options)
+        with service as details:
+            before = service.pid
+            if used is not None:
+                used.put(details, "colour", "green")
+            if reason := refusal(row, kill):
+                with pytest.raises(NotSupported, match=re.escape(reason)):
+                    service.restart(kill=kill, timeout=100)
+                assert service.pid == before
+                assert used is None or used.get(details, "colour") == "green"
+                service.restart(kill=kill, empty=True, timeout=100)
+                if used is not None:
+                    used.put(details, "colour", "red")
+                    assert used.get(details, "colour") == "red"
+            else:
+                service.restart(kill=kill, timeout=100)
+                assert used is None or used.get(details, "colour") == "green"
+            assert service.pid != before
+    if keep_data:
+        shutil.rmtree(kept_path(caplog))
+    assert leftovers.processes(home) == []
+
+
+def test_data_that_only_keep_data_keeps_is_not_lost_by_a_restart(home: Path) -> None:
+    service = managed("rabbitmq", timeout=100)
+    with (
+        service,
+        pytest.raises(NotSupported, match=r"it keeps its data only with keep_data=True; restart\(empty=True\)"),
+    ):
+        service.restart()
 
 
 @ROWS

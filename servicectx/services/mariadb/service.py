@@ -138,7 +138,9 @@ class Mariadb(Service["MariadbDetails"]):
             ping={"kind": "call", "target": f"{WIRE}:answers", **account},
             account=account_for_root("mysql") if os.geteuid() == 0 else None,  # the user id needs no name
             program_tree=str(tree),
-            snapshot=SnapshotSupport(int(signal.SIGTERM)),
+            snapshot=SnapshotSupport(
+                int(signal.SIGTERM), before_kill={"kind": "call", "target": f"{WIRE}:write_out", **account}
+            ),
             ports=Ports(probe_authenticates=True),
             expected_size=64 * 2**20,
             paths=PathLimits(longest=400),  # its FN_REFLEN is 512

@@ -90,7 +90,8 @@ class Mqtt(Prefixed["MqttDetails"]):
             return None
         often = "autosave_interval 1\nautosave_on_changes true\n"
         text = plan.files["mosquitto.conf"].replace("autosave_interval 0\n", often)
-        return plan._replace(files={**plan.files, "mosquitto.conf": text})
+        support = SnapshotSupport(int(signal.SIGTERM))
+        return plan._replace(files={**plan.files, "mosquitto.conf": text}, snapshot=support)
 
     def details(self, options: MqttOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"user": USER, "password": secret, "version": facts.get("version")}
@@ -137,7 +138,7 @@ class Mqtt(Prefixed["MqttDetails"]):
                 "expect": mqtt_wire.ACCEPTED + r".*mosquitto version (?P<version>[\d.]+)",
             },
             ping=_login(secret),
-            snapshot=SnapshotSupport(int(signal.SIGTERM)),
+            snapshot=SnapshotSupport(int(signal.SIGTERM), survives_kill=False),
         )
 
     def _amqtt(self, options: MqttOptions, program: str, secret: str) -> Plan:

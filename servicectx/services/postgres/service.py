@@ -216,7 +216,16 @@ class Postgres(Service["PostgresDetails"]):
             account=account_for_root("postgres"),
             program_tree=str(Path(program).parents[1]),
             stop=Stop(int(signal.SIGQUIT)),
-            snapshot=SnapshotSupport(int(signal.SIGINT), secret=role_password),
+            snapshot=SnapshotSupport(
+                int(signal.SIGINT),
+                secret=role_password,
+                before_kill={
+                    "kind": "call",
+                    "target": f"{WIRE}:write_out",
+                    "user": literal(options.user),
+                    "password": literal(role_password),
+                },
+            ),
             ports=Ports(probe_authenticates=password is not None),
             leftovers=Leftovers(call={"target": f"{WIRE}:free_after_kill", "data": "{data}"}),
             prefetcher={

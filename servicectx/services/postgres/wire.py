@@ -208,6 +208,16 @@ def accepts_connections(host: str, port: int, wait: float) -> dict[str, Any] | N
         return {} if connection.recv(1) in (b"N", b"S") else None
 
 
+def write_out(host: str, port: int, wait: float, *, user: str, password: str) -> dict[str, Any]:
+    """Write all committed transactions. Without `synchronous_commit` the last ones are in the server's memory alone."""
+    connection = Connection(host, port, user, password, ENTRY, wait)
+    try:
+        connection.run("CHECKPOINT")
+    finally:
+        connection.close()
+    return {}
+
+
 def free_after_kill(*, data: str) -> None:
     """Remove the parts of a killed server that block the next one: its System V segment and postmaster.pid.
 

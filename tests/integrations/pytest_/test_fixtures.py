@@ -168,17 +168,20 @@ def test_fixtures_of_ones_own(tmp_path: Path) -> None:
 
 
 WIDTHS = {
-    "conftest": """
+    "widths": """
         from journal import migrate
         from servicectx_pytest import service_fixture
 
         def of(width):
             return service_fixture("postgres", setup=migrate, isolated=True, fixture_scope=width)
+    """,
+    "conftest": """
+        from widths import of
 
         of_function, of_class, of_module, of_session = map(of, ["function", "class", "module", "session"])
     """,
     # The package of a fixture is the package of its conftest.
-    **dict.fromkeys(["one__conftest", "two__conftest"], "from conftest import of\nof_package = of('package')"),
+    **dict.fromkeys(["one__conftest", "two__conftest"], "from widths import of\nof_package = of('package')"),
     **dict.fromkeys(["one____init__", "two____init__"], ""),
     **dict.fromkeys(
         ["one__test_a", "one__test_b", "two__test_c"],
