@@ -53,7 +53,8 @@ def _answer(
     woken = float("-inf")
     while (answer := submitted.answer()) is None:
         state = look(instance)
-        if state is None or state.id != id or state.phase == DIED or not liveness.keeper_lives(instance, state):
+        # Without a keeper the watchdog records the death: wait for it, too.
+        if state is None or state.id != id or state.phase == DIED or not liveness.is_attended(instance, id):
             raise claim.failure()
         now = time.monotonic()
         if now > deadline + REPEAT:  # the keeper itself reports a late start of the server
