@@ -172,8 +172,9 @@ def test_the_requester_is_killed(actors: Home, step: str) -> None:
 @pytest.mark.parametrize("service", ["redis", "postgres"])
 def test_the_keeper_is_killed(actors: Home, step: str, service: str) -> None:
     with Actor(actors, pause_at=step) as user, Actor(actors) as other:
-        port = user.enter(service)["port"]
-        other.enter(service)
+        for each in (user, other):
+            each.send("enter", service=service, arguments={})
+            assert "error" not in each.hear(NORMAL)
         user.send("restart")
         keeper = user.wait_paused()
         os.kill(keeper, signal.SIGKILL)
@@ -182,12 +183,12 @@ def test_the_keeper_is_killed(actors: Home, step: str, service: str) -> None:
         assert "its keeper" in reply["message"]
         assert other.ask("alive")["alive"] is False
         with Actor(actors) as next_user:
-            next_user.enter(service)
+            next_user.send("enter", service=service, arguments={})
+            assert "error" not in next_user.hear(NORMAL)
             assert next_user.ask("use")["used"] == "42"
             user.leave()
             other.leave()
             next_user.leave()
-        assert port
         actors.wait_until_empty()
 
 
