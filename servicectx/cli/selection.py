@@ -11,7 +11,8 @@ import click
 
 from servicectx import Managed, managed, service_names
 from servicectx.client import inventory
-from servicectx.request import config, durations, key
+from servicectx.request import config, durations
+from servicectx.request.project import project
 from servicectx.request.request import run_scope
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,8 +120,8 @@ def _member(role: str, service: str, texts: dict[str, str], given: dict[str, Any
 
 
 def _nothing_named() -> str:
-    project = key.project()
-    return f"""Name a service, such as postgres, or write the services of the project into {project / "pyproject.toml"}:
+    file = project() / "pyproject.toml"
+    return f"""Name a service, such as postgres, or write the services of the project into {file}:
 
   [tool.servicectx]
   cache = "redis"
