@@ -3,7 +3,7 @@
 `{"kind": "tcp"}`, `{"kind": "http", "url": ...}`, `{"kind": "log", "pattern": ...}`, `{"kind": "exchange", "send":
 ..., "expect": ...}`, `{"kind": "call", "target": "package.module:function", ...}`, `{"kind": "running"}`.
 With `"port"` a probe connects to another port than the server's. An exchange with `"socket"`, the path of a Unix
-socket, connects to that socket.
+socket, connects to that socket. With `"log": true` a call gets the path of the service's log as its argument `log`.
 A probe returns a dict of facts (for example a version), or None for "not yet".
 """
 
@@ -37,6 +37,7 @@ def run_probe(probe: dict[str, Any], host: str, port: int, log: str = "", wait: 
             case "log":
                 return _log(log, **arguments)
             case "call":
+                arguments |= {"log": log} if arguments.get("log") is True else {}
                 result = call(probe["target"], host, port, wait, **arguments)
                 assert result is None or isinstance(result, dict)
                 return result

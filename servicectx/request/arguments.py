@@ -44,6 +44,7 @@ class CockroachArguments(Arguments, total=False):
     """The arguments of `managed("cockroach")`."""
 
     version: str | int | None
+    password: Password
     dbname: str
     memory: str
     settings: Mapping[str, str | int | float | bool]
@@ -63,6 +64,8 @@ class ElasticsearchArguments(Arguments, total=False):
     """The arguments of `managed("elasticsearch")`."""
 
     version: str | int | None
+    user: str
+    password: Password
     heap: str
     settings: Mapping[str, Any]
 
@@ -71,6 +74,8 @@ class EtcdArguments(Arguments, total=False):
     """The arguments of `managed("etcd")`."""
 
     version: str | int | None
+    user: str
+    password: Password
     settings: Mapping[str, str | int | bool]
 
 
@@ -78,6 +83,8 @@ class KafkaArguments(Arguments, total=False):
     """The arguments of `managed("kafka")`."""
 
     version: str | int | None
+    user: str
+    password: Password
     flavour: Literal["tansu", "apache"] | None
     settings: Mapping[str, str | int | bool]
 
@@ -105,6 +112,8 @@ class MongodbArguments(Arguments, total=False):
     """The arguments of `managed("mongodb")`."""
 
     version: str | int | None
+    user: str
+    password: Password
     dbname: str
     settings: Mapping[str, str | int | float | bool]
 
@@ -112,6 +121,9 @@ class MongodbArguments(Arguments, total=False):
 class MotoArguments(Arguments, total=False):
     """The arguments of `managed("moto")`."""
 
+    access_key: str
+    secret_key: Password
+    buckets: Sequence[str]
     region: str
     settings: Mapping[str, str | int | bool]
 
@@ -119,6 +131,8 @@ class MotoArguments(Arguments, total=False):
 class MqttArguments(Arguments, total=False):
     """The arguments of `managed("mqtt")`."""
 
+    user: str
+    password: Password
     server: Literal["mosquitto", "amqtt"] | None
     settings: Mapping[str, Any]
 
@@ -127,6 +141,9 @@ class NatsArguments(Arguments, total=False):
     """The arguments of `managed("nats")`."""
 
     version: str | int | None
+    user: str
+    password: Password
+    token: Password
     settings: Mapping[str, Any]
 
 
@@ -134,6 +151,8 @@ class OpensearchArguments(Arguments, total=False):
     """The arguments of `managed("opensearch")`."""
 
     version: str | int | None
+    user: str
+    password: Password
     heap: str
     settings: Mapping[str, Any]
 
@@ -156,6 +175,9 @@ class RabbitmqArguments(Arguments, total=False):
     """The arguments of `managed("rabbitmq")`."""
 
     version: str | int | None
+    user: str
+    password: Password
+    vhost: str
     settings: Mapping[str, str | int]
     plugins: Sequence[str]
 
@@ -174,6 +196,9 @@ class S3Arguments(Arguments, total=False):
     """The arguments of `managed("s3")`."""
 
     version: str | int | None
+    access_key: str
+    secret_key: Password
+    buckets: Sequence[str]
     flavour: Literal["seaweedfs", "minio"] | None
     region: str
     settings: Mapping[str, str | int | bool]
@@ -182,6 +207,8 @@ class S3Arguments(Arguments, total=False):
 class SmtpArguments(Arguments, total=False):
     """The arguments of `managed("smtp")`."""
 
+    user: str
+    password: Password
     login: bool
     settings: Mapping[str, str | int | bool]
 
@@ -191,6 +218,7 @@ class TemporalArguments(Arguments, total=False):
 
     version: str | int | None
     ui: bool
+    time_skipping: bool
     settings: Mapping[str, Any]
 
 
@@ -198,6 +226,7 @@ class VaultArguments(Arguments, total=False):
     """The arguments of `managed("vault")`."""
 
     version: str | int | None
+    token: Password
     flavour: Literal["openbao", "vault"] | None
     settings: Mapping[str, Any]
 
@@ -224,7 +253,9 @@ class ZookeeperArguments(Arguments, total=False):
 class NamedArguments(Arguments, total=False):
     """The arguments of a service that the project names: the options of any built-in service."""
 
+    access_key: str
     app: str
+    buckets: Sequence[str]
     command: str | Sequence[str]
     dbname: str
     env: Mapping[str, str]
@@ -247,6 +278,7 @@ class NamedArguments(Arguments, total=False):
     ready: str | str | Callable[..., Any] | None
     region: str
     scram_iterations: int
+    secret_key: Password
     server: Literal["mosquitto", "amqtt"] | Literal["gunicorn", "waitress"] | None
     settings: (
         Mapping[str, Any]
@@ -256,9 +288,12 @@ class NamedArguments(Arguments, total=False):
     )
     socket: bool
     stop_signal: str
+    time_skipping: bool
+    token: Password
     ui: bool
     user: str
     version: str | int | None
+    vhost: str
 
 
 # end of arguments

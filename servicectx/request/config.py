@@ -20,7 +20,9 @@ from servicectx.system import files, typos
 from servicectx.system.originals import json
 
 ENV = "env"  # the table of variables, which is not a service: config_env.py
-TEXTS = ("user", "password", "dbname")  # options whose text is never read as JSON
+
+# Options whose text is never read as JSON.
+TEXTS = ("user", "password", "dbname", "token", "vhost", "access_key", "secret_key")
 
 # The arguments of managed() that a file may set; every other field of an entry is an option of its service.
 ARGUMENTS: tuple[str, ...] = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout")
@@ -107,7 +109,7 @@ def _value(key: str, text: str) -> Any:
         lexer.whitespace += ","
         lexer.whitespace_split, lexer.commenters = True, ""
         return list(lexer)
-    if key == "password" and text.lower() in ("none", "false"):
+    if key in ("password", "token", "secret_key") and text.lower() in ("none", "false"):
         return False  # no login
     if key in TEXTS:
         return text

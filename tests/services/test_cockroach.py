@@ -51,6 +51,17 @@ def test_it_keeps_its_promises() -> None:
     check_service("cockroach", usage=Usage(put, get), timeout=100)
 
 
+def test_a_chosen_password_is_the_only_one() -> None:
+    with managed("cockroach", password="a{port}#?") as details:
+        assert details.password == "a{port}#?"
+        put(details, "a", "1")
+        with pytest.raises(psycopg.OperationalError):
+            get(details.model_copy(update={"password": "guess"}), "a")
+    for none in (None, False):
+        with pytest.raises(InvalidOption, match="always requires a login"):
+            managed("cockroach", password=none).__enter__()
+
+
 def test_the_command_line_is_what_its_documentation_asks_for() -> None:
     service = Cockroach()
     options = service.options({"memory": "2GiB", "settings": {"sql.defaults.distsql": "off"}})

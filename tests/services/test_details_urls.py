@@ -98,7 +98,6 @@ REFUSED: list[tuple[str, str, str]] = [
     ("mongodb", "mongodb+srv://u:secret@h/x", "mongodb+srv:// is not a URL"),
     ("mongodb", "mongodb://u:secret@h/x?replicaSet=secret", "'replicaSet' cannot be held"),
     ("rabbitmq", "amqps://u:secret@h", "amqps:// means TLS"),
-    ("nats", "nats://secret@h", "a token, which these details cannot hold"),
     ("vault", "http://u:secret@h", "a user and a password or token"),
     ("elasticsearch", "http://u:secret@h/secret", "the URL has a path"),
     ("etcd", "https://u:secret@h", "https:// means TLS"),

@@ -10,7 +10,7 @@ from servicectx import BinaryNotFound, ElasticsearchDetails, InvalidOption, NotI
 from servicectx.services import registry
 from servicectx.testing import Usage, check_service
 from tests.services import search_usage
-from tests.services.row import Row
+from tests.services.row import ODD_PASSWORD, Row
 from tests.services.search_usage import get, put
 
 # No server of this kind runs where these tests run.
@@ -57,6 +57,34 @@ def test_a_wrong_password_is_refused() -> None:
                 get(bad, "a")
             with pytest.raises(NotIsolable, match="status 401"):
                 isolated(bad).__enter__()
+
+
+def test_a_chosen_login_is_the_only_one() -> None:
+    with managed("elasticsearch", user="ada#{port}", password=ODD_PASSWORD) as search:
+        assert (search.user, search.password) == ("ada#{port}", ODD_PASSWORD)
+        put(search, "a", "1")
+        assert get(search, "a") == "1"
+        for changed in ({"password": "guess"}, {"user": "servicectx"}):
+            with pytest.raises(elasticsearch.AuthenticationException):
+                get(search.model_copy(update=changed), "a")
+
+
+def test_without_a_login_every_client_may_write() -> None:
+    with managed("elasticsearch", password=None) as search, isolated(search) as mine:
+        assert search.url == f"http://127.0.0.1:{search.port}"
+        put(mine, "a", "1")
+        assert get(mine, "a") == "1"
+
+
+@pytest.mark.parametrize("user", ["a:b", "a b", "ü", "a\nb", ""])
+def test_a_user_that_its_file_cannot_hold_is_refused(user: str) -> None:
+    with pytest.raises(InvalidOption, match="user"):
+        managed("elasticsearch", user=user).__enter__()
+
+
+def test_a_setting_that_locks_clients_out_is_refused() -> None:
+    with pytest.raises(InvalidOption, match="set by servicectx"):
+        managed("elasticsearch", settings={"xpack.security.http.ssl.enabled": True}).__enter__()
 
 
 def test_bad_options_fail_with_the_server_s_own_words() -> None:

@@ -16,10 +16,10 @@ from servicectx.services.etcd import wire as etcd_gateway
 from servicectx.services.etcd.service import Etcd
 from tests import servers
 from tests.services import killed
-from tests.services.row import Row
+from tests.services.row import Row, no_password, password
 
 ROWS = [
-    Row("etcd"),
+    Row("etcd", logins=(password(user="ada é"), no_password(user=""))),
 ]
 
 
@@ -104,6 +104,43 @@ def test_a_bad_setting_fails_with_the_server_s_own_words() -> None:
 def test_settings_that_would_lead_elsewhere_are_refused(ours: str) -> None:
     with pytest.raises(InvalidOption, match="set by servicectx"), managed("etcd", settings={ours: "x"}):
         pass
+
+
+@pytest.mark.parametrize("setting", ["auth-token", "client-cert-auth", "cert-file"])
+def test_settings_that_would_lock_clients_out_are_refused(setting: str) -> None:
+    with pytest.raises(InvalidOption, match=f"{setting!r} is set by servicectx"):
+        managed("etcd", settings={setting: "x"}).__enter__()
+
+
+def test_without_a_login_every_client_may_write() -> None:
+    with managed("etcd", password=False) as details:
+        assert "ETCDCTL_USER" not in details.env()
+        assert etcdctl(details, "put", "colour", "green").stdout == "OK\n"
+        with isolated(details) as mine:
+            put(mine, "a", "1")
+        assert keys(details) == ["colour"]
+
+
+def test_a_user_beside_root_is_the_only_login() -> None:
+    with managed("etcd", user="ada", password="s3cret") as details:
+        assert etcdctl(details, "put", "colour", "green").stdout == "OK\n"
+        for password in ("s3cret", "", "root"):
+            with pytest.raises(httpx.HTTPStatusError):
+                put(details.model_copy(update={"user": "root", "password": password}), "a", "1")
+    with pytest.raises(InvalidOption, match="accepts no ':' in it"):
+        managed("etcd", user="a:b").__enter__()
+    with pytest.raises(InvalidOption, match="no login, and then there are no users"):
+        managed("etcd", user="ada", password=None).__enter__()
+
+
+@pytest.mark.parametrize("login", [{"user": "ada", "password": "a"}, {"password": None}])
+def test_a_snapshot_has_the_login_that_it_was_made_with(login: dict[str, Any]) -> None:
+    def fill(details: EtcdDetails) -> None:
+        put(details, "a", "1")
+
+    for _ in range(2):
+        with managed("etcd", setup=fill, snapshot="login", **login) as details:
+            assert get(details, "a") == "1"
 
 
 def test_the_version_is_told() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +18,19 @@ from servicectx.services import registry
 from servicectx.services.kafka import apache as apache_kafka
 from servicectx.services.kafka import wire as kafka_wire
 from tests import servers
-from tests.services import killed
-from tests.services.row import Row
+from tests.services import kafka_admin, killed
+from tests.services.row import Row, no_password
 
 ROWS = [
-    Row("kafka", volatile="KAFKA_HOME"),
+    Row(
+        "kafka",
+        volatile="KAFKA_HOME",
+        logins=(no_password(user=""),),
+        not_possible=(
+            ({"password": "guess"}, "tansu cannot combine a login with data in memory"),
+            ({"user": "ada"}, "tansu cannot combine a login with data in memory"),
+        ),
+    ),
 ]
 
 
@@ -178,7 +187,9 @@ def test_a_namespace_that_could_not_be_emptied_is_not_made() -> None:
 
 
 def test_details_say_how_to_log_in() -> None:
-    details = KafkaDetails(service="kafka", name="kafka", host="::1", port=9092, **apache_kafka.details("random"))
+    details = KafkaDetails(
+        service="kafka", name="kafka", host="::1", port=9092, **apache_kafka.details("servicectx", "random")
+    )
     assert details.bootstrap_servers == "[::1]:9092"
     assert details.url == "kafka://servicectx:random@[::1]:9092"
     assert details.client_config == {
@@ -233,6 +244,30 @@ def test_its_server_starts_formatted_and_with_a_password(apache: Path, home: Pat
             assert mine.prefix
 
 
+def test_its_login_may_be_chosen(apache: Path, home: Path) -> None:
+    with managed("kafka", user="ada", password="hush") as details:
+        assert (details.user, details.password) == ("ada", "hush")
+        with isolated(details) as mine:
+            assert mine.user == "ada"
+        with pytest.raises(kafka_wire.Refused), isolated(details.model_copy(update={"password": "guess"})):
+            pass
+    for user in ("a b", 'a"', "a=b", ""):
+        with pytest.raises(InvalidOption, match="user"):
+            managed("kafka", user=user).__enter__()
+
+
+def test_its_lines_hold_any_password_and_none() -> None:
+    lines = apache_kafka.lines("ada", 'a"\\;{port}')
+    assert lines["listener.name.client.plain.sasl.jaas.config"] == (
+        "org.apache.kafka.common.security.plain.PlainLoginModule required "
+        r'username="ada" password="a\"\\;{brace}port}" user_ada="a\"\\;{brace}port}";'
+    )
+    without = apache_kafka.lines("ada", None)
+    assert without["listener.security.protocol.map"] == "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+    assert not [name for name in without if "sasl" in name]
+    assert apache_kafka.details("ada", None) == {}
+
+
 def test_its_cluster_has_an_id_of_16_bytes() -> None:
     assert len(base64.urlsafe_b64decode(apache_kafka.CLUSTER + "==")) == 16
 
@@ -242,3 +277,17 @@ def test_its_own_words_are_told_when_it_fails(apache: Path) -> None:
         managed("kafka", settings={"no.such.setting": 1}).__enter__()
     with pytest.raises(InvalidOption, match="set by servicectx"):
         managed("kafka", settings={"listeners": "PLAINTEXT://:9092"}).__enter__()
+    for name in ("sasl.enabled.mechanisms", "authorizer.class.name", "ssl.client.auth", "Listener.name.x"):
+        with pytest.raises(InvalidOption, match=f"{name!r} is set by servicectx"):
+            managed("kafka", settings={name: "x"}).__enter__()
+
+
+@pytest.mark.timeout(600)
+def test_the_page_lists_tansu_s_answers_to_admin_calls() -> None:
+    page = (Path(__file__).parents[2] / "docs/services/kafka.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("## Admin calls")[2], re.MULTILINE))
+    found = {}
+    for call in kafka_admin.CALLS:
+        with managed("kafka", scope="private") as details:  # some calls end the broker
+            found[call] = kafka_admin.result_of(details, call)
+    assert found == listed

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import bson
 import pymongo
@@ -15,7 +15,7 @@ from servicectx.services.mongodb import wire as mongodb_wire
 from servicectx.services.mongodb.service import Mongodb
 from servicectx.testing import Usage, check_service
 from tests.services import killed, standins
-from tests.services.row import Row
+from tests.services.row import ODD_PASSWORD, Row
 
 # No server of this kind runs where these tests run.
 ROWS: list[Row] = []
@@ -59,7 +59,7 @@ def test_the_command_line_is_what_its_documentation_asks_for() -> None:
     options = service.options({"settings": {"ttlMonitorSleepSecs": 1, "notablescan": True}})
     plan = service.plan(options, service.program(options), "s3cret")
     assert plan.command[1:] == [
-        *("--dbpath", "{data}", "--bind_ip", "{host}", "--port", "{port}", "--auth", "--nounixsocket"),
+        *("--dbpath", "{data}", "--bind_ip", "{host}", "--port", "{port}", "--nounixsocket", "--auth"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         *("--setParameter", "ttlMonitorSleepSecs=1", "--setParameter", "notablescan=true"),
     ]
@@ -74,6 +74,43 @@ def test_a_wrong_password_is_refused() -> None:
                 get(mongodb.model_copy(update=changed), "a")
         with pytest.raises(pymongo.errors.OperationFailure, match="requires authentication"):
             get(mongodb.model_copy(update={"user": ""}), "a")
+
+
+def test_a_chosen_login_is_the_only_one() -> None:
+    with managed("mongodb", user="ada, é", password=ODD_PASSWORD) as mongodb:
+        assert (mongodb.user, mongodb.password) == ("ada, é", ODD_PASSWORD)
+        put(mongodb, "a", "1")
+        assert get(mongodb, "a") == "1"
+        for changed in ({"password": "guess"}, {"user": "root"}):
+            with pytest.raises(pymongo.errors.OperationFailure, match="Authentication failed"):
+                get(mongodb.model_copy(update=changed), "a")
+        with isolated(mongodb) as mine:
+            put(mine, "a", "2")
+
+
+@pytest.mark.parametrize("none", [None, False])
+def test_without_a_login_every_client_may_write(none: Literal[False] | None) -> None:
+    with managed("mongodb", password=none) as mongodb:
+        assert mongodb.url == f"mongodb://127.0.0.1:{mongodb.port}/test"
+        assert mongodb.version == "8.0.1"
+        put(mongodb, "a", "1")
+        with isolated(mongodb) as mine:
+            assert get(mine, "a") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"password": ""}, "password.*it is empty; None means no login"),
+        ({"user": ""}, "user.*it is empty"),
+        ({"user": "a\nb"}, "user.*a line break"),
+        ({"password": "ﬁ"}, "password.*SCRAM changes a character"),
+        ({"user": "ada", "password": None}, "user.*then there are no users"),
+    ],
+)
+def test_a_login_that_cannot_be_is_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidOption, match=problem):
+        managed("mongodb", **options).__enter__()
 
 
 def test_nobody_else_can_make_a_user() -> None:

@@ -17,11 +17,30 @@ from botocore.exceptions import ClientError
 from servicectx import InvalidOption, MotoDetails, StartFailed, isolated, managed
 from tests import servers
 from tests.services import killed
-from tests.services.row import Row
+from tests.services.row import ODD_PASSWORD, Login, Row
 
+KEYS = {"access_key": "test", "secret_key": ODD_PASSWORD}
 ROWS = [
-    Row("moto", volatile="in memory"),
+    Row(
+        "moto",
+        volatile="in memory",
+        logins=(Login("keys", KEYS, KEYS),),  # no key is refused
+        not_possible=(({"secret_key": None}, "clients sign every request"),),
+    ),
 ]
+
+
+def test_chosen_buckets_are_there_before_the_set_up() -> None:
+    def fill(details: MotoDetails) -> None:
+        with connected(details) as s3:
+            s3.put_object(Bucket="photos", Key="a", Body=b"1")
+
+    chosen = managed("moto", access_key="test", secret_key="test", buckets=["photos", "texts"], setup=fill)
+    with chosen as details, connected(details) as s3:
+        assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["photos", "texts"]
+        assert s3.get_object(Bucket="photos", Key="a")["Body"].read() == b"1"
+    with pytest.raises(InvalidOption, match="not the name of a bucket"):
+        managed("moto", buckets=["A"]).__enter__()
 
 
 @contextmanager

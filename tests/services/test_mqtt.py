@@ -17,11 +17,12 @@ from servicectx.services import registry
 from servicectx.services.mqtt import wire as mqtt_wire
 from tests import servers
 from tests.services import killed, table
-from tests.services.row import Row
+from tests.services.row import Row, no_password, password
 
+LOGINS = (password(user="ada é"), no_password(user=""))
 ROWS = [
-    Row("mqtt", "mosquitto", "system", options={"server": "mosquitto"}),
-    Row("mqtt", "amqtt", options={"server": "amqtt"}, volatile="mosquitto"),
+    Row("mqtt", "mosquitto", "system", options={"server": "mosquitto"}, logins=LOGINS),
+    Row("mqtt", "amqtt", options={"server": "amqtt"}, volatile="mosquitto", logins=LOGINS),
 ]
 
 
@@ -93,6 +94,7 @@ def running(server: Server, **more: Any) -> Iterator[MqttDetails]:
 
 def put(details: MqttDetails, name: str, value: str) -> None:
     with session(details) as talking:
+        assert talking.code == 0
         talking.publish(details.prefix + name, value, retain=True)
 
 
@@ -124,6 +126,19 @@ def test_a_wrong_login_is_refused(server: Server, wrong: dict[str, str]) -> None
             assert talking.code.is_failure
         with pytest.raises((mqtt_wire.Refused, EOFError)), isolated(bad):
             pass
+
+
+@SERVERS
+@pytest.mark.parametrize("user", ["a:b", "#a", "", "a\nb"])
+def test_a_user_that_the_file_of_users_cannot_hold_is_refused(server: Server, user: str) -> None:
+    with pytest.raises(InvalidOption, match="user"), running(server, user=user):
+        pass
+
+
+@pytest.mark.parametrize("setting", ["password_file", "acl_file", "require_certificate"])
+def test_a_setting_of_mosquitto_that_locks_clients_out_is_refused(setting: str) -> None:
+    with pytest.raises(InvalidOption, match="set by servicectx"), running("mosquitto", settings={setting: "x"}):
+        pass
 
 
 @SERVERS

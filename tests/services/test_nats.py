@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import nats.errors
 import nats.js.errors
@@ -15,10 +16,12 @@ from nats.aio.client import Client
 from servicectx import InvalidOption, NatsDetails, StartFailed, isolated, managed
 from tests import servers
 from tests.services import killed
-from tests.services.row import Row
+from tests.services.row import Login, Row, no_password, password
+
+TOKEN = Login("token", {"token": "a token"}, {"token": "a token", "user": "", "password": ""}, ({"token": "guess"},))
 
 ROWS = [
-    Row("nats"),
+    Row("nats", logins=(password(user="ada é"), TOKEN, no_password(user="", token=""))),
 ]
 
 
@@ -26,7 +29,7 @@ ROWS = [
 async def connected(details: NatsDetails) -> AsyncIterator[Client]:
     connection = Client()  # nats.connect() leaves its socket open after a rejected login
     try:
-        await connection.connect(details.url, allow_reconnect=False, connect_timeout=20)
+        await connection.connect(**details.nats_py, allow_reconnect=False, connect_timeout=20)
         yield connection
     finally:
         await connection.close()
@@ -145,10 +148,47 @@ def test_a_bad_setting_fails_with_the_server_s_own_words() -> None:
     assert "password" not in str(caught.value)
 
 
-@pytest.mark.parametrize("ours", ["port", "listen", "authorization", "Log_File"])
+@pytest.mark.parametrize("ours", ["port", "listen", "authorization", "Log_File", "tls", "accounts", "No_auth_user"])
 def test_settings_that_would_lead_elsewhere_are_refused(ours: str) -> None:
     with pytest.raises(InvalidOption, match="set by servicectx"), managed("nats", settings={ours: 1}):
         pass
+
+
+def test_a_token_is_a_login() -> None:
+    with managed("nats", token="a token") as details:
+        assert (details.user, details.password, details.token) == ("", "", "a token")
+        assert details.url == f"nats://a%20token@127.0.0.1:{details.port}"
+        assert NatsDetails.from_url(details.url).token == "a token"
+        assert details.env()["NATS_TOKEN"] == "a token"
+        with isolated(details) as mine:
+            put(mine, "a", "1")
+            assert get(mine, "a") == "1"
+        for wrong in ({"token": "guess"}, {"token": ""}, {"token": "", "user": "nats", "password": "a token"}):
+            with pytest.raises(nats.errors.Error, match="Authorization Violation"):
+                streams(details.model_copy(update=wrong))
+
+
+def test_without_a_login_every_client_may_connect() -> None:
+    with managed("nats", password=None) as details:
+        assert details.url == f"nats://127.0.0.1:{details.port}"
+        put(details, "a", "1")
+        with isolated(details) as mine:
+            assert get(mine, "a") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"password": "$2a$11$abc"}, "password.*begins with .2 as a bcrypt hash"),
+        ({"token": "$2b$11$abc"}, "token.*begins with .2 as a bcrypt hash"),
+        ({"token": "x", "password": "y"}, "token.*a token replaces user and password"),
+        ({"token": "x", "user": "y"}, "token.*a token replaces user and password"),
+        ({"user": "ada", "password": False}, "user.*then there are no users"),
+    ],
+)
+def test_a_login_that_the_server_would_misread_is_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidOption, match=problem):
+        managed("nats", **options).__enter__()
 
 
 def test_the_version_is_told() -> None:

@@ -1,10 +1,11 @@
 """OpenSearch: its differences from Elasticsearch, against a stand-in program."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from servicectx import BinaryNotFound, OpensearchDetails, managed
+from servicectx import BinaryNotFound, InvalidOption, OpensearchDetails, managed
 from servicectx.testing import Usage, check_service
 from tests.services import search_usage
 from tests.services.row import Row
@@ -32,6 +33,17 @@ def test_access_control_is_switched_off_where_it_is(tree: Path) -> None:
     assert set(files) == {"opensearch.yml", "jvm.options", "log4j2.properties"}
     with managed("opensearch") as search:
         put(search, "a", "b")
+
+
+def test_a_login_is_refused_with_the_reason() -> None:
+    logins: list[dict[str, Any]] = [{"password": "guess"}, {"user": "ada"}]
+    for login in logins:
+        with pytest.raises(InvalidOption, match="only together with TLS certificates"):
+            managed("opensearch", **login).__enter__()
+    with managed("opensearch", password=None) as search:
+        assert (search.user, search.password) == ("", "")
+    with pytest.raises(InvalidOption, match="set by servicectx"):
+        managed("opensearch", settings={"plugins.security.ssl.http.enabled": True}).__enter__()
 
 
 def test_a_namespace_left_by_the_dead_is_removed() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import aio_pika
 import celery
+import kombu
 import pika
 import psutil
 import pytest
@@ -36,10 +37,15 @@ from servicectx.wire import http
 from tests import leftovers, servers
 from tests.keeper.test_probes import Mute, Thief, YesMan
 from tests.services import killed
-from tests.services.row import Row
+from tests.services.row import Row, password
 
 ROWS = [
-    Row("rabbitmq", needs="system"),
+    Row(
+        "rabbitmq",
+        needs="system",
+        logins=(password(user="ada # é", vhost="shop/{port} ü"),),
+        not_possible=(({"password": None}, "clients of RabbitMQ always log in"),),
+    ),
 ]
 
 
@@ -136,6 +142,42 @@ def test_settings_reach_the_server(shared: RabbitmqDetails) -> None:
         assert opened.connection._impl.params.heartbeat == 77
     with pytest.raises(InvalidOption, match="'default_pass' is set by servicectx"):
         managed("rabbitmq", settings={"default_pass": "x"}).__enter__()
+
+
+def test_it_is_as_clients_expect_it_without_any_setting() -> None:
+    """The login that they all have as their default."""
+    with managed("rabbitmq", user="guest", password="guest", timeout=200) as details:
+        assert details.url == f"amqp://guest:guest@127.0.0.1:{details.port}"
+        client: Any = kombu  # untyped
+        with client.Connection(hostname=details.host, port=details.port) as connection:
+            connection.ensure_connection(max_retries=1)
+        with pika.BlockingConnection(pika.ConnectionParameters(details.host, details.port)) as plain:
+            assert plain.is_open
+        asyncio.run(connect_by_default(details))
+        with pytest.raises(ProbableAuthenticationError), channel(details.model_copy(update={"user": "test"})):
+            pass
+        with isolated(details) as mine, channel(mine):
+            assert mine.user == "guest"
+
+
+async def connect_by_default(details: RabbitmqDetails) -> None:
+    async with await aio_pika.connect(host=details.host, port=details.port) as connection:
+        await connection.channel()
+
+
+@pytest.mark.parametrize(
+    "setting", ["default_user", "Default_Vhost", "auth_mechanisms.1", "auth_backends.1", "loopback_users.guest"]
+)
+def test_a_setting_that_the_login_owns_is_refused(setting: str) -> None:
+    with pytest.raises(InvalidOption, match=f"{setting!r} is set by servicectx"):
+        managed("rabbitmq", user="guest", password="guest", settings={setting: "x"}).__enter__()
+
+
+def test_a_user_s_name_for_the_management_api_has_no_colon() -> None:
+    with pytest.raises(InvalidOption, match="accepts no ':' in it"):
+        managed("rabbitmq", user="a:b").__enter__()
+    with pytest.raises(InvalidOption, match=r"vhost.*it is empty"):
+        managed("rabbitmq", vhost="").__enter__()
 
 
 def test_the_version_is_told(shared: RabbitmqDetails) -> None:

@@ -23,10 +23,15 @@ from servicectx.testing import privacy
 from servicectx.wire.aws import Endpoint
 from tests import servers
 from tests.services import killed
-from tests.services.row import Row
+from tests.services.row import ODD_PASSWORD, Login, Row
 
+KEYS = {"access_key": "AKIDEXAMPLE", "secret_key": ODD_PASSWORD, "region": "eu-central-1"}
 ROWS = [
-    Row("s3"),
+    Row(
+        "s3",
+        logins=(Login("keys", KEYS, KEYS, ({"secret_key": "guess"}, {"access_key": "guess"})),),
+        not_possible=(({"secret_key": None}, "S3's clients sign every request"),),
+    ),
 ]
 
 
@@ -75,6 +80,49 @@ def test_objects_small_and_large() -> None:
             s3.delete_bucket(Bucket="texts")
         with pytest.raises(ClientError, match="NoSuchBucket"):
             s3.put_object(Bucket="nowhere", Key="a", Body=b"1")
+
+
+def test_chosen_buckets_are_there() -> None:
+    with managed("s3", access_key="test", secret_key="test", buckets=["photos", "my.texts"]) as details:
+        assert (details.access_key, details.secret_key, details.bucket) == ("test", "test", "photos")
+        assert buckets(details) == ["my.texts", "photos"]
+        put(details, "a", "1")
+        with isolated(details) as mine:
+            assert get(mine, "a") is None
+        assert get(details, "a") == "1"
+
+
+def test_a_snapshot_has_the_chosen_buckets_once() -> None:
+    def fill(details: S3Details) -> None:
+        put(details, "a", "1")
+
+    for _ in range(2):
+        with managed("s3", buckets=["photos"], setup=fill, snapshot="buckets") as details:
+            assert (buckets(details), get(details, "a")) == (["photos"], "1")
+
+
+@pytest.mark.parametrize("name", ["Photos", "ab", "1.2.3.4", "a..b", "-ab", "sc-ab", "a_b", "a" * 64])
+def test_a_name_that_no_bucket_can_have_is_refused(name: str) -> None:
+    with pytest.raises(InvalidOption, match=r"buckets.*is not the name of a bucket"):
+        managed("s3", buckets=["photos", name]).__enter__()
+    with pytest.raises(InvalidOption, match="buckets"):
+        managed("s3", buckets="photos").__enter__()
+
+
+@pytest.mark.parametrize(
+    ("key", "option"), [({"access_key": "ab"}, "access_key"), ({"secret_key": "short"}, "secret_key")]
+)
+def test_a_key_that_minio_refuses_is_refused_before_the_start(key: dict[str, str], option: str, tmp_path: Path) -> None:
+    service = registry.find("s3")
+    with pytest.raises(InvalidOption, match="MinIO requires at least") as caught:
+        service.plan(service.options(key), str(tmp_path / "minio"), "s" * 32)
+    assert caught.value.option == option
+
+
+def test_a_key_with_a_delimiter_of_the_signature_is_refused() -> None:
+    for key in ("a/b", "a=b", "a,b", "a b"):
+        with pytest.raises(InvalidOption, match=r"access_key.*accepts no"):
+            managed("s3", access_key=key).__enter__()
 
 
 def test_many_buckets() -> None:

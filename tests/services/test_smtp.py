@@ -8,18 +8,24 @@ import subprocess
 import sys
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from servicectx import NotIsolable, SmtpDetails, StartFailed, isolated, managed
+from servicectx import InvalidOption, NotIsolable, SmtpDetails, StartFailed, isolated, managed
 from servicectx.isolation import owner_names
 from servicectx.services import registry
+from servicectx.services.smtp.server import password as smtp_password
 from tests import servers
 from tests.services import killed
-from tests.services.row import Row
+from tests.services.row import Row, no_password, password
 
 ROWS = [
-    Row("smtp", volatile="details.messages"),
+    Row(
+        "smtp",
+        volatile="details.messages",
+        logins=(password(user="shop/../ada@example.test"), no_password(user="")),
+    ),
 ]
 
 
@@ -49,6 +55,24 @@ def put(details: SmtpDetails, name: str, value: str) -> None:
 def get(details: SmtpDetails, name: str) -> str | None:
     found = [mail for mail in details.messages if mail["Subject"] == name]
     return found[-1].get_content().strip() if found else None
+
+
+def test_a_user_is_no_path_to_another_maildir(tmp_path: Path) -> None:
+    """Without a password everybody can compute the password of any user."""
+    with managed("smtp", password=None) as smtp:
+        for user in (str(tmp_path / "mine"), "../mine", "sc_../mine", "test", "sc_missing"):
+            with pytest.raises(smtplib.SMTPAuthenticationError):
+                connect(smtp.model_copy(update={"user": user, "password": smtp_password("", user)}))
+        with isolated(smtp) as mine:
+            put(mine, "a", "1")
+            assert (get(mine, "a"), get(smtp, "a")) == ("1", None)
+
+
+def test_a_login_that_smtplib_cannot_send_is_refused() -> None:
+    logins: list[dict[str, Any]] = [{"user": "ü"}, {"password": "ü"}]
+    for login in logins:
+        with pytest.raises(InvalidOption, match="ASCII"):
+            managed("smtp", **login).__enter__()
 
 
 def test_what_was_sent_is_there() -> None:

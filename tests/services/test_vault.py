@@ -19,10 +19,19 @@ from servicectx.services import registry
 from tests import servers
 from tests.detector import wait_for
 from tests.services import killed
-from tests.services.row import Row
+from tests.services.row import Login, Row
 
+ROOT = {"token": "root"}
 ROWS = [
-    Row("vault", volatile="in development mode"),
+    Row(
+        "vault",
+        volatile="in development mode",
+        logins=(
+            Login("root", ROOT, ROOT, ({"token": "guess"}, {"token": ""})),
+            Login("odd", {"token": "a#{port}'\"%"}, {"token": "a#{port}'\"%"}, (ROOT,)),
+        ),
+        not_possible=(({"token": None}, "every request for a secret has a token"),),
+    ),
 ]
 
 
@@ -79,6 +88,30 @@ def test_a_wrong_token_is_refused(token: str) -> None:
             put(bad, "a", "1")
         with pytest.raises(NotIsolable, match=r"a mount cannot be created: .*permission denied"), isolated(bad):
             pass
+
+
+def test_its_unseal_key_unseals_it_and_no_other_key_does(home: Path) -> None:
+    with managed("vault", token="root") as vault, connected(vault) as connection:
+        (log,) = home.rglob("service.log")
+        logged = re.search(r"^Unseal Key: (\S+)$", log.read_text(), re.MULTILINE)
+        assert logged
+        assert logged[1] != vault.unseal_key
+        assert vault.unseal_key not in f"{log.read_text()} {vault!r}"
+        connection.sys.seal()
+        assert connection.sys.is_sealed()
+        with pytest.raises(hvac.exceptions.InvalidRequest):
+            connection.sys.submit_unseal_key(logged[1])
+        assert connection.sys.is_sealed()
+        connection.sys.submit_unseal_key(vault.unseal_key)
+        assert not connection.sys.is_sealed()
+        put(vault, "a", "1")
+        assert get(vault, "a") == "1"
+
+
+@pytest.mark.parametrize("token", ["s.a", "a/b", "a b", "ü"])
+def test_a_token_that_vault_cannot_have_is_refused(token: str) -> None:
+    with pytest.raises(InvalidOption, match="token"):
+        managed("vault", token=token).__enter__()
 
 
 def test_each_instance_has_a_token_of_its_own() -> None:

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, scripts, templates
+from servicectx.services import binaries, login_checks, scripts, templates
 from servicectx.services.base import Client, Service, VersionOptions, environment, option_names
 from servicectx.services.cockroach.databases import CockroachDatabases
+from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.plan import Plan, Ports, Template, literal
 
 if TYPE_CHECKING:
     from servicectx.services.cockroach.details import CockroachDetails
 
+NO_ANONYMOUS = "a secure node always requires a login; an insecure one has no passwords and no users"
 
 # A server certificate and one for root. The signing key is deleted at once.
 CERTIFICATES = """mkdir -m 700 "$1"
@@ -35,11 +37,13 @@ LOG = 'file-defaults:\n  dir: "{dir|yaml}/logs"\nsinks:\n  stderr:\n    filter: 
 
 @dataclass(frozen=True, kw_only=True)
 class CockroachOptions(VersionOptions):
-    """`dbname`: the database, created if missing. `memory`: the size limit of the data, at least 640 MiB.
+    """`password`: the password of root. `dbname`: the database, created if missing. `memory`: the size limit of the
+    data, at least 640 MiB.
 
     `settings`: cluster settings, such as `{"sql.stats.automatic_collection.enabled": False}`.
     """
 
+    password: Password = RANDOM
     dbname: str = "defaultdb"
     memory: str = "1GiB"
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
@@ -91,7 +95,7 @@ class Cockroach(Service["CockroachDetails"]):
                 "target": "servicectx.services.cockroach.wire:claim_server",
                 "url": "{dir}/url",
                 "certificates": "{data}",
-                "password": secret,
+                "password": literal(self._password(options, secret)),
                 "dbname": literal(options.dbname),
                 "settings": dict(options.settings),
             },
@@ -105,11 +109,18 @@ class Cockroach(Service["CockroachDetails"]):
 
     def details(self, options: CockroachOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {
-            "password": secret,
+            "password": self._password(options, secret),
             "dbname": options.dbname,
             "http_port": facts["port_http"],
             "version": facts.get("version"),
         }
+
+    def _password(self, options: CockroachOptions, secret: str) -> str:
+        password = chosen(options.password, secret)
+        if password is None and options.password != "":
+            raise login_checks.refused(self, "password", NO_ANONYMOUS)
+        login_checks.check_text(self, "password", password or "")
+        return password or ""
 
     def isolation(self, details: "CockroachDetails", data: str = "") -> Isolation["CockroachDetails"]:
         return CockroachDatabases(details)

@@ -3,18 +3,20 @@
 import base64
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services import binaries
-from servicectx.services.search_server import USER, SearchOptions, SearchServer
+from servicectx.services import binaries, login_checks
+from servicectx.services.plan import literal
+from servicectx.services.search_server import SearchOptions, SearchServer
 
 if TYPE_CHECKING:
     from servicectx.services.elasticsearch.details import ElasticsearchDetails  # noqa: F401  # a type parameter
 
 
 class Elasticsearch(SearchServer["ElasticsearchDetails"]):
-    """A server with access control: one user, in a file, with a random password."""
+    """A server with access control: one user, in a file, by default with a random password."""
 
     name: ClassVar[str] = "elasticsearch"
     variables: ClassVar[str] = "ES"
@@ -35,9 +37,9 @@ class Elasticsearch(SearchServer["ElasticsearchDetails"]):
         install=tuple(install.items()),
     )
 
-    def lines(self, home: Path) -> dict[str, Any]:
+    def lines(self, home: Path, protected: bool) -> dict[str, Any]:
         return {
-            "xpack.security.enabled": True,
+            "xpack.security.enabled": protected,
             "xpack.security.autoconfiguration.enabled": False,  # otherwise the server generates certificates
             "xpack.security.http.ssl.enabled": False,
             "xpack.security.transport.ssl.enabled": False,
@@ -45,11 +47,20 @@ class Elasticsearch(SearchServer["ElasticsearchDetails"]):
             "ingest.geoip.downloader.enabled": False,  # otherwise the server downloads a database
         }
 
-    def users(self, secret: str) -> dict[str, str]:
+    def users(self, user: str, password: str) -> dict[str, str]:
+        name = literal(user)
         salt = os.urandom(32)
-        hashed = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, 1000, 32)
+        hashed = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 1000, 32)
         encoded = [base64.b64encode(part).decode() for part in (salt, hashed)]
-        return {"users": f"{USER}:{{PBKDF2}}1000${encoded[0]}${encoded[1]}\n", "users_roles": f"superuser:{USER}\n"}
+        return {"users": f"{name}:{{PBKDF2}}1000${encoded[0]}${encoded[1]}\n", "users_roles": f"superuser:{name}\n"}
 
     def details(self, options: SearchOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"user": USER, "password": secret, "version": facts.get("version")}
+        user, password = self.given_login(options, secret)
+        login = {"user": user, "password": password} if password else {}
+        return {**login, "version": facts.get("version")}
+
+    def given_login(self, options: SearchOptions, secret: str) -> tuple[str, str | None]:
+        """Names of users in files have these characters: the reference of `elasticsearch-users`."""
+        if options.user and not re.fullmatch(r"[!-~]+", options.user):
+            raise login_checks.refused(self, "user", "Elasticsearch's users have ASCII characters without blanks")
+        return super().given_login(options, secret)

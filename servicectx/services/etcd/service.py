@@ -1,4 +1,4 @@
-"""etcd: one member, with authentication on."""
+"""etcd: one member, with authentication on by default."""
 
 import os
 import signal
@@ -7,25 +7,33 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation import owner_names
-from servicectx.services import binaries, settings
+from servicectx.services import binaries, login_checks, settings
 from servicectx.services.base import Client, VersionOptions, environment
 from servicectx.services.etcd.wire import ROOT, Gateway, after
-from servicectx.services.plan import Plan, Ports, SnapshotSupport
+from servicectx.services.login import RANDOM, Password, chosen
+from servicectx.services.plan import Plan, Ports, SnapshotSupport, literal
 from servicectx.services.prefixes import Prefixed, Prefixes
 
 if TYPE_CHECKING:
     from servicectx.services.etcd.details import EtcdDetails  # the type parameter below
 
+# TLS and other tokens: the probe and the clients that read the details would have no access.
+LOCKS = ("auth-token", "client-cert-auth", "cert-file", "key-file", "trusted-ca-file", "auto-tls")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EtcdOptions(VersionOptions):
-    """`settings`: further server flags, without the dashes, such as `{"max-request-bytes": 10 << 20}`."""
+    """`user`, `password`: the login; None means no authentication. `settings`: further server flags, without the
+    dashes, such as `{"max-request-bytes": 10 << 20}`.
+    """
 
+    user: str = ROOT
+    password: Password = RANDOM
     settings: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 
 class Etcd(Prefixed["EtcdDetails"]):
-    """A server with a root user and a random password, both set before it is ready. Killed at the end."""
+    """A server with one user, by default root with a random password, set before it is ready. Killed at the end."""
 
     name: ClassVar[str] = "etcd"
     Options: ClassVar[type] = EtcdOptions
@@ -51,6 +59,8 @@ class Etcd(Prefixed["EtcdDetails"]):
     )
 
     def plan(self, options: EtcdOptions, program: str, secret: str) -> Plan:
+        login_checks.check(self, options, without=":")  # etcdctl divides a login at the colon
+        password = chosen(options.password, secret)
         member = f"member-{os.urandom(4).hex()}"
         client, peer = "http://{host}:{port}", "http://{host}:{port_peer}"
         ours: dict[str, str | int | bool] = {
@@ -61,9 +71,9 @@ class Etcd(Prefixed["EtcdDetails"]):
             "listen-peer-urls": peer,
             "initial-advertise-peer-urls": peer,
             "initial-cluster": f"{member}={peer}",
-            "bcrypt-cost": 4,  # cheapest; the password is random and short-lived
+            "bcrypt-cost": 4,  # cheapest; the password is short-lived
         }
-        settings.check(self, options.settings, ours)
+        settings.check(self, options.settings, [*ours, *LOCKS])
         # The only member elects itself after one election time-out.
         flags = {"log-level": "warn", "heartbeat-interval": 10, "election-timeout": 100, **options.settings, **ours}
         return Plan(
@@ -75,16 +85,19 @@ class Etcd(Prefixed["EtcdDetails"]):
                 "target": "servicectx.services.etcd.wire:claim_server",
                 "member": member,
                 "old": "{template_secret}",
-                "new": secret,
+                "new": password and literal(password),
+                "user": literal(options.user),
             },
             ping={"kind": "http", "url": f"{client}/health"},
             ports=Ports(["peer"]),
-            snapshot=SnapshotSupport(int(signal.SIGTERM), [0, -int(signal.SIGTERM)], secret=secret),
+            snapshot=SnapshotSupport(int(signal.SIGTERM), [0, -int(signal.SIGTERM)], secret=password or ""),
             expected_size=96 * 2**20,  # etcd allocates a log of 64 MiB at once
         )
 
     def details(self, options: EtcdOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"user": ROOT, "password": secret, "version": facts.get("version")}
+        password = chosen(options.password, secret)
+        login = {"user": options.user, "password": password} if password else {}
+        return {**login, "version": facts.get("version")}
 
     def stored(self, details: "EtcdDetails") -> Collection[str]:
         """The prefix of each namespace that has keys, and other keys in full. One request for each of them."""

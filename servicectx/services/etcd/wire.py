@@ -61,31 +61,44 @@ def after(prefix: str) -> str:
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
-def claim_server(host: str, port: int, wait: float, member: str, old: str, new: str) -> dict[str, Any]:
-    """A probe: set the password of root to `new`, from `old` or from no password. Does nothing when it is set already.
+def claim_server(
+    host: str, port: int, wait: float, member: str, old: str, new: str | None, user: str = ROOT
+) -> dict[str, Any]:
+    """A probe: set the password of `user` to `new`, from `old` or from no password. Does nothing if it is set already.
 
-    A server without a password may belong to another account, so its name must be `member`.
+    A server without a password may belong to another account, so its name must be `member`. None: no authentication.
     """
+    if new is None:
+        gateway = Gateway(host, port, wait=wait)
+        _check_name(gateway, member)
+        return {"version": gateway.version()}
     try:
-        gateway = Gateway(host, port, ROOT, new, wait)
+        gateway = Gateway(host, port, user, new, wait)
     except Refused as refused:
         if refused.code == FAILED_PRECONDITION:
-            _protect(Gateway(host, port, wait=wait), member, new)
+            _protect(Gateway(host, port, wait=wait), member, user, new)
         else:
-            Gateway(host, port, ROOT, old, wait).ask("auth/user/changepw", name=ROOT, password=new)
-        gateway = Gateway(host, port, ROOT, new, wait)
+            Gateway(host, port, user, old, wait).ask("auth/user/changepw", name=user, password=new)
+        gateway = Gateway(host, port, user, new, wait)
     return {"version": gateway.version()}
 
 
-def _protect(gateway: Gateway, member: str, password: str) -> None:
+def _check_name(gateway: Gateway, member: str) -> None:
     members = gateway.ask("cluster/member/list")["members"]
     if [entry.get("name") for entry in members] != [member]:
         raise OSError(f"this port belongs to another server, not to {member}")
-    with _unless_there():
-        gateway.ask("auth/user/add", name=ROOT, password=password)
+
+
+def _protect(gateway: Gateway, member: str, user: str, password: str) -> None:
+    """Add the user with the role root. etcd requires a user `root` too; beside another user it cannot log in."""
+    _check_name(gateway, member)
     with _unless_there():
         gateway.ask("auth/role/add", name=ROOT)
-    gateway.ask("auth/user/grant", user=ROOT, role=ROOT)
+    for name in dict.fromkeys((user, ROOT)):
+        login = {"password": password} if name == user else {"options": {"no_password": True}}
+        with _unless_there():
+            gateway.ask("auth/user/add", name=name, **login)
+        gateway.ask("auth/user/grant", user=name, role=ROOT)
     gateway.ask("auth/enable")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from servicectx.services import templates
 from servicectx.services.base import environment
-from servicectx.services.plan import Plan, Ports, Template, quoted
+from servicectx.services.plan import Plan, Ports, Template, literal, quoted
 from servicectx.services.settings import text
 
 PROGRAM = "kafka-server-start.sh"
@@ -28,31 +28,42 @@ DEFAULTS: dict[str, str | int | bool] = {
 }
 
 
-def lines(secret: str) -> dict[str, str]:
-    """The lines of server.properties that users cannot change."""
-    login = f'username="{USER}" password="{secret}" user_{USER}="{secret}"'
-    module = f"org.apache.kafka.common.security.plain.PlainLoginModule required {login};"
+def lines(user: str, password: str | None) -> dict[str, str]:
+    """The lines of server.properties that users cannot change. Without a password there is no login."""
+    protocol = "SASL_PLAINTEXT" if password else "PLAINTEXT"
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": "1@{host}:{port_controller}",
         "listeners": "CLIENT://{host}:{port},CONTROLLER://{host}:{port_controller}",
         "advertised.listeners": "CLIENT://{host}:{port}",
-        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "listener.security.protocol.map": f"CLIENT:{protocol},CONTROLLER:{protocol}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "CLIENT",
-        "sasl.enabled.mechanisms": "PLAIN",
-        "sasl.mechanism.inter.broker.protocol": "PLAIN",
-        "sasl.mechanism.controller.protocol": "PLAIN",
-        "listener.name.client.plain.sasl.jaas.config": module,
-        "listener.name.controller.plain.sasl.jaas.config": module,
         "log.dirs": "{data|relative}",  # relative: Kafka splits the value at commas
+        **(_login(user, password) if password else {}),
     }
 
 
-def plan(service: str, program: str, settings: Mapping[str, str | int | bool], secret: str) -> Plan:
+def _login(user: str, password: str) -> dict[str, str]:
+    """SASL with the mechanism PLAIN. Java's tokenizer of login modules has backslash escapes in quotes."""
+    text = literal(password.replace("\\", "\\\\").replace('"', '\\"'))
+    login = f'username="{user}" password="{text}" user_{user}="{text}"'
+    module = f"org.apache.kafka.common.security.plain.PlainLoginModule required {login};"
+    names = ("sasl.enabled.mechanisms", "sasl.mechanism.inter.broker.protocol", "sasl.mechanism.controller.protocol")
+    modules = ("listener.name.client.plain.sasl.jaas.config", "listener.name.controller.plain.sasl.jaas.config")
+    return dict.fromkeys(names, "PLAIN") | dict.fromkeys(modules, module)
+
+
+def owned(name: str) -> bool:
+    """Whether a line decides who can connect, or how."""
+    return name.lower() in lines(USER, "-") or name.lower().startswith(("listener.", "sasl.", "ssl.", "authorizer."))
+
+
+def plan(service: str, program: str, settings: Mapping[str, str | int | bool], user: str, password: str | None) -> Plan:
     java = {"JAVA_HOME": os.environ["JAVA_HOME"]} if "JAVA_HOME" in os.environ else {}
-    probe = {"kind": "call", "target": "servicectx.services.kafka.wire:answers", "user": USER, "password": secret}
+    probe = {"kind": "call", "target": "servicectx.services.kafka.wire:answers"}
+    probe |= {"user": user, "password": literal(password)} if password else {}
     return Plan(
         service=service,
         command=[program, "{dir}/server.properties"],
@@ -63,7 +74,7 @@ def plan(service: str, program: str, settings: Mapping[str, str | int | bool], s
             KAFKA_JVM_PERFORMANCE_OPTS="-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
             KAFKA_OPTS="-XX:-UsePerfData -XX:+DisableAttachMechanism -Djava.io.tmpdir=.",  # not /tmp
         ),
-        files={"server.properties": _properties({**DEFAULTS, **settings, **lines(secret)})},
+        files={"server.properties": _properties({**DEFAULTS, **settings, **lines(user, password)})},
         template=_template(program),
         ready=probe,
         ping=probe,
@@ -72,10 +83,12 @@ def plan(service: str, program: str, settings: Mapping[str, str | int | bool], s
     )
 
 
-def details(secret: str) -> dict[str, Any]:
+def details(user: str, password: str | None) -> dict[str, Any]:
+    if password is None:
+        return {}
     return {
-        "user": USER,
-        "password": secret,
+        "user": user,
+        "password": password,
         "security_protocol": "SASL_PLAINTEXT",
         "sasl_mechanism": "PLAIN",
     }

@@ -1,5 +1,6 @@
 """Kafka: tansu, or the Apache Kafka in `KAFKA_HOME`."""
 
+import re
 import signal
 from collections.abc import Collection, Mapping
 from contextlib import closing
@@ -8,23 +9,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.errors import NotIsolable
-from servicectx.services import binaries, settings
+from servicectx.services import binaries, login_checks, settings
 from servicectx.services.base import Client, VersionOptions, environment
 from servicectx.services.kafka import apache
 from servicectx.services.kafka.wire import Connection
+from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.plan import Plan, SnapshotSupport
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:
     from servicectx.services.kafka.details import KafkaDetails  # the type parameter below
 
+NO_LOGIN = "tansu cannot combine a login with data in memory; set KAFKA_HOME to an Apache Kafka"
 WIRE = "servicectx.services.kafka.wire"
 
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaOptions(VersionOptions):
-    """`settings`: lines of server.properties, or with tansu the flags of `tansu broker`, without the dashes."""
+    """`user`, `password`: the login of Apache Kafka; None means none. `settings`: lines of server.properties, or with
+    tansu the flags of `tansu broker`, without the dashes.
+    """
 
+    user: str = apache.USER
+    password: Password = RANDOM
     flavour: Literal["tansu", "apache"] | None = None
     settings: Mapping[str, str | int | bool] = field(default_factory=dict)
 
@@ -62,8 +69,11 @@ class Kafka(Prefixed["KafkaDetails"]):
 
     def plan(self, options: KafkaOptions, program: str, secret: str) -> Plan:
         if Path(program).name == apache.PROGRAM:
-            settings.check(self, options.settings, apache.lines(secret))
-            return apache.plan(self.name, program, options.settings, secret)
+            settings.check(self, options.settings, [name.lower() for name in options.settings if apache.owned(name)])
+            return apache.plan(self.name, program, options.settings, *self._login(options, secret))
+        if (options.user, options.password or RANDOM) != (apache.USER, RANDOM):
+            option = "user" if options.user != apache.USER else "password"
+            raise login_checks.refused(self, option, NO_LOGIN)
         ours = {
             "listener-url": "tcp://{host}:{port}",
             "advertised-listener-url": "tcp://{host}:{port}",
@@ -88,7 +98,14 @@ class Kafka(Prefixed["KafkaDetails"]):
         return plan._replace(snapshot=SnapshotSupport(int(signal.SIGTERM), [0, 143]))
 
     def details(self, options: KafkaOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return apache.details(secret) if "port_controller" in facts else {}
+        return apache.details(*self._login(options, secret)) if "port_controller" in facts else {}
+
+    def _login(self, options: KafkaOptions, secret: str) -> tuple[str, str | None]:
+        """User and password. The user's name is part of an option's name in Kafka's configuration."""
+        login_checks.check(self, options)
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", options.user):
+            raise login_checks.refused(self, "user", "Kafka's configuration takes only A-Z, a-z, digits, _ and -")
+        return options.user, chosen(options.password, secret)
 
     def stored(self, details: "KafkaDetails") -> Collection[str]:
         with closing(_connect(details)) as connection:

@@ -1,19 +1,21 @@
-"""MongoDB, one server with access control.
+"""MongoDB, one server, by default with access control.
 
 Written from its documentation: https://www.mongodb.com/docs/manual/reference/program/mongod/ and
 https://www.mongodb.com/docs/manual/reference/parameters/. Tested against a stand-in only.
 """
 
 import signal
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, settings
+from servicectx.services import binaries, login_checks, settings
 from servicectx.services.base import Client, Service, VersionOptions, environment
+from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.mongodb.databases import MongodbDatabases
-from servicectx.services.plan import Plan, SnapshotSupport
+from servicectx.services.plan import Plan, SnapshotSupport, literal
 
 if TYPE_CHECKING:
     from servicectx.services.mongodb.details import MongodbDetails
@@ -25,14 +27,18 @@ OURS = ("enablelocalhostauthbypass", "authenticationmechanisms")
 
 @dataclass(frozen=True, kw_only=True)
 class MongodbOptions(VersionOptions):
-    """`dbname`: the database in the details. `settings`: server parameters, such as `{"ttlMonitorSleepSecs": 1}`."""
+    """`user`, `password`: the login; None means no access control. `dbname`: the database in the details. `settings`:
+    server parameters, such as `{"ttlMonitorSleepSecs": 1}`.
+    """
 
+    user: str = USER
+    password: Password = RANDOM
     dbname: str = "test"
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
 
 class Mongodb(Service["MongodbDetails"]):
-    """A user `root` with a random password; killed at the end. A snapshot holds all databases."""
+    """One user, by default `root` with a random password; killed at the end. A snapshot holds all databases."""
 
     name: ClassVar[str] = "mongodb"
     Options: ClassVar[type] = MongodbOptions
@@ -61,28 +67,29 @@ class Mongodb(Service["MongodbDetails"]):
 
     def plan(self, options: MongodbOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
+        login_checks.check(self, options)
+        for option in ("user", "password"):
+            if (value := getattr(options, option)) and unicodedata.normalize("NFKC", value) != value:
+                raise login_checks.refused(self, option, "SCRAM changes a character of it; use its plain form (NFKC)")
+        password = chosen(options.password, secret)
         parameters = {"diagnosticDataCollectionEnabled": False, **options.settings}
-        command = [program, "--dbpath", "{data}", "--bind_ip", "{host}", "--port", "{port}", "--auth", "--nounixsocket"]
+        command = [program, "--dbpath", "{data}", "--bind_ip", "{host}", "--port", "{port}", "--nounixsocket"]
+        command += ["--auth"] if password else []
         for name, value in parameters.items():
             command += ["--setParameter", f"{name}={settings.text(value)}"]
         return Plan(
             service=self.name,
             command=command,
             environment=environment(),
-            ready={
-                "kind": "call",
-                "target": f"{WIRE}:claim_server",
-                "user": USER,
-                "password": secret,
-                "old": "{template_secret}",
-            },
-            ping={"kind": "call", "target": f"{WIRE}:answers"},
-            snapshot=SnapshotSupport(int(signal.SIGTERM), secret=secret),
+            ready=_claim(literal(options.user), literal(password)) if password else _call("is_open"),
+            ping=_call("answers"),
+            snapshot=SnapshotSupport(int(signal.SIGTERM), secret=password or ""),
             expected_size=256 * 2**20,
         )
 
     def details(self, options: MongodbOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        login = {"user": USER, "password": secret}
+        password = chosen(options.password, secret)
+        login = {"user": options.user, "password": password} if password else {}
         return {**login, "dbname": options.dbname, "version": facts.get("version")}
 
     def isolation(self, details: "MongodbDetails", data: str = "") -> Isolation["MongodbDetails"]:
@@ -93,3 +100,11 @@ class Mongodb(Service["MongodbDetails"]):
         return Client(
             self.shell, ["--nodb", "--shell", "--eval", "db = connect(process.env.MONGODB_URI)"], details.env()
         )
+
+
+def _call(function: str, **arguments: str) -> dict[str, Any]:
+    return {"kind": "call", "target": f"{WIRE}:{function}", **arguments}
+
+
+def _claim(user: str, password: str) -> dict[str, Any]:
+    return _call("claim_server", user=user, password=password, old="{template_secret}")

@@ -79,6 +79,16 @@ def claim_server(host: str, port: int, wait: float, *, user: str, password: str,
             raise ValueError(f"MongoDB refused the keeper: {refusal}") from None
 
 
+def is_open(host: str, port: int, wait: float) -> dict[str, Any]:
+    """The keeper's probe of a server without access control."""
+    with closing(Connection(host, port, wait)) as connection:
+        try:
+            connection.run("admin", {"listDatabases": 1, "nameOnly": True})
+            return {"version": connection.run("admin", {"buildInfo": 1})["version"]}
+        except Refused as refusal:
+            raise ValueError(f"MongoDB refused the keeper: {refusal}") from None
+
+
 def answers(host: str, port: int, wait: float) -> dict[str, Any]:
     """The joiner's ping. It costs no login."""
     with closing(Connection(host, port, wait)) as connection, contextlib.suppress(Refused):

@@ -1,15 +1,17 @@
 """moto: S3, SQS, DynamoDB and much else of AWS, in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, python_servers, settings
+from servicectx.services import aws_options, binaries, python_servers, settings
 from servicectx.services.base import Service, environment
+from servicectx.services.login import RANDOM, Password
 from servicectx.services.moto.accounts import MotoAccounts
 from servicectx.services.moto.server import ACCOUNTS
 from servicectx.services.plan import Plan, Ports
+from servicectx.services.s3 import buckets
 from servicectx.wire import aws
 
 if TYPE_CHECKING:
@@ -20,10 +22,14 @@ OURS = ("moto_account_id", "moto_port", "moto_lambda_data_dir")
 
 @dataclass(frozen=True, kw_only=True)
 class MotoOptions:
-    """`region`: the region in the details. `settings`: environment variables of moto, such as
+    """`access_key`, `secret_key`: the keys in the details; moto accepts every key. `region`: the region in the details.
+    `buckets`: buckets to create in the default account. `settings`: environment variables of moto, such as
     `{"MOTO_S3_DEFAULT_MAX_KEYS": 10}`.
     """
 
+    access_key: str = RANDOM
+    secret_key: Password = RANDOM
+    buckets: Sequence[str] = ()
     region: str = "us-east-1"
     settings: Mapping[str, str | int | bool] = field(default_factory=dict)
 
@@ -51,6 +57,8 @@ class Moto(Service["MotoDetails"]):
         return python_servers.version(program, ("moto",))
 
     def plan(self, options: MotoOptions, program: str, secret: str) -> Plan:
+        aws_options.keys(self, options, secret)
+        aws_options.check_buckets(self, options.buckets)
         settings.check(self, options.settings, OURS)
         variables = {name: str(value) for name, value in options.settings.items()}
         return Plan(
@@ -68,7 +76,11 @@ class Moto(Service["MotoDetails"]):
 
     def details(self, options: MotoOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         fields = {"region": options.region, "version": facts.get("version")}
-        return {"access_key": aws.access_key(secret), "secret_key": secret, **fields}
+        return {**aws_options.keys(self, options, secret), **fields}
+
+    def check(self, options: MotoOptions, details: "MotoDetails") -> bool:
+        """Create the buckets."""
+        return all(buckets.is_there(aws.Endpoint.of(details), name) for name in options.buckets)
 
     def isolation(self, details: "MotoDetails", data: str = "") -> Isolation["MotoDetails"]:
         return MotoAccounts(details)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.errors import BinaryNotFound
-from servicectx.services import binaries, python_servers, settings
+from servicectx.services import binaries, login_checks, python_servers, settings
 from servicectx.services.base import environment
+from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.mqtt import wire as mqtt_wire
-from servicectx.services.plan import Plan, Ports, SnapshotSupport
+from servicectx.services.plan import Plan, Ports, SnapshotSupport, literal
 from servicectx.services.prefixes import Prefixed
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ USER = "servicectx"
 OURS = {
     "mosquitto": (
         *("listener", "port", "bind_address", "allow_anonymous", "password_file", "user", "pid_file"),
-        *("log_dest", "persistence", "persistence_location", "autosave_interval"),
+        *("log_dest", "persistence", "persistence_location", "autosave_interval", "per_listener_settings"),
+        # Other logins, TLS and rights: the probe and the clients that read the details would have no access.
+        *("acl_file", "auth_plugin", "plugin", "psk_file", "psk_hint", "cafile", "capath", "certfile", "keyfile"),
+        *("require_certificate", "use_identity_as_username", "use_subject_as_username"),
     ),
     "amqtt": ("listeners", "plugins"),
 }
@@ -32,16 +36,20 @@ OURS = {
 
 @dataclass(frozen=True, kw_only=True)
 class MqttOptions:
-    """`server`: the broker to run, by default the first that is found. `settings`: lines of mosquitto.conf, or entries
-    of amqtt's configuration.
+    """`user`, `password`: the login; None means none. `server`: the broker to run, by default the first that
+    is found. `settings`: lines of mosquitto.conf, or entries of amqtt's configuration.
     """
 
+    user: str = USER
+    password: Password = RANDOM
     server: Literal["mosquitto", "amqtt"] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Mqtt(Prefixed["MqttDetails"]):
-    """A broker with one user, a random password. A snapshot holds mosquitto's retained messages. Killed at the end."""
+    """A broker with one user, by default a random password. A snapshot holds mosquitto's retained messages. Killed at
+    the end.
+    """
 
     name: ClassVar[str] = "mqtt"
     Options: ClassVar[type] = MqttOptions
@@ -79,9 +87,10 @@ class Mqtt(Prefixed["MqttDetails"]):
         return binaries.ask_version(program, ("-h",))
 
     def plan(self, options: MqttOptions, program: str, secret: str) -> Plan:
-        if os.path.basename(program).startswith("python"):
-            return self._amqtt(options, program, secret)
-        return self._mosquitto(options, program, secret)
+        login_checks.check(self, options, without=":#")  # both servers read the file of users, with its comments
+        password = chosen(options.password, secret)
+        make = self._amqtt if os.path.basename(program).startswith("python") else self._mosquitto
+        return make(options, program, password)
 
     def kept_plan(self, options: MqttOptions, program: str, secret: str, data: Path | None) -> Plan | None:
         """Write the data file after each change. Only mosquitto has a data file."""
@@ -94,7 +103,9 @@ class Mqtt(Prefixed["MqttDetails"]):
         return plan._replace(files={**plan.files, "mosquitto.conf": text}, snapshot=support)
 
     def details(self, options: MqttOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"user": USER, "password": secret, "version": facts.get("version")}
+        password = chosen(options.password, secret)
+        login = {"user": options.user, "password": password} if password else {}
+        return {**login, "version": facts.get("version")}
 
     def stored(self, details: "MqttDetails") -> Collection[str]:
         with closing(_connect(details)) as connection:
@@ -109,15 +120,14 @@ class Mqtt(Prefixed["MqttDetails"]):
         with closing(_connect(details)) as connection:
             connection.retain(name, "kept")
 
-    def _mosquitto(self, options: MqttOptions, program: str, secret: str) -> Plan:
+    def _mosquitto(self, options: MqttOptions, program: str, password: str | None) -> Plan:
         settings.check(self, options.settings, OURS["mosquitto"])
         settings.check_lines(self, options.settings)
         lines = {
             "log_type": "error",
             **options.settings,
             "listener": "{port} {host}",
-            "allow_anonymous": False,
-            "password_file": "users",
+            **({"allow_anonymous": False, "password_file": "users"} if password else {"allow_anonymous": True}),
             "log_dest": "stderr",
             "persistence": True,
             "persistence_location": "{data|relative}/",
@@ -131,17 +141,17 @@ class Mqtt(Prefixed["MqttDetails"]):
             service=self.name,
             command=[program, "-c", "{dir}/mosquitto.conf"],
             environment=environment(),
-            files={"mosquitto.conf": text, "users": f"{USER}:{_hashed(secret)}\n"},
+            files={"mosquitto.conf": text, "users": _users(options.user, password)},
             ready={
                 "kind": "exchange",
-                "send": _hello(secret) + version,
+                "send": _hello(options, password) + version,
                 "expect": mqtt_wire.ACCEPTED + r".*mosquitto version (?P<version>[\d.]+)",
             },
-            ping=_login(secret),
+            ping=_login(options, password),
             snapshot=SnapshotSupport(int(signal.SIGTERM), survives_kill=False),
         )
 
-    def _amqtt(self, options: MqttOptions, program: str, secret: str) -> Plan:
+    def _amqtt(self, options: MqttOptions, program: str, password: str | None) -> Plan:
         settings.check(self, options.settings, OURS["amqtt"])
         return Plan(
             service=self.name,
@@ -150,13 +160,13 @@ class Mqtt(Prefixed["MqttDetails"]):
             files=python_servers.files(
                 program,
                 "servicectx.services.mqtt.server:serve",
-                user=USER,
-                secret=secret,
+                user=literal(options.user),
+                secret=password and literal(password),
                 file="{dir}/users",
                 settings=dict(options.settings),
             ),
-            ready=_login(secret),
-            ping=_login(secret),
+            ready=_login(options, password),
+            ping=_login(options, password),
             ports=Ports(inherits_socket=True, owned=False),  # the keeper already holds it
         )
 
@@ -165,16 +175,18 @@ def _connect(details: "MqttDetails") -> mqtt_wire.Connection:
     return mqtt_wire.Connection(details.host, details.port, details.user, details.password)
 
 
-def _login(secret: str) -> dict[str, Any]:
-    return {"kind": "exchange", "send": _hello(secret), "expect": mqtt_wire.ACCEPTED}
+def _login(options: MqttOptions, password: str | None) -> dict[str, Any]:
+    return {"kind": "exchange", "send": _hello(options, password), "expect": mqtt_wire.ACCEPTED}
 
 
-def _hello(secret: str) -> str:
-    return mqtt_wire.hello(USER, secret).decode("latin-1")
+def _hello(options: MqttOptions, password: str | None) -> str:
+    return literal(mqtt_wire.hello(options.user if password else "", password or "").decode("latin-1"))
 
 
-def _hashed(secret: str) -> str:
-    """A password hash in the format of mosquitto_passwd, a program that may be missing."""
+def _users(user: str, password: str | None) -> str:
+    """The file of users, with a hash in the format of mosquitto_passwd, a program that may be missing."""
+    if password is None:
+        return ""
     salt = os.urandom(12)
-    key = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, 101)
-    return f"$7$101${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
+    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
+    return f"{literal(user)}:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}\n"

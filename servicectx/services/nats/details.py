@@ -8,7 +8,7 @@ from servicectx.services.login_details import LoginDetails
 
 
 class NatsDetails(LoginDetails):
-    """A NATS server with JetStream: `user` and `password`. `prefix`: of every subject in a namespace."""
+    """A NATS server with JetStream: `user` and `password`, or `token`. `prefix`: of every subject in a namespace."""
 
     foreign: ClassVar[tuple[str, ...]] = (
         "NATS_CONTEXT",
@@ -39,17 +39,26 @@ class NatsDetails(LoginDetails):
         query={"prefix": "prefix"},
     )
 
+    token: str = ""
+
     @classmethod
     def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """Reject a URL with a token, a text without a colon before the `@`. A login is a user and a password."""
+        """A text without a colon before the `@` is a token."""
         if "user" in fields and "password" not in fields:
-            raise urls.BadUrl(("", "the URL has a token, which these details cannot hold; write user:password@"))
+            fields = {**fields, "token": fields["user"]}
+            del fields["user"]
         return super().url_fields(fields)
 
     @property
     def url(self) -> str:
-        """`nats://user:password@host:port`."""
-        return address("nats", self.host, self.port, "", self.user or None, self.password or None)
+        """`nats://user:password@host:port`, or `nats://token@host:port`."""
+        return address("nats", self.host, self.port, "", self.token or self.user or None, self.password or None)
+
+    @property
+    def nats_py(self) -> dict[str, Any]:
+        """The arguments of nats-py: `nats.connect(**details.nats_py)`. It decodes no percent signs in a URL."""
+        login = {"user": self.user, "password": self.password, "token": self.token}
+        return {"servers": address("nats", self.host, self.port), **filled(login)}
 
     @property
     def stream_prefix(self) -> str:
@@ -57,6 +66,6 @@ class NatsDetails(LoginDetails):
         return self.prefix.replace(".", "_")
 
     def env(self) -> dict[str, str]:
-        """`NATS_URL`, `NATS_USER` and `NATS_PASSWORD` for the program `nats`, and `NATS_PREFIX`."""
-        names = {"NATS_URL": self.url, "NATS_USER": self.user, "NATS_PASSWORD": self.password}
+        """`NATS_URL`, `NATS_USER`, `NATS_PASSWORD`, `NATS_TOKEN` for the program `nats`, and `NATS_PREFIX`."""
+        names = {"NATS_URL": self.url, "NATS_USER": self.user, "NATS_PASSWORD": self.password, "NATS_TOKEN": self.token}
         return filled(names | {"NATS_PREFIX": self.prefix})

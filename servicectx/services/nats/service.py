@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services import binaries, settings
+from servicectx.services import binaries, login_checks, settings
 from servicectx.services.base import Client, VersionOptions, environment
-from servicectx.services.nats.wire import Connection
-from servicectx.services.plan import Plan, SnapshotSupport, quoted
+from servicectx.services.login import RANDOM, Password, chosen
+from servicectx.services.nats.wire import Connection, login
+from servicectx.services.plan import Plan, SnapshotSupport, literal, quoted
 from servicectx.services.prefixes import Prefixed
 from servicectx.system.originals import json
 
@@ -21,17 +22,27 @@ OURS = (
     *("listen", "host", "net", "addr", "port", "authorization", "store_dir", "ports_file_dir"),
     *("logfile", "log_file", "pidfile", "pid_file"),
 )
+# Other ways to log in, and TLS: the probe and the clients that read the details would have no access.
+LOCKS = ("tls", "operator", "operators", "trusted", "trusted_keys", "accounts", "no_auth_user")
+USER = "nats"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NatsOptions(VersionOptions):
-    """`settings`: further entries of its configuration, such as `{"max_payload": 2 << 20}`; sizes are bytes."""
+    """`user`, `password`, or `token` in place of both: the login; `password=None` means none. `settings`: further
+    entries of its configuration, such as `{"max_payload": 2 << 20}`; sizes are bytes.
+    """
 
+    user: str = USER
+    password: Password = RANDOM
+    token: Password = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Nats(Prefixed["NatsDetails"]):
-    """A server with JetStream and a random password. A snapshot holds streams with file storage. Killed at the end."""
+    """A server with JetStream, by default with a random password. A snapshot holds streams with file storage. Killed at
+    the end.
+    """
 
     name: ClassVar[str] = "nats"
     Options: ClassVar[type] = NatsOptions
@@ -58,15 +69,16 @@ class Nats(Prefixed["NatsDetails"]):
     )
 
     def plan(self, options: NatsOptions, program: str, secret: str) -> Plan:
-        settings.check(self, options.settings, OURS)
+        given = self._login(options, secret)
+        settings.check(self, options.settings, (*OURS, *LOCKS))
         configuration = {
             **options.settings,
             "listen": "{host}:{port}",
-            "authorization": {"user": self.name, "password": secret},
+            **({"authorization": {name: literal(text) for name, text in given.items()}} if given else {}),
             "jetstream": {**options.settings.get("jetstream", {}), "store_dir": "{data}"},
         }
-        login = json.dumps({"verbose": False, "user": self.name, "pass": secret})
-        hello = {"kind": "exchange", "send": f"CONNECT {login}\r\nPING\r\n"}
+        options_of_client = literal(json.dumps({"verbose": False, **login(**given)}))
+        hello = {"kind": "exchange", "send": f"CONNECT {options_of_client}\r\nPING\r\n"}
         return Plan(
             service=self.name,
             command=[program, "--config", "{dir}/nats.conf"],
@@ -74,7 +86,7 @@ class Nats(Prefixed["NatsDetails"]):
             files={"nats.conf": _written(configuration) + "\n"},
             ready={**hello, "expect": r'^INFO .*?"version":"(?P<version>[^"]+)".*\r\nPONG\r\n'},
             ping={**hello, "expect": r"\r\nPONG\r\n"},
-            snapshot=SnapshotSupport(int(signal.SIGINT), secret=secret),
+            snapshot=SnapshotSupport(int(signal.SIGINT), secret=given.get("password", "")),
             expected_size=64 * 2**20,
         )
 
@@ -86,7 +98,23 @@ class Nats(Prefixed["NatsDetails"]):
         return self.plan(replace(options, settings={**options.settings, "jetstream": jetstream}), program, secret)
 
     def details(self, options: NatsOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"user": self.name, "password": secret, "version": facts.get("version")}
+        return {**self._login(options, secret), "version": facts.get("version")}
+
+    def _login(self, options: NatsOptions, secret: str) -> dict[str, str]:
+        """The fields of the login: `user` and `password`, or `token`, or none."""
+        if options.token or options.token == "":
+            default = NatsOptions()
+            if (options.user, options.password) != (default.user, default.password):
+                raise login_checks.refused(self, "token", "a token replaces user and password; omit one of both")
+            login_checks.check_text(self, "token", options.token, without=":")
+        login_checks.check(self, options)
+        password = chosen(options.password, secret)
+        given = {"user": options.user, "password": password} if password else {}
+        given = {"token": options.token} if options.token else given
+        for option in ("password", "token"):
+            if given.get(option, "").startswith("$2"):
+                raise login_checks.refused(self, option, "the server reads a text that begins with $2 as a bcrypt hash")
+        return given
 
     def stored(self, details: "NatsDetails") -> Collection[str]:
         with closing(_connect(details)) as connection:
@@ -122,4 +150,4 @@ def _written(value: Any) -> str:
 
 
 def _connect(details: "NatsDetails") -> Connection:
-    return Connection(details.host, details.port, details.user, details.password)
+    return Connection(details.host, details.port, login(details.user, details.password, details.token))

@@ -1,22 +1,28 @@
 """A part of the NATS protocol: requests to JetStream's API. Standard library only."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from servicectx.system.originals import json, socket
 
 
+def login(user: str = "", password: str = "", token: str = "") -> dict[str, str]:
+    """The login as the protocol names it. Empty: none."""
+    if token:
+        return {"auth_token": token}
+    return {"user": user, "pass": password} if user or password else {}
+
+
 class Connection:
     """One connection, logged in. Raises OSError for a rejected request, EOFError on a closed connection."""
 
-    def __init__(self, host: str, port: int, user: str, password: str, wait: float = 10.0) -> None:
+    def __init__(self, host: str, port: int, given: Mapping[str, str], wait: float = 10.0) -> None:
         self._socket = socket.create_connection((host, port), wait)
         self._reader = self._socket.makefile("rb")
         self._inbox = f"_INBOX.{os.urandom(8).hex()}"
         hello = {"verbose": False, "pedantic": False, "lang": "python", "version": "1", "protocol": 1}
-        hello |= {"headers": True, "no_responders": True}
-        if user or password:
-            hello |= {"user": user, "pass": password}
+        hello |= {"headers": True, "no_responders": True, **given}
         self._send(f"CONNECT {json.dumps(hello)}\r\nSUB {self._inbox} 1\r\n")
 
     def ask(self, subject: str, **question: Any) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services import binaries
+from servicectx.services import binaries, login_checks
+from servicectx.services.login import RANDOM
 from servicectx.services.search_server import USER, SearchOptions, SearchServer
 
 if TYPE_CHECKING:
     from servicectx.services.opensearch.details import OpensearchDetails  # noqa: F401  # a type parameter
+
+NO_LOGIN = "OpenSearch has logins only together with TLS certificates, which servicectx does not make"
 
 
 class Opensearch(SearchServer["OpensearchDetails"]):
@@ -32,12 +35,16 @@ class Opensearch(SearchServer["OpensearchDetails"]):
         install=tuple(install.items()),
     )
 
-    def lines(self, home: Path) -> dict[str, Any]:
+    def lines(self, home: Path, protected: bool) -> dict[str, Any]:
         """Disable the security plug-in. A server without this plug-in rejects the setting."""
         return {"plugins.security.disabled": True} if (home / "plugins/opensearch-security").exists() else {}
 
-    def login(self, user: str, password: str) -> dict[str, str]:
-        return super().login(user, password) if user != USER else {}
+    def given_login(self, options: SearchOptions, secret: str) -> tuple[str, str | None]:
+        """No login: a chosen one is an error."""
+        if (options.user, options.password or RANDOM) != (USER, RANDOM):
+            option = "user" if options.user != USER else "password"
+            raise login_checks.refused(self, option, NO_LOGIN)
+        return USER, None
 
     def details(self, options: SearchOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {"version": facts.get("version")}

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, settings
+from servicectx.services import binaries, login_checks, settings
 from servicectx.services.base import Service, VersionOptions, environment
-from servicectx.services.plan import NOT_UTF8, PathLimits, Plan, Ports, SnapshotSupport, refused_without_cwd
+from servicectx.services.login import RANDOM, Password, chosen
+from servicectx.services.plan import NOT_UTF8, PathLimits, Plan, Ports, SnapshotSupport, literal, refused_without_cwd
 from servicectx.services.rabbitmq import plugins as rabbitmq_plugins
 from servicectx.services.rabbitmq.vhosts import RabbitmqVhosts
 
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
 
 USER = "test"
 OURS = (
-    *("default_user", "default_pass", "loopback_users", "log.console", "log.file", "management.tcp.ip"),
-    *("listeners.tcp", "listeners.tcp.1", "listeners.tcp.default", "management.tcp.port"),
+    *("default_user", "default_pass", "default_vhost", "loopback_users", "log.console", "log.file"),
+    *("listeners.tcp", "listeners.tcp.1", "listeners.tcp.default", "management.tcp.ip", "management.tcp.port"),
 )
+LOCKS = re.compile(
+    r"(auth_(mechanisms|backends)|default_(permissions|user_tags|users)|(loopback_users|listeners\.tcp|management\.tcp)\.)"
+)
+NO_ANONYMOUS = 'clients of RabbitMQ always log in, by default as guest; use user="guest", password="guest"'
+LONGEST = 255  # bytes of a name in AMQP
 
 # Erlang's distribution starts before RabbitMQ checks it, on a port set in advance. RabbitMQ then starts no epmd, which
 # would outlive the server. One scheduler without busy waiting starts fastest.
@@ -41,14 +47,21 @@ QUIET = "[{filters,log,[{quiet,{fun logger_filters:domain/2,{stop,sub,[otp,sasl]
 
 @dataclass(frozen=True, kw_only=True)
 class RabbitmqOptions(VersionOptions):
-    """`settings`: lines of rabbitmq.conf, such as `{"heartbeat": 10}`. `plugins`: plugins besides management."""
+    """`user`, `password`, `vhost`: the login, and the virtual host of the details. `settings`: lines of rabbitmq.conf,
+    such as `{"heartbeat": 10}`. `plugins`: plugins besides management.
+    """
 
+    user: str = USER
+    password: Password = RANDOM
+    vhost: str = "/"
     settings: Mapping[str, str | int] = field(default_factory=dict)
     plugins: Sequence[str] = ()
 
 
 class Rabbitmq(Service["RabbitmqDetails"]):
-    """A server with one user, a random password and the management API, which creates vhosts. Killed at the end."""
+    """A server with one user, by default a random password, and the management API, which creates vhosts. Killed at the
+    end.
+    """
 
     name: ClassVar[str] = "rabbitmq"
     Options: ClassVar[type] = RabbitmqOptions
@@ -81,22 +94,21 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         return found[1] if found else None
 
     def plan(self, options: RabbitmqOptions, program: str, secret: str) -> Plan:
-        settings.check(self, options.settings, OURS)
+        user, password = self._login(options, secret)
+        settings.check(self, options.settings, [*OURS, *filter(LOCKS.match, map(str.lower, options.settings))])
         settings.check_lines(self, options.settings)
         plugins = ["rabbitmq_management", *options.plugins]
         given = {
             "disk_free_limit.absolute": "1MB",
             **options.settings,
             "listeners.tcp.1": "{host}:{port}",
-            "default_user": USER,
-            "default_pass": secret,
             "loopback_users": "none",
             "log.console": "true",
             "log.file": "false",
             "management.tcp.ip": "{host}",
             "management.tcp.port": "{port_management}",
         }
-        hello = {"kind": "exchange", "send": _conversation(USER, secret), "expect": _EXPECTED}
+        hello = {"kind": "exchange", "send": _conversation(user, password, options.vhost), "expect": _EXPECTED}
         return Plan(
             service=self.name,
             command=["/bin/sh", "{dir}/start.sh"],
@@ -108,7 +120,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
                 RABBITMQ_LOG_BASE="{dir|cwd}",
                 RABBITMQ_LOGS="-",
                 RABBITMQ_CONFIG_FILE="{dir|cwd}/rabbitmq",
-                RABBITMQ_ADVANCED_CONFIG_FILE="{dir|cwd}/none.config",
+                RABBITMQ_ADVANCED_CONFIG_FILE="{dir|cwd}/login.config",
                 RABBITMQ_CONF_ENV_FILE="{dir|cwd}/none",
                 RABBITMQ_ENABLED_PLUGINS_FILE="{dir|cwd}/enabled_plugins",
                 RABBITMQ_NODENAME="rabbit@localhost",
@@ -121,11 +133,12 @@ class Rabbitmq(Service["RabbitmqDetails"]):
             files={
                 "start.sh": _script(program, plugins),
                 "rabbitmq.conf": "".join(f"{name} = {value}\n" for name, value in given.items()),
+                "login.config": _erlang({"user": user, "pass": password, "vhost": options.vhost}),
                 "enabled_plugins": f"[{','.join(plugins)}].\n",
             },
             ready=hello,
             ping=hello,
-            ports=Ports(["management", "distribution"], probe_authenticates=True),
+            ports=Ports(["management", "distribution"], probe_authenticates=options.password == RANDOM),
             paths=PathLimits(refused_without_cwd() or NOT_UTF8),
         )
 
@@ -135,8 +148,18 @@ class Rabbitmq(Service["RabbitmqDetails"]):
         return plan._replace(snapshot=SnapshotSupport(int(signal.SIGTERM), [0, 143, -int(signal.SIGTERM)]))
 
     def details(self, options: RabbitmqOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        fields = {"user": USER, "password": secret, "management_port": facts["port_management"]}
-        return {**fields, "version": facts.get("version")}
+        user, password = self._login(options, secret)
+        fields = {"user": user, "password": password, "vhost": options.vhost}
+        return {**fields, "management_port": facts["port_management"], "version": facts.get("version")}
+
+    def _login(self, options: RabbitmqOptions, secret: str) -> tuple[str, str]:
+        """User and password. A colon in the user's name would divide it in the management API (RFC 7617)."""
+        login_checks.check(self, options, without=":", longest=LONGEST)
+        login_checks.check_text(self, "vhost", options.vhost, longest=LONGEST)
+        password = chosen(options.password, secret)
+        if password is None:
+            raise login_checks.refused(self, "password", NO_ANONYMOUS)
+        return options.user, password
 
     def isolation(self, details: "RabbitmqDetails", data: str = "") -> Isolation["RabbitmqDetails"]:
         return RabbitmqVhosts(details)
@@ -154,7 +177,13 @@ def _script(program: str, plugins: list[str]) -> str:
     return "\n".join(["set -e", "mkdir -p tree/plugins", *lines, start, ""])
 
 
-def _conversation(user: str, password: str) -> str:
+def _erlang(login: Mapping[str, str]) -> str:
+    """The login as Erlang terms. rabbitmq.conf has no quotes, and cuts values at `#`."""
+    terms = (f"{{default_{name},<<{','.join(map(str, value.encode()))}>>}}" for name, value in login.items())
+    return f"[{{rabbit,[{','.join(terms)}]}}].\n"
+
+
+def _conversation(user: str, password: str, vhost: str) -> str:
     """All bytes that a client sends to log in and out again, in one block (AMQP 0-9-1)."""
 
     def method(number: int, arguments: bytes) -> bytes:
@@ -162,15 +191,15 @@ def _conversation(user: str, password: str) -> str:
         return struct.pack(">BHI", 1, 0, len(payload)) + payload + b"\xce"
 
     def short(text: str) -> bytes:
-        return struct.pack("B", len(text)) + text.encode()
+        return struct.pack("B", len(text.encode())) + text.encode()
 
     plain = f"\0{user}\0{password}".encode()
     start_ok = struct.pack(">I", 0) + short("PLAIN") + struct.pack(">I", len(plain)) + plain + short("en_US")
     tune_ok = struct.pack(">HIH", 1, 8192, 0)
     close = struct.pack(">H", 200) + short("") + struct.pack(">HH", 0, 0)
-    open_ = short("/") + b"\0\0"
+    open_ = short(vhost) + b"\0\0"
     methods = [method(11, start_ok), method(31, tune_ok), method(40, open_), method(50, close)]
-    return (b"AMQP\0\0\x09\x01" + b"".join(methods)).decode("latin-1")
+    return literal((b"AMQP\0\0\x09\x01" + b"".join(methods)).decode("latin-1"))
 
 
 # The server's greeting with its version, the confirmation of the open vhost, and that of the close.

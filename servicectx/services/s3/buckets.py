@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from servicectx.errors import NotIsolable
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def is_usable(
-    host: str, port: int, wait: float, access_key: str, secret_key: str, region: str
+    host: str, port: int, wait: float, access_key: str, secret_key: str, region: str, buckets: Sequence[str] = ()
 ) -> dict[str, Any] | None:
-    """A probe: store an object. A server may answer before it has a volume for objects."""
+    """A probe: store an object, then create `buckets`. A server may answer before it has a volume for objects."""
     endpoint = Endpoint(host, port, access_key, secret_key, region)
     bucket = f"/servicectx-{os.urandom(4).hex()}"
     if endpoint.ask("s3", "PUT", bucket, wait=wait).status != 200:
@@ -27,6 +28,8 @@ def is_usable(
     stored = endpoint.ask("s3", "PUT", f"{bucket}/ready", "yes", wait=wait)
     for path in (f"{bucket}/ready", bucket):
         endpoint.ask("s3", "DELETE", path, wait=wait)
+    if not all(is_there(endpoint, name, wait) for name in buckets):
+        return None
     version = re.search(r"[\d.]+$", stored.server)  # sent by SeaweedFS, not by MinIO
     return {"version": version[0] if version else None} if stored.status == 200 else None
 
@@ -45,6 +48,13 @@ class S3Buckets(Isolation["S3Details"]):
 
     def close(self, namespace: "S3Details") -> None:
         remove(Endpoint.of(namespace), namespace.bucket)
+
+
+def is_there(endpoint: Endpoint, name: str, wait: float = 10.0) -> bool:
+    """Create the bucket if it is missing. False: neither is possible now."""
+    if endpoint.ask("s3", "HEAD", f"/{name}", wait=wait).status == 200:
+        return True
+    return endpoint.ask("s3", "PUT", f"/{name}", _configuration(endpoint.region), wait=wait).status == 200
 
 
 def create(endpoint: Endpoint) -> str:

@@ -3,17 +3,17 @@
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, settings
+from servicectx.services import aws_options, binaries, login_checks, settings
 from servicectx.services.base import Service, VersionOptions, environment, option_names
-from servicectx.services.plan import Companion, Plan, Ports, SnapshotSupport
+from servicectx.services.login import RANDOM, Password
+from servicectx.services.plan import Companion, Plan, Ports, SnapshotSupport, literal
 from servicectx.services.s3.buckets import S3Buckets
-from servicectx.wire import aws
 
 if TYPE_CHECKING:
     from servicectx.services.s3.details import S3Details  # the type parameter below
@@ -35,17 +35,21 @@ OURS += ("cert.file", "key.file", "localsocket", "minio_root_user", "minio_root_
 
 @dataclass(frozen=True, kw_only=True)
 class S3Options(VersionOptions):
-    """`region`: the region in the details. `settings`: flags of `weed s3`, such as `{"allowedOrigins": "http://localhost"}`,
-    or, with MinIO, its environment variables.
+    """`access_key`, `secret_key`: the login. `region`: the region in the details. `buckets`: buckets to create.
+    `settings`: flags of `weed s3`, such as `{"allowedOrigins": "http://localhost"}`, or, with MinIO, its environment
+    variables.
     """
 
+    access_key: str = RANDOM
+    secret_key: Password = RANDOM
+    buckets: Sequence[str] = ()
     flavour: Literal["seaweedfs", "minio"] | None = None
     region: str = "us-east-1"
     settings: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 
 class S3(Service["S3Details"]):
-    """A server with random keys that checks signatures. A snapshot holds all buckets. Killed at the end."""
+    """A server that checks signatures, by default with random keys. A snapshot holds all buckets. Killed at the end."""
 
     name: ClassVar[str] = "s3"
     Options: ClassVar[type] = S3Options
@@ -75,14 +79,18 @@ class S3(Service["S3Details"]):
     def plan(self, options: S3Options, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
         given = {name: settings.text(value) for name, value in options.settings.items()}
-        login = {"access_key": aws.access_key(secret), "secret_key": secret, "region": options.region}
+        keys = aws_options.keys(self, options, secret)
+        login = {name: literal(text) for name, text in (keys | {"region": options.region}).items()}
+        aws_options.check_buckets(self, options.buckets)
+        if _is_minio(program):
+            _check_minio(self, options)
         if given and not _is_minio(program):
             self._check(program, given)
         plan = Plan(
             service=self.name,
             command=[],
             environment=environment(),
-            ready={"kind": "call", "target": f"{BUCKETS}:is_usable", **login},
+            ready={"kind": "call", "target": f"{BUCKETS}:is_usable", **login, "buckets": list(options.buckets)},
             ping={"kind": "call", "target": f"{BUCKETS}:is_ours", **login},
             snapshot=SnapshotSupport(int(signal.SIGTERM)),
             expected_size=256 * 2**20,
@@ -100,8 +108,9 @@ class S3(Service["S3Details"]):
             )
 
     def details(self, options: S3Options, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        fields = {"region": options.region, "version": facts.get("version")}
-        return {"access_key": aws.access_key(secret), "secret_key": secret, **fields}
+        keys = aws_options.keys(self, options, secret)
+        bucket = options.buckets[0] if options.buckets else ""
+        return {**keys, "region": options.region, "bucket": bucket, "version": facts.get("version")}
 
     def isolation(self, details: "S3Details", data: str = "") -> Isolation["S3Details"]:
         return S3Buckets(details)
@@ -177,6 +186,13 @@ def _minio(plan: Plan, program: str, given: dict[str, str]) -> Plan:
         environment=plan.environment | given | ours,
         ports=Ports(["console"]),
     )
+
+
+def _check_minio(service: S3, options: S3Options) -> None:
+    """MinIO's own limits: shorter keys end its start."""
+    for option, least in (("access_key", 3), ("secret_key", 8)):
+        if len(getattr(options, option)) < least:
+            raise login_checks.refused(service, option, f"MinIO requires at least {least} characters")
 
 
 def _is_minio(program: str) -> bool:

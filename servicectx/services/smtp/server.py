@@ -9,15 +9,15 @@ import sys
 import warnings
 from typing import Any
 
-USER = "test"
+USER = "test"  # the name of the main user's maildir
 
 
 def password(secret: str, user: str) -> str:
-    """The password of `user`, derived from the password of the instance. Each client with that one can create users."""
-    return secret if user == USER else hmac.digest(secret.encode(), user.encode(), "sha256").hex()[:32]
+    """The password of a namespace's user, derived from the instance's. Each client with that one can create users."""
+    return hmac.digest(secret.encode(), user.encode(), "sha256").hex()[:32]
 
 
-def serve(listener: int, secret: str, login: bool, directory: str, settings: dict[str, Any]) -> None:
+def serve(listener: int, main_user: str, secret: str, login: bool, directory: str, settings: dict[str, Any]) -> None:
     import asyncio
 
     from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -25,10 +25,14 @@ def serve(listener: int, secret: str, login: bool, directory: str, settings: dic
     def box(user: str) -> "mailbox.Maildir":
         return mailbox.Maildir(os.path.join(directory, user))
 
+    def is_namespace(user: str) -> bool:
+        return user.startswith("sc_") and user.isidentifier() and os.path.isdir(os.path.join(directory, user))
+
     def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, given: LoginPassword) -> AuthResult:
         user = given.login.decode(errors="replace")
-        valid = hmac.compare_digest(given.password, password(secret, user).encode())
-        return AuthResult(success=valid, handled=False, auth_data=user)
+        expected = secret if user == main_user else password(secret, user)
+        valid = hmac.compare_digest(given.password, expected.encode()) and (user == main_user or is_namespace(user))
+        return AuthResult(success=valid, handled=False, auth_data=USER if user == main_user else user)
 
     class Handler:
         async def handle_DATA(self, _server: Any, session: Session, envelope: Envelope) -> str:

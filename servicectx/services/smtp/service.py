@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, python_servers, settings
+from servicectx.services import binaries, login_checks, python_servers, settings
 from servicectx.services.base import Service, environment
-from servicectx.services.plan import Plan, Ports
+from servicectx.services.login import RANDOM, Password, chosen
+from servicectx.services.plan import Plan, Ports, literal
 from servicectx.services.smtp.server import USER
 from servicectx.services.smtp.users import SmtpUsers
 
@@ -20,16 +21,20 @@ OURS = ("handler", "loop", "authenticator", "auth_required", "auth_require_tls",
 
 @dataclass(frozen=True, kw_only=True)
 class SmtpOptions:
-    """`login`: whether sending mail requires a login. `settings`: arguments of `aiosmtpd.smtp.SMTP`, such as
-    `{"data_size_limit": 10_000}`.
+    """`user`, `password`: the login; None means none. `login`: whether sending mail requires a login. `settings`:
+    arguments of `aiosmtpd.smtp.SMTP`, such as `{"data_size_limit": 10_000}`.
     """
 
+    user: str = USER
+    password: Password = RANDOM
     login: bool = True
     settings: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 
 class Smtp(Service["SmtpDetails"]):
-    """A server with one user and a random password. A namespace is a further user with its own maildir and password."""
+    """A server with one user, by default a random password. A namespace is a further user, with its own maildir and
+    password.
+    """
 
     name: ClassVar[str] = "smtp"
     Options: ClassVar[type] = SmtpOptions
@@ -51,17 +56,25 @@ class Smtp(Service["SmtpDetails"]):
         return python_servers.version(program, ("aiosmtpd",))
 
     def plan(self, options: SmtpOptions, program: str, secret: str) -> Plan:
+        login_checks.check(self, options)
+        for option in ("user", "password"):
+            if not (getattr(options, option) or "").isascii():
+                raise login_checks.refused(self, option, "smtplib logs in with ASCII characters only")
         settings.check(self, options.settings, OURS)
+        own = chosen(options.password, secret)
         files = python_servers.files(
             program,
             "servicectx.services.smtp.server:serve",
-            secret=secret,
-            login=options.login,
+            main_user=literal(options.user),
+            secret=literal(own or ""),
+            login=options.login and own is not None,
             directory="{dir}/mail",
             settings=dict(options.settings),
         )
-        plain = base64.b64encode(f"\0{USER}\0{secret}".encode()).decode()
-        hello = {"kind": "exchange", "send": f"EHLO localhost\r\nAUTH PLAIN {plain}\r\nQUIT\r\n", "expect": r"\n235 "}
+        plain = base64.b64encode(f"\0{options.user}\0{own}".encode()).decode()
+        login = f"AUTH PLAIN {plain}\r\n" if own else "MAIL FROM:<>\r\n"
+        expected = r"\n235 " if own else r"\n250 OK"
+        hello = {"kind": "exchange", "send": f"EHLO localhost\r\n{login}QUIT\r\n", "expect": expected}
         return Plan(
             service=self.name,
             command=python_servers.command(program),
@@ -73,7 +86,9 @@ class Smtp(Service["SmtpDetails"]):
         )
 
     def details(self, options: SmtpOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"user": USER, "password": secret, "maildir": f"{facts['dir']}/mail/{USER}"}
+        own = chosen(options.password, secret)
+        login = {"user": options.user, "password": own} if own else {}
+        return {**login, "maildir": f"{facts['dir']}/mail/{USER}"}
 
     def isolation(self, details: "SmtpDetails", data: str = "") -> Isolation["SmtpDetails"]:
         return SmtpUsers(details)

@@ -21,12 +21,13 @@ class SmtpUsers(Isolation["SmtpDetails"]):
 
     def create(self) -> "SmtpDetails":
         """Create a user. Maildirs of dead owners are removed first."""
-        if self.details.user != USER or not self.details.maildir or not os.path.isdir(self.details.maildir):
+        maildir = self.details.maildir or ""
+        if os.path.basename(maildir) != USER or not os.path.isdir(maildir):
             reason = (
                 "users need a server that servicectx started on this machine, and details that are not a namespace's"
             )
             raise NotIsolable(service=self.details.service, reason=reason)
-        root = Path(self.details.maildir).parent
+        root = Path(maildir).parent
         for left in root.iterdir():
             if owner_names.owner_is_dead(left.name) and not (left / KEPT).exists():
                 remove_tree(left)

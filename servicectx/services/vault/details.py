@@ -8,7 +8,11 @@ from servicectx.services.proxies import without_proxy
 
 
 class VaultDetails(ServiceDetails):
-    """An OpenBao or Vault server: a `token`, and `mount`, the path of its key-value secrets (version 2)."""
+    """An OpenBao or Vault server: a `token`, and `mount`, the path of its key-value secrets (version 2). `unseal_key`:
+    the only key that unseals the server, in base64; empty for an external server.
+    """
+
+    secrets: ClassVar[frozenset[str]] = ServiceDetails.secrets | {"unseal_key"}
 
     foreign: ClassVar[tuple[str, ...]] = (
         "VAULT_TOKEN",
@@ -54,6 +58,7 @@ class VaultDetails(ServiceDetails):
     scheme: str = "http"
     token: str = ""
     mount: str = "secret"
+    unseal_key: str = ""
     version: str | None = None
 
     @classmethod

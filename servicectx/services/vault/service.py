@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, settings
+from servicectx.services import binaries, login_checks, settings
 from servicectx.services.base import Client, Service, VersionOptions, environment
-from servicectx.services.plan import Plan, Ports
+from servicectx.services.login import RANDOM, Password, chosen
+from servicectx.services.plan import Plan, Ports, literal
 from servicectx.services.vault.mounts import VaultMounts
 
 if TYPE_CHECKING:
@@ -17,18 +18,20 @@ if TYPE_CHECKING:
 WIRE = "servicectx.services.vault.wire"
 OURS = ("listener", "storage", "api_addr", "cluster_addr", "pid_file", "log_file")
 REPORTS = ("OPTOUT_LICENSE_REPORTING", "OPTOUT_PRODUCT_USAGE_REPORTING")  # stop reports of Vault Enterprise
+NO_ANONYMOUS = "every request for a secret has a token"
 
 
 @dataclass(frozen=True, kw_only=True)
 class VaultOptions(VersionOptions):
-    """`settings`: further entries of its configuration, such as `{"default_lease_ttl": "5m"}`."""
+    """`token`: the root token. `settings`: further entries of its configuration, such as `{"max_lease_ttl": "5m"}`."""
 
+    token: Password = RANDOM
     flavour: Literal["openbao", "vault"] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Vault(Service["VaultDetails"]):
-    """A server in memory, unsealed, with a random root token. Killed at the end."""
+    """A server in memory, unsealed, by default with a random root token. Killed at the end."""
 
     name: ClassVar[str] = "vault"
     Options: ClassVar[type] = VaultOptions
@@ -55,6 +58,7 @@ class Vault(Service["VaultDetails"]):
     )
 
     def plan(self, options: VaultOptions, program: str, secret: str) -> Plan:
+        token = literal(self._token(options, secret))
         settings.check(self, options.settings, OURS)
         first = os.urandom(16).hex()
         variables = {"DEV_ROOT_TOKEN_ID": first, "DEV_LISTEN_ADDRESS": "{host}:{port}"}
@@ -66,13 +70,24 @@ class Vault(Service["VaultDetails"]):
                 **dict.fromkeys(REPORTS, "true"),
             ),
             files={"vault.json": {"log_level": "warn", **options.settings}},
-            ready={"kind": "call", "target": f"{WIRE}:is_usable", "first": first, "token": secret},
-            ping={"kind": "call", "target": f"{WIRE}:is_ours", "token": secret},
+            ready={"kind": "call", "target": f"{WIRE}:is_usable", "first": first, "token": token, "log": True},
+            ping={"kind": "call", "target": f"{WIRE}:is_ours", "token": token},
             ports=Ports(consecutive=1),  # its cluster address takes the next port
         )
 
     def details(self, options: VaultOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
-        return {"token": secret, "version": facts.get("version")}
+        fields = {"unseal_key": facts.get("unseal_key", ""), "version": facts.get("version")}
+        return {"token": self._token(options, secret), **fields}
+
+    def _token(self, options: VaultOptions, secret: str) -> str:
+        """The root token, a text that a header can hold and that Vault accepts as the id of a token."""
+        token = chosen(options.token, secret)
+        if token is None and options.token != "":
+            raise login_checks.refused(self, "token", NO_ANONYMOUS)
+        login_checks.check_text(self, "token", token or "", without="./ ")
+        if token is not None and not token.isascii():
+            raise login_checks.refused(self, "token", "a token has ASCII characters only")
+        return token or ""
 
     def isolation(self, details: "VaultDetails", data: str = "") -> Isolation["VaultDetails"]:
         return VaultMounts(details)

@@ -21,7 +21,7 @@ def text(said: str) -> bytes:
 class Broker(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         told = properties(sys.argv[2])
-        found = re.search(r'password="(\w+)"', told["listener.name.client.plain.sasl.jaas.config"])
+        found = re.search(r'username="(\w+)" password="(\w+)"', told["listener.name.client.plain.sasl.jaas.config"])
         assert found
         host, port = self.request.getsockname()
         inside = False
@@ -32,7 +32,7 @@ class Broker(socketserver.StreamRequestHandler):
             if kind == 17:
                 answer = struct.pack(">h", 0 if rest == text("PLAIN") else 33)
             elif kind == 36:
-                inside = rest[4:] == f"\0servicectx\0{found[1]}".encode()
+                inside = rest[4:] == f"\0{found[1]}\0{found[2]}".encode()
                 answer = struct.pack(">hhi", 0 if inside else 58, -1, 0)
             elif inside and kind == 3:
                 answer = struct.pack(">ii", 1, 1) + text(host) + struct.pack(">ihii", port, -1, 1, 0)

@@ -66,7 +66,7 @@ class Session(socketserver.StreamRequestHandler):
         with store.lock:
             try:
                 first = name == "createUser" and not store.users and self.client_address[0] == "127.0.0.1"
-                if name not in FREE and self.user is None and not first:
+                if self.server.auth and name not in FREE and self.user is None and not first:
                     raise Failure(13, f"Command {name} requires authentication")
                 return {**getattr(self, name)(store, command), "ok": 1.0}
             except Failure as failure:
@@ -92,11 +92,12 @@ class Session(socketserver.StreamRequestHandler):
             raise Failure(18, "Authentication failed.")
         first = command["payload"].decode().removeprefix("n,,")
         parts = dict(part.split("=", 1) for part in first.split(","))
-        if parts["n"] not in store.users:
+        user = parts["n"].replace("=2C", ",").replace("=3D", "=")
+        if user not in store.users:
             raise Failure(18, "Authentication failed.")
         salt, nonce = os.urandom(16), parts["r"] + os.urandom(9).hex()
         challenge = f"r={nonce},s={base64.b64encode(salt).decode()},i=4096"
-        self.talk = (parts["n"], salt, f"{first},{challenge},c=biws,r={nonce}")
+        self.talk = (user, salt, f"{first},{challenge},c=biws,r={nonce}")
         return {"conversationId": 1, "done": False, "payload": challenge.encode()}
 
     def saslContinue(self, store: Store, command: Document) -> Document:
@@ -149,6 +150,7 @@ class Session(socketserver.StreamRequestHandler):
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
     store: Store
+    auth: bool
     parameters: dict[str, str]
 
 
@@ -174,11 +176,12 @@ def main() -> None:
     parser.add_argument("--bind_ip", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--setParameter", action="append", default=[])
-    for name in ("--auth", "--nounixsocket"):
-        parser.add_argument(name, action="store_true", required=True)
+    parser.add_argument("--nounixsocket", action="store_true", required=True)
+    parser.add_argument("--auth", action="store_true")
     told = parser.parse_args()
     server = Server((told.bind_ip, told.port), Session)
     server.store = Store(told.dbpath)
+    server.auth = told.auth
     server.parameters = dict(each.split("=", 1) for each in told.setParameter)
     for name in server.parameters:
         if name.startswith("no"):
