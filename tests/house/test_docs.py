@@ -31,6 +31,9 @@ NOT_RUN = {
 # Pages whose programs are files of this checkout: `tests/services/test_new_service.py` adds them to a copy.
 IN_A_COPY = ("CONTRIBUTING.md",)
 
+# The page with commands that need their projects: tests/adoption runs all of them.
+IN_PROJECTS = "adoption.md"
+
 # Texts that no block above them prints, with the test that checks them.
 SHOWN = {"servicectx.errors.BinaryNotFound": "test_the_message_in_the_readme_is_what_is_raised"}
 
@@ -166,7 +169,10 @@ def commands(block: Block) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "console"], ids=str)
+COMMANDS = [block for block in BLOCKS if block.language == "console" and block.page.name != IN_PROJECTS]
+
+
+@pytest.mark.parametrize("block", COMMANDS, ids=str)
 def test_commands_run_and_print_what_is_shown(block: Block, tmp_path: Path) -> None:
     table.require(block.page.stem)
     write_files(block.page, tmp_path)
