@@ -6,7 +6,7 @@ from notes.models import Note
 class NoteTests(TestCase):
     def test_a_note_is_kept(self) -> None:
         Note.objects.create(text="buy milk")
-        self.assertEqual(Note.objects.get().text, "buy milk")
+        assert Note.objects.get().text == "buy milk"
 
     def test_each_test_begins_empty(self) -> None:
-        self.assertEqual(Note.objects.count(), 0)
+        assert Note.objects.count() == 0
