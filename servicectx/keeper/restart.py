@@ -1,7 +1,6 @@
 """The keeper's side of `restart()`: end the server, and start it again on the same ports and the same data."""
 
 import signal
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from servicectx.keeper.startup import PortLost
 from servicectx.services import plan as plans
 from servicectx.state.instance import Instance
 from servicectx.system.checkpoints import step
+from servicectx.system.originals import time
 
 if TYPE_CHECKING:
     from servicectx.keeper.startup import Startup

@@ -100,7 +100,8 @@ def test_all_programs_below_a_run_share(project: Path, home: Path) -> None:
         "    open('ports', 'a').write(f'{details.port}\\n')\n"
         "    raise SystemExit(subprocess.run(['sh', 'script.sh']).returncode)\n"
     )
-    done = cli("run", "-q", "redis", "--", sys.executable, "hold.py", cwd=project)
+    words = [*COMMAND, "run", "-q", "redis", "--", sys.executable, "hold.py"]
+    done = subprocess.run(words, cwd=project, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     ports = (project / "ports").read_text().split()
     assert len(ports) == 6
