@@ -55,11 +55,7 @@ class Request(NamedTuple, Generic[D]):
         """The server's program. A search reads dozens of directories, so the result is cached while it exists."""
         if self.opened is not None:
             return opened_data.program(self.service, self.options, self.opened)
-        inputs = (
-            *(type(self.service), repr(option_values(self.options)), _key.working_directory()),
-            *map(os.environ.get, ("PATH", *binaries.variables(self.service.name))),
-            tuple(sys.path),
-        )
+        inputs = self._search_inputs()
         if inputs not in _programs or not os.access(_programs[inputs], os.X_OK):
             _programs[inputs] = self.service.program(self.options)
         return _programs[inputs]
@@ -68,7 +64,18 @@ class Request(NamedTuple, Generic[D]):
         """The fields of the details about the program, and why it was chosen."""
         if self.opened is not None and program == self.opened.record.program:
             return {"program": program, "program_reason": "it wrote the data"}
-        return {"program": program, "program_reason": version_choice.reason(self.service, self.options, program)}
+        inputs = (program, *self._search_inputs())
+        if inputs not in _reasons:
+            _reasons[inputs] = version_choice.reason(self.service, self.options, program)
+        return {"program": program, "program_reason": _reasons[inputs]}
+
+    def _search_inputs(self) -> tuple[Any, ...]:
+        """All that decides which program is found."""
+        return (
+            *(type(self.service), repr(option_values(self.options)), _key.working_directory()),
+            *map(os.environ.get, ("PATH", *binaries.variables(self.service.name))),
+            tuple(sys.path),
+        )
 
     def key(self, program: str, setup: str | None = None) -> str:
         """The key of the instance. `setup`: the result of `setup_text()` where the caller has it."""
@@ -153,6 +160,7 @@ class Request(NamedTuple, Generic[D]):
 
 
 _programs: dict[tuple[Any, ...], str] = {}
+_reasons: dict[tuple[Any, ...], str | None] = {}
 
 
 def resolve(
