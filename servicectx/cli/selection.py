@@ -56,7 +56,10 @@ def service_options(function: F) -> F:
             metavar="SERVICE.OPTION=VALUE",
             help="An option, or setup, snapshot, keep_data ... of a service. May be repeated.",
         ),
-        click.option("--scope", help="The users that share them: project (default), user, private, or any text."),
+        click.option(
+            "--scope",
+            help="The users that share them: project, user, private, or any text. Default: project; of run: the run.",
+        ),
         click.option("--storage", metavar="memory|disk|DIR", help="Where the data live (default: see the guide)."),
         click.option("--timeout", type=Seconds(), help="Time for the whole start, such as 90s (default 60s)."),
     ]

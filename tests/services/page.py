@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/services/index.md"
 MEASURED = ROOT / "docs/services/measured.json"
 BEGIN, END = "<!-- the tables: python -m tests.services.page writes them -->\n", "<!-- end of the tables -->"
-COMMON = {"service", "name", "host", "port", "external", "program", "program_reason", "version"}
+COMMON = {"service", "name", "host", "port", "external", "setup", "program", "program_reason", "version"}
 FROM = ("service", "programs, first found", "from PyPI", "from Debian", "from Homebrew", "also searched", "the extra")
 WHERE = """
 The extra: the packages of `pip install 'servicectx[NAME]'`. Where it has clients only, the server must be installed
