@@ -9,11 +9,11 @@ from servicectx.cli.app import Failed
 
 
 def write(path: str, text: str) -> None:
-    """Write the file with mode 0600, also where it had another mode. A symbolic link is followed.
+    """Write the file with mode 0600, also where it had another mode. A symbolic link of this user is followed.
 
-    Raises Failed for a path that cannot be written, or that is not a regular file.
+    Raises Failed for a path that cannot be written, that is not a regular file, or that another user could redirect.
     """
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     try:
         if target.exists() and not target.is_file():
@@ -29,6 +29,18 @@ def write(path: str, text: str) -> None:
             raise
     except OSError as error:
         raise Failed(f"--output {path}: {error.strerror}") from None
+
+
+def _target(path: str) -> Path:
+    """The file that `path` leads to. A link of another user could lead to any file of this one."""
+    target = Path(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
+    try:
+        status = target.lstat()
+    except OSError:
+        return target
+    if status.st_uid not in (os.geteuid(), 0):
+        raise Failed(f"--output {path}: it belongs to another user (id {status.st_uid}); choose another file")
+    return Path(os.path.realpath(target)) if stat.S_ISLNK(status.st_mode) else target
 
 
 def readable_by_others(descriptor: int) -> int | None:

@@ -22,7 +22,7 @@ def choose(directory: Path, instance_directory: Path, owner: tuple[int, int] | N
         return path
     short = Path(os.path.realpath(SHORT), f"servicectx-{os.urandom(6).hex()}")
     uid = os.geteuid() if owner is None else owner[0]
-    owned_files.leave(instance_directory, [f"{short}/*"], uid)
+    owned_files.leave(instance_directory, [f"{short}/*", f"{short}/.*"], uid)
     owned_files.leave_directory(instance_directory, short, uid)  # first the record, since a kill may follow
     short.mkdir(mode=0o700)
     if owner is not None:

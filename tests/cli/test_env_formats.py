@@ -10,8 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
-from servicectx.cli import eval_output
+from servicectx.cli import eval_output, private_file
+from servicectx.cli.app import Failed
 from servicectx.cli.env_formats import FORMATS, unset
+from tests.caller.root import require_root
 from tests.cli.command import COMMAND, cli
 from tests.cli.env_readers import PROGRAMS, READERS
 
@@ -97,6 +99,19 @@ def test_variables_are_removed() -> None:
 def test_what_a_failure_prints(arguments: tuple[str, ...], output: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELL", "/bin/sh")
     assert eval_output.failure(arguments) == output
+
+
+def test_output_is_refused_where_another_user_could_redirect_it(tmp_path: Path) -> None:
+    require_root("chown")
+    mine, link, theirs = tmp_path / "mine", tmp_path / "link", tmp_path / "theirs"
+    mine.write_text("mine")
+    theirs.write_text("theirs")
+    link.symlink_to(mine)
+    for path in (link, theirs):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+        with pytest.raises(Failed, match="it belongs to another user"):
+            private_file.write(str(path), "secret")
+    assert (mine.read_text(), theirs.read_text()) == ("mine", "theirs")
 
 
 def test_output_is_a_file_of_its_owner_alone(project: Path) -> None:

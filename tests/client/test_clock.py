@@ -7,7 +7,7 @@ HOUSE = Path(__file__).parents[2] / "servicectx"
 
 FOR_PEOPLE = {
     "client/start.py": "the start of an instance, for display",
-    "state/instance.py": "the time of locking, for display",
+    "state/key_lock.py": "the time of locking, for display",
     "state/leases.py": "the start of a lease, for display",
     "state/keep_record.py": "the start of the instance of kept data",
     "datadirs/prepared.py": "prepared data that have not been used for a month",

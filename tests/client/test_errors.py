@@ -61,6 +61,24 @@ EXAMPLES: dict[type[errors.ServiceCtxError], dict[str, Any]] = {
     },
     errors.ConfigError: {"path": "/app/pyproject.toml", "key": "tool.servicectx.redis", "problem": "no table"},
     errors.NotIsolable: {"service": "command", "reason": "it has no namespaces"},
+    errors.NotSupported: {
+        "service": "smtp",
+        "name": "mail",
+        "operation": "restart()",
+        "reason": "it has no data on disk",
+    },
+    errors.PortInUse: {
+        "service": "redis",
+        "name": "second",
+        "reason": "the chosen port 6379 is in use by process 4711 (redis-server)",
+        "command": None,
+        "exit_status": None,
+        "log_tail": "",
+        "port": 6379,
+        "pid": 4711,
+        "owner": "redis-server",
+        "instance": None,
+    },
     errors.ConfigError: {
         "path": "setup.cfg",
         "key": "servicectx.orders.linger",
@@ -71,7 +89,10 @@ EXAMPLES: dict[type[errors.ServiceCtxError], dict[str, Any]] = {
 
 
 def all_errors() -> list[type[errors.ServiceCtxError]]:
-    return [errors.ServiceCtxError, *errors.ServiceCtxError.__subclasses__()]
+    found = [errors.ServiceCtxError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return found
 
 
 def test_every_error_has_an_example_here() -> None:

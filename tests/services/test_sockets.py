@@ -203,15 +203,17 @@ def test_a_long_or_odd_path_does_not_matter(service: str, name: str, home: Path)
         shutil.rmtree(place.parent)
 
 
-def test_the_short_directory_is_removed_after_kills(home: Path) -> None:
+@pytest.mark.parametrize("service", ["redis", "postgres"])
+def test_the_short_directory_is_removed_after_kills(service: str, home: Path) -> None:
     """First of the user, then of keeper, watchdog and server at once: then the next user removes it."""
     place = Path(tempfile.mkdtemp(dir=home.parent), "x" * 90)
     place.mkdir()
+    place.parent.chmod(0o711)  # the account of a server can pass
     script = (
         "import sys; from servicectx import managed\n"
-        f"lease = managed('redis', socket=True, storage={str(place)!r})\n"
-        "redis = lease.__enter__()\n"
-        "print(redis.socket, redis.port, flush=True); sys.stdin.readline()"
+        f"lease = managed({service!r}, socket=True, storage={str(place)!r})\n"
+        "details = lease.__enter__()\n"
+        "print(details.socket, details.port, flush=True); sys.stdin.readline()"
     )
     try:
         for everything in (False, True):
