@@ -39,6 +39,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def _running(config: pytest.Config) -> list[str]:
     """The services of an earlier run that this run may join, each with its set-up."""
     coordinator = config.stash[COORDINATOR]
+    if hasattr(config, "workerinput"):  # a worker prints no header
+        return []
     scope = settings(config, coordinator.id).scope
     if scope == f"run-{coordinator.id}":  # no other run uses it
         return []
