@@ -38,9 +38,9 @@ class ServiceDetails(BaseModel):
     external: bool = False
     #: The set-up that the instance was made by: names, short hash, and when it ran; None without one.
     setup: str | None = None
-    #: The program of the server, and why it was chosen: "first on PATH". None where that is unknown.
-    program: str | None = None
-    program_reason: str | None = None
+    #: The program of the server, and why it was chosen: "first on PATH". None where that is unknown; not in `repr`.
+    program: str | None = Field(default=None, repr=False)
+    program_reason: str | None = Field(default=None, repr=False)
 
     @property
     def url(self) -> str:

@@ -185,6 +185,13 @@ def test_an_empty_secret_shows_as_empty() -> None:
     assert "password=''" in repr(REDIS.model_copy(update={"password": ""}))
 
 
+def test_the_program_is_not_in_the_repr() -> None:
+    details = PLAIN.model_copy(update={"program": "/usr/bin/postgres", "program_reason": "first on PATH"})
+    assert repr(details) == repr(PLAIN)
+    assert "program" not in repr(details)
+    assert '"program_reason":"first on PATH"' in details.model_dump_json()
+
+
 def test_secrets_are_plain_texts() -> None:
     assert type(PLAIN.password) is str
     assert PLAIN.password == "s3cret"
