@@ -4,7 +4,8 @@ import fnmatch
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,9 @@ MAGIC = frozenset("*?[")
 #: Directories without sources; a pattern that begins in one of them still finds its files.
 IGNORED = ("__pycache__", "node_modules")
 ENVIRONMENT = "pyvenv.cfg"  # a directory with this file is a virtual environment
+
+Parts = tuple[str, ...]
+MATCHED: frozenset[Parts] = frozenset({()})  # nothing of the pattern is left
 
 Given = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -36,15 +40,8 @@ class Depends(NamedTuple):
         """
         if not self.patterns:
             return ""
-        total = hashlib.sha256()
-        for name, file in sorted(self._files().items()):
-            try:
-                with open(file, "rb", buffering=0) as opened:
-                    content = hashlib.sha256(opened.read()).hexdigest()
-            except OSError as error:
-                raise self._error(f"{file} cannot be read: {error.strerror}") from None
-            total.update(f"{name}\0{content}\n".encode(errors="surrogateescape"))
-        return total.hexdigest()
+        lines = sorted(f"{name}\0{self._content(file)}\n" for file, name in self._files().items())
+        return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
     def check(self) -> None:
         """Raise InvalidOption for a pattern without a match."""
@@ -58,25 +55,40 @@ class Depends(NamedTuple):
         return self._replace(patterns=())
 
     def _files(self) -> dict[str, str]:
-        """The files by name. A name is relative to `root`, or for a file elsewhere to the directory of the search."""
+        """The names of the files, by path. A name is relative to `root`, so it is equal in another checkout.
+
+        The name of a file elsewhere is relative to the directory of the search. Several files may have the same name.
+        """
         found: dict[str, str] = {}
         for pattern in self.patterns:
             base, rest = _split(os.path.join(self.root, os.path.expanduser(pattern)))
             try:
-                files = {_name(file, self.root, base): file for file in _matches(base, rest)}
+                files = {file: _name(file, self.root, base) for file in _matches(base, rest)}
             except OSError as error:
                 raise self._error(f"{error.filename} cannot be searched: {error.strerror}") from None
             if not files:
                 raise self._error(self._unmatched(pattern, base))
-            found |= files
+            for file, name in files.items():  # the order of the patterns has no effect
+                found[file] = min(name, found.get(file, name))
         return found
+
+    def _content(self, file: str) -> str:
+        """The hash of a file. Raises InvalidOption for a file that cannot be read."""
+        try:
+            with open(file, "rb", buffering=0, opener=_without_waiting) as opened:
+                if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):  # replaced since the search
+                    return ""
+                return hashlib.file_digest(opened, "sha256").hexdigest()
+        except OSError as error:
+            raise self._error(f"{file} cannot be read: {error.strerror}") from None
 
     def _unmatched(self, pattern: str, base: str) -> str:
         place = base if os.path.isdir(base) else os.path.dirname(base)
         missing = "" if os.path.isdir(place) else ", which does not exist"
         return (
             f"no file matches {pattern!r}; searched: {place}{missing}\n"
-            f"patterns are relative to the project, {self.root}; hidden files are matched only by name"
+            f"patterns are relative to the project, {self.root}; hidden files are matched only by name; "
+            "sockets, FIFOs and devices are left out"
         )
 
     def _error(self, problem: str) -> InvalidOption:
@@ -114,47 +126,97 @@ def _own(step: Any) -> Any:
     return found
 
 
-def _split(pattern: str) -> tuple[str, list[str]]:
+def _split(pattern: str) -> tuple[str, Parts]:
     """The longest path without wildcards, and the parts after it."""
     parts = os.path.normpath(pattern).split(os.sep)
     plain = next((index for index, part in enumerate(parts) if MAGIC & set(part)), len(parts))
-    return os.sep.join(parts[:plain]) or os.sep, parts[plain:]
+    return os.sep.join(parts[:plain]) or os.sep, tuple(parts[plain:])
 
 
-def _matches(base: str, parts: list[str]) -> Iterator[str]:
-    """The files at `base` that match; a matched directory means all files in it."""
+def _matches(base: str, parts: Parts) -> Iterator[str]:
+    """The regular files at `base` that match; a matched directory means all files in it. Raises OSError.
+
+    Links to directories are followed. A directory is searched once for the same rest of the pattern, so links that form
+    a circle come to an end. Directories with short paths are searched first, so the paths do not depend on the system.
+    """
     if os.path.isfile(base):
         if not parts:
             yield base
         return
     hidden = any(part.startswith(".") for part in parts)
-    for folder, folders, files in os.walk(base, onerror=_refuse):
-        below = [] if folder == base else os.path.relpath(folder, base).split(os.sep)
-        folders[:] = [name for name in folders if _is_searched(os.path.join(folder, name), hidden)]
-        for name in files:
-            if (hidden or not name.startswith(".")) and not name.endswith(".pyc") and _fits([*below, name], parts):
-                yield os.path.join(folder, name)
+    searched = set()
+    folders = [(base, _reduced(_rests(parts)))]
+    for folder, rests in folders:
+        if (state := (_identity(folder), rests)) in searched:
+            continue
+        searched.add(state)
+        for name in _entries(folder):
+            path, left = os.path.join(folder, name), _after(rests, name)
+            if not left or (name.startswith(".") and not hidden):
+                continue
+            kind = _kind(path)
+            if kind == stat.S_IFDIR:
+                if _is_searched(path):
+                    folders.append((path, left))
+            elif kind == stat.S_IFREG and left is MATCHED and not name.endswith(".pyc"):
+                yield path
 
 
-def _refuse(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):  # these lead to an error about the pattern
-        raise error
+def _identity(folder: str) -> tuple[int, int] | None:
+    """The device and the inode of a directory, equal for all paths to it; None for a missing directory."""
+    try:
+        status = os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
 
 
-def _is_searched(folder: str, hidden: bool) -> bool:
-    name = os.path.basename(folder)
-    if name in IGNORED or (name.startswith(".") and not hidden):
-        return False
-    return not os.path.exists(os.path.join(folder, ENVIRONMENT))
+def _entries(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):  # without any file, an error about the pattern follows
+        return []
 
 
-def _fits(path: list[str], parts: list[str]) -> bool:
-    """Whether the pattern matches the path or one of its directories. `**` stands for any number of directories."""
-    if not parts:
-        return True
-    if parts[0] == "**":
-        return any(_fits(path[start:], parts[1:]) for start in range(len(path) + 1))
-    return bool(path) and fnmatch.fnmatchcase(path[0], parts[0]) and _fits(path[1:], parts[1:])
+def _kind(path: str) -> int:
+    """The type of the file that a path leads to. A broken link counts as a regular file: to open it is an error."""
+    try:
+        return stat.S_IFMT(os.stat(path).st_mode)
+    except OSError:
+        return stat.S_IFREG
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a FIFO is opened without a wait for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _is_searched(folder: str) -> bool:
+    return os.path.basename(folder) not in IGNORED and not os.path.exists(os.path.join(folder, ENVIRONMENT))
+
+
+def _rests(parts: Parts) -> Iterator[Parts]:
+    """The parts, also without a `**` at their beginning, which may stand for no directory."""
+    yield parts
+    if parts[:1] == ("**",):
+        yield from _rests(parts[1:])
+
+
+def _after(rests: frozenset[Parts], name: str) -> frozenset[Parts]:
+    """The possible rests of a pattern below the entry `name`: MATCHED if the entry matches, empty if nothing can."""
+    if rests is MATCHED:
+        return MATCHED
+    return _reduced(
+        rest
+        for first, *more in rests
+        if first == "**" or fnmatch.fnmatchcase(name, first)
+        for rest in _rests((first, *more) if first == "**" else tuple(more))
+    )
+
+
+def _reduced(rests: Iterable[Parts]) -> frozenset[Parts]:
+    found = frozenset(rests)
+    return MATCHED if () in found else found
 
 
 def _name(file: str, root: Path, base: str) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_patterns_find_files_of_the_project(pattern: Any, names: str, project: Path) -> None:
-    assert set(depends_of("fake", pattern)._files()) == set(names.split())
+    assert set(depends_of("fake", pattern)._files().values()) == set(names.split())
 
 
 def test_the_digest_follows_names_and_contents(project: Path) -> None:
@@ -83,10 +84,72 @@ def test_files_elsewhere_have_names_without_their_place(project: Path, tmp_path:
     assert len(digests) == 1
 
 
-def test_a_link_to_a_directory_is_followed_only_as_the_start(project: Path) -> None:
+def test_files_elsewhere_with_equal_names_all_count(project: Path, tmp_path: Path) -> None:
+    files = [tmp_path / app / "migrations" / "0001_initial.py" for app in ("orders", "users")]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text(str(file))
+    patterns = ["../orders/migrations/**", "../users/migrations/**", "../users/migrations/0001_initial.py"]
+    depends = depends_of("fake", patterns)
+    digests = [depends.digest()]
+    assert depends_of("fake", patterns[::-1]).digest() == digests[0]
+    for file in files:
+        file.write_text("another")
+        digests.append(depends.digest())
+    files[0].unlink()
+    digests.append(depends_of("fake", "../*/migrations/**").digest())
+    assert len(set(digests)) == 4
+
+
+def test_only_regular_files_count(project: Path) -> None:
+    """A FIFO without a writer, a device without an end, and a socket, which cannot be opened."""
+    digest = depends_of("fake", "migrations").digest()
+    os.mkfifo(project / "migrations" / "fifo")
+    (project / "migrations" / "zero").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("migrations/socket")
+        assert depends_of("fake", "migrations").digest() == digest
+        for pattern in ("migrations/fifo", "migrations/zero", "migrations/socket", "/dev/zero", "migrations/s*"):
+            with pytest.raises(InvalidOption, match=r"no file matches .*\n.*; sockets, FIFOs and devices are left out"):
+                depends_of("fake", pattern).check()
+
+
+def test_a_file_that_a_fifo_replaces_is_not_waited_for(project: Path) -> None:
+    depends = depends_of("fake", "migrations")
+    os.mkfifo(project / "migrations" / "fifo")
+    assert depends._content("migrations/fifo") == ""
+    with pytest.raises(InvalidOption, match="migrations/missing cannot be read: No such file"):
+        depends._content("migrations/missing")
+
+
+@pytest.mark.parametrize("pattern", ["shop", "shop/**", "shop/*", "shop/**/*.sql", "**/linked/**/*.sql", "s*/l*/more"])
+def test_files_behind_a_linked_directory_count(pattern: str, project: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared" / "more").mkdir(parents=True)
+    (tmp_path / "shared" / "more" / "0009.sql").touch()
+    (project / "shop" / "linked").symlink_to("../../shared")
+    depends = depends_of("fake", pattern)
+    before = depends.digest()
+    assert "shop/linked/more/0009.sql" in depends._files().values()
+    (tmp_path / "shared" / "more" / "0009.sql").write_text("another")
+    assert depends.digest() != before
+
+
+def test_links_in_a_circle_come_to_an_end(project: Path) -> None:
     (project / "linked").symlink_to("migrations")
-    (project / "migrations" / "deep" / "circle").symlink_to("..")
+    for number in range(12):  # searched along each path, these would be 12! directories
+        (project / "migrations" / "deep" / f"circle{number}").symlink_to("..")
+        (project / "migrations" / f"circle{number}").symlink_to("deep")
     assert len(depends_of("fake", "linked")._files()) == 3
+    assert len(depends_of("fake", "migrations/**")._files()) == 3
+    found = sorted(map(os.path.realpath, depends_of("fake", "**/*.sql")._files()))
+    assert found == [str(project / "migrations" / name) for name in ("0001.sql", "deep/er/0003.sql")]
+
+
+def test_a_link_does_not_hide_the_directory_from_a_pattern(project: Path) -> None:
+    (project / "a").symlink_to("shop/migrations")
+    (project / "shop" / "versions").symlink_to("migrations")
+    assert [*depends_of("fake", "*/migrations/*.py")._files().values()] == ["shop/migrations/0001.py"]
+    assert [*depends_of("fake", "**/versions/*.py")._files().values()] == ["shop/versions/0001.py"]
 
 
 @pytest.mark.parametrize(
