@@ -9,7 +9,8 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from pathlib import PurePath
 from types import CellType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
@@ -18,7 +19,8 @@ from servicectx.request.project import project
 from servicectx.request.reads import SIMPLE, globals_of, is_code, is_simple
 
 PROJECT = "<project>"  # in place of the project directory
-DEEPEST = 100  # a value nested deeper counts by its type
+DEEPEST = 40  # a value nested deeper counts by its type; each level takes up to 7 frames of the stack
+NEAR = 6  # the same for a member of a set, counted from the set, where that set is below a member of another set
 LONG = 100  # a longer text is hashed
 
 
@@ -71,6 +73,8 @@ class _Description:
         self._root = root
         self._texts: dict[Any, tuple[Any, str]] = {}  # the values stay referenced, so that no address is reused
         self._depth = 0
+        self._deepest = DEEPEST
+        self._sets = 0  # how many sets the value is below
 
     def callable(self, value: Any) -> str:
         """The text of a set-up or a part of one. The code of its class is included, because it may call its methods."""
@@ -93,7 +97,7 @@ class _Description:
 
     def _once(self, identity: Any, value: Any, describe: Callable[[Any], str]) -> str:
         """The text of a value, made once. Inside itself the value has the text of a reference."""
-        if self._depth >= DEEPEST:
+        if self._depth >= self._deepest:
             return _name(type(value))
         if identity not in self._texts:
             self._texts[identity] = (value, f"#{self._depth}")
@@ -107,10 +111,10 @@ class _Description:
         if kind is tuple or kind is list:
             return kind.__name__ + _short(f"({', '.join(map(self.value, value))})")
         if kind is set or kind is frozenset:
-            return kind.__name__ + _short(f"({', '.join(sorted(map(self.value, value)))})")
+            return kind.__name__ + _short(f"({', '.join(sorted(self._unordered(value)))})")
         if kind is dict or kind is MappingProxyType:
-            items = (f"{self.value(name)}: {self.value(item)}" for name, item in value.items())
-            return "dict" + _short(f"({', '.join(sorted(items))})")
+            items = sorted(zip(self._unordered(value), value.values(), strict=True), key=itemgetter(0))
+            return "dict" + _short(f"({', '.join(sorted(f'{name}: {self.value(item)}' for name, item in items))})")
         if kind is CellType:
             try:
                 return self.value(value.cell_contents)
@@ -129,6 +133,26 @@ class _Description:
         if isinstance(value, ModuleType):
             return f"module {value.__name__}"
         return self._object(value)
+
+    def _unordered(self, members: Iterable[Any]) -> list[str]:
+        """The texts of the members of a set, or of the keys of a dict. No text depends on the order of the members.
+
+        Members that refer to each other have a text that depends on the texts already made. So each text is made from
+        the same ones, and is forgotten after that. Without a limit the members of sets in members of sets would take a
+        time exponential in their number.
+        """
+        deepest, known = self._deepest, len(self._texts)
+        if self._sets:
+            self._deepest = min(deepest, self._depth + NEAR)
+        self._sets += 1
+        texts = []
+        for member in members:
+            texts.append(self.value(member))
+            while len(self._texts) > known:
+                self._texts.popitem()
+        self._sets -= 1
+        self._deepest = deepest
+        return texts
 
     def _function(self, value: FunctionType) -> str:
         name = _name(value)
@@ -186,6 +210,9 @@ class _Description:
             wrapped = getattr(value, "__wrapped__", None)
             return f"{_name(kind)} {getattr(value, '__module__', '')}:{reduced} {self.value(wrapped)}"
         make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        own: Any = kind.__reduce__
+        if own in (set.__reduce__, frozenset.__reduce__):  # the arguments are a list in any order
+            arguments = (frozenset(value),)
         maker = "" if make is kind or make is vars(copyreg)["__newobj__"] else self.value(make)
         parts = (arguments, state, None if items is None else list(items), None if pairs is None else list(pairs))
         return f"{_name(kind)}{_short(maker + self.value(parts).removeprefix('tuple'))}"

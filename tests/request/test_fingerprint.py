@@ -1,13 +1,16 @@
 """The fingerprint of a set-up: stable where the code is the same, different after each change that counts."""
 
 import functools
+import inspect
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import MethodType
+from typing import Any, ClassVar
 
 import pytest
 
@@ -220,6 +223,134 @@ def test_closures_and_arguments_count() -> None:
     values = (1, 1.0, "1", b"1", True, None, (1,), (1, 2), ((1,),))
     for make in (closing, lambda value: functools.partial(seed, value)):
         assert len({coded(make(value)) for value in values}) == len(values)
+
+
+def seeded(data: Any, fake: FakeDetails) -> None: ...
+
+
+class Node:
+    """An object that refers to others. Its hash decides on its place in a set."""
+
+    def __init__(self, name: str, place: int) -> None:
+        self.name = name
+        self.links: Any = []
+        Node.places[id(self)] = place
+
+    places: ClassVar[dict[int, int]] = {}
+
+    def __hash__(self) -> int:
+        return Node.places[id(self)]
+
+
+class Nodes(set[Any]):
+    """A subclass of set."""
+
+
+def linked(places: tuple[int, ...], links: str = "bc ca dd a") -> list[Node]:
+    """The nodes a, b, c and d; each refers to the nodes that `links` has for it."""
+    nodes = {name: Node(name, place) for name, place in zip("abcd", places, strict=True)}
+    for node, names in zip(nodes.values(), links.split(), strict=True):
+        node.links = [nodes[name] for name in names]
+    return sorted(nodes.values(), key=hash)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [set, frozenset, Nodes, dict.fromkeys, lambda nodes: [set(nodes)] * 2, lambda nodes: {"a": frozenset(nodes)}],
+)
+def test_members_that_refer_to_each_other_have_no_order(kind: Any) -> None:
+    def text(places: tuple[int, ...], links: str = "bc ca dd a") -> str:
+        return coded(functools.partial(typical, kind(linked(places, links))))
+
+    orders = [text(places) for places in itertools.permutations(range(4))]
+    assert len(set(orders)) == 1
+    assert text((0, 1, 2, 3), "bc ca dd b") not in orders
+
+
+def test_the_order_of_a_dict_does_not_count() -> None:
+    def text(order: str) -> str:
+        nodes = {node.name: node for node in linked((0, 1, 2, 3))}
+        return coded(functools.partial(seeded, {name: nodes[name] for name in order}))
+
+    assert len({text("".join(order)) for order in itertools.permutations("abcd")}) == 1
+
+
+def test_sets_of_objects_with_sets_take_little_time() -> None:
+    """Each of 40 objects refers to all others: the number of paths between them is above 10**47."""
+
+    def text(change: str) -> str:
+        nodes = [Node(str(number), number) for number in range(40)]
+        for node in nodes:
+            node.links = set(nodes)
+        nodes[-1].name += change
+        return coded(functools.partial(seeded, set(nodes)))
+
+    assert text("") == text("") != text("x")
+
+
+def test_members_of_a_set_in_a_member_of_a_set_count() -> None:
+    def text(place: str) -> str:
+        node = Node("a", 1)
+        node.links = {(Path(place), Node.__hash__)}
+        return coded(functools.partial(seeded, {node}))
+
+    assert text("a") == text("a") != text("b")
+
+
+def at_depth(depth: int, function: Any) -> Any:
+    """The result of a function that is called with `depth` frames on the stack."""
+    missing = depth - len(inspect.stack(0))
+    return deeper(missing, function) if missing > 0 else function()
+
+
+def deeper(frames: int, function: Any) -> Any:
+    return deeper(frames - 1, function) if frames > 1 else function()
+
+
+def chain(kind: Any) -> Any:
+    value: Any = None
+    for _ in range(200):
+        value = kind(value)
+    return value
+
+
+def nested_objects(value: Any) -> Any:
+    node = Node("a", 1)
+    node.links = {"x": value}
+    return node
+
+
+def nested_class(value: Any) -> Any:
+    class Local:
+        def method(self) -> Any:
+            return value
+
+    return Local
+
+
+def nested_methods(value: Any) -> Any:
+    return MethodType(functools.partial(typical), value or 1)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(lambda value: [value], lambda value: {"a": value}, lambda value: frozenset([value])),
+        *(lambda value: lambda: value, lambda value: functools.partial(typical, value), nested_objects, nested_class),
+        *(nested_methods, lambda value: frozenset([(value,)])),
+    ],
+)
+def test_deep_values_need_few_frames(kind: Any) -> None:
+    """The limit of Python is 1000 frames, and test frameworks call with hundreds on the stack."""
+    value = chain(kind)
+    assert sys.getrecursionlimit() == 1000
+    assert at_depth(600, lambda: coded(functools.partial(typical, value)))
+
+
+def test_helpers_of_helpers_need_few_frames() -> None:
+    module: dict[str, Any] = {"__name__": "steps"}
+    exec("\n".join(f"class C{n}:\n def f(self): return C{n + 1}, f{n}\ndef f{n}(): C{n}()" for n in range(200)), module)
+    assert at_depth(600, lambda: coded(module["f0"]))
 
 
 class Proxy:
