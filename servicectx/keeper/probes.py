@@ -3,7 +3,8 @@
 `{"kind": "tcp"}`, `{"kind": "http", "url": ...}`, `{"kind": "log", "pattern": ...}`, `{"kind": "exchange", "send":
 ..., "expect": ...}`, `{"kind": "call", "target": "package.module:function", ...}`, `{"kind": "running"}`.
 With `"port"` a probe connects to another port than the server's. An exchange with `"socket"`, the path of a Unix
-socket, connects to that socket. With `"log": true` a call gets the path of the service's log as its argument `log`.
+socket, connects to that socket. With `"log": true` a call gets the path of the service's log as its argument `log`;
+with `"log_start": true` also, as `log_start`, the size in bytes that the log had before this run of the server.
 A probe returns a dict of facts (for example a version), or None for "not yet".
 """
 
@@ -16,9 +17,12 @@ from servicectx.system import faults, sockets
 from servicectx.system.originals import open, socket
 
 
-def run_probe(probe: dict[str, Any], host: str, port: int, log: str = "", wait: float = 1.0) -> dict[str, Any] | None:
+def run_probe(
+    probe: dict[str, Any], host: str, port: int, log: str = "", wait: float = 1.0, log_start: int = 0
+) -> dict[str, Any] | None:
     """Run a probe once, for at most about `wait` seconds. A failed connection or an unexpected answer is "not yet".
 
+    `log_start`: the bytes of the log that an earlier run of the server wrote; a probe does not look at them.
     Raises HomeError where this process has no free descriptor: then the state of the service is unknown.
     """
     arguments = {name: value for name, value in probe.items() if name not in ("kind", "target", "port")}
@@ -35,9 +39,10 @@ def run_probe(probe: dict[str, Any], host: str, port: int, log: str = "", wait: 
             case "http":
                 return _http(wait, **arguments)
             case "log":
-                return _log(log, **arguments)
+                return _log(log, log_start, **arguments)
             case "call":
-                arguments |= {"log": log} if arguments.get("log") is True else {}
+                for name, value in {"log": log, "log_start": log_start}.items():
+                    arguments |= {name: value} if arguments.get(name) is True else {}
                 result = call(probe["target"], host, port, wait, **arguments)
                 assert result is None or isinstance(result, dict)
                 return result
@@ -92,7 +97,8 @@ def _http(wait: float, url: str) -> dict[str, Any] | None:
         return None
 
 
-def _log(path: str, pattern: str) -> dict[str, Any] | None:
+def _log(path: str, start: int, pattern: str) -> dict[str, Any] | None:
     with open(path, encoding="utf-8", errors="replace") as file:
+        file.seek(start)
         found = re.search(pattern, file.read(), re.MULTILINE)
     return found.groupdict() if found else None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from servicectx.errors import NotSupported
-from servicectx.keeper import probes, snapshot
+from servicectx.keeper import snapshot
 from servicectx.keeper.restart_inbox import RestartInbox
 from servicectx.keeper.shutdown import LOCK_TIMEOUT
 from servicectx.keeper.startup import PortLost
@@ -84,7 +84,7 @@ def _is_flushed(start: "Startup") -> bool:
     support = start.plan.snapshot
     flush = plans.render((support.before_kill if support else None) or {"kind": "running"}, start.facts)
     try:
-        return probes.run_probe(flush, plans.HOST, start.facts["port"], str(start.log), snapshot.CLEAN_STOP) is not None
+        return start.probe(flush, snapshot.CLEAN_STOP) is not None
     except Exception:  # noqa: BLE001  # the server refused the connection
         return False
 

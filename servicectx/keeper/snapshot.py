@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx.keeper import probes
 from servicectx.services import plan
 from servicectx.system import directories
 from servicectx.system.checkpoints import step
@@ -86,7 +85,7 @@ def is_settled(start: "Startup", server: "Server") -> bool:
     support = start.plan.snapshot
     flush = plan.render((support and support.flush) or {"kind": "running"}, start.facts)
     until = time.monotonic() + CLEAN_STOP
-    while probes.run_probe(flush, plan.HOST, start.facts["port"], str(start.log), CLEAN_STOP) is None:
+    while start.probe(flush, CLEAN_STOP) is None:
         if server.wait(0.01) or time.monotonic() > until:
             return False
     return True

@@ -61,6 +61,7 @@ class Startup:
         self.directory = data.directory
         self._instance_directory = host.instance_directory
         self.log = self._instance_directory / "service.log"
+        self.log_start = 0  # bytes of the log before this run of the server
         self.facts: dict[str, Any] = {"host": plan.HOST, "dir": str(self.directory), "data": str(data.path)}
         self.facts["template_secret"] = ""
         self.server: process.Server | None = None
@@ -114,6 +115,10 @@ class Startup:
     def log_tail(self) -> str:
         return process.tail(self.log)
 
+    def probe(self, probe: dict[str, Any], wait: float) -> dict[str, Any] | None:
+        """Run a rendered probe once, for at most about `wait` seconds, on this run of the server and its output."""
+        return probes.run_probe(probe, plan.HOST, self.facts["port"], str(self.log), wait, self.log_start)
+
     def failure(self, reason: str, exit_status: int | None = None) -> StartFailed:
         if NO_SHARED_MEMORY.search(self.log_tail()):
             reason += SHARED_MEMORY_CURE
@@ -166,6 +171,7 @@ class Startup:
 
     def run_once(self) -> dict[str, Any]:
         port = self.facts["port"]
+        self.log_start = self.log.stat().st_size if self.log.exists() else 0
         self.data.write(self.plan.files, self.facts)
         leftovers = plan.render(self.plan.leftovers.files, self.facts)
         owned_files.leave(self._instance_directory, leftovers, self.data.owners[0])
@@ -187,7 +193,7 @@ class Startup:
                 if program.exit_status is not None:
                     self._ended_early(program)
             wait = max(0.05, min(2.0, self.deadline - time.monotonic()))
-            result = probes.run_probe(ready, plan.HOST, port, str(self.log), wait)
+            result = self.probe(ready, wait)
             if result is not None and server.exit_status is None:
                 if not self._is_ours(server, port):
                     raise PortLost
@@ -206,7 +212,7 @@ class Startup:
         started = self._launched(plan.render(companion.command, self.facts), signal.SIGKILL)
         self.companions.append(started)
         ready = plan.render(companion.ready, self.facts)
-        while probes.run_probe(ready, plan.HOST, self.facts["port"], str(self.log)) is None:
+        while self.probe(ready, 1.0) is None:
             if started.exit_status is not None:
                 self._ended_early(started)
             self._check(f"{os.path.basename(started.command[0])}, which it needs, did not answer")

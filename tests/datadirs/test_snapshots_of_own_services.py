@@ -87,7 +87,7 @@ def test_what_does_not_settle_is_not_stopped(monkeypatch: pytest.MonkeyPatch) ->
     server = SimpleNamespace(wait=lambda seconds: time.sleep(seconds))
     data = SimpleNamespace(snapshot=Path("one"))
     start: Any = SimpleNamespace(
-        plan=plan, server=server, data=data, facts={"port": 1}, log=os.devnull, ready={"pid": 1}
+        plan=plan, server=server, data=data, facts={"port": 1}, probe=lambda *_: None, ready={"pid": 1}
     )
     assert snapshot.take(start) == {"pid": 1}
     assert start.server is server

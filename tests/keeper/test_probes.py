@@ -127,6 +127,7 @@ def test_a_log_wants_its_line(tmp_path: Path, free_port: int) -> None:
     assert probes.run_probe(probe, HOST, free_port, str(log)) is None
     log.write_text("first\nready on air\nlast\n")
     assert probes.run_probe(probe, HOST, free_port, str(log)) == {"place": "air"}
+    assert probes.run_probe(probe, HOST, free_port, str(log), log_start=log.stat().st_size) is None
 
 
 def test_an_unknown_kind_is_an_error(free_port: int) -> None:

@@ -70,7 +70,14 @@ class Vault(Service["VaultDetails"]):
                 **dict.fromkeys(REPORTS, "true"),
             ),
             files={"vault.json": {"log_level": "warn", **options.settings}},
-            ready={"kind": "call", "target": f"{WIRE}:is_usable", "first": first, "token": token, "log": True},
+            ready={
+                "kind": "call",
+                "target": f"{WIRE}:is_usable",
+                "first": first,
+                "token": token,
+                "log": True,
+                "log_start": True,
+            },
             ping={"kind": "call", "target": f"{WIRE}:is_ours", "token": token},
             ports=Ports(consecutive=1),  # its cluster address takes the next port
         )

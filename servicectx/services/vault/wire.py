@@ -13,7 +13,9 @@ def ask(host: str, port: int, token: str, method: str, path: str, body: Any = No
     return http.ask(host, port, method, f"/v1/{path}", body, {"X-Vault-Token": token}, **options)
 
 
-def is_usable(host: str, port: int, wait: float, first: str, token: str, log: str) -> dict[str, Any] | None:
+def is_usable(
+    host: str, port: int, wait: float, first: str, token: str, log: str, log_start: int
+) -> dict[str, Any] | None:
     """A probe: replace the first token and the unseal key. In development mode Vault logs both."""
     health = ask(host, port, "", "GET", "sys/health", wait=wait)
     if health.status != 200:
@@ -21,6 +23,7 @@ def is_usable(host: str, port: int, wait: float, first: str, token: str, log: st
     if is_ours(host, port, wait, first) is None:
         return {"version": health.data["version"]} if is_ours(host, port, wait, token) is not None else None
     with open(log, encoding="utf-8", errors="replace") as file:
+        file.seek(log_start)  # the key of an earlier run is void
         logged = re.search(r"^Unseal Key: (\S+)$", file.read(), re.MULTILINE)
     if not logged:
         return None
