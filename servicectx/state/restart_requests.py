@@ -17,6 +17,7 @@ from servicectx.state import leases, presence
 from servicectx.state.instance import RESTARTS
 from servicectx.state.private_file import write_private
 from servicectx.system import reading
+from servicectx.system.checkpoints import step
 from servicectx.system.originals import json
 
 ANSWER = ".answer"
@@ -54,8 +55,7 @@ class RestartRequests:
         for path in sorted({path.with_suffix("") for path in files}, key=_written):
             answer = path.with_suffix(ANSWER)
             if not presence.is_held(path):
-                for left in (path, answer):
-                    left.unlink(missing_ok=True)
+                _remove(path)
             elif answer not in files and (record := _read(path)) is not None:
                 found.append(Pending(path.name, record))
         return found
@@ -89,6 +89,23 @@ class Submitted:
     def answer(self) -> dict[str, Any] | None:
         """The keeper's answer, or None before it."""
         return _read(self._path.with_suffix(ANSWER))
+
+
+def _remove(path: Path) -> None:
+    """Remove the request of a dead requester. Its lock is held meanwhile: see `leases.open_locked`.
+
+    A new requester creates its file before it locks it. It either has the lock first, and the request stays, or finds
+    the file without a name, and creates another.
+    """
+    descriptor = presence.take(path, 0.0)
+    try:
+        if descriptor is not None or not path.exists():
+            step("removing-request")
+            for left in (path, path.with_suffix(ANSWER)):
+                left.unlink(missing_ok=True)
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
