@@ -205,9 +205,9 @@ class Keeper:
         status = server.exit_status
         self._end_dead(start, f"the server was {exit_text(status or 0)}", status)
 
-    def _end_dead(self, start: "Startup", reason: str, status: int | None) -> None:
+    def _end_dead(self, start: "Startup", reason: str, status: int | None, log_tail: str | None = None) -> None:
         """Record the death for the users, and remove the instance after the last of them."""
-        log_tail = start.log_tail()
+        log_tail = log_tail or start.log_tail()
         self.reserve.release()
         start.end()
         persist(record_death, self.instance, self.id, reason, status, log_tail)
@@ -221,12 +221,11 @@ class Keeper:
         server, kept = start.server, self.keeping is not None and self.keeping.applies()
         try:
             restart.carry_out(start, inbox, self.instance, kept, self._prepare_restart)
-        except (ServiceCtxError, OSError) as error:
+        except Exception as error:  # the users need the reason of every failure
             if start.server is server and isinstance(error, HomeError | OSError):  # a fault before the server was ended
                 raise
-            data = error.data if isinstance(error, ServiceCtxError) else {}
-            problem = data.get("reason") or data.get("waiting_for") or str(error)
-            self._end_dead(start, f"it did not start again when it was restarted: {problem}", data.get("exit_status"))
+            failure = error if isinstance(error, ServiceCtxError | OSError) else self.crash(error)
+            self._end_dead(start, *restart.death(failure))
             return False
         return True
 

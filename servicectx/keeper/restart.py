@@ -4,7 +4,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from servicectx.errors import NotSupported
+from servicectx.errors import NotSupported, ServiceCtxError
 from servicectx.keeper import snapshot
 from servicectx.keeper.restart_inbox import RestartInbox
 from servicectx.keeper.shutdown import LOCK_TIMEOUT
@@ -15,6 +15,7 @@ from servicectx.system.checkpoints import step
 from servicectx.system.originals import time
 
 if TYPE_CHECKING:
+    from servicectx.keeper.server import Server
     from servicectx.keeper.startup import Startup
 
 CLEAN_STOP = 30.0  # seconds for a server to write everything and end
@@ -58,7 +59,7 @@ def perform(start: "Startup", request: dict[str, Any], is_kept: bool, prepare: C
         raise _refusal(start, 'its data stays over a restart; omit empty=True, and see isolated() and scope="private"')
     if not stays and not request["empty"]:
         raise _refusal(start, "")
-    if stays and not (snapshot.is_settled(start, server) and (not kill or _is_flushed(start))):
+    if stays and not (_is_settled(start, server) and (not kill or _is_flushed(start))):
         if server.exit_status is None:
             raise _refusal(start, f"it did not write its data to disk (within {snapshot.CLEAN_STOP:g} s)")
         return False
@@ -77,6 +78,25 @@ def perform(start: "Startup", request: dict[str, Any], is_kept: bool, prepare: C
     _start_again(start)
     step("restarted")
     return True
+
+
+def death(error: ServiceCtxError | OSError) -> tuple[str, int | None, str | None]:
+    """Reason, exit status and log tail of a server that did not start again."""
+    data = error.data if isinstance(error, ServiceCtxError) else {}
+    problem = data.get("reason") or data.get("waiting_for") or str(error)
+    reason = f"it did not start again when it was restarted: {problem}"
+    return reason, data.get("exit_status"), data.get("log_tail")
+
+
+def _is_settled(start: "Startup", server: "Server") -> bool:
+    """As `snapshot.is_settled`. Raises NotSupported for an unexpected error of the probe: the server still runs."""
+    try:
+        return snapshot.is_settled(start, server)
+    except (ServiceCtxError, OSError):
+        raise
+    except Exception as error:  # the code of a service
+        problem = f"the probe that makes it write its data raised {type(error).__name__}: {error}"
+        raise _refusal(start, problem) from error
 
 
 def _is_flushed(start: "Startup") -> bool:

@@ -1,10 +1,16 @@
 """`restart()` returns when the new server is usable: its readiness is probed anew."""
 
+import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
-from servicectx import managed
+import pytest
+
+from servicectx import NotSupported, Plan, Service, ServiceDetails, ServiceDied, managed
+from servicectx.services.base import environment
+from servicectx.services.plan import SnapshotSupport
 from servicectx.wire import http
 
 SLOW = """
@@ -38,3 +44,55 @@ def test_vault_replaces_the_unseal_key_of_the_new_run(home: Path) -> None:
             header = {"X-Vault-Token": vault.token}
             assert http.ask(vault.host, vault.port, "GET", "/v1/secret/config", None, header).status == 200
         assert service.alive
+
+
+# -- unexpected errors of a probe ----------------------------------------------------------------------------------
+
+
+class Probed(Service[ServiceDetails]):
+    """A program that listens. Its probe raises in its second run; with `flush` that of its data raises, too."""
+
+    name = "probed"
+    Details = ServiceDetails
+    flush = False
+
+    def program(self, options: Any) -> str:
+        return sys.executable
+
+    def plan(self, options: Any, program: str, secret: str) -> Plan:
+        listen = "import socket, sys; print('it runs', flush=True); "
+        listen += "s = socket.create_server(('127.0.0.1', int(sys.argv[1])))"
+        probe = {"kind": "call", "target": "tests.client.restart_probes:first_run_only", "place": "{data}/first"}
+        flush = {"kind": "call", "target": "tests.client.restart_probes:refuse"} if self.flush else None
+        return Plan(
+            service=self.name,
+            command=[program, "-c", f"{listen}\nwhile True: s.accept()", "{port}"],
+            environment=environment(),
+            ready=probe,
+            snapshot=SnapshotSupport(signal.SIGTERM, flush=flush),
+        )
+
+
+def test_an_unexpected_error_of_a_probe_is_a_failure_with_its_reason(home: Path) -> None:
+    service, other = managed(Probed), managed(Probed)
+    with service, other:
+        with pytest.raises(ServiceDied, match="when it was restarted: LookupError: no such thing here") as failed:
+            service.restart()
+        tail = failed.value.log_tail or ""
+        assert "it runs" in tail
+        assert "traceback of the keeper:" in tail
+        assert isinstance(other.failure, ServiceDied)
+        assert other.failure.reason == failed.value.reason
+
+
+def test_an_unexpected_error_before_the_end_of_the_server_leaves_it_running(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Probed, "flush", True)
+    service = managed(Probed)
+    with service:
+        before = service.pid
+        with pytest.raises(NotSupported, match="raised LookupError: no such data here"):
+            service.restart()
+        assert service.alive
+        assert service.pid == before
