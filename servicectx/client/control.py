@@ -8,6 +8,7 @@ from servicectx.client.claim import Claim
 from servicectx.errors import NotSupported
 from servicectx.request import durations
 from servicectx.request.request import Request
+from servicectx.system.originals import time
 from servicectx.system.real_files import RealFiles
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class ServerControl(Generic[D]):
     def restart(self, *, kill: bool = False, empty: bool = False, timeout: float | str = 60.0) -> None:
         """Restart the server, on the same port and data, with the same password. Return when it is usable again.
 
+        The readiness check of the service is repeated, such as a callable `ready`. Where a fact of the server changed,
+        such as its process id, `details` is then another object.
+
         All users of a shared instance see the outage, and connect to the same address afterwards. A second call
         restarts it again; calls of several users are carried out one after the other.
 
@@ -45,13 +49,19 @@ class ServerControl(Generic[D]):
             NotSupported: the server cannot keep its data; it can, and `empty` is set; the details are external; it runs
                 in another container. The server still runs.
             ServiceDied: it did not start again, or server or keeper ended. `failure` is then set for all users.
-            StartTimeout: the keeper did not answer.
+            StartTimeout: the keeper did not answer, or the readiness check did not pass within `timeout`; the server
+                then runs.
+            HomeError: the new facts were not written, for example on a full disk; the server then runs.
             RuntimeError: this object is not entered.
         """
+        from servicectx.client.after_restart import check
         from servicectx.client.restart import restart
 
         with RealFiles():
-            restart(self._local("restart()"), self._request, kill, empty, durations.seconds(timeout))
+            claim, seconds = self._local("restart()"), durations.seconds(timeout)
+            deadline = time.monotonic() + seconds
+            self.details = restart(claim, self._request, kill, empty, seconds, self.details)
+            check(claim, self._request, self.details, deadline, seconds)
 
     async def restart_async(self, *, kill: bool = False, empty: bool = False, timeout: float | str = 60.0) -> None:
         """As `restart`, in a thread. A restart goes on if the task is cancelled."""

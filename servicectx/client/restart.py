@@ -3,7 +3,7 @@
 import signal
 from typing import Any
 
-from servicectx.client import liveness
+from servicectx.client import after_restart, liveness
 from servicectx.client.claim import Claim, look
 from servicectx.errors import NotSupported, StartTimeout, from_record
 from servicectx.request.request import Request
@@ -18,10 +18,10 @@ PAUSE = 0.005  # seconds between two looks for the answer
 EMPTY = "restart(empty=True) starts it again without its data"
 
 
-def restart(claim: Claim, request: Request[Any], kill: bool, empty: bool, timeout: float) -> None:
-    """Restart the server of a claimed instance, and wait until it is usable.
+def restart(claim: Claim, request: Request[Any], kill: bool, empty: bool, timeout: float, details: Any) -> Any:
+    """Restart the server of a claimed instance, wait until its probe succeeds, and return its details.
 
-    Raises NotSupported, ServiceDied, StartTimeout.
+    Raises HomeError, NotSupported, ServiceDied, StartTimeout.
     """
     instance, state = claim.instance, claim.state
     if place := liveness.runs_elsewhere(instance, state):
@@ -44,6 +44,7 @@ def restart(claim: Claim, request: Request[Any], kill: bool, empty: bool, timeou
         if isinstance(error, NotSupported) and not error.reason:
             error = _refusal(request, f"{_why_lost(request)}; {EMPTY}")
         raise error
+    return after_restart.new_details(claim, request, details, answer)
 
 
 def _answer(

@@ -12,6 +12,7 @@ from servicectx.client.attempt import Attempt, Cancelled
 from servicectx.client.claim import Claim
 from servicectx.client.keeper_link import KeeperLink, KeeperLost, KeeperSilent, PipesLost, WaitCancelled, log_tail
 from servicectx.client.prerequisites import check_account
+from servicectx.client.readiness import wait_until_ready
 from servicectx.datadirs import prepared
 from servicectx.datadirs.cache import SNAPSHOTS, Cache
 from servicectx.errors import HomeError, PortInUse, ServiceCtxError, SetupFailed, StartFailed, StartTimeout
@@ -146,6 +147,7 @@ class StartAttempt:
             snapshot=command.snapshot,
             cache=str(command.cache.path),
             cache_size=command.cache.limit,
+            secret=command.secret,
             keep_data=request.keep_data,
             opened=request.opened is not None,
             record=request.record(self._attempt.program, _secret_in_data(command))._asdict(),
@@ -166,7 +168,8 @@ class StartAttempt:
         ping = render(command.plan.ping, report)
         self._state = state = self._state._replace(host=report["host"], port=report["port"], ping=ping, details=fields)
         details = request.details(state.host, state.port, fields)
-        self._check(details)
+        attempt = self._attempt
+        wait_until_ready(request, details, attempt.deadline, attempt.timed_out, attempt.check_cancelled)
         return details
 
     def _set_up(self, details: Any, command: StartCommand) -> None:
@@ -231,20 +234,6 @@ class StartAttempt:
             with contextlib.suppress(HomeError):  # no disk, or a full one
                 return storage.data_root(plan.expected_size, plan.account, "disk", restored) / name
         return storage.data_root(plan.expected_size, plan.account, request.storage, restored) / name
-
-    def _check(self, details: Any) -> None:
-        """Run the service's own Python check until it passes."""
-        problem = "its readiness check gave false"
-        while True:
-            try:
-                if self.request.service.check(self.request.options, details):
-                    return
-            except Exception as error:  # noqa: BLE001  # the user's code, and not connected yet, most likely
-                problem = f"its readiness check raised {type(error).__name__}: {error}"
-            self._attempt.check_cancelled()
-            if time.monotonic() > self._attempt.deadline:
-                raise self._attempt.timed_out(problem)
-            time.sleep(0.02)
 
     def _check_alive(self, state: State) -> None:
         """Raises KeeperLost, StartFailed: keeper or server ended during the set-up."""

@@ -39,7 +39,7 @@ def carry_out(
         except NotSupported as error:
             inbox.answer(request, {"failed": error.record()})
         else:
-            inbox.answer(request, {"restarted": True})
+            inbox.answer(request, {"restarted": True, "facts": start.ready, "secret": start.secret})
 
 
 def perform(start: "Startup", request: dict[str, Any], is_kept: bool, prepare: Callable[[], None]) -> bool:

@@ -51,6 +51,7 @@ class Startup:
         self.plan = service_plan
         self.name: str = start_command["name"]
         self.timeout: float = start_command["timeout"]
+        self.secret: str = start_command["secret"]
         chosen = start_command.get("port"), start_command.get("ports") or {}
         self._has_port = plan.listens_on_port(service_plan)
         self._chosen = chosen_ports.by_position(service_plan, *chosen)
