@@ -3,12 +3,15 @@
 It contains no path of the project, no line number, no address and no order that differs between processes.
 """
 
+import contextlib
+import contextvars
 import copyreg
 import functools
 import hashlib
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from operator import itemgetter
 from pathlib import PurePath
@@ -19,7 +22,7 @@ from servicectx.request.project import project
 from servicectx.request.reads import SIMPLE, globals_of, is_code, is_simple
 
 PROJECT = "<project>"  # in place of the project directory
-DEEPEST = 40  # a value nested deeper counts by its type; each level takes up to 7 frames of the stack
+DEEPEST = 100  # a value nested deeper counts by its type; each level takes up to 8 of the 1000 frames of a stack
 NEAR = 6  # the same for a member of a set, counted from the set, where that set is below a member of another set
 LONG = 100  # a longer text is hashed
 
@@ -53,7 +56,24 @@ def source(function: Any) -> str:
 
 
 def _text(function: Any, code: bool) -> str:
-    return _Description(code, _root()).callable(function)
+    """The text of a callable. Where the stack of the caller has too few frames left, a thread makes the same text."""
+    root = _root()
+    try:
+        return _Description(code, root).callable(function)
+    except RecursionError:
+        texts: list[str] = []
+        work = contextvars.copy_context().run
+        thread = threading.Thread(target=work, args=(_describe_into, texts, function, code, root), daemon=True)
+        thread.start()
+        thread.join()
+        if not texts:
+            raise
+        return texts[0]
+
+
+def _describe_into(texts: list[str], function: Any, code: bool, root: str) -> None:
+    with contextlib.suppress(RecursionError):  # the caller raises its own
+        texts.append(_Description(code, root).callable(function))
 
 
 def _root() -> str:

@@ -340,17 +340,18 @@ def nested_methods(value: Any) -> Any:
         *(nested_methods, lambda value: frozenset([(value,)])),
     ],
 )
-def test_deep_values_need_few_frames(kind: Any) -> None:
+def test_deep_values_have_a_text_on_a_deep_stack(kind: Any) -> None:
     """The limit of Python is 1000 frames, and test frameworks call with hundreds on the stack."""
     value = chain(kind)
     assert sys.getrecursionlimit() == 1000
-    assert at_depth(600, lambda: coded(functools.partial(typical, value)))
+    step = functools.partial(typical, value)
+    assert at_depth(600, lambda: coded(step)) == coded(step) == at_depth(900, lambda: coded(step))
 
 
-def test_helpers_of_helpers_need_few_frames() -> None:
+def test_helpers_of_helpers_have_a_text_on_a_deep_stack() -> None:
     module: dict[str, Any] = {"__name__": "steps"}
     exec("\n".join(f"class C{n}:\n def f(self): return C{n + 1}, f{n}\ndef f{n}(): C{n}()" for n in range(200)), module)
-    assert at_depth(600, lambda: coded(module["f0"]))
+    assert at_depth(600, lambda: coded(module["f0"])) == coded(module["f0"])
 
 
 class Proxy:
