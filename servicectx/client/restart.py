@@ -71,7 +71,7 @@ def _answer(
 def _why_lost(request: Request[Any]) -> str:
     """The reason why a server cannot keep its data over a restart."""
     service = request.service
-    if service.kept_plan(request.options, request.program(), "", None) is not None:
+    if request.keeps_data(request.program()):
         return "it keeps its data only with keep_data=True"
     return service.volatile.partition(";")[0]
 

@@ -1,6 +1,7 @@
 """Copies of a server's programs in a place that the server's account can reach."""
 
 import os
+import zlib
 from pathlib import Path
 
 from servicectx.datadirs import prepared
@@ -8,6 +9,8 @@ from servicectx.datadirs.tree import Owner, copy_tree
 from servicectx.services.plan import Plan
 from servicectx.state import paths
 from servicectx.state.paths import PASSABLE
+
+DEPTH = 3  # levels of directories below a tree, down to share/postgresql/extension
 
 
 def within_reach(plan: Plan, container: Path, owner: Owner | None) -> Plan:
@@ -32,7 +35,7 @@ def _keep(trees: list[Path], package: Path, program: str) -> Path | None:
     cache = paths.passable_cache()
     if cache is None:
         return None
-    place = cache / f"{package.name}-{status.st_mtime_ns:x}-{status.st_size:x}"
+    place = cache / f"{package.name}-{status.st_mtime_ns:x}-{status.st_size:x}-{_stamp(trees):08x}"
     for folder in (place, place / package.name):
         paths.private(folder, PASSABLE)
         folder.chmod(PASSABLE)  # the umask may have removed bits; no other account can replace the folder
@@ -41,6 +44,18 @@ def _keep(trees: list[Path], package: Path, program: str) -> Path | None:
         if not prepared.is_prepared(copy):
             prepared.store(tree, copy, link=True)
     return place if all(map(prepared.is_prepared, copies)) else None
+
+
+def _stamp(trees: list[Path]) -> int:
+    """A number that changes when a file is added to a tree, such as an extension of Postgres, and with its path."""
+    stamp, folders = 0, [(str(tree), DEPTH) for tree in trees]
+    for folder, depth in folders:
+        stamp = zlib.crc32(f"{folder} {os.stat(folder).st_mtime_ns}".encode(errors="surrogateescape"), stamp)
+        if depth:
+            with os.scandir(folder) as entries:
+                names = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+            folders += [(name, depth - 1) for name in names]
+    return stamp
 
 
 def _copy(trees: list[Path], package: Path, container: Path, owner: Owner) -> Path:

@@ -105,12 +105,16 @@ class Request(NamedTuple, Generic[D]):
             raise self._no_data()
         return plan if self.opened is None else opened_data.as_owner(plan, self.opened)
 
+    def keeps_data(self, program: str) -> bool:
+        """Whether the service has data that can be kept. The plan is only looked at, with an example of a password."""
+        return self.service.kept_plan(self.options, program, "0" * 32, None) is not None
+
     def with_what_can_be_kept(self, program: str) -> "Request[D]":
         """This request, without `keep_data` if that is "where possible" and the service has no data to keep.
 
         Raises InvalidOption before any start or join.
         """
-        if not self.keep_data or self.service.kept_plan(self.options, program, "", None) is not None:
+        if not self.keep_data or self.keeps_data(program):
             return self
         if self.keep_strictly:
             raise self._no_data()

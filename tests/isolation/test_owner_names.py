@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from servicectx.isolation import owner_names
+from servicectx.system import originals
 
 LONG = "ip-10-0-0-1.eu-central-1.compute.internal.of.some.company.example"
 
@@ -18,7 +19,7 @@ def dead_pid() -> int:
 
 
 def test_a_name_fits_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket.gethostname", lambda: LONG)
+    monkeypatch.setattr(originals.socket, "gethostname", lambda: LONG)
     monkeypatch.setattr("os.getpid", lambda: 2**31 - 1)
     assert re.fullmatch(r"sc_[a-z0-9]+_2147483647_[0-9a-f]{18}", owner_names.new_name())
     assert len(owner_names.new_name()) <= 63
@@ -40,9 +41,9 @@ def test_a_machine_of_the_same_name_is_another(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_all_letters_of_a_name_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket.gethostname", lambda: LONG)
+    monkeypatch.setattr(originals.socket, "gethostname", lambda: LONG)
     one = owner_names.host()
-    monkeypatch.setattr("socket.gethostname", lambda: f"{LONG}-2")
+    monkeypatch.setattr(originals.socket, "gethostname", lambda: f"{LONG}-2")
     assert owner_names.host() != one
 
 

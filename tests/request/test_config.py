@@ -134,7 +134,11 @@ def test_the_scope_says_which_project(project: Path, tmp_path_factory: pytest.Te
     ("entry", "key", "problem"),
     [
         ('{service = "redis", settngs = {}}', "orders.settngs", "did you mean 'settings'"),
-        ('{service = "redis", lingre = 3}', "orders.lingre", "unknown; did you mean 'linger'?; redis has: settings"),
+        (
+            '{service = "redis", lingre = 3}',
+            "orders.lingre",
+            "unknown; did you mean 'linger'?; redis has: version, fl",
+        ),
         ('{service = "redsi"}', "orders.service", "Did you mean 'redis'"),
         ("{service = 3}", "orders.service", "not the name of a service"),
         ("3", "orders", "write a table"),
@@ -145,7 +149,7 @@ def test_the_scope_says_which_project(project: Path, tmp_path_factory: pytest.Te
         ('{service = "postgres", setup = 1}', "orders.setup", "is not a list of files"),
         ('{service = "postgres", setup = ["none.sql"]}', "orders.setup", "none.sql is not a file"),
         ('{service = "redis", setup = ["sql/schema.sql"]}', "orders.setup", "takes a callable, not files"),
-        ('{service = "postgres", version = 16}', "orders.version", "valid string"),
+        ('{service = "postgres", version = [16]}', "orders.version", "valid string"),
         ('{service = "postgres", snapshot = true}', "orders.snapshot", "none is given"),
     ],
 )

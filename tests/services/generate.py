@@ -32,7 +32,12 @@ def folders() -> list[str]:
 
 
 def services() -> list[Service]:
-    return [getattr(import_module(f"servicectx.services.{name}.service"), name.capitalize())() for name in folders()]
+    return [service(name) for name in folders()]
+
+
+def service(name: str) -> Service:
+    """The built-in service in the folder `name`, which the register may not know yet."""
+    return getattr(import_module(f"servicectx.services.{name}.service"), name.capitalize())()
 
 
 def details_of(service: Service) -> tuple[str, str]:

@@ -106,7 +106,7 @@ def test_redis_clients_are_on_the_socket() -> None:
         for url in (redis.env()["REDIS_URL"], redis.env()["VALKEY_URL"], redis.model_copy(update={"db": 3}).url):
             with redis_client.Redis.from_url(url) as connection:
                 info = connection.client_info()
-                assert str(info["addr"]).startswith(redis.socket)
+                assert redis.socket in str(info["addr"])
                 assert info["db"] == int(url[-1])
         assert redis.url == f"unix://:{redis.password}@{redis.socket}?db=0"
         client = registry.find("redis").client(redis)
@@ -116,7 +116,7 @@ def test_redis_clients_are_on_the_socket() -> None:
             done = subprocess.run(
                 command, env=os.environ | client.environment, capture_output=True, text=True, check=True
             )
-            assert f"addr={redis.socket}" in done.stdout
+            assert redis.socket in done.stdout
 
 
 def test_mariadb_clients_are_on_the_socket(mariadb: MariadbDetails) -> None:

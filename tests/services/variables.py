@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from servicectx.services import registry
 from tests.services import generate
 
 PORT = 6543  # a number that appears in no other value
@@ -16,11 +15,13 @@ VALUES |= {"maildir": "/MAILDIR"}
 
 def sample(service: str, **fields: Any) -> Any:
     """Details of a namespace, with every field that `env()` uses. `NAME` is the name of an app or a command."""
-    model = registry.find(service).details_model()
+    model = generate.service(service).details_model()
     named = "NAME" if service in ("asgi", "wsgi", "command") else service
     values = {field: value for field, value in VALUES.items() if field in model.model_fields}
     if service == "zookeeper":
         values["prefix"] = "/PREFIX"
+    if service == "nats":
+        del values["token"]  # it takes the place of user and password
     return model(**{"service": service, "name": named, "host": "HOST", "port": PORT, **values, **fields})
 
 
