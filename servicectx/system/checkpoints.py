@@ -13,9 +13,22 @@ def step(name: str) -> None:
     setting = os.environ.get("SERVICECTX_TEST_PAUSE")
     if setting and setting.partition(":")[0] == name:
         file = setting.partition(":")[2]
-        if not os.path.exists(file):  # only the first process pauses
-            with open(file + ".new", "w") as stream:
-                stream.write(str(os.getpid()))
-            os.replace(file + ".new", file)
+        if _announce(file):
             while os.path.getsize(file):
                 time.sleep(0.01)
+
+
+def _announce(file: str) -> bool:
+    """Write this process's id to `file`. False if the file exists: only the first process pauses, and none after it."""
+    if os.path.exists(file):
+        return False
+    own = f"{file}.{os.getpid()}"
+    with open(own, "w") as stream:
+        stream.write(str(os.getpid()))
+    try:
+        os.link(own, file)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(own)
+    return True
