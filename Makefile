@@ -60,7 +60,6 @@ test: $(DEV) ## linters, types, all tests with real servers, and short storms
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 	$(BIN)/python -m tests.storm --minutes 0.5 --users 4
 	$(BIN)/python -m tests.storm_isolated --minutes 0.25 --users 8
-	$(BIN)/python -m tests.storm_hostile --minutes 0.5 --users 4
 
 test-portable: $(DEV) ## the core's tests without what only Linux gives, as on a Mac
 	SERVICECTX_TEST_PORTABLE=1 $(BIN)/python -m pytest -n $(WORKERS) $(PORTABLE) $(ARGS)
