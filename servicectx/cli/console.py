@@ -3,17 +3,25 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 
-def terminal(stderr: bool = False) -> Console | None:
-    """A console where the stream is a terminal; None for plain text. rich evaluates `NO_COLOR` and `TERM`."""
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False) if stream.isatty() else None
+def terminal(stderr: bool = False) -> "Console | None":
+    """A console where the stream is a terminal; None for plain text. rich evaluates `NO_COLOR` and `TERM`.
+
+    rich is imported only for a terminal, here and in the modules that draw: that halves the imports of a command.
+    """
+    if not (sys.stderr if stderr else sys.stdout).isatty():
+        return None
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
 
 
 def say(text: str = "") -> None:
@@ -36,7 +44,9 @@ def plain(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(text.rstrip() for text in texts)
 
 
-def styled(text: str, style: str) -> Text:
+def styled(text: str, style: str) -> "Text":
+    from rich.text import Text
+
     return Text(text, style=style)
 
 

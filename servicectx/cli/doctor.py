@@ -1,13 +1,16 @@
 """`servicectx doctor`: look for problems on this machine, and print their cures."""
 
+from typing import TYPE_CHECKING
+
 import click
-from rich.console import Console
-from rich.text import Text
 
 from servicectx.cli import console
 from servicectx.cli.app import debug_option
 from servicectx.cli.checks import FINE, WRONG, Finding, machine, programs
 from servicectx.cli.selection import complete_service
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MARKS = {FINE: ("ok", "green"), WRONG: ("wrong", "bold red")}
 
@@ -41,16 +44,20 @@ def command(services: tuple[str, ...], as_json: bool) -> None:
     raise SystemExit(1 if any(finding.result == WRONG for finding in findings) else 0)
 
 
-def _print(finding: Finding, width: int, terminal: Console | None) -> None:
+def _print(finding: Finding, width: int, terminal: "Console | None") -> None:
     mark, style = MARKS.get(finding.result, ("-", "yellow"))
     line = f"{finding.what.ljust(width)}  {finding.said}"
     if terminal is None:
         console.say(f"{mark:5}  {line}")
     else:
+        from rich.text import Text
+
         terminal.print(Text.assemble((f"{mark:5}", style), "  ", line), soft_wrap=True)
     for cure in finding.cure.splitlines():
         text = f"{' ' * (9 + width)}{cure}"
         if terminal is None:
             console.say(text)
         else:
+            from rich.text import Text
+
             terminal.print(Text(text, "bold" if finding.result == WRONG else "dim"), soft_wrap=True)

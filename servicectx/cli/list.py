@@ -3,8 +3,6 @@
 from typing import Any, NamedTuple
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from servicectx import BinaryNotFound, ServiceCtxError
 from servicectx.cli import console
@@ -58,6 +56,9 @@ def _all(as_json: bool) -> None:
         rows = [[service.service, *_cells(service)] for service in services]
         console.say(console.plain(["SERVICE", "VERSION", "PROGRAM"], rows))
     else:
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         for title in ("SERVICE", "VERSION", "PROGRAM"):
             table.add_column(title, overflow="fold", no_wrap=title != "PROGRAM")

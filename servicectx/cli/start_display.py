@@ -1,15 +1,7 @@
 """Display of starts: a live line for each service on a terminal; elsewhere a line for each when it has started."""
 
 import contextlib
-import time
 from collections.abc import Iterator
-from typing import Any
-
-from rich.console import Console
-from rich.live import Live
-from rich.spinner import Spinner
-from rich.table import Table
-from rich.text import Text
 
 from servicectx._managed_all import ManagedAll
 from servicectx.cli import console
@@ -30,7 +22,11 @@ def started(members: list[Member], quiet: bool = False) -> Iterator[None]:
                 for member in members:
                     console.note(f"{member.role}: {outcome(member)}")
         else:
-            with Live(_Lines(members), console=terminal, refresh_per_second=12, transient=False):
+            from rich.live import Live
+
+            from servicectx.cli.start_lines import StartLines
+
+            with Live(StartLines(members, outcome), console=terminal, refresh_per_second=12, transient=False):
                 stack.enter_context(services)
         yield
 
@@ -46,25 +42,3 @@ def outcome(member: Member) -> str:
     origin = "joined, it was running" if managed.joined else f"started in {managed.took:.1f} s"
     version = getattr(details, "version", None)
     return f"{address}, {f'version {version}, ' if version else ''}{origin}"
-
-
-class _Lines:
-    """Live lines of the starts. rich renders this object several times a second."""
-
-    def __init__(self, members: list[Member]) -> None:
-        self.members = members
-        self.began = time.monotonic()
-        self.spinner = Spinner("dots")
-
-    def __rich_console__(self, terminal: Console, options: Any) -> Iterator[Any]:
-        table = Table.grid(padding=(0, 1))
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="ellipsis", no_wrap=True)
-        for member in self.members:
-            if member.managed.details is not None and member.managed.took:
-                table.add_row(Text("✓", "green"), Text(member.role, "bold"), Text(outcome(member)))
-            else:
-                waited = f"starting {time.monotonic() - self.began:.1f} s"
-                table.add_row(self.spinner, Text(member.role, "bold"), Text(waited, "dim"))
-        yield table

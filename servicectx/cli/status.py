@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 import click
-from rich.live import Live
 
 from servicectx.cli import console, instance_status, table
 from servicectx.cli.app import Failed, debug_option
@@ -65,7 +64,9 @@ def _show(every: list[instance_status.InstanceStatus], as_json: bool) -> None:
     if as_json:
         console.say_json([instance._asdict() for instance in every])
     elif terminal is not None:
-        terminal.print(table.status(every, terminal.width))
+        from servicectx.cli import terminal_table
+
+        terminal.print(terminal_table.status(every, terminal.width))
     else:
         console.say(table.plain_status(every))
 
@@ -76,7 +77,11 @@ def _watch(look: Any, as_json: bool, interval: float) -> None:
         while True:
             _show(look(), as_json)
             time.sleep(interval)
+    from rich.live import Live
+
+    from servicectx.cli import terminal_table
+
     with Live(console=terminal, auto_refresh=False, screen=True) as live:
         while True:
-            live.update(table.status(look(), terminal.width), refresh=True)
+            live.update(terminal_table.status(look(), terminal.width), refresh=True)
             time.sleep(interval)
