@@ -22,6 +22,7 @@ TOGETHER = (
     "tests/services/test_own_service.py::",
     "tests/house/test_packaging.py::",
     "tests/services/test_conformance.py::test_an_ordinary_user_uses_it",
+    "tests/services/test_keep_data.py::test_an_ordinary_user",
     "tests/services/test_rabbitmq.py::",
 )
 

