@@ -21,7 +21,7 @@ from servicectx.keeper.unused import UnusedWaiter
 from servicectx.services import plan
 from servicectx.state import container, key_lock, owned_files
 from servicectx.state.instance import KEEPER, Instance
-from servicectx.state.record import FAILED, READY, STOPPING, Processes, State
+from servicectx.state.record import FAILED, READY, STOPPING, Processes, State, StateError
 from servicectx.system import faults, linux, processes
 from servicectx.system.checkpoints import step
 from servicectx.system.persistence import Pause, persist
@@ -41,7 +41,7 @@ class Event(enum.Enum):
 
 
 class TerminationRequested(BaseException):
-    """SIGTERM arrived: stop at once. Its sender holds the key's lock."""
+    """SIGTERM arrived: stop at once. Its sender holds the key's lock, or is a stranger, or dies meanwhile."""
 
 
 class Keeper:
@@ -82,6 +82,8 @@ class Keeper:
         except TerminationRequested:
             self.clear_server()
             self._remove_directory()
+            with contextlib.suppress(OSError, HomeError, ImportError):  # the sender may be dead by now
+                self.instance.remove_lock_of_the_dead()
         except RequesterGone:
             self.clear_server()
             self._withdraw()
@@ -293,7 +295,7 @@ class Keeper:
             self.clear_server()
             step("cleaning")
             if state is not None:
-                with contextlib.suppress(OSError):  # a read-only file system: the next visitor removes the state file
+                with contextlib.suppress(OSError, HomeError):  # read-only, for example: then the directory stays, too
                     self.instance.forget()
             self._remove_directory()
         return True
@@ -310,8 +312,6 @@ class Keeper:
         """Stop without the lock, for a home that accepts no new files: no new lease can appear there either."""
         self.stopping = True
         self.clear_server()
-        with contextlib.suppress(OSError):
-            self.instance.forget()
         self._remove_directory()
 
     def clear_server(self) -> None:
@@ -338,7 +338,10 @@ class Keeper:
                 self._attempt(self.start.data.keep_log, self.start.log)
 
     def _remove_directory(self) -> None:
-        self.instance.remove_directory(self.id)
+        """Remove the state file, then the directory. If that fails, the watchdog or a visitor repeats both."""
+        with contextlib.suppress(OSError, HomeError, StateError):
+            self.instance.forget_unlocked(self.id)
+            self.instance.remove_directory(self.id)
         self._check_removed(self.instance.directory(self.id))
 
     def _remove_data(self, path: Path) -> None:

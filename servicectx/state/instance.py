@@ -177,6 +177,12 @@ class Instance:
         """Hold the key's lock for the block, as `KeyLock.locked`."""
         return self._lock.locked(wait, held)
 
+    def remove_lock_of_the_dead(self) -> None:
+        """Remove the lock file of a dead holder. It stays while the lock is held, and beside a state file."""
+        if self._lock.path.exists() and not presence.is_held(self._lock.path):
+            with self.locked():
+                pass
+
     def holder(self) -> str:
         """A description of the process that holds the key's lock, for messages."""
         return self._lock.holder()
@@ -222,14 +228,16 @@ class Instance:
 
         A directory without a copy was left by a requester killed at its first steps, or by a process killed during
         its removal. It is removed here, unless a lease or a lock in it is held: then another version of this
-        package wrote a copy that this version cannot read.
+        package wrote a copy that this version cannot read. A state file without any directory is removed, too.
         """
         for id in self.ids():
             if (state := self.own_copy(id)) is not None:
                 return state
             if not self.is_attended(id) and not self.is_used(id):
                 self.remove_directory(id)
-        for name in names.of_key(os.listdir(self.home), self.key, names.TEMPORARY):
+        listing = os.listdir(self.home)
+        left = names.of_key(listing, self.key, names.INSTANCE)
+        for name in names.of_key(listing, self.key, names.TEMPORARY, *(() if left else (names.STATE,))):
             self._remove(name)
         return None
 
@@ -303,9 +311,22 @@ class Instance:
         self._remove(directory.name)
 
     def forget(self) -> None:
-        """Remove the state file."""
+        """Remove the state file. Raises HomeError where it stays: the directory must stay then, too."""
         for name in (self._state_file.name, f"{self._state_file.name}.tmp"):
             self._remove(name)
+        if os.path.lexists(self._state_file):
+            problem, cure = "not removed", "make its directory writable, or set SERVICECTX_HOME to another directory"
+            raise HomeError(path=str(self._state_file), problem=problem, cure=cure)
+
+    def forget_unlocked(self, id: str) -> None:
+        """As `forget`, in the keeper of the instance `id` and without the key's lock. Other instances stay.
+
+        The state file cannot change between check and removal: a process with the lock publishes no other instance
+        before this keeper is dead, as long as the directory has a copy of the state. Raises HomeError, StateError.
+        """
+        state = self.look()
+        if state is not None and state.id == id:
+            self.forget()
 
     def _is_current(self, id: str) -> bool:
         """Whether the state file names this instance, or none."""

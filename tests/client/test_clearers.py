@@ -54,11 +54,9 @@ def test_keeper_and_then_its_clearer_killed(home: Home, place: Path, step: str, 
         kill_all(home)
         user.kill()
     killed_while_it_clears(home, step, "redis", **arguments)
-    with Actor(home) as visitor:
-        visitor.enter("redis", name="another")
-        visitor.leave()
-        assert home.left() == []
-        assert list(place.iterdir()) == []
+    visit(home)
+    assert home.left() == []
+    assert list(place.iterdir()) == []
 
 
 def test_clearer_killed_in_the_middle_of_the_data_while_the_watchdog_is_late(home: Home) -> None:
@@ -82,6 +80,49 @@ def test_clearer_killed_in_the_middle_of_the_data_while_the_watchdog_is_late(hom
     home.wait_until_empty(TIMEOUT)
 
 
+def test_a_clearer_is_killed_after_it_ended_the_keeper(home: Home) -> None:
+    """The keeper removes the state file itself. The lock file of the dead clearer stays for the next visitor."""
+    with Actor(home) as user, Actor(home, pause_at="clearing") as clearer:
+        user.enter("redis")
+        home.servers()[0].kill()
+        wait_for(lambda: "SIGKILL" in (user.ask("alive")["failure"] or ""), TIMEOUT)
+        clearer.send("enter", service="redis", arguments={})
+        clearer.wait_paused(TIMEOUT)
+        clearer.kill()
+        user.leave()
+    wait_for(lambda: not home.processes(), TIMEOUT)
+    assert [name for name in home.files() if not name.endswith(".lock")] == []
+    visit(home)
+    assert home.left() == []
+
+
+def test_a_keeper_that_a_stranger_ends_removes_everything(home: Home) -> None:
+    """SIGTERM to all processes, as at the shutdown of a machine: no clearer holds the lock."""
+    with Actor(home) as user:
+        user.enter("redis")
+        home.keepers()[0].terminate()
+        home.wait_until_empty(TIMEOUT)
+
+
+def test_a_visitor_of_another_key_removes_a_state_file_without_an_instance(home: Home) -> None:
+    with Actor(home) as user:
+        user.enter("redis")
+        (state_file,) = home.own.glob("*.json")
+        state = state_file.read_bytes()
+        user.leave()
+    for content in (state, b"damaged"):
+        state_file.write_bytes(content)
+        visit(home)
+        assert home.left() == []
+
+
+def visit(home: Home) -> None:
+    """Enter and leave another instance."""
+    with Actor(home) as visitor:
+        visitor.enter("redis", name="another")
+        visitor.leave()
+
+
 def count(data: Path) -> int:
     return sum(len(files) for _, _, files in os.walk(data))
 
@@ -95,9 +136,7 @@ def test_a_kill_does_not_cost_data_that_are_to_be_kept(home: Home) -> None:
         user.kill()
     killed_while_it_clears(home, "disowned", "redis")
     assert container.is_kept(data)
-    with Actor(home) as visitor:
-        visitor.enter("redis", name="another")
-        visitor.leave()
+    visit(home)
     assert data.is_dir()
     environment = os.environ | {"SERVICECTX_HOME": str(home.path)}
     command = [sys.executable, "-m", "servicectx", "prune", "--kept-data", "--yes"]
