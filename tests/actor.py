@@ -15,6 +15,7 @@ from typing import Any
 from tests.detector import Home, wait_for
 
 ROOT = Path(__file__).parents[1]
+REPLY_TIME = 60.0  # seconds; a reply ends the wait
 
 
 class Actor:
@@ -55,7 +56,7 @@ class Actor:
         self.process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
         self.process.stdin.flush()
 
-    def hear(self, seconds: float = 10.0) -> dict[str, Any]:
+    def hear(self, seconds: float = REPLY_TIME) -> dict[str, Any]:
         """Read the next reply. Fails without a reply in time, or with a dead actor."""
         import select
 
@@ -80,7 +81,7 @@ class Actor:
         assert "error" not in reply, reply
         return reply
 
-    def wait_paused(self, seconds: float = 10.0) -> int:
+    def wait_paused(self, seconds: float = REPLY_TIME) -> int:
         """Wait until a process of this actor's start is paused at the step; its process id."""
         wait_for(self.paused_file.exists, seconds, lambda: "no process reached the step")
         return int(self.paused_file.read_text())

@@ -17,7 +17,8 @@ log = logging.getLogger("servicectx")
 
 LOCK_TIMEOUT = 5.0  # seconds to wait for the key's lock
 LEAVE_TIME = 30.0  # seconds for the keeper to remove the instance
-DEATH_RECORD_TIME = 0.5  # seconds for the keeper of a dead server to record its exit
+DEATH_RECORD_TIME = 0.5  # seconds for a keeper to notice that its server does not answer, and to record its exit
+LATE_RECORD_TIME = 30.0  # seconds for keeper or watchdog to record a death that has happened
 
 
 class Claim:
@@ -103,12 +104,19 @@ class Claim:
         return True
 
     def failure(self) -> ServiceCtxError:
-        """The reason why the instance is dead. Its keeper gets a moment to record it."""
-        until = time.monotonic() + DEATH_RECORD_TIME
+        """The reason why the instance is dead, which its keeper or its watchdog records.
+
+        Without both there is no reason to wait for. A server that lives and does not answer gets `DEATH_RECORD_TIME`.
+        """
+        began = time.monotonic()
         while True:
+            attended = liveness.is_attended(self.instance, self.state.id)  # first: the record may be its last act
             state = look(self.instance)
             ours = state if state is not None and state.id == self.state.id else None
-            if ours is None or ours.phase == DIED or time.monotonic() > until:
+            if ours is None or ours.phase == DIED or not attended:
+                return death(self.state.service, self.state.name, ours)
+            most = DEATH_RECORD_TIME if liveness.lives(self.instance, ours) else LATE_RECORD_TIME
+            if time.monotonic() > began + most:
                 return death(self.state.service, self.state.name, ours)
             time.sleep(0.005)
 

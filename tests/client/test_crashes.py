@@ -1,6 +1,7 @@
 """SIGKILL at every step: no user hangs, no user gets wrong details, and nothing is left."""
 
 import os
+import select
 import signal
 import time
 from collections.abc import Iterator
@@ -192,6 +193,39 @@ def test_server_killed_under_its_users(home: Home, service: str) -> None:
         other.leave()
         home.wait_until_empty(0.5)
         assert not listens("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("recorder", ["keeper", "watchdog"])
+def test_a_death_is_recorded_late(home: Home, recorder: str) -> None:
+    """The keeper pauses between the death of its server and the record. Users wait for the record of that death."""
+    with Actor(home, pause_at="server-died") as user:
+        user.enter()
+        (watchdog,) = home.watchdogs()
+        home.servers()[0].kill()
+        keeper = user.wait_paused()
+        if recorder == "watchdog":
+            watchdog.send_signal(signal.SIGSTOP)
+            os.kill(keeper, signal.SIGKILL)
+        user.send("alive")
+        assert not select.select([user.process.stdout], [], [], 1.5)[0]  # the absence of an answer makes no event
+        user.resume()
+        watchdog.send_signal(signal.SIGCONT)
+        assert ("the server was" if recorder == "keeper" else "its keeper (process") in user.hear(NORMAL)["failure"]
+        assert user.enter()["took"] < NORMAL  # joins another server
+        user.leave()
+        user.leave()
+        home.wait_until_empty()
+
+
+def test_a_death_is_not_recorded_without_keeper_and_watchdog(home: Home) -> None:
+    with Actor(home) as user:
+        user.enter()
+        for process in [*home.watchdogs(), *home.keepers()]:
+            process.kill()
+        wait_until_the_kernel_ended_the_server(home)
+        assert "its exit was not recorded" in user.ask("alive")["failure"]
+        user.leave()
+        home.wait_until_empty()
 
 
 def test_keeper_killed_takes_the_server_along_and_users_learn_it(home: Home) -> None:

@@ -71,3 +71,17 @@ while True:
                 pass
         time.sleep(random.random() * 0.003)
 """
+
+# Fill a tree with directories of files, so that its removal takes a while. The scripts that follow use `inside`.
+FILL = """
+import os, random, sys, time
+FILES = {files}
+tree, victim = sys.argv[1:3]
+inside = tree + "/aaa"
+os.mkdir(inside)
+for name in range(64):
+    os.mkdir(f"{{inside}}/{{name}}")
+    for file in range(FILES):
+        os.close(os.open(f"{{inside}}/{{name}}/{{file}}", os.O_CREAT | os.O_WRONLY))
+print("ready", flush=True)
+"""

@@ -8,28 +8,22 @@ import time
 from pathlib import Path
 
 from servicectx.system.removal import MANY, remove_tree
-from tests.hostile.intruder import SECONDS, Intruder
+from tests.hostile.intruder import FILL, SECONDS, Intruder
 
-# Fill the tree. When root has begun to remove it, replace its inner directory with a link.
-REPLACE = """
-import os, sys, time
-tree, victim = sys.argv[1:]
-inside = tree + "/aaa"
-os.mkdir(inside)
-for name in range(64):
-    os.mkdir(f"{inside}/{name}")
-    for file in range(300):
-        os.close(os.open(f"{inside}/{name}/{file}", os.O_CREAT | os.O_WRONLY))
-print("ready", flush=True)
+# When root has begun to remove the tree, replace its inner directory with a link.
+REPLACE = (
+    FILL.format(files=300)
+    + """
 while True:
     try:
-        if len(os.listdir(inside)) < 64 or any(len(os.listdir(f"{inside}/{name}")) < 300 for name in (0, 31, 63)):
+        if len(os.listdir(inside)) < 64 or any(len(os.listdir(f"{inside}/{name}")) < FILES for name in (0, 31, 63)):
             os.rename(inside, tree + "/bbb")
             os.symlink(victim, inside)
             break
     except OSError:
         break
 """
+)
 
 
 def tree_of(place: Path, account: pwd.struct_passwd, number: int) -> Path:

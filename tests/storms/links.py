@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from tests.actor import Actor
 from tests.hostile.canary import Canary
-from tests.hostile.intruder import ACCOUNT, Intruder
+from tests.hostile.intruder import ACCOUNT, FILL, Intruder
 from tests.storms import keeper_pairs
 from tests.storms.hazard import Hazard, entered, folder, kill
 from tests.storms.round import Key, Killed, Round
@@ -21,16 +21,10 @@ KEY = Key("postgres", "links")
 SECONDS = 4.0  # length of one race
 
 # Swap random directories, on two levels, for links to the victim and back, until the tree is gone or the time is over.
-SWAP = """
-import os, random, sys, time
-tree, victim, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-inside = tree + "/aaa"
-os.mkdir(inside)
-for name in range(64):
-    os.mkdir(f"{inside}/{name}")
-    for file in range(50):
-        os.close(os.open(f"{inside}/{name}/{file}", os.O_CREAT | os.O_WRONLY))
-print("ready", flush=True)
+SWAP = (
+    FILL.format(files=50)
+    + """
+seconds = float(sys.argv[3])
 until, swaps = time.monotonic() + seconds, 0
 while time.monotonic() < until and os.path.isdir(tree):
     try:
@@ -50,6 +44,7 @@ while time.monotonic() < until and os.path.isdir(tree):
         pass
 print(swaps)
 """
+)
 
 
 class Links(Hazard):
