@@ -207,6 +207,7 @@ def test_a_death_is_recorded_late(home: Home, recorder: str) -> None:
             watchdog.send_signal(signal.SIGSTOP)
             os.kill(keeper, signal.SIGKILL)
         user.send("alive")
+        assert user.process.stdout is not None
         assert not select.select([user.process.stdout], [], [], 1.5)[0]  # the absence of an answer makes no event
         user.resume()
         watchdog.send_signal(signal.SIGCONT)
