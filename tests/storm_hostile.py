@@ -1,6 +1,7 @@
 """A hostile storm: the rounds of `tests.storm`, with hazards.
 
     python -m tests.storm_hostile --minutes 3
+    python -m tests.storm_hostile --kills 1000
     python -m tests.storm_hostile --only clearers,full-homes
     python -m tests.storm_hostile --without swapped-links
 
@@ -16,8 +17,9 @@ Hazards:
     swapped-links       the server's account swaps directories for links to a directory of root
 
 Each round has some of the hazards, and each hazard gets its turn. The promises are the ones of `tests.storm`. At the
-end of a round there is no process, port, file, data directory, or segment in shared memory. The last line has the count
-of each hazard; a hazard that cannot run here is named below it, with the reason. A fault exits with 1. With
+end of a round there is no process, port, file, data directory, or segment in shared memory. The line of each round has
+the count of each hazard, and the last line the sums; a hazard that cannot run here is named before it, with the reason.
+A fault exits with 1. With
 SERVICECTX_REQUIRE_SERVERS, a hazard that cannot run does so, too.
 """
 
@@ -29,6 +31,7 @@ import time
 from pathlib import Path
 
 from tests.actor import ROOT
+from tests.storms.budget import Budget, add_arguments
 from tests.storms.clearers import Clearers
 from tests.storms.descriptors import Descriptors
 from tests.storms.file_system import Full, ReadOnly
@@ -70,15 +73,15 @@ def run_round(tally: Tally, seed: int, seconds: float, users: int, kinds: list[t
         round.fault(f"left behind outside the home: {left}")
 
 
-def storm(minutes: float, seed: int, users: int, kinds: list[type[Hazard]]) -> Tally:
-    """Rounds until `minutes` are over; the hazards take turns."""
-    tally, end = Tally(), time.monotonic() + minutes * 60
+def storm(budget: Budget, seed: int, users: int, kinds: list[type[Hazard]]) -> Tally:
+    """Rounds until the budget is spent; the hazards take turns."""
+    tally = Tally()
     tally.hazards.update({kind.name: 0 for kind in kinds})
     turns = [*kinds]
     random.Random(seed).shuffle(turns)
-    while time.monotonic() < end:
+    while not budget.is_spent(tally.kills.total()):
         together, turns = turns[:TOGETHER], turns[TOGETHER:] + turns[:TOGETHER]
-        seconds = min(SECONDS * min(LONGEST, slowness()), max(1.0, end - time.monotonic()))
+        seconds = budget.seconds(SECONDS * min(LONGEST, slowness()))
         run_round(tally, seed + tally.rounds, seconds, users, together)
         tally.rounds += 1
         print(tally.line(), flush=True)
@@ -87,7 +90,7 @@ def storm(minutes: float, seed: int, users: int, kinds: list[type[Hazard]]) -> T
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=3.0)
+    add_arguments(parser, minutes=3.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--users", type=int, default=4)
     parser.add_argument("--only", type=selection, default=list(HAZARDS), metavar="HAZARD,...")
@@ -97,9 +100,11 @@ def main() -> None:
     kinds = [HAZARDS[name] for name in chosen.only if name not in chosen.without]
     problems = {kind.name: kind.problem() for kind in kinds if kind.problem()}
     print(f"seed {chosen.seed}", flush=True)
-    tally = storm(chosen.minutes, chosen.seed, chosen.users, [kind for kind in kinds if kind.name not in problems])
+    kinds = [kind for kind in kinds if kind.name not in problems]
+    tally = storm(Budget(chosen.minutes, chosen.kills), chosen.seed, chosen.users, kinds)
     for name, problem in problems.items():
         print(f"not run: {name}: {problem}", flush=True)
+    print(tally.last_line(), flush=True)
     sys.exit(1 if tally.faults or (problems and "SERVICECTX_REQUIRE_SERVERS" in os.environ) else 0)
 
 

@@ -1,6 +1,7 @@
 """A storm on databases: processes use them and die at random, prefetchers are killed, and a detector checks.
 
     python -m tests.storm_isolated --minutes 1
+    python -m tests.storm_isolated --kills 1000
 
 Each user leaves marks in its database and must never see marks of another user. No name is given twice. At the end the
 server lists no databases except the ones that are ready. A fault exits with 1.
@@ -26,8 +27,10 @@ import psycopg
 from servicectx.keeper.prefetcher_process import QUICK
 from tests.actor import ROOT, Actor
 from tests.detector import Home
+from tests.storms.budget import Budget, add_arguments, last_line
 
 HANG = 30.0  # seconds for one database with its set-ups, on a busy machine
+SECONDS = 20.0  # length of a round with --kills; without it there is one round
 END = 15.0  # seconds until the databases of users are gone
 
 
@@ -46,6 +49,16 @@ class Tally:
             f"{len(self.given)} databases given, killed: {kills or 'none'}; "
             f"worst wait {self.worst:.2f} s; {len(self.faults)} faults"
         )
+
+    def add(self, other: "Tally") -> None:
+        self.given += other.given
+        self.kills.update(other.kills)
+        self.worst = max(self.worst, other.worst)
+        self.faults += other.faults
+
+    def last_line(self) -> str:
+        """No process joins here; each database is one wait."""
+        return last_line(self.kills.total(), 0, len(self.given), self.worst, len(self.faults))
 
     def fault(self, text: str) -> None:
         self.faults.append(text)
@@ -223,7 +236,7 @@ def use(connection: "psycopg.Connection[Any]", chance: random.Random) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=1.0)
+    add_arguments(parser, minutes=1.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--users", type=int, default=16)
     parser.add_argument("--user", nargs=2, help=argparse.SUPPRESS)
@@ -233,8 +246,13 @@ def main() -> None:
         return
     print(f"seed {chosen.seed}", flush=True)
     os.environ.setdefault("SERVICECTX_CACHE", str(Path(ROOT) / ".pytest_cache" / "servicectx"))
-    tally = Storm(chosen.seed, chosen.minutes * 60, chosen.users).run()
-    print(tally.line(), flush=True)
+    budget, tally, rounds = Budget(chosen.minutes, chosen.kills), Tally(), 0
+    while not budget.is_spent(tally.kills.total()):
+        seconds = budget.seconds(SECONDS if chosen.kills else chosen.minutes * 60)
+        tally.add(Storm(chosen.seed + rounds, seconds, chosen.users).run())
+        print(tally.line(), flush=True)
+        rounds += 1
+    print(tally.last_line(), flush=True)
     sys.exit(1 if tally.faults else 0)
 
 

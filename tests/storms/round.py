@@ -282,15 +282,20 @@ class Round:
                         self.fault(f"{len(alive)} servers live for {name}: {found}")
 
     def check_end(self) -> None:
-        """All users have left or are dead. If keeper *and* watchdog were killed, the next user removes the remains."""
+        """All users have left or are dead. If keeper *and* watchdog were killed, the next user removes the remains.
+
+        It also removes the lock file of a user that was killed while it held the lock.
+        """
         self.actors.clear()
         end = time.monotonic() + 2.0
         while time.monotonic() < end and self.home.left():
             time.sleep(0.02)
-        if self.home.left() and any({"keeper", "watchdog"} <= kinds for kinds in self.victims.values()):
+        left = self.home.left()
+        only_locks = all(name.endswith(".lock") for name in left)
+        if left and (only_locks or any({"keeper", "watchdog"} <= kinds for kinds in self.victims.values())):
             self.visit()
         if left := self.home.left():
-            self.fault(f"left behind: {left}")
+            self.fault(f"left behind in {self.home.path}: {left}")
 
     def visit(self) -> None:
         """One more user, which removes the remains of dead instances."""

@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.storms import budget
+
 
 @dataclass
 class Tally:
@@ -13,6 +15,7 @@ class Tally:
     rounds: int = 0
     entered: int = 0
     joined: int = 0
+    waits: int = 0
     kills: Counter[str] = field(default_factory=Counter)
     hazards: Counter[str] = field(default_factory=Counter)
     excuses: Counter[str] = field(default_factory=Counter)
@@ -25,16 +28,18 @@ class Tally:
         print(f"FAULT {self.faults[-1]}", file=sys.stderr, flush=True)
 
     def record_wait(self, seconds: float, text: str) -> None:
+        self.waits += 1
         self.worst = max(self.worst, (seconds, f"{text}, machine slower by {self.slowness:.1f}"))
 
     def as_dict(self) -> dict[str, Any]:
-        names = ("entered", "joined", "kills", "hazards", "excuses", "worst", "faults")
+        names = ("entered", "joined", "waits", "kills", "hazards", "excuses", "worst", "faults")
         return {name: getattr(self, name) for name in names}
 
     def add(self, other: dict[str, Any]) -> None:
         """Add the tally of another process, as a dictionary. Its faults were printed there."""
         self.entered += other["entered"]
         self.joined += other["joined"]
+        self.waits += other["waits"]
         for name in ("kills", "hazards", "excuses"):
             getattr(self, name).update(other[name])
         seconds, text = other["worst"]
@@ -53,3 +58,6 @@ class Tally:
             f"met a server that was just killed: {dict(self.excuses)}; "
             f"worst wait {self.worst[0]:.2f} s ({self.worst[1]}); {len(self.faults)} faults"
         )
+
+    def last_line(self) -> str:
+        return budget.last_line(self.kills.total(), self.joined, self.waits, self.worst[0], len(self.faults))
