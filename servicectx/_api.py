@@ -164,6 +164,7 @@ def managed(
     port: int | None = None,
     ports: Mapping[str, int] | None = None,
     depends: Depends | None = None,
+    persist: bool | None = None,
     **options: Any,
 ) -> Managed[Any]:
     """A real service for the length of a `with` or `async with` block: started, or joined if it already runs.
@@ -201,6 +202,11 @@ def managed(
             the project; a directory stands for all files in it. Their contents are a part of the key, so that a changed
             file leads to another instance, with a new run of the set-up. The attribute `depends` of a function of the
             set-up counts as well.
+        persist: data for development that stays: durable settings, and a directory of its own below the user's data
+            directory, or `SERVICECTX_DATA`. Calls with the same project (or `scope`) and name find the same data, also
+            after a crash or a reboot, with the same password and, if it is free, the same port. A set-up runs once;
+            KeptDataError is raised on entering where it has changed, or where options contradict the data. Only
+            `servicectx persist remove NAME` removes the data.
         options: the options of the service, such as `settings`.
 
     Raises:
@@ -224,6 +230,7 @@ def managed(
                 port,
                 ports,
                 depends,
+                persist,
             )
         )
 

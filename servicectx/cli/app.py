@@ -20,6 +20,7 @@ COMMANDS = {
     "up": "start services that stay",
     "down": "stop services that stay",
     "open": "start a service on data that keep_data left",
+    "persist": "persistent data: list it, remove it by name",
     "status": "running instances: address, state, holders",
     "env": "environment variables of running instances, for a shell or a file",
     "details": "connection details of running instances, as JSON",

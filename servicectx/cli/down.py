@@ -27,6 +27,7 @@ Examples:
 @debug_option
 def command(names: tuple[str, ...], everything: bool, scope: str | None, force: bool, quiet: bool) -> None:
     """Stop instances: the named ones, else all of this project. Their data are removed, unless keep_data is set.
+    Persistent data stays.
 
     An instance that is in use is not stopped: the command lists its holders and exits with status 1. With --force it
     is stopped, and the connections of its holders break.
@@ -38,7 +39,7 @@ def command(names: tuple[str, ...], everything: bool, scope: str | None, force: 
         say("nothing runs")
     problems = []
     for instance in chosen:
-        name, kept = instance.state.name, instance.kept_data()
+        name, kept, persists = instance.state.name, instance.kept_data(), instance.persistent()
         try:
             users = instance.down(force)
         except Busy as busy:
@@ -52,7 +53,9 @@ def command(names: tuple[str, ...], everything: bool, scope: str | None, force: 
             problems.append(f"{name} is in use, and stays (--force stops it):{lines}")
         elif not quiet:
             say(f"{name}: stopped")
-            if kept:
+            if persists:
+                note(f"the persistent data of {name} stays in {kept}")
+            elif kept:
                 note(keep_record.advice(name, kept))
     if problems:
         raise Failed("\n".join(problems))

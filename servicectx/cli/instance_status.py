@@ -7,7 +7,9 @@ from servicectx.cli import console
 from servicectx.cli.instances import scope_shown
 from servicectx.client.inventory import Running
 from servicectx.state import setup_record
+from servicectx.state.persistent import Found
 from servicectx.state.record import FAILED, READY
+from servicectx.system import memory
 
 
 class InstanceStatus(NamedTuple):
@@ -25,9 +27,10 @@ class InstanceStatus(NamedTuple):
     holders: list[dict[str, Any]]
     waits_for: str | None
     linger: float | None
-    key: str
-    log: str
+    key: str | None
+    log: str | None
     keeps_data: bool
+    persistent: str | None  # the directory of persistent data
     setup: dict[str, Any] | None  # names, hash, ran, restored
 
     @property
@@ -60,7 +63,33 @@ def of(instance: Running) -> InstanceStatus:
         key=instance.key,
         log=str(instance.log),
         keeps_data=instance.kept_data() is not None,
+        persistent=state.data_directory if instance.persistent() else None,
         setup=instance.setup and instance.setup._asdict(),
+    )
+
+
+def stopped(found: Found) -> InstanceStatus:
+    """The row of persistent data on which no instance of this home runs."""
+    record = found.record
+    state, event = ("stopped", "servicectx up") if not found.in_use else ("elsewhere", "it runs in another home")
+    return InstanceStatus(
+        name=record.name,
+        service=record.service,
+        version=record.server_version,
+        scope=scope_shown(record.scope),
+        address=None,
+        state=state,
+        age=round(time.time() - record.since, 1),
+        memory=None,
+        data=memory.room(found.path),
+        holders=[],
+        waits_for=event,
+        linger=None,
+        key=None,
+        log=None,
+        keeps_data=True,
+        persistent=str(found.path),
+        setup=record.setup,
     )
 
 

@@ -11,6 +11,7 @@ from servicectx.system.typos import closest
 FIXED = (
     "SERVICECTX_CACHE",
     "SERVICECTX_CACHE_SIZE",
+    "SERVICECTX_DATA",
     "SERVICECTX_EXTERNAL_WAIT",
     "SERVICECTX_HOME",
     "SERVICECTX_KEEP_DATA",

@@ -10,6 +10,7 @@ from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.instances import absent, complete_name, scope_option, scope_text, shown_place
 from servicectx.cli.selection import Seconds
 from servicectx.client.inventory import Running, running
+from servicectx.state import persistent
 
 
 @click.command(
@@ -28,20 +29,30 @@ Examples:
 @debug_option
 def command(names: tuple[str, ...], scope: str | None, as_json: bool, watch: bool, interval: float) -> None:
     """Show this user's instances: name, service and version, address, state, age, memory, size of the data, scope,
-    holders, and the event that an instance waits for. Names or a scope select instances; the default is all projects.
-    The exit status is 1 if a name has no instance.
+    holders, and the event that an instance waits for. Persistent data is listed, too, while it is stopped.
+
+    Names or a scope select instances; the default is all projects. The exit status is 1 if a name has no instance.
     """
 
     only_scope = None if scope is None else scope_text(scope)
     every: list[Running] = []
+    seen: set[str] = set()
 
     def look() -> list[instance_status.InstanceStatus]:
         every[:] = [instance for instance in running() if only_scope is None or instance.state.scope == only_scope]
+        places = {instance.state.data_directory for instance in every}
+        stopped = [
+            found
+            for found in persistent.scan()
+            if str(found.path) not in places and only_scope in (None, found.record.scope)
+        ]
+        seen.clear()
+        seen.update(found.record.name for found in stopped)
         return [
             instance_status.of(instance)
             for instance in every
             if not names or instance.state.name in names or instance.key in names
-        ]
+        ] + [instance_status.stopped(found) for found in stopped if not names or found.record.name in names]
 
     try:
         if watch:
@@ -53,7 +64,11 @@ def command(names: tuple[str, ...], scope: str | None, as_json: bool, watch: boo
     except KeyboardInterrupt:
         if not watch:
             raise
-    missing = [name for name in names if not any(name in (instance.state.name, instance.key) for instance in every)]
+    missing = [
+        name
+        for name in names
+        if name not in seen and not any(name in (instance.state.name, instance.key) for instance in every)
+    ]
     if missing and not watch:
         place = f"in {shown_place(only_scope)}" if only_scope else "here"
         raise Failed("\n".join(absent(name, every, place) for name in missing))

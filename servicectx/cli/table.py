@@ -13,11 +13,11 @@ def plain_status(statuses: list[InstanceStatus]) -> str:
     rows = [
         [
             *(*cells(instance), instance.scope, "; ".join(map(holder, instance.holders)) or "-"),
-            *(instance.waits_for or "-", instance.setup_text or "-"),
+            *(instance.waits_for or "-", instance.setup_text or "-", instance.persistent or "-"),
         ]
         for instance in statuses
     ]
-    return console.plain([*HEAD, "SCOPE", "HOLDERS", "WAITS FOR", "SET-UP"], rows)
+    return console.plain([*HEAD, "SCOPE", "HOLDERS", "WAITS FOR", "SET-UP", "PERSISTENT DATA"], rows)
 
 
 def cells(instance: InstanceStatus) -> list[str]:

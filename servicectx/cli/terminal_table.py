@@ -12,7 +12,14 @@ from servicectx.cli.table import HEAD, cells
 
 WIDE = 120  # columns of a terminal with room for scope and holders beside the other columns
 NARROW = 72  # columns of a terminal with room for the other columns
-STYLES = {"in use": "green", "up": "cyan", "starting": "yellow", "stopping": "yellow", "elsewhere": "blue"}
+STYLES = {
+    "in use": "green",
+    "up": "cyan",
+    "stopped": "cyan",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "elsewhere": "blue",
+}
 SHOWN_HOLDERS = 5
 
 
@@ -53,6 +60,8 @@ def _wide(statuses: list[InstanceStatus]) -> RenderableType:
             lines.append(Text(instance.waits_for, "dim"))
         if instance.setup_text:
             lines.append(Text(f"set-up {instance.setup_text}", "dim"))
+        if instance.persistent:
+            lines.append(Text(f"persistent data in {instance.persistent}", "dim"))
         table.add_row(*_styled(instance), Text(_scope(instance), "dim"), Text("\n").join(lines))
     return table
 
@@ -84,6 +93,8 @@ def _below(statuses: list[InstanceStatus]) -> list[Text]:
             lines.append(Text.assemble(("  waits for ", "dim"), instance.waits_for))
         if instance.setup_text:
             lines.append(Text.assemble(("  set-up ", "dim"), instance.setup_text))
+        if instance.persistent:
+            lines.append(Text.assemble(("  persistent data in ", "dim"), instance.persistent))
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
         below += lines

@@ -22,6 +22,7 @@ Examples:
   servicectx up postgres redis
   servicectx up postgres --linger 2h --set postgres.setup=schema.sql
   eval "$(servicectx up postgres --format sh)"
+  servicectx up orders --persist       data that survives down, crashes and reboots
   servicectx up redis --details-dir ~/.config/services
 """,
 )
@@ -35,6 +36,9 @@ Examples:
 )
 @click.option(
     "--keep-data", is_flag=True, default=None, help="Keep the data when the service ends, and print their path."
+)
+@click.option(
+    "--persist", is_flag=True, default=None, help="Data that stays, for development: see `servicectx persist --help`."
 )
 @click.option(
     "--details-dir",
@@ -55,6 +59,7 @@ def command(
     timeout: float | None,
     linger: float,
     keep_data: bool | None,
+    persist: bool | None,
     details_dir: Path | None,
     form: str | None,
     quiet: bool,
@@ -68,7 +73,7 @@ def command(
     if linger <= 0:
         raise click.UsageError("--linger: with 0 the service would stop at once; use `servicectx run` for that")
     arguments = {"scope": scope, "storage": storage, "timeout": timeout, "linger": linger}
-    selected = members(services, roles, settings, keep_data=keep_data, **arguments)
+    selected = members(services, roles, settings, keep_data=keep_data, persist=persist, **arguments)
     with started(selected, quiet):
         here = [_running(member) for member in selected if not member.managed.external]
         for instance in here:

@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 from servicectx.errors import StartFailed, StartTimeout
+from servicectx.request import persistent_data
 from servicectx.request.request import Request
 from servicectx.state import paths
 from servicectx.state.instance import Instance
@@ -22,17 +23,23 @@ class Attempt:
     """`began`: a monotonic time. Raises HomeError, BinaryNotFound, InvalidOption."""
 
     def __init__(self, request: Request[Any], began: float, cancelled: threading.Event, held: list[Releasable]) -> None:
-        self.program = request.program()
-        self.request = request.with_what_can_be_kept(self.program)
+        self.request, self.program = _located(request)
         setup = request.setup_text()
         self.setup = request.setup_record(setup)
-        self.instance = Instance(paths.home(), request.key(self.program, setup))
+        persistent_data.check_setup(self.request, self.setup)
+        self.instance = Instance(paths.home(), self.request.key(self.program, setup))
         self.began = began
         self.deadline = began + request.timeout
         self.cancelled = cancelled
         self.held = held
         self.keepers_lost = 0
         self.death_record_due = self.deadline
+
+    def locate(self) -> None:
+        """Look for persistent data again: another process may have made it meanwhile. Raises KeptDataError."""
+        if self.request.persist:
+            self.request, self.program = _located(self.request)
+            persistent_data.check_setup(self.request, self.setup)
 
     def check_cancelled(self) -> None:
         if self.cancelled.is_set():
@@ -55,6 +62,13 @@ class Attempt:
             waited=time.monotonic() - self.began,
             waiting_for=waiting_for,
         )
+
+
+def _located(request: Request[Any]) -> tuple[Request[Any], str]:
+    """The request with its persistent data, if it has some, and the program for it."""
+    found = request.located()
+    program = found.program()
+    return found.with_what_can_be_kept(program), program
 
 
 class Backoff:

@@ -11,7 +11,7 @@ from servicectx.errors import HomeError, UnknownService
 from servicectx.request import key as _key
 from servicectx.services import registry
 from servicectx.services.base import Service
-from servicectx.state import container, names, owned_files, paths, setup_record, storage
+from servicectx.state import container, names, owned_files, paths, persistent, setup_record, storage
 from servicectx.state.instance import Instance
 from servicectx.state.record import READY, STOPPING, State, StateError
 from servicectx.state.setup_record import SetupRecord
@@ -81,6 +81,10 @@ class Running(NamedTuple):
     def kept_data(self) -> str | None:
         """The data directory, if the data stay after the last user."""
         return self.state.data_directory if self.instance.keeps_data(self.state.id) else None
+
+    def persistent(self) -> bool:
+        """Whether the instance runs on persistent data."""
+        return persistent.is_complete(Path(self.state.data_directory or "/nonexistent"))
 
     def answers(self) -> bool:
         return liveness.answers(self.instance, self.state, 2.0)

@@ -78,6 +78,7 @@ def join(attempt: Attempt) -> Claim | None:
         lease.release()
         attempt.held.remove(lease)
         return None
+    attempt.locate()  # the set-up of persistent data is not a part of the key
     instance.record_preferences(ready.id, attempt.request.linger, attempt.request.keep_data)
     step("joined")
     return Claim(instance, ready, lease)

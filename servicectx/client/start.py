@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from servicectx.client import chosen_address, cleanup, liveness
+from servicectx.client import chosen_address, cleanup, liveness, persistent_start
 from servicectx.client.attempt import Attempt, Cancelled
 from servicectx.client.claim import Claim
 from servicectx.client.keeper_link import KeeperLink, KeeperLost, KeeperSilent, PipesLost, WaitCancelled, log_tail
@@ -17,7 +17,7 @@ from servicectx.datadirs import prepared
 from servicectx.datadirs.cache import SNAPSHOTS, Cache
 from servicectx.errors import HomeError, PortInUse, ServiceCtxError, SetupFailed, StartFailed, StartTimeout
 from servicectx.isolation.namespace_methods import isolation_of
-from servicectx.request import setup
+from servicectx.request import persistent_data, setup
 from servicectx.request.key import scope_text
 from servicectx.services.base import Service
 from servicectx.services.plan import Plan, path_problem, refused_file, render
@@ -64,6 +64,7 @@ class StartAttempt:
         self._link: KeeperLink | None = None
         self._processes: Processes | None = None
         self._restored = False
+        self._report_of_keeper: dict[str, Any] = {}
         self._setup = attempt.setup
         self._snapshot_time: float | None = None
         self._undone = False
@@ -71,6 +72,8 @@ class StartAttempt:
     def run(self) -> Claim:
         """Start the instance, in five steps. The caller holds the key's lock."""
         try:
+            self._attempt.locate()
+            self.request = self._attempt.request
             command = self._prepare()
             self._spawn(command)
             details = self._wait_until_usable(command)
@@ -131,7 +134,7 @@ class StartAttempt:
         self._lease = lease = instance.lease(id, state.starter.start)
         assert lease is not None
         self._attempt.held.append(lease)
-        if request.opened is not None:
+        if request.opened is not None or request.persist:
             instance.record_preferences(id, linger=0.0, keep_data=True)
         instance.write(state)
         self._link = link = KeeperLink(instance, id)
@@ -150,6 +153,8 @@ class StartAttempt:
             secret=command.secret,
             keep_data=request.keep_data,
             opened=request.opened is not None,
+            persist=request.persist,
+            preferred_ports=persistent_data.preferred_ports(request),
             record=request.record(self._attempt.program, _secret_in_data(command))._asdict(),
         )
 
@@ -162,6 +167,7 @@ class StartAttempt:
         with Progress(f"starting {request.name}"):
             report = self._report(self._attempt.deadline)
         self._restored = bool(report["restored"])
+        self._report_of_keeper = report
         instance.record_preferences(self.id, linger=0.0, keep_data=request.keep_data)
         fields = request.program_fields(self._attempt.program)
         fields |= request.service.details(request.options, report, command.secret)
@@ -175,6 +181,8 @@ class StartAttempt:
     def _set_up(self, details: Any, command: StartCommand) -> None:
         """Run the set-up on fresh data, and let the keeper take a snapshot."""
         if self._restored:
+            if self.request.persist and (isolation := isolation_of(self.request.service, details)) is not None:
+                isolation.forget_earlier()
             return
         request, frozen = self.request, True
         if request.setup is not None:
@@ -202,7 +210,11 @@ class StartAttempt:
         self._check_alive(self._state)
         instance.record_preferences(self.id, request.linger, request.keep_data)
         step("publishing")
-        self._state = state = self._state._replace(phase=READY, setup=self._setup_that_ran())
+        setup = self._setup_that_ran()
+        if request.persistent is not None:
+            setup = persistent_start.complete(request, self._attempt.program, self._report_of_keeper, setup)
+            step("persisted")
+        self._state = state = self._state._replace(phase=READY, setup=setup)
         instance.write(state)
         step("published")
         self._link.close()
@@ -227,6 +239,8 @@ class StartAttempt:
     def _place(self, plan: Plan, restored: int) -> Path:
         """The directory of the data: that of kept data, or a new one. Data that stay are not placed in memory."""
         request = self.request
+        if request.persistent is not None:
+            return persistent_start.place(request, plan)
         if request.opened is not None:
             return request.opened.path
         name = self.instance.directory(self.id).name
@@ -281,7 +295,8 @@ class StartAttempt:
             self._clear(state)
         if self._link is None:
             self._clear(state)
-        if self.request.keep_data and self.request.opened is None and isinstance(error, SetupFailed):
+        fresh = self.request.opened is None and not self.request.persist
+        if self.request.keep_data and fresh and isinstance(error, SetupFailed):
             log.warning("%s", keep_record.advice(self.request.name, str(state.data_directory)))
 
     def wait_until_removed(self) -> None:

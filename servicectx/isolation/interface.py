@@ -48,6 +48,12 @@ class Isolation(Generic[D]):
     def keep(self, namespace: D) -> None:
         """Protect a namespace from the removal that follows the death of its owner process."""
 
+    def forget_earlier(self) -> None:
+        """Remove the namespaces that earlier instances left in persistent data, and their templates, except kept ones.
+
+        Called at the start, before any user has the details: no namespace is in use.
+        """
+
     @property
     def keeps(self) -> bool:
         """Whether `keep` protects a namespace. Without an override of `keep` it does not."""

@@ -30,6 +30,11 @@ def signature(text: str) -> str:
     return found[0] if found else ""
 
 
+def is_own(name: str) -> bool:
+    """Whether `name` is the name of a namespace, with or without a signature."""
+    return _SIGNATURE.fullmatch(name) is not None or re.fullmatch(PREFIX + "_[0-9a-f]{12}", name) is not None
+
+
 def owner_is_dead(name: str) -> bool:
     """Whether the owner in `name` is certainly dead: a process of this host, with an id that no process has now."""
     found = _SIGNATURE.fullmatch(name)

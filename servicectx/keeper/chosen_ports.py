@@ -20,6 +20,20 @@ def by_position(plan: Plan, port: int | None, extra: dict[str, int]) -> dict[int
     return positions | ({0: port} if port else {})
 
 
+def former(plan: Plan, recorded: dict[str, int]) -> dict[int, int]:
+    """The ports of an earlier run by their positions; "" is the name of the port of the service itself."""
+    return by_position(plan, recorded.get(""), {name: recorded[name] for name in plan.ports.extra if name in recorded})
+
+
+def free(plan: Plan, wanted: dict[int, int]) -> dict[int, int]:
+    """Those of `wanted` that can be bound now."""
+    kept: dict[int, int] = {}
+    for position, number in wanted.items():
+        if all(ports.bind_error(HOST, port) is None for port in all_of(plan, {position: number})):
+            kept[position] = number
+    return kept
+
+
 def all_of(plan: Plan, chosen: dict[int, int]) -> list[int]:
     """Every chosen port, with the ports right after the first one that the server takes, too."""
     first = chosen.get(0)

@@ -24,7 +24,7 @@ from servicectx.errors import HomeError, KeptDataError, StartFailed
 from servicectx.keeper import reopen
 from servicectx.keeper.requester import close_pipes
 from servicectx.services import plan
-from servicectx.state import container
+from servicectx.state import container, persistent
 from servicectx.system import directories, polling
 from servicectx.system.checkpoints import step
 from servicectx.system.directories import RUN
@@ -62,6 +62,7 @@ class DataDirectory:
         self.sources = [place for place in (self.snapshot, self.template) if place is not None]
         self._service, self._name = service_plan.service, command.get("name")
         self.opened: bool = command.get("opened", False)
+        self.persist: bool = command.get("persist", False)
         self.locks: tuple[int, ...] = ()
         self._secret: str = (command.get("record") or {}).get("secret", "")
         self._account = service_plan.account
@@ -102,7 +103,10 @@ class DataDirectory:
         if self.opened:
             self._reopen()
             return
-        container.begin(self.container, self.home, passable=self.owner is not None)
+        if self.persist:
+            self.locks = (persistent.begin(self.container),)
+        else:
+            container.begin(self.container, self.home, passable=self.owner is not None)
         self._container = directories.enter(self.container, owners=[os.geteuid()])
         self._run = directories.make(RUN, self._container)
         self._give(self._run)

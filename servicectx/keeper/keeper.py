@@ -19,7 +19,7 @@ from servicectx.keeper.restart_inbox import RestartInbox
 from servicectx.keeper.shutdown import LOCK_TIMEOUT, current, exit_text, record_death, remove_when_unused
 from servicectx.keeper.unused import UnusedWaiter
 from servicectx.services import plan
-from servicectx.state import container, key_lock, owned_files
+from servicectx.state import container, key_lock, owned_files, persistent
 from servicectx.state.instance import KEEPER, Instance
 from servicectx.state.record import FAILED, READY, STOPPING, Processes, State, StateError
 from servicectx.system import faults, linux, processes
@@ -55,6 +55,7 @@ class Keeper:
         self.me = processes.me()
         self.service = instance.key.rpartition("-")[0]
         self.data_directory: Path | None = None
+        self.data: DataDirectory | None = None
         self.stopping = False
         self.requester = Requester()
         self.start: Startup | None = None
@@ -99,7 +100,7 @@ class Keeper:
             self.name, self.service = command["name"], service_plan.service
             self.keeping = kept_data.KeptData(self.instance, self.id, command)
             self.data_directory = Path(command["data_directory"])
-            data = DataDirectory(self.data_directory, service_plan, command, self.instance.home)
+            self.data = data = DataDirectory(self.data_directory, service_plan, command, self.instance.home)
             self.instance.hold(self.id, KEEPER, self.me)
             self.record_server(None)
             data.begin()
@@ -345,7 +346,12 @@ class Keeper:
         self._check_removed(self.instance.directory(self.id))
 
     def _remove_data(self, path: Path) -> None:
-        container.remove(path, own=True)
+        if self.keeping is not None and self.keeping.persist:
+            if self.data is None or not self.data.locks:  # another instance has the data
+                return
+            persistent.remove(path, own=True)
+        else:
+            container.remove(path, own=True)
         self._check_removed(path)
 
     def _attempt(self, action: Callable[..., Any], *arguments: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servicectx.keeper import snapshot
-from servicectx.state import keep_record
+from servicectx.state import keep_record, persistent
 from servicectx.state.instance import Instance
 from servicectx.state.keep_record import KeepRecord
 
@@ -29,12 +29,17 @@ class KeptData:
         self._container = Path(command["data_directory"])
         self._record = KeepRecord(**command["record"]) if command.get("record") else None
         self.opened: bool = command.get("opened", False)
+        self.persist: bool = command.get("persist", False)
         self._requested: bool = command.get("keep_data", False)
         self._usable = False
         self._lock = -1
 
     def applies(self) -> bool:
-        """Whether the data stays. Data of a start that never became usable is removed."""
+        """Whether the data stays. Data of a start that never became usable, or persistent data without the end of its
+        set-up, is removed.
+        """
+        if self.persist and not self.opened:
+            return persistent.is_complete(self._container)
         return self.opened or (self._usable and (self._requested or self._instance.keeps_data(self._id)))
 
     def note(self, report: dict[str, Any]) -> None:

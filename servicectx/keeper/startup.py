@@ -55,6 +55,7 @@ class Startup:
         chosen = start_command.get("port"), start_command.get("ports") or {}
         self._has_port = plan.listens_on_port(service_plan)
         self._chosen = chosen_ports.by_position(service_plan, *chosen)
+        self._former = chosen_ports.former(service_plan, start_command.get("preferred_ports") or {})
         self.data = data
         self.restored = False
         self.ready: dict[str, Any] = {}
@@ -95,8 +96,9 @@ class Startup:
         self._prepare(source)
         if plan.mentions(plan.encode(self.plan), "socket_dir"):
             self.facts["socket_dir"] = socket_directory.choose(self.directory, self._instance_directory, self.owner)
-        for _ in range(PORT_TRIES):
-            picked = ports.pick(plan.HOST, len(self.plan.ports.extra), self.plan.ports.consecutive, self._chosen)
+        for number in range(PORT_TRIES):
+            wanted = (chosen_ports.free(self.plan, self._former) if number == 0 else {}) | self._chosen
+            picked = ports.pick(plan.HOST, len(self.plan.ports.extra), self.plan.ports.consecutive, wanted)
             self.facts |= zip(["port", *(f"port_{name}" for name in self.plan.ports.extra)], picked, strict=True)
             if not self._has_port:
                 self.facts["port"] = 0

@@ -26,6 +26,7 @@ class Arguments(TypedDict, total=False):
     port: int | None
     ports: Mapping[str, int] | None
     depends: Depends | None
+    persist: bool | None
 
 
 # generated: arguments, by python -m tests.services.generate

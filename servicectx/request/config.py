@@ -26,7 +26,7 @@ TEXTS = ("user", "password", "dbname", "token", "vhost", "access_key", "secret_k
 
 # The arguments of managed() that a file may set; every other field of an entry is an option of its service.
 ARGUMENTS: tuple[str, ...] = ("service", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout")
-ARGUMENTS += ("port", "ports", "depends")
+ARGUMENTS += ("port", "ports", "depends", "persist")
 
 
 class Entry(NamedTuple):
@@ -113,7 +113,7 @@ def _value(key: str, text: str) -> Any:
         return False  # no login
     if key in TEXTS:
         return text
-    if key in ("keep_data", "snapshot") and text.lower() in ("true", "false"):
+    if key in ("keep_data", "persist", "snapshot") and text.lower() in ("true", "false"):
         return text.lower() == "true"
     if text.startswith(("[", "{")):
         with contextlib.suppress(ValueError):
@@ -257,7 +257,8 @@ def checked(entry: Entry, argument: str, value: Any) -> Any:
         return _patterns(entry, [value] if isinstance(value, str) else value)
     if argument == "setup":
         return _setup(entry, [value] if isinstance(value, str) else value)
-    expected = {"scope": str, "storage": str, "keep_data": bool, "snapshot": (bool, str)}[argument]
+    kinds = {"scope": str, "storage": str, "keep_data": bool, "persist": bool, "snapshot": (bool, str)}
+    expected = kinds[argument]
     if not isinstance(value, expected):  # type: ignore[arg-type]
         raise entry.error(argument, f"{value!r} is not {'a text' if expected is str else 'true or false'}")
     if argument == "storage" and value not in WORDS:

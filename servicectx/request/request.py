@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from servicectx.errors import InvalidOption, UnknownService
-from servicectx.request import address, config, durations, opened_data
+from servicectx.request import address, config, durations, opened_data, persistent_data
 from servicectx.request import key as _key
 from servicectx.request.address import Address
 from servicectx.request.depends import Depends
+from servicectx.request.persistent_data import Persistent
 from servicectx.request.project import project
 from servicectx.request.setup import depends_of, files_of, labels, steps_of, without_setup
 from servicectx.services import binaries, registry, version_choice
@@ -29,6 +30,7 @@ Keep = bool | Literal["where possible"]
 WHERE_POSSIBLE: Literal["where possible"] = "where possible"
 TIMEOUT = 60.0  # seconds
 RUN_SCOPE = "SERVICECTX_RUN_SCOPE"  # the variable that `servicectx run` sets for its command
+NOT_PERSISTENT = ("snapshot", "storage")  # arguments that contradict `persist`
 SNAPSHOTS = 2  # the format of snapshots; part of their names, so that snapshots of an older format are never found
 
 
@@ -50,9 +52,20 @@ class Request(NamedTuple, Generic[D]):
     opened: opened_data.Opened | None = None
     address: Address = Address()
     depends: Depends | None = None
+    persist: bool = False
+    persistent: Persistent | None = None  # the data on disk; set by `located`
+    given: dict[str, Any] = {}  # the options of the caller and the project
+
+    def located(self) -> "Request[D]":
+        """With `persist`: this request with its data as it is on disk now. Raises KeptDataError."""
+        return persistent_data.located(self) if self.persist else self
 
     def program(self) -> str:
         """The server's program. A search reads dozens of directories, so the result is cached while it exists."""
+        if self.persist and self.persistent is None:
+            return self.located().program()
+        if self.persist and self.opened is not None:
+            return persistent_data.program(self)
         if self.opened is not None:
             return opened_data.program(self.service, self.options, self.opened)
         inputs = self._search_inputs()
@@ -78,12 +91,20 @@ class Request(NamedTuple, Generic[D]):
         )
 
     def key(self, program: str, setup: str | None = None) -> str:
-        """The key of the instance. `setup`: the result of `setup_text()` where the caller has it."""
+        """The key of the instance. `setup`: the result of `setup_text()` where the caller has it.
+
+        Persistent data has one instance, whichever set-up made it and whichever program runs on it.
+        """
+        if self.persist and self.persistent is None:
+            return self.located().key(program, setup)
         setup = self.setup_text() if setup is None else setup
+        setup, program = ("", "") if self.persist else (setup, program)
         setup += f" snapshot {self.snapshot}" if self.snapshot else ""
         options = option_values(self.options)
         if self.storage is not None:  # callers that request different storage must not share an instance
             options["storage"] = self.storage
+        if self.persist:
+            options["persist"] = True
         options |= self.address.for_key()
         return _key.key(self.scope, self.name, self.service.name, options, setup, program)
 
@@ -122,8 +143,9 @@ class Request(NamedTuple, Generic[D]):
         return self._replace(keep_data=False)
 
     def _no_data(self) -> InvalidOption:
-        problem = f"there is nothing to keep: {self.service.volatile}"
-        return InvalidOption(service=self.service.name, option="keep_data", problem=problem)
+        option = "persist" if self.persist else "keep_data"
+        problem = f"there is nothing to keep: {self.service.volatile.replace('keep_data', option)}"
+        return InvalidOption(service=self.service.name, option=option, problem=problem)
 
     def record(self, program: str, secret: str) -> keep_record.KeepRecord:
         """The record that opens the data again."""
@@ -182,11 +204,12 @@ def resolve(
     port: int | None = None,
     ports: Mapping[str, int] | None = None,
     depends: Any = None,
+    persist: bool | None = None,
 ) -> Request[Any]:
     entry = config.find(service, scope if isinstance(scope, str) else None) if isinstance(service, str) else None
     configured: dict[str, Any] = {} if entry is None else entry.arguments
     arguments: dict[str, Any] = {"setup": setup, "snapshot": snapshot, "linger": linger, "storage": storage}
-    arguments |= {"timeout": timeout, "port": port, "ports": ports, "depends": depends}
+    arguments |= {"timeout": timeout, "port": port, "ports": ports, "depends": depends, "persist": persist}
     given = {argument: value for argument, value in (arguments | {"scope": scope}).items() if value is not None}
     with config.blaming(
         entry, options | given | {argument: True for argument in (*arguments, "scope") if _variable(argument)}
@@ -197,6 +220,12 @@ def resolve(
         files = files_of(found, setup)
         patterns = configured.get("depends") if depends is None else depends
         opened = None
+        persists = _persist(found, configured.get("persist") if persist is None else persist)
+        if persists:
+            own = {
+                name: configured.get(name) if arguments[name] is None else arguments[name] for name in NOT_PERSISTENT
+            }
+            persistent_data.refuse_others(found.name, data=data, **own)
         if data is not None:
             opened_data.refuse_others(found.name, setup=setup, depends=depends, snapshot=snapshot, storage=storage)
             opened = opened_data.find(found, data)
@@ -207,6 +236,8 @@ def resolve(
         linger_seconds = _seconds(found, "linger", linger, "SERVICECTX_LINGER", configured.get("linger", 0.0))
         default_scope = configured.get("scope") or (run_scope() if linger_seconds == 0 else None)
         effective_scope = _scope(found, scope, default_scope, opened)
+        if persists:
+            effective_scope = persistent_data.scope(found.name, effective_scope)
         return Request(
             service=found,
             name=_text(found, "name", effective_name),
@@ -215,15 +246,23 @@ def resolve(
             setup_files=files,
             snapshot=_snapshot(found, configured.get("snapshot") if snapshot is None else snapshot, setup, files),
             linger=linger_seconds,
-            keep_data=keep is not False or opened is not None,
-            keep_strictly=keep is not WHERE_POSSIBLE,
-            storage=None if opened is not None else _storage(found, storage, configured.get("storage")),
+            keep_data=keep is not False or opened is not None or persists,
+            keep_strictly=keep is not WHERE_POSSIBLE or persists,
+            storage=None if opened is not None or persists else _storage(found, storage, configured.get("storage")),
             timeout=_seconds(found, "timeout", timeout, "SERVICECTX_TIMEOUT", configured.get("timeout", TIMEOUT)),
             options=found.options(merged) if opened is None else opened_data.options(found, opened, merged),
             opened=opened,
             address=_address(found, configured, port, ports),
             depends=None if setup is None else depends_of(found, setup, patterns, _root(effective_scope)),
+            persist=persists,
+            given=merged,
         )
+
+
+def _persist(service: Service[Any], value: Any) -> bool:
+    if value not in (None, True, False):
+        raise InvalidOption(service=service.name, option="persist", problem=f"{value!r} is not True or False")
+    return bool(value)
 
 
 def _root(scope: str) -> Path | None:

@@ -33,7 +33,19 @@ D = TypeVar("D", bound="ServiceDetails")
 
 
 # Keyword arguments of `managed()` that are not options of a service.
-ARGUMENTS = ("name", "scope", "setup", "snapshot", "linger", "keep_data", "storage", "timeout", "port", "ports")
+ARGUMENTS = (
+    "name",
+    "scope",
+    "setup",
+    "snapshot",
+    "linger",
+    "keep_data",
+    "storage",
+    "timeout",
+    "port",
+    "ports",
+    "persist",
+)
 
 
 class Client(NamedTuple):

@@ -166,8 +166,13 @@ def _read(parent: int, container: Path | None = None) -> str:
 
 
 def _write(parent: int, text: str) -> None:
-    """Write the record atomically, and sync it to disk: it holds the only password for the data."""
-    temporary = f"{FILE}.tmp"
+    """Write the record: it holds the only password for the data."""
+    write_synced(parent, FILE, text)
+
+
+def write_synced(parent: int, name: str, text: str) -> None:
+    """Write a private file in the open directory `parent` atomically, and sync it to disk. Raises OSError."""
+    temporary = f"{name}.tmp"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary, dir_fd=parent)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -176,7 +181,7 @@ def _write(parent: int, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(descriptor)
-    os.rename(temporary, FILE, src_dir_fd=parent, dst_dir_fd=parent)
+    os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
 
 
 def _check_owner(container: Path, status: os.stat_result) -> None:

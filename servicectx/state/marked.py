@@ -16,7 +16,7 @@ from servicectx.system import reading
 
 MARKER = "SERVICECTX.TAG"
 FORMAT = 1  # of the files beside the marker; other formats are refused
-HOME, CACHE, DATA, PROGRAMS = "home", "cache", "data", "programs"
+HOME, CACHE, DATA, PROGRAMS, PERSISTENT = "home", "cache", "data", "programs", "persistent"
 PRIVATE = 0o700
 PASSABLE = 0o711  # for root's data: the server's account can reach its directory, and list nothing
 
@@ -27,6 +27,7 @@ _CURES = {
     CACHE: "set SERVICECTX_CACHE to a directory of your own that only you can write",
     DATA: "set SERVICECTX_HOME, or storage=, to another directory that only you can write",
     PROGRAMS: "set SERVICECTX_CACHE to a directory of your own that only you can write",
+    PERSISTENT: "set SERVICECTX_DATA to a directory of your own that only you can write",
 }
 
 

@@ -14,6 +14,8 @@ PRIVATE, PASSABLE = marked.PRIVATE, marked.PASSABLE
 IN_HOME = "servicectx-home"  # below the directory that SERVICECTX_HOME names
 IN_CACHE = "servicectx-cache"
 IN_STORAGE = "servicectx-data"
+IN_DATA = "servicectx-persistent"  # below the directory that SERVICECTX_DATA names
+ROOT_DATA = Path("/var/lib/servicectx")  # root's persistent data where other accounts cannot pass root's home
 NOWHERE = Path(os.devnull) / IN_CACHE  # below a file, so that no entry can exist or be created there
 CACHE_SIZE = 2 * 2**30  # bytes
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -105,6 +107,24 @@ def passable_cache() -> Path | None:
         except HomeError as error:
             _warn_once(error)
     return None
+
+
+def persistent() -> Path:
+    """The directory of persistent data, which may be missing: `servicectx-persistent` in `SERVICECTX_DATA`.
+
+    Without that variable: `servicectx` in the user's data directory. For root it is `/var/lib/servicectx` where the
+    accounts of servers cannot pass root's home. Raises HomeError for an account without a home.
+    """
+    setting = os.environ.get("SERVICECTX_DATA")
+    if setting:
+        return Path(setting).absolute() / IN_DATA
+    import platformdirs
+
+    path = Path(platformdirs.user_data_dir("servicectx", appauthor=False))
+    if not path.is_absolute():
+        cure = "set SERVICECTX_DATA to a directory of your own that only you can write"
+        raise HomeError(path=str(path), problem="this account has no home directory for persistent data", cure=cure)
+    return ROOT_DATA if os.geteuid() == 0 and not passable(path.parent) else path
 
 
 def temporary() -> Path:

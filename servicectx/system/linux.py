@@ -30,6 +30,11 @@ if platform.LINUX:
         """Set the name of this process in the process table: at most 15 characters. A zombie keeps it."""
         _libc.prctl(_SET_NAME, name.encode(), 0, 0, 0)
 
+    def sync_file_system(descriptor: int) -> None:
+        """Write all of the file system with that open file to its device."""
+        if _libc.syncfs(descriptor) != 0:
+            os.sync()
+
     def children() -> list[int]:
         """The ids of the child processes of this process."""
         found = []
@@ -54,6 +59,9 @@ else:
 
     def set_name(name: str) -> None:
         pass
+
+    def sync_file_system(descriptor: int) -> None:  # noqa: ARG001  # elsewhere all file systems are synced
+        os.sync()
 
     def children() -> list[int]:
         return []

@@ -29,6 +29,12 @@ class MariadbDatabases(Isolation["MariadbDetails"]):
     def close(self, namespace: "MariadbDetails") -> None:
         drop(namespace, namespace.dbname)
 
+    def forget_earlier(self) -> None:
+        with closing(_connect(self.details)) as connection, suppress(Refused):
+            for name in _unkept(connection):
+                if owner_names.is_own(name):
+                    _drop(connection, name)
+
     def keep(self, namespace: "MariadbDetails") -> None:
         keep(namespace, namespace.dbname)
 
@@ -73,17 +79,21 @@ def _sweep(connection: Connection, now: int, old: bool) -> None:
     Databases that cannot be dropped are skipped. MySQL has no comments on databases, which mark kept databases, so
     nothing is dropped there.
     """
+    for name in _unkept(connection):
+        if owner_names.owner_is_dead(name) or (old and owner_names.age(name, now) > DAY):
+            with suppress(Refused):
+                _drop(connection, name)
+
+
+def _unkept(connection: Connection) -> list[str]:
     mine = rf"schema_name LIKE '{owner_names.PREFIX}\_%' AND schema_comment <> {literal(_KEPT)}"
     try:
         names = connection.run(f"SELECT schema_name FROM information_schema.schemata WHERE {mine}")
     except Refused as refusal:
         if refusal.code != NO_COLUMN:
             raise
-        return
-    for name in names:
-        if name is not None and (owner_names.owner_is_dead(name) or (old and owner_names.age(name, now) > DAY)):
-            with suppress(Refused):
-                _drop(connection, name)
+        return []
+    return [name for name in names if name is not None]
 
 
 def _drop(connection: Connection, name: str) -> None:

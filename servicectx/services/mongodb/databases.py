@@ -21,17 +21,26 @@ class MongodbDatabases(Isolation["MongodbDetails"]):
         """A name for a database that MongoDB makes at the first write. Databases of dead owners are dropped."""
         try:
             with closing(_connect(self.details)) as connection:
-                ours = {"listDatabases": 1, "nameOnly": True, "filter": {"name": {"$regex": f"^{owner_names.PREFIX}_"}}}
-                for found in connection.run("admin", ours)["databases"]:
-                    if owner_names.owner_is_dead(found["name"]):
-                        connection.run(found["name"], {"dropDatabase": 1})
+                for name in _ours(connection):
+                    if owner_names.owner_is_dead(name):
+                        connection.run(name, {"dropDatabase": 1})
         except Refused as refusal:
             raise NotIsolable(service=self.details.service, reason=f"the server refuses: {refusal}") from None
         return self.details.model_copy(update={"dbname": owner_names.new_name()})
 
+    def forget_earlier(self) -> None:
+        with closing(_connect(self.details)) as connection:
+            for name in filter(owner_names.is_own, _ours(connection)):
+                connection.run(name, {"dropDatabase": 1})
+
     def close(self, namespace: "MongodbDetails") -> None:
         with closing(_connect(namespace)) as connection:
             connection.run(namespace.dbname, {"dropDatabase": 1})
+
+
+def _ours(connection: Connection) -> list[str]:
+    ours = {"listDatabases": 1, "nameOnly": True, "filter": {"name": {"$regex": f"^{owner_names.PREFIX}_"}}}
+    return [found["name"] for found in connection.run("admin", ours)["databases"]]
 
 
 def _connect(details: "MongodbDetails") -> Connection:

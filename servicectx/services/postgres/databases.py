@@ -27,6 +27,8 @@ WAIT = 60.0  # seconds for one statement
 DAY = 86400
 IN_USE = "55006"  # SQLSTATE
 
+OWN_TEMPLATE = re.compile(f"{TEMPLATE_PREFIX}[0-9a-f]{{16}}({HALF})?|{TEMPLATE}{HALF}")  # not the frozen state
+
 _REMARK = "servicectx: "
 _KEPT = "servicectx: kept"
 
@@ -176,6 +178,16 @@ def sweep(connection: Connection, drop: Callable[[Connection, str], None], old: 
         ):
             with contextlib.suppress(Refused):
                 drop(connection, name)
+
+
+def forget_earlier(server: Databases) -> None:
+    """Drop our databases and templates of earlier instances on the same data, except kept ones and the frozen state."""
+    with server.session() as connection:
+        kept = f"coalesce(shobj_description(oid, 'pg_database'), '') = {literal(_KEPT)}"
+        for name in connection.run(f"SELECT datname FROM pg_database WHERE NOT {kept}"):
+            if name is not None and (owner_names.is_own(name) or OWN_TEMPLATE.fullmatch(name)):
+                with contextlib.suppress(Refused):
+                    server.drop(connection, name)
 
 
 def drop_halves(connection: Connection, prefix: str = TEMPLATE_PREFIX) -> None:

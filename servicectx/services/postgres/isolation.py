@@ -18,6 +18,9 @@ class PostgresIsolation(Isolation["PostgresDetails"]):
         super().__init__(details)
         self._data = data
 
+    def forget_earlier(self) -> None:
+        databases.forget_earlier(databases.Databases.of(self.details))
+
     def open(self, setup: SetupSteps = ()) -> "PostgresDetails":
         """Clone a database. Each chain of set-ups runs once, in a template."""
         clones = PostgresClones(self.details)  # a database outside of the pool is not recycled: no data directory
