@@ -106,13 +106,16 @@ def home(
     path.chmod(0o711)
     monkeypatch.setenv("SERVICECTX_HOME", str(path))
     monkeypatch.setenv("SERVICECTX_CACHE", str(cache.parent))
+    persistent = run_directory / f"{path.name}-data"
+    monkeypatch.setenv("SERVICECTX_DATA", str(persistent))
     yield path
     left = [str(process) for process in processes(path)] + files(path)
     if left:
         left = wait_for_none(path, CLEANUP_WAIT)
     if left:
         end(path)
-    shutil.rmtree(path, ignore_errors=True)
+    for directory in (path, persistent):
+        shutil.rmtree(directory, ignore_errors=True)
     assert not left, f"{request.node.name} left behind:\n" + "\n".join(left)
 
 
