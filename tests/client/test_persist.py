@@ -27,7 +27,7 @@ from tests.services import table
 
 
 @pytest.fixture(autouse=True)
-def place(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:  # noqa: ARG001
+def place(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """SERVICECTX_DATA, and a project as the working directory."""
     path = Path(os.environ["SERVICECTX_DATA"])
     (tmp_path / "pyproject.toml").write_text('[tool.servicectx]\norders = {service = "fake", persist = true}\n')
@@ -60,15 +60,15 @@ def test_the_same_name_finds_the_same_data_password_and_port(
     with managed("orders") as first:  # persist is in pyproject.toml
         first.ask("SET colour green")
     container = only_data().path
-    assert container.is_relative_to(place / "servicectx-persistent") and container.name == "orders"
+    assert container.is_relative_to(place / "servicectx-persistent")
+    assert container.name == "orders"
     assert ("does not survive a reboot" in caplog.text) == storage.is_memory(container)
     assert leftovers.files(home) == []
     with managed("orders") as second:
         assert second.ask("GET colour") == "green"
         assert (second.url, second.password) == (first.url, first.password)
-    with managed(FakeService, name="orders", persist=True, scope="user") as other, pytest.raises(ConnectionError):
-        other.ask("GET colour")  # another scope has other data
-        raise ConnectionError
+    with managed(FakeService, name="orders", persist=True, scope="user") as other:
+        assert other.ask("GET colour") != "green"  # another scope has other data
     assert len(list(persistent.scan())) == 2
     with managed(FakeService, name="Ö/../x", persist=True):
         pass
@@ -131,7 +131,7 @@ def test_what_contradicts_persist_is_refused_at_the_call(arguments: dict[str, An
 
 
 def test_a_service_without_data_is_refused_before_the_start(place: Path) -> None:
-    with pytest.raises(InvalidOption, match="there is nothing to keep: .* or omit persist") as refused:
+    with pytest.raises(InvalidOption, match=r"there is nothing to keep: .* or omit persist") as refused:
         managed("moto", persist=True).__enter__()
     assert refused.value.option == "persist"
     assert not place.exists()
@@ -179,14 +179,16 @@ def test_data_outlive_the_death_of_all_processes_and_the_loss_of_the_home(
         with isolated(pg) as database, psycopg.connect(database.url) as connection:
             assert connection.execute("select 1").fetchone() == (1,)
         other = Path(tempfile.mkdtemp(prefix="home-", dir=run_directory))
-        with monkeypatch.context() as patch, pytest.raises(KeptDataError, match="the data is in use") as refused:
+        with monkeypatch.context() as patch:
             patch.setenv("SERVICECTX_HOME", str(other))
-            managed("postgres", name="shop", persist=True, timeout=30).__enter__()
+            with pytest.raises(KeptDataError, match="the data is in use") as refused:
+                managed("postgres", name="shop", persist=True, timeout=30).__enter__()
         assert "servicectx status" in str(refused.value)
         shutil.rmtree(other)
     with pytest.raises(KeptDataError, match=r"user='postgres', and user='me' is requested") as refused:
         managed("postgres", name="shop", persist=True, user="me").__enter__()
-    assert "servicectx persist remove shop" in refused.value.cure and "omit user" in refused.value.cure
+    assert "servicectx persist remove shop" in refused.value.cure
+    assert "omit user" in refused.value.cure
     with pytest.raises(KeptDataError, match=r"with another password, and password=\.\.\. is requested"):
         managed("postgres", name="shop", persist=True, password="guess").__enter__()
     record = only_data().record
@@ -287,7 +289,8 @@ def test_a_changed_set_up_is_an_error_until_it_is_accepted(capsys: pytest.Captur
     with managed("orders", setup=first) as details:
         details.ask("SET own 1")
     with managed("orders", setup=first) as details:
-        assert details.setup is not None and "first" in details.setup
+        assert details.setup is not None
+        assert "first" in details.setup
         with pytest.raises(KeptDataError, match=r"the set-up is now .*second.*, and the data was made by .*first") as e:
             managed("orders", setup=second).__enter__()
         assert "servicectx persist accept orders" in e.value.cure
@@ -301,8 +304,9 @@ def test_a_changed_set_up_is_an_error_until_it_is_accepted(capsys: pytest.Captur
     for _ in range(2):
         with managed("orders", setup=second) as details:
             assert (details.ask("GET schema"), details.ask("GET own")) == ("1", "1")
-            assert details.setup is not None and "second" in details.setup
-    with pytest.raises(KeptDataError, match="made by the set-up .*second"):
+            assert details.setup is not None
+            assert "second" in details.setup
+    with pytest.raises(KeptDataError, match=r"made by the set-up .*second"):
         managed("orders", setup=first).__enter__()
     with managed(FakeService, name="bare", persist=True):
         pass
@@ -332,7 +336,8 @@ def test_only_the_removal_by_name_removes_the_data(capsys: pytest.CaptureFixture
         cli(capsys, *command)
     (row,) = json.loads(cli(capsys, "status", "shop", "--json")[1])
     assert (row["name"], row["state"], row["service"], row["address"]) == ("shop", "stopped", "fake", None)
-    assert row["persistent"] == str(found.path) and row["data"] > 0
+    assert row["persistent"] == str(found.path)
+    assert row["data"] > 0
     assert str(found.path) in cli(capsys, "status")[1]
     assert f"shop  fake     {row['data'] // 1024} kB" in cli(capsys, "persist", "list")[1]
     (row,) = json.loads(cli(capsys, "persist", "list", "--json")[1])
@@ -364,7 +369,8 @@ def test_the_place_is_the_data_directory_of_the_user(tmp_path: Path, monkeypatch
         expected = Path("/var/lib/servicectx")
     if sys.platform == "linux":
         assert path.is_relative_to(expected)
-    assert path.name == "orders" and tmp_path.name.replace("_", "")[:5] in path.parent.name.replace("_", "")
+    assert path.name == "orders"
+    assert tmp_path.name.replace("_", "")[:5] in path.parent.name.replace("_", "")
 
 
 def test_a_foreign_directory_or_record_is_left_alone(place: Path) -> None:
@@ -390,4 +396,5 @@ def test_mariadb_forgets_the_namespaces_of_killed_users() -> None:
         service.exec(["mariadb", "-e", "create database sc_0123456789ab; create database sc_orders"])
     with service:
         shown = service.exec(["mariadb", "-e", "show databases"]).stdout
-        assert "sc_orders" in shown and "sc_0123456789ab" not in shown
+        assert "sc_orders" in shown
+        assert "sc_0123456789ab" not in shown
