@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from servicectx.errors import InvalidOption, KeptDataError
 from servicectx.request import opened_data
@@ -16,8 +16,7 @@ from servicectx.state import keep_record, persistent, setup_record
 from servicectx.state.persistent import PersistentRecord
 from servicectx.state.setup_record import SetupRecord
 
-if TYPE_CHECKING:
-    from servicectx.request.request import Request
+Request = Any  # a `request.Request`, whose module imports this one
 
 # Options that are a part of the data: they stay as long as the data.
 SECRETS = ("password", "token", "secret_key")
@@ -54,7 +53,7 @@ def scope(service: str, given: str) -> str:
     return "project" if ONE_RUN.fullmatch(given) else given
 
 
-def located(request: "Request[Any]") -> "Request[Any]":
+def located(request: Request) -> Request:
     """The request with the data as it is on disk now. Raises KeptDataError: it contradicts the request."""
     path = persistent.place(scope_text(request.scope), request.name)
     record = persistent.read(path)
@@ -73,7 +72,7 @@ def located(request: "Request[Any]") -> "Request[Any]":
     return request._replace(opened=opened, options=options, persistent=Persistent(path, record))
 
 
-def _options(request: "Request[Any]", opened: Opened, created: dict[str, Any]) -> Any:
+def _options(request: Request, opened: Opened, created: dict[str, Any]) -> Any:
     """The requested options, completed by those that the data was made with."""
     service, given = request.service, request.given
     usual = service.Options()
@@ -87,7 +86,7 @@ def _options(request: "Request[Any]", opened: Opened, created: dict[str, Any]) -
     return service.options({**{name: created[name] for name in fixed if name in created}, **given})
 
 
-def program(request: "Request[Any]") -> str:
+def program(request: Request) -> str:
     """The program for the data: the one that wrote it if that fits the options, else one that can read the data.
 
     Raises KeptDataError, which names both versions, or BinaryNotFound.
@@ -112,7 +111,7 @@ def program(request: "Request[Any]") -> str:
     return found
 
 
-def check_setup(request: "Request[Any]", setup: SetupRecord | None) -> None:
+def check_setup(request: Request, setup: SetupRecord | None) -> None:
     """Raise KeptDataError where the data was made by another set-up than `setup`, which never runs on old data."""
     if request.persistent is None or request.persistent.record is None or setup is None:
         return
@@ -130,15 +129,13 @@ def check_setup(request: "Request[Any]", setup: SetupRecord | None) -> None:
     raise KeptDataError(path=str(request.persistent.path), problem=problem, cure=cure)
 
 
-def preferred_ports(request: "Request[Any]") -> dict[str, int]:
+def preferred_ports(request: Request) -> dict[str, int]:
     """The ports of the last run on the data, by name; "" for the port of the service itself."""
     record = request.persistent.record if request.persistent is not None else None
     return record.ports if record is not None else {}
 
 
-def _conflict(
-    request: "Request[Any]", opened: Opened, had: str, wanted: str, option: str | None = None
-) -> KeptDataError:
+def _conflict(request: Request, opened: Opened, had: str, wanted: str, option: str | None = None) -> KeptDataError:
     name = shlex.quote(request.name)
     keep = f"omit {option}" if option else "request what the data has"
     cure = (

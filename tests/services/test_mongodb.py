@@ -162,6 +162,9 @@ def test_details_in_the_forms_that_clients_expect() -> None:
     details = MongodbDetails(service="mongodb", name="m", host="h", port=27017, user="me", password="p@/s", dbname="x")
     assert details.url == "mongodb://me:p%40%2Fs@h:27017/x?authSource=admin"
     assert pymongo.uri_parser.parse_uri(details.url)["password"] == "p@/s"
+    odd = details.model_copy(update={"auth_source": "a&b=c"}).url
+    assert odd.endswith("?authSource=a%26b%3Dc")
+    assert pymongo.uri_parser.parse_uri(odd)["options"]["authSource"] == "a&b=c"
     assert details.env().items() >= {"MONGODB_URI": details.url, "MONGODB_PASSWORD": "p@/s"}.items()
     assert "p@/s" not in repr(details)
     assert details.model_copy(update={"user": ""}).url == "mongodb://h:27017/x"

@@ -1,6 +1,7 @@
 """How to connect to a MongoDB database."""
 
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from servicectx.services import urls
 from servicectx.services.details import ServiceDetails, address, filled, unknown_driver
@@ -37,7 +38,7 @@ class MongodbDetails(ServiceDetails):
         if not self.user:
             return address("mongodb", self.host, self.port, self.dbname)
         plain = address("mongodb", self.host, self.port, self.dbname, self.user, self.password)
-        return f"{plain}?authSource={self.auth_source}"
+        return f"{plain}?authSource={quote(self.auth_source, safe='')}"
 
     def url_for(self, driver: str) -> str:
         """`url`, for the drivers that read it.
