@@ -11,7 +11,7 @@ from servicectx.request import opened_data
 from servicectx.request.key import program_state, scope_text
 from servicectx.request.opened_data import Opened
 from servicectx.services import version_choice
-from servicectx.services.base import Written, option_names
+from servicectx.services.base import Service, Written, option_names
 from servicectx.state import keep_record, persistent, setup_record
 from servicectx.state.persistent import PersistentRecord
 from servicectx.state.setup_record import SetupRecord
@@ -91,8 +91,9 @@ def program(request: Request) -> str:
 
     Raises KeptDataError, which names both versions, or BinaryNotFound.
     """
-    service, options, opened = request.service, request.options, request.opened
-    assert opened is not None
+    service: Service[Any] = request.service
+    opened: Opened = request.opened
+    options = request.options
     if not version_choice.wishes(options):
         return opened_data.program(service, options, opened)
     record = opened.record
