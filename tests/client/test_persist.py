@@ -98,7 +98,7 @@ def test_starts_at_once_share_one_server() -> None:
         with managed("orders", setup=None) as other:
             assert other.port == every[0].port
         with pytest.raises(KeptDataError, match="the data is in use"):  # other options are another instance
-            managed("orders", **{"label": "other"}, timeout=20).__enter__()  # type: ignore[call-overload]
+            managed("orders", label="other", timeout=20).__enter__()  # type: ignore[call-overload]
         with pytest.raises(NotSupported, match="its data stays over a restart"):
             services[0].restart(empty=True)
     finally:
