@@ -17,8 +17,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from servicectx import HomeError, InvalidOption, KeptDataError, NotSupported, SetupFailed, isolated, managed, register
+from servicectx import HomeError, InvalidOption, KeptDataError, NotSupported, SetupFailed, isolated, managed
 from servicectx.cli import app
+from servicectx.services import registry
 from servicectx.state import persistent, storage
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers, namespaces
@@ -32,7 +33,7 @@ def place(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     path = Path(os.environ["SERVICECTX_DATA"])
     (tmp_path / "pyproject.toml").write_text('[tool.servicectx]\norders = {service = "fake", persist = true}\n')
     monkeypatch.chdir(tmp_path)
-    register(FakeService)
+    monkeypatch.setattr(registry, "_registered", {**registry._registered, "fake": FakeService()})
     yield path
     assert leftovers.processes(path) == []
 
