@@ -71,6 +71,7 @@ class Managed(ServerControl[D]):
                     self.details = self._request.details(
                         state.host, state.port, state.details or {}, setup_record.decode(state.setup)
                     )
+                    vars(self.details)["is_manager"] = not claim.joined  # it differs in equal details: not a field
                     self._claim = claim
             self.took = time.monotonic() - began
             self._pid = os.getpid()

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import quote
@@ -46,6 +47,18 @@ class ServiceDetails(BaseModel):
     def url(self) -> str:
         """The address in the form that this service's clients accept."""
         return f"tcp://{self.host}:{self.port}"
+
+    @property
+    def hostname(self) -> str:
+        """`host`, under the name that managed-service-fixtures and `urllib.parse` use."""
+        return self.host
+
+    @cached_property
+    def is_manager(self) -> bool:
+        """Whether this process started the server, under the name that managed-service-fixtures uses. It is not a
+        field: equal details may differ in it. True for external details, and for details from a file.
+        """
+        return True
 
     def env(self) -> dict[str, str]:
         """The environment variables that the service's own tools and usual clients read."""

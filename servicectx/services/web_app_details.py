@@ -24,6 +24,11 @@ class AppDetails(ServiceDetails):
         """`ws://host:port`, for WebSockets."""
         return address("wss" if self.scheme == "https" else "ws", self.host, self.port)
 
+    @property
+    def ws_base(self) -> str:
+        """`ws_url`, under the name that managed-service-fixtures uses."""
+        return self.ws_url
+
     def env(self) -> dict[str, str]:
         """`<NAME>_URL`, `<NAME>_HOST` and `<NAME>_PORT`, from the name that the app was given."""
         return named(self) | without_proxy(self.host)

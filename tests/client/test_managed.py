@@ -118,6 +118,7 @@ def test_nested_blocks_share_one_instance(home: Path) -> None:
         with second as inner:
             assert inner == outer
             assert (first.joined, second.joined) == (False, True)
+            assert (outer.is_manager, inner.is_manager) == (True, False)
         assert outer.ask("SET a 1") == "1"
         with managed(FakeService) as again:
             assert again.ask("GET a") == "1"

