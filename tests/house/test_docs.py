@@ -25,11 +25,15 @@ NOT_RUN = {
     "make test": "it runs this test",
     "pip install 'servicectx[cli]'": "the same",
     "pip install 'servicectx[cli,postgres,redis]' pytest": "the same",
+    "pip install 'servicectx[moto,s3,postgres,redis]'": "the same",
     "pip install 'servicectx[postgres,redis]'": "it would install from an index; test_packaging installs the wheel",
 }
 
 # Pages whose programs are files of this checkout: `tests/services/test_new_service.py` adds them to a copy.
 IN_A_COPY = ("CONTRIBUTING.md",)
+
+# Pages whose Python blocks belong to rows of tables: `tests/house/test_coming_from.py` runs them.
+IN_ROWS = "coming-from"
 
 # The page with commands that need their projects: tests/adoption runs all of them.
 IN_PROJECTS = "adoption.md"
@@ -131,7 +135,9 @@ def test_every_text_follows_the_program_that_prints_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if with_python(page) and page.name not in IN_A_COPY], ids=lambda page: page.name
+    "page",
+    [page for page in PAGES if with_python(page) and page.name not in IN_A_COPY and page.parent.name != IN_ROWS],
+    ids=lambda page: page.name,
 )
 def test_python_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path) -> None:
     table.require(page.stem)

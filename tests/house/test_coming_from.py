@@ -1,0 +1,117 @@
+"""The pages for users of other tools: each row "you write" runs, each row "you had" has the syntax of its language.
+
+All rows run in one pytest, so that they share the servers of a scope.
+"""
+
+import functools
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from tests.house import rows as table
+from tests.integrations.runs import UNUSED
+from tests.leftovers import wait_for_none
+
+PORTS = re.compile(r"\bport=(\d{4,5})\b")
+
+
+@pytest.mark.timeout(600)  # many times the usual length
+def test_each_row_runs(tmp_path: Path, home: Path) -> None:
+    write(tmp_path)
+    results = run(tmp_path)
+    assert not wait_for_none(home, 2.0)
+    rows = [row for page in table.pages() for row in table.rows(page)]
+    wrong = [f"{row}: {row.written}\n{results.get((row.page.stem, row.test), 'it did not run')}" for row in rows]
+    wrong = [text for text in wrong if not text.endswith("\n")]
+    assert not wrong, "\n\n".join(wrong)
+
+
+def write(folder: Path) -> None:
+    """Write a directory for each page: its files, and its rows as a module. Fixed ports become free ports."""
+    (folder / "conftest.py").write_text(table.CONFTEST)
+    for page in table.pages():
+        below = folder / page.stem
+        below.mkdir()
+        for _, title, text in table.FENCE.findall(page.read_text(encoding="utf-8")):
+            if title:
+                (below / title).write_text(text)
+            if title.endswith(".sql"):
+                (folder / title).write_text(text)  # the working directory of the rows
+        source = table.module(page)
+        (below / f"rows_{page.stem.replace('-', '_')}.py").write_text(
+            PORTS.sub(lambda found: f"port={free_port(found[1])}", source)
+        )
+
+
+def run(folder: Path) -> dict[tuple[str, str], str]:
+    """The result of each row, by page and name of the test: an empty text, or the failure."""
+    command = f"-m pytest -q -W error -p no:asyncio -p no:cacheprovider --junitxml=report.xml {UNUSED}"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, *command.split(), "-o", "python_files=rows_*.py"],
+        cwd=folder,
+        env=os.environ | {"PATH": path, "SERVICECTX_SCOPE": "rows", "PYTHONPATH": str(folder)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    report = folder / "report.xml"
+    assert report.exists(), done.stdout + done.stderr
+    cases = ElementTree.parse(report).iter("testcase")  # noqa: S314  # pytest wrote it
+    results = {
+        (case.get("classname", "").split(".")[0], case.get("name", "")): "".join(case.itertext()) for case in cases
+    }
+    assert results, done.stdout + done.stderr
+    return results
+
+
+@functools.cache
+def free_port(_: str) -> int:
+    """A free port in place of a fixed one: equal rows of several pages share one server."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_each_row_that_you_had_is_valid() -> None:
+    for page in table.pages():
+        rows = list(table.rows(page))
+        assert len(rows) >= 4, page
+        for row in rows:
+            assert row.had, row
+            assert row.written, row
+            check(row)
+
+
+def check(row: table.Row) -> None:
+    """Shell, Python, or YAML of a compose file."""
+    if commands := table.commands(row.had):
+        subprocess.run(["bash", "-n", "-c", "\n".join(commands)], check=True)
+        return
+    try:
+        table.parsed(row.had)
+    except SyntaxError:
+        assert isinstance(yaml.safe_load(row.had), dict), row
+
+
+def test_the_index_has_a_line_for_each_page_and_each_page_has_its_parts() -> None:
+    index = (table.PAGES / "index.md").read_text(encoding="utf-8")
+    for page in table.pages():
+        text = page.read_text(encoding="utf-8")
+        assert index.count(f"]({page.name})") == 1, page
+        parts = re.findall(r"^## (.*)$", text, re.MULTILINE)
+        assert parts[-2:] == ["What does not map", "What you gain"], page
+        assert 1 <= text.partition("## What you gain")[2].count("\n- ") <= 3, page
+
+
+@pytest.mark.parametrize("code", ["with managed('redis') as cache", "$ echo 'open", "a: b: c"])
+def test_a_row_with_a_mistake_is_found(code: str, tmp_path: Path) -> None:
+    with pytest.raises((SyntaxError, subprocess.CalledProcessError, yaml.YAMLError)):
+        check(table.Row(tmp_path / "page.md", 1, code, "pg.url"))
