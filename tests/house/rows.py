@@ -139,7 +139,8 @@ def _shell(row: Row) -> str:
 def _python(row: Row, fixtures: set[str], known: set[str]) -> str:
     """Imports, definitions and fixtures are statements of the module. Other statements are the body of a test."""
     tree = parsed(row.written)
-    top, body = [], []
+    top: list[ast.stmt] = []
+    body: list[ast.stmt] = []
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
             node.name = row.test
