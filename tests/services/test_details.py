@@ -107,11 +107,11 @@ def test_an_ipv6_address_stands_in_brackets(service: str) -> None:
     assert "[::1]:6000" in details.url
     ours = [kind for kind in model.__mro__ if issubclass(kind, ServiceDetails)]
     forms = [name for kind in ours for name, form in vars(kind).items() if isinstance(form, property)]
-    # libpq accepts no brackets in `dsn`.
-    values = {name: getattr(details, name) for name in forms if name not in ("dsn", "messages")}
+    # libpq accepts no brackets in `dsn`, and `hostname` is not a part of a URL.
+    values = {name: getattr(details, name) for name in forms if name not in ("dsn", "hostname", "messages")}
     addresses = {name: text for name, text in values.items() if isinstance(text, str) and "::1" in text}
     assert not {name: text for name, text in addresses.items() if "[::1]:600" not in text}
-    assert sum("6001" in text for text in addresses.values()) == len(ports)
+    assert sum("6001" in text for text in set(addresses.values())) == len(ports)
 
 
 @pytest.mark.parametrize("details", ALL, ids=repr)
