@@ -1,0 +1,1 @@
+"""The documentation as web pages, and the pictures that programs make for it."""
