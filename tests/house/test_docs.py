@@ -26,6 +26,7 @@ NOT_RUN = {
     "pip install 'servicectx[cli]'": "the same",
     "pip install 'servicectx[cli,postgres,redis]' pytest": "the same",
     "pip install 'servicectx[moto,s3,postgres,redis]'": "the same",
+    "pip install 'servicectx[postgres]'": "the same",
     "pip install 'servicectx[postgres,redis]'": "it would install from an index; test_packaging installs the wheel",
 }
 

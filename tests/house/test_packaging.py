@@ -3,6 +3,7 @@
 import configparser
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 NOT_SOURCE = shutil.ignore_patterns(
     *(".git", ".venv", "venv", "*.egg-info", "build", "dist", "site", "__pycache__", ".*_cache")
 )
+EPOCH = "1767225600"  # 2026-01-01; files of a wheel get this date
 TOP = {
     "servicectx": "servicectx",
     "servicectx_behave": "integrations/servicectx_behave",
@@ -48,7 +50,8 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both distributions; the wheel is built from the source distribution."""
     place = tmp_path_factory.mktemp("packaging")
     shutil.copytree(ROOT, place / "source", ignore=NOT_SOURCE, symlinks=True)
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", place / "dist", place / "source")
+    command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", place / "dist", place / "source")
+    run(*command, SOURCE_DATE_EPOCH=EPOCH)
     return place / "dist"
 
 
@@ -129,6 +132,28 @@ def test_the_metadata(wheel: Path) -> None:
     assert needs == {"mirakuru", "pydantic", "filelock", "platformdirs"}
     assert "Requires-Python: >=3.11" in metadata
     assert "License-Expression: MIT" in metadata
+
+
+def test_the_description_has_absolute_links_and_the_metadata_passes_the_check(wheel: Path, dist: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = archive.read(name).decode()
+    assert "Classifier: Framework :: Pytest" in metadata
+    for label in ("Documentation", "Changelog", "Issues", "Source"):
+        assert f"Project-URL: {label}, https://" in metadata
+    links = re.findall(r'(?<!`)\]\(([^)]+)\)|src="([^"]+)"', metadata)
+    assert links
+    assert not [link for link in map("".join, links) if not link.startswith(("https://", "#"))]
+    assert "https://raw.githubusercontent.com/servicectx/servicectx/main/docs/assets/terminal.svg" in metadata
+    run(sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir())
+    run(sys.executable, "-m", "check_wheel_contents", "--toplevel", ",".join(TOP), wheel)
+
+
+def test_a_second_build_gives_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "source", ignore=NOT_SOURCE)
+    command = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, tmp_path / "source")
+    run(*command, SOURCE_DATE_EPOCH=EPOCH)
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
 def declared_entry_points() -> list[tuple[str, str, str]]:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 120  # seconds for one answer of the browser
@@ -29,7 +30,7 @@ def program() -> str | None:
 class Page:
     """The one page of the browser."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._number = 0
         self.send("Page.enable")
@@ -50,9 +51,11 @@ class Page:
 
     def open(self, url: str) -> None:
         """Navigate, and wait until all parts are loaded."""
-        self.send("Page.navigate", url="about:blank")
-        self.send("Page.navigate", url=url)
-        self.run("new Promise(done => document.readyState == 'complete' ? done() : addEventListener('load', done))")
+        self._number += 1
+        command = {"id": self._number, "method": "Page.navigate", "params": {"url": url}}
+        self._connection.send(json.dumps(command))
+        while self._next().get("method") != "Page.loadEventFired":
+            pass
 
     def resize(self, width: int, height: int = 800) -> None:
         self.send(
@@ -95,14 +98,15 @@ def browser(profile: Path) -> Iterator[Page]:
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert process.stderr is not None
     try:
-        assert process.stderr
         announced = next(line for line in process.stderr if line.startswith("DevTools listening on "))
         address = announced.split()[-1].removeprefix("ws://").partition("/")[0]
-        with connect(f"ws://{address}/devtools/page/{_target(address)}", max_size=None, open_timeout=PATIENCE) as connection:
+        with connect(
+            f"ws://{address}/devtools/page/{_target(address)}", max_size=None, open_timeout=PATIENCE
+        ) as connection:
             yield Page(connection)
     finally:
         process.kill()
         process.wait()
-        if process.stderr:
-            process.stderr.close()
+        process.stderr.close()

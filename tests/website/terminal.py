@@ -5,6 +5,7 @@
 The commands run in a project of their own with 200 tests. Times in the picture are those of the recording.
 """
 
+import io
 import os
 import pty
 import re
@@ -44,8 +45,10 @@ def test_order(number):
 THEME = TerminalTheme(
     (24, 28, 36),
     (222, 226, 230),
-    [(24, 28, 36), (255, 123, 114), (86, 211, 100), (227, 179, 65), (121, 192, 255)]
-    + [(210, 168, 255), (86, 212, 221), (222, 226, 230)],
+    [
+        *((24, 28, 36), (255, 123, 114), (86, 211, 100), (227, 179, 65)),
+        *((121, 192, 255), (210, 168, 255), (86, 212, 221), (222, 226, 230)),
+    ],
 )
 # Without the web fonts of the template: a picture in a page cannot load them.
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*(?=@font-face|\.)", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace(
@@ -105,13 +108,12 @@ def record(command: str, folder: Path) -> str:
 
 def draw(recorded: list[tuple[str, str]]) -> str:
     """The picture of commands and their output."""
-    console = Console(record=True, width=WIDTH, file=open(os.devnull, "w", encoding="utf-8"), legacy_windows=False)
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), legacy_windows=False)
     for command, output in recorded:
         screen = Screen()
         screen.feed(output)
         console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
-        console.print(Text.from_ansi("\n".join(screen.lines).strip("\n")), end="\n\n" if command == COMMANDS[0] else "\n")
-    console.file.close()
+        console.print(Text.from_ansi("\n".join(screen.lines).strip("\n")), end="\n\n")
     picture = console.export_svg(title="", theme=THEME, code_format=FORMAT, unique_id="terminal")
     label = f'role="img" aria-label="A terminal: {COMMANDS[0]}" class="rich-terminal"'
     picture = picture.replace('class="rich-terminal"', label, 1)

@@ -1,0 +1,88 @@
+"""The built site in a real browser: no page scrolls sideways, the table of services fits, the search finds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.website import site
+from tests.website.browser import Page, browser, program
+
+WIDTHS = (390, 1280)
+
+if program() is None:
+    pytest.skip("no Chromium and no Chrome on PATH", allow_module_level=True)
+
+# The widest content of a table or code block may scroll within its own frame; the page may not.
+SIDEWAYS = "document.scrollingElement.scrollWidth > document.documentElement.clientWidth"
+TABLES = """[...document.querySelectorAll(".md-typeset__scrollwrap")]
+    .filter(frame => frame.scrollWidth > frame.clientWidth).length"""
+SEARCH = """new Promise(done => {
+    const field = document.querySelector("[data-md-component=search-query]")
+    const results = document.querySelector("[data-md-component=search-result]")
+    const found = () => [...results.querySelectorAll("a")].map(link => link.getAttribute("href"))
+    new MutationObserver(() => found().length && done(found())).observe(results, {childList: true, subtree: true})
+    document.querySelector("#__search").click()
+    field.focus()
+    field.value = "linger"
+    field.dispatchEvent(new Event("keyup", {bubbles: true}))
+    field.dispatchEvent(new Event("input", {bubbles: true}))
+})"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    site.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def address(built: Path) -> Iterator[str]:
+    with site.serve(built) as url:
+        yield url
+
+
+@pytest.mark.timeout(600)
+def test_no_page_scrolls_sideways(built: Path, page: Page, address: str) -> None:
+    wide = []
+    for path in site.pages(built):
+        page.open(f"{address}/{path}")
+        for width in WIDTHS:
+            page.resize(width)
+            wide += [(path, width)] * bool(page.run(SIDEWAYS))
+    assert not wide
+
+
+def test_a_page_that_scrolls_sideways_is_found(page: Page, address: str) -> None:
+    page.open(f"{address}/support/")
+    page.resize(390)
+    page.run("document.querySelector('article').insertAdjacentHTML('beforeend', '<div style=width:600px>wide</div>')")
+    assert page.run(SIDEWAYS)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_table_of_services_fits(page: Page, address: str, width: int) -> None:
+    page.resize(width)
+    page.open(f"{address}/services/")
+    assert page.run("document.querySelectorAll('.md-typeset__scrollwrap').length") > 5
+    assert page.run(TABLES) == 0
+
+
+def test_the_search_finds_a_page(page: Page, address: str) -> None:
+    page.resize(1280)
+    page.open(f"{address}/")
+    assert any("guide/" in link for link in page.run(SEARCH))
+
+
+def test_every_page_has_its_neighbours_the_colours_and_the_repository(page: Page, address: str) -> None:
+    page.resize(1280)
+    page.open(f"{address}/pytest/")
+    for part in (".md-footer__link--prev", ".md-footer__link--next", ".md-tabs__item", ".md-source", "#__palette_2"):
+        assert page.run(f"document.querySelector('{part}') !== null"), part
