@@ -1,6 +1,7 @@
 """The registry of services: names, aliases, and services of other packages."""
 
 import importlib
+import re
 from typing import Any
 
 from servicectx.errors import UnknownService
@@ -34,25 +35,45 @@ BUILT_IN = (
     "zookeeper",
     # end of services
 )
+NAME = re.compile(r"[a-z][a-z0-9_-]*")
 ENTRY_POINTS = "servicectx.services"
 
 _registered: dict[str, Service[Any]] = {}
 _passed: dict[str, Service[Any]] = {}
 
 
-def register(service: type[Service[Any]] | Service[Any]) -> None:
+def register(service: type[Service[Any]] | Service[Any], *, replace: bool = False) -> None:
     """Register a service under its `name`, in this process. A later call replaces an earlier one.
 
     Args:
         service: a subclass of `Service`, or an instance of one.
+        replace: replace a built-in service of this name, in this process.
 
     Raises:
         TypeError: `service` is neither, or it has no `name`.
+        ValueError: the name belongs to a built-in service and `replace` is false, or the name cannot be part of
+            files and variables.
     """
+    made = _checked(service)
+    if made.name in ALIASES or (made.name in BUILT_IN and not replace):
+        raise ValueError(
+            f"{made.name!r} is the name of a built-in service; choose another name, pass the service itself to"
+            " managed(), or replace a built-in service with register(..., replace=True)"
+        )
+    _registered[made.name] = made
+
+
+def _checked(service: object) -> Service[Any]:
+    """A service with a usable name."""
     made: object = service() if isinstance(service, type) else service
     if not isinstance(made, Service) or not getattr(made, "name", ""):
         raise TypeError(f"register() takes a servicectx.Service with a name, not {service!r}")
-    _registered[made.name] = made
+    if not NAME.fullmatch(made.name):
+        raise ValueError(
+            f"invalid service name {made.name!r}: begin with a lower-case letter, and continue with lower-case letters,"
+            " digits, '-' and '_'; the name is part of files and variables"
+        )
+    return made
 
 
 def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
@@ -68,7 +89,7 @@ def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
     if name not in _registered:
         if name in BUILT_IN:
             module = importlib.import_module(f"servicectx.services.{name}.service")
-            register(getattr(module, name.capitalize()))
+            _registered[name] = _checked(getattr(module, name.capitalize()))
         elif not _register_entry_point(name):
             raise UnknownService(service=service, known=names())
     return _registered[name]

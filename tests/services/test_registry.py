@@ -58,7 +58,7 @@ def test_a_built_in_can_be_replaced() -> None:
     class Redis(FakeService):
         name = "redis"
 
-    register(Redis)
+    register(Redis, replace=True)
     with managed("redis") as fake:
         assert fake.ask("GET a") == ""  # type: ignore[attr-defined]
 
@@ -148,3 +148,18 @@ def test_each_can_be_installed_by_its_name(name: str) -> None:
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     assert name in setup["options.extras_require"] or name == "command"
     assert registry.find(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("redis", "is the name of a built-in service"),
+        ("valkey", "is the name of a built-in service"),
+        ("My Server", "invalid service name"),
+        ("../up", "invalid service name"),
+    ],
+)
+def test_a_built_in_or_odd_name_is_refused(name: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        register(type("Custom", (Service,), {"name": name}))
+    assert type(registry.find("redis")).__module__ == "servicectx.services.redis.service"
