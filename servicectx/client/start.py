@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 from servicectx.client import chosen_address, cleanup, liveness, persistent_start
 from servicectx.client.attempt import Attempt, Cancelled
 from servicectx.client.claim import Claim
+from servicectx.client.copy_label import label_of
 from servicectx.client.keeper_link import KeeperLink, KeeperLost, KeeperSilent, PipesLost, WaitCancelled, log_tail
 from servicectx.client.prerequisites import check_account
 from servicectx.client.readiness import wait_until_ready
 from servicectx.datadirs import prepared
 from servicectx.datadirs.cache import SNAPSHOTS, Cache
+from servicectx.datadirs.label import Label
 from servicectx.errors import HomeError, PortInUse, ServiceCtxError, SetupFailed, StartFailed, StartTimeout
 from servicectx.isolation.namespace_methods import isolation_of
 from servicectx.request import persistent_data, setup
@@ -42,13 +44,14 @@ PIPES_LOST = (
 
 
 class StartCommand(NamedTuple):
-    """What a keeper is to start. `snapshot`: its name in the cache, or None."""
+    """What a keeper is to start. `snapshot`: its name in the cache, or None. `label`: of a copy that it stores."""
 
     plan: Plan
     secret: str
     snapshot: str | None
     cache: Cache
     data: Path
+    label: Label
 
 
 class StartAttempt:
@@ -114,7 +117,7 @@ class StartAttempt:
         data = self._place(plan, restored or 0)
         if problem := path_problem(plan, data):
             raise HomeError(path=str(data), problem=problem, cure=PATH_CURE)
-        return StartCommand(plan, secret, snapshot, cache, data)
+        return StartCommand(plan, secret, snapshot, cache, data, label_of(self._attempt, plan, snapshot, cache))
 
     def _spawn(self, command: StartCommand) -> None:
         """Make the instance's directory, take the first lease, and spawn the keeper."""
@@ -150,6 +153,7 @@ class StartAttempt:
             snapshot=command.snapshot,
             cache=str(command.cache.path),
             cache_size=command.cache.limit,
+            label=list(command.label),
             secret=command.secret,
             keep_data=request.keep_data,
             opened=request.opened is not None,

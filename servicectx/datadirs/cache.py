@@ -4,7 +4,8 @@ import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
-from servicectx.datadirs import prepared
+from servicectx.datadirs import label, prepared
+from servicectx.datadirs.label import Label
 from servicectx.datadirs.tree import measure
 from servicectx.system.directories import Owners
 
@@ -13,13 +14,21 @@ KINDS = (SNAPSHOTS, TEMPLATES, SPARES)
 
 
 class Entry(NamedTuple):
-    """One prepared copy: its kind, its size in bytes, the time of its last use (as `time.time()`)."""
+    """One prepared copy: its kind, its size in bytes, the time of its last use (as `time.time()`).
+
+    `service`, `version`, `setup` and `project` are texts for people, empty where they are unknown: the version of the
+    server, the names of the set-up's steps, and the directory of the project whose start stored the copy.
+    """
 
     kind: str
     name: str
     size: int
     last_used: float
     path: Path
+    service: str = ""
+    version: str = ""
+    setup: str = ""
+    project: str = ""
 
 
 class Cache(NamedTuple):
@@ -37,23 +46,27 @@ class Cache(NamedTuple):
         for kind in KINDS:
             for path in _folders(self.path / kind):
                 with contextlib.suppress(OSError):  # another process is removing the copy
-                    size = prepared.size(path)
-                    size = measure(path).bytes if size is None else size
-                    found.append(Entry(kind, path.name, size, prepared.last_used(path), path))
+                    manifest = prepared.read_manifest(path)
+                    size = measure(path).bytes if manifest is None else int(manifest["bytes"])
+                    facts = label.from_manifest(manifest, path.name)
+                    found.append(Entry(kind, path.name, size, prepared.last_used(path), path, *facts))
         return found
 
     def has_room(self, size: int) -> bool:
         """Whether `size` more bytes are within the limit."""
         return sum(entry.size for entry in self.entries()) + size <= self.limit
 
-    def keep(self, source: Path | int, place: Path, secret: str, owners: Owners = None) -> None:
+    def keep(
+        self, source: Path | int, place: Path, secret: str, owners: Owners = None, named: Label | None = None
+    ) -> None:
         """Store a copy of `source` as `place`, then drop the oldest copies above the limit.
 
         A source above the limit is not stored. `source` may be an open directory; `owners` as in `copy_tree`.
+        `named`: what the copy is of.
         """
         with contextlib.suppress(OSError):
             if measure(source).bytes <= self.limit:
-                prepared.store(source, place, secret=secret, owners=owners)
+                prepared.store(source, place, owners=owners, label=named, secret=secret)
                 self.trim()
 
     def trim(self) -> None:
@@ -61,9 +74,9 @@ class Cache(NamedTuple):
 
         A start that is copying a dropped entry finds its copy incomplete and continues without it.
         """
-        for kind in KINDS:
+        for folder in (self.path, *(self.path / kind for kind in KINDS)):
             with contextlib.suppress(OSError):
-                prepared.drop_abandoned(self.path / kind)
+                prepared.drop_abandoned(folder)
         entries = sorted(self.entries(), key=lambda entry: (entry.kind != SPARES, entry.last_used))
         total = sum(entry.size for entry in entries)
         for entry in entries:

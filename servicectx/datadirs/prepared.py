@@ -11,6 +11,7 @@ import os
 import time
 from pathlib import Path
 
+from servicectx.datadirs.label import Label
 from servicectx.datadirs.sealing import digest, manifest_checksum
 from servicectx.datadirs.tree import Copied, Entry, Owner, Size, copy_tree, measure, survey
 from servicectx.system import directories, processes
@@ -21,11 +22,18 @@ from servicectx.system.removal import remove_entry, remove_tree
 UNUSED = 30 * 24 * 3600.0  # seconds after which an unused copy is dropped
 
 
-def store(source: Path | int, place: Path, link: bool = False, owners: Owners = None, **fields: str) -> None:
+def store(
+    source: Path | int,
+    place: Path,
+    link: bool = False,
+    owners: Owners = None,
+    label: Label | None = None,
+    **fields: str,
+) -> None:
     """Store a copy of `source` as the directory `place`, complete or not at all. A damaged copy there is replaced.
 
-    `source` may be an open directory; `owners` as in `copy_tree`; `fields` go into the manifest. The loser of a race
-    is removed. Where a copy cannot be stored, the call has no effect.
+    `source` may be an open directory; `owners` as in `copy_tree`; `label` and `fields` go into the manifest. The loser
+    of a race is removed. Where a copy cannot be stored, the call has no effect.
     """
     with contextlib.suppress(OSError):
         temporary = half_made(place)
@@ -33,7 +41,7 @@ def store(source: Path | int, place: Path, link: bool = False, owners: Owners = 
             copied = copy_tree(source, temporary, link=link, owners=owners)
             if not link:
                 fields |= {"checksum": str(copied.checksum), "digest": digest(temporary, exclude=MANIFEST)}
-            write_manifest(temporary, copied.size, stamped=not link, **fields)
+            write_manifest(temporary, copied.size, stamped=not link, label=label, **fields)
             step("kept")
             if place.exists() and not is_prepared(place):
                 drop(place)
@@ -48,7 +56,7 @@ def restore(place: Path, target: Path | Entry, owner: Owner | None = None, worke
     A complete copy with a changed content is dropped, like one with a file of another user. `target`, `owner` and
     `workers` are the arguments of `copy_tree`.
     """
-    manifest = _manifest(place)
+    manifest = read_manifest(place)
     if manifest is None:
         return None
     _touch(place)  # before the copy: a full cache drops the oldest entries first
@@ -92,7 +100,7 @@ def half_made(place: Path) -> Path:
 
 def is_prepared(place: Path) -> bool:
     """Whether `place` is a complete prepared copy, by number and size of its files. Only `restore` reads them."""
-    manifest = _manifest(place)
+    manifest = read_manifest(place)
     try:
         return manifest is not None and _is_complete(measure(place, exclude=MANIFEST), manifest)
     except OSError:
@@ -101,7 +109,7 @@ def is_prepared(place: Path) -> bool:
 
 def size(place: Path) -> int | None:
     """The bytes in a prepared copy by its manifest. None: there is no copy."""
-    manifest = _manifest(place)
+    manifest = read_manifest(place)
     return int(manifest["bytes"]) if manifest is not None else None
 
 
@@ -149,7 +157,9 @@ def remove_at(target: Path | Entry) -> None:
         remove_entry(*target)
 
 
-def write_manifest(place: Path, size: Size | None = None, stamped: bool = True, **manifest: str) -> None:
+def write_manifest(
+    place: Path, size: Size | None = None, stamped: bool = True, label: Label | None = None, **manifest: str
+) -> None:
     """Make a plain directory a prepared copy, before its rename to the final name. `size` defaults to its own size.
 
     `stamped`: later changes of its files are detected.
@@ -157,6 +167,7 @@ def write_manifest(place: Path, size: Size | None = None, stamped: bool = True, 
     with directories.entered(place) as directory:
         found = survey(directory)
         size = size or found.size
+        manifest |= {} if label is None else label.fields()
         manifest = {**manifest, "files": str(size.files), "bytes": str(size.bytes)}
         if stamped:
             manifest["stamps"] = manifest_checksum(found.stamps)
@@ -173,7 +184,7 @@ def _write_manifest_at(directory: int, name: str, manifest: dict[str, str]) -> N
         file.write(f"{text}{manifest_checksum([text])}\n")
 
 
-def _manifest(place: Path) -> dict[str, str] | None:
+def read_manifest(place: Path) -> dict[str, str] | None:
     """Read a manifest. None: it is missing, damaged, or belongs to another user."""
     try:
         with directories.entered(place) as directory:

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from servicectx.datadirs import prepared
+from servicectx.datadirs import label, prepared
 from servicectx.datadirs.cache import SPARES, Cache
 from servicectx.datadirs.tree import Entry, Owner, entry_of
 from servicectx.system import directories, linux, processes
@@ -95,7 +95,8 @@ def _make(cache: Cache, source: Path, spare: Path, owner: Owner | None) -> None:
     try:
         manifest = prepared.restore(source, temporary, owner)
         if manifest is not None:
-            prepared.write_manifest(temporary, secret=manifest.get("secret", ""))
+            named = label.from_manifest(manifest, source.name)
+            prepared.write_manifest(temporary, label=named, secret=manifest.get("secret", ""))
             step("spare")
             os.rename(temporary, spare)
     finally:

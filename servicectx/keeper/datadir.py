@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from servicectx.datadirs import prepared, spare
 from servicectx.datadirs.cache import SNAPSHOTS, TEMPLATES, Cache
+from servicectx.datadirs.label import Label
 from servicectx.datadirs.tree import Entry, Owner, cpu_count
 from servicectx.errors import HomeError, KeptDataError, StartFailed
 from servicectx.keeper import reopen
@@ -60,6 +61,7 @@ class DataDirectory:
         self.snapshot = self.cache.place(SNAPSHOTS, command["snapshot"]) if command["snapshot"] else None
         self.template = self.cache.place(TEMPLATES, service_plan.template.key) if service_plan.template else None
         self.sources = [place for place in (self.snapshot, self.template) if place is not None]
+        self._label = Label(*command.get("label", ()))
         self._service, self._name = service_plan.service, command.get("name")
         self.opened: bool = command.get("opened", False)
         self.persist: bool = command.get("persist", False)
@@ -183,10 +185,11 @@ class DataDirectory:
 
     def keep(self, place: Path, secret: str) -> None:
         """Store a copy of the data in the cache, where that is possible."""
+        named = self._label.of_template() if place == self.template else self._label
         with contextlib.suppress(OSError):
             data = self.open()
             try:
-                self.cache.keep(data, place, secret, self.owners)
+                self.cache.keep(data, place, secret, self.owners, named)
             finally:
                 os.close(data)
 

@@ -10,6 +10,7 @@ from servicectx.errors import ConfigError, InvalidOption
 from servicectx.request.depends import Depends
 from servicectx.request.fingerprint import called, coded, source
 from servicectx.request.includes import digest
+from servicectx.request.origin import origin
 from servicectx.request.project import project
 from servicectx.system import platform
 from servicectx.system.originals import json
@@ -110,6 +111,12 @@ def setup_data(setup: Setup | None, files: list[Path] | None, depends: Depends |
     Two projects may have the same set-up with different files beside it.
     """
     return " ".join([setup_text(setup, files, depends), *_sources(setup, files)])
+
+
+def snapshot_text(setup: Setup | None, files: list[Path] | None, depends: Depends | None = None) -> str:
+    """The identity of the data in a snapshot: `setup_text`, and the origin of each callable. See `origin`."""
+    steps = setup if is_stack(setup, files) else (setup,)
+    return " ".join([setup_text(setup, files, depends), *(origin(step) for step in steps if callable(step))])
 
 
 def _callable(setup: Setup, depends: Depends | None) -> str:

@@ -12,12 +12,13 @@ from servicectx.errors import InvalidOption, UnknownService
 from servicectx.request import address, config, durations, opened_data, persistent_data
 from servicectx.request import key as _key
 from servicectx.request.address import Address
+from servicectx.request.builds import build_of, data_build_of
 from servicectx.request.depends import Depends
 from servicectx.request.persistent_data import Persistent
 from servicectx.request.project import project
 from servicectx.request.setup import depends_of, files_of, labels, steps_of, without_setup
 from servicectx.services import binaries, registry, version_choice
-from servicectx.services.base import Plan, Service, option_values
+from servicectx.services.base import Plan, Service, Template, option_values
 from servicectx.state import keep_record, setup_record
 from servicectx.state.setup_record import SetupRecord
 from servicectx.state.storage import WORDS
@@ -31,7 +32,7 @@ WHERE_POSSIBLE: Literal["where possible"] = "where possible"
 TIMEOUT = 60.0  # seconds
 RUN_SCOPE = "SERVICECTX_RUN_SCOPE"  # the variable that `servicectx run` sets for its command
 NOT_PERSISTENT = ("snapshot", "storage")  # arguments that contradict `persist`
-SNAPSHOTS = 2  # the format of snapshots; part of their names, so that snapshots of an older format are never found
+SNAPSHOTS = 3  # the format of snapshots; part of their names, so that snapshots of an older format are never found
 
 
 class Request(NamedTuple, Generic[D]):
@@ -118,13 +119,22 @@ class Request(NamedTuple, Generic[D]):
 
     def plan(self, program: str, secret: str) -> Plan:
         """The plan for the keeper: with durable settings where the data is kept."""
-        if not self.keep_data:
-            return self.service.plan(self.options, program, secret)
         data = self.opened.data if self.opened is not None else None
-        plan = self.service.kept_plan(self.options, program, secret, data)
+        plan = (
+            self.service.kept_plan(self.options, program, secret, data)
+            if self.keep_data
+            else self.service.plan(self.options, program, secret)
+        )
         if plan is None:
             raise self._no_data()
+        if plan.template is not None:
+            plan = plan._replace(template=self._named_by_build(plan.template, program))
         return plan if self.opened is None else opened_data.as_owner(plan, self.opened)
+
+    def _named_by_build(self, template: Template, program: str) -> Template:
+        """The template with the build of the program in its key: another build makes another template."""
+        text = f"{template.key} {build_of(self.service, program)}"
+        return template._replace(key=f"{self.service.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}")
 
     def keeps_data(self, program: str) -> bool:
         """Whether the service has data that can be kept. The plan is only looked at, with an example of a password."""
@@ -177,9 +187,9 @@ class Request(NamedTuple, Generic[D]):
                 problem=f"the data of {self.service.name} cannot be kept",
             )
         template = plan.template.key if plan.template else ""
-        server = f"{template} {program} {_key.program_state(program)} {os.uname().machine}"
-        # Snapshots of all projects share a cache, and set-ups of several projects may share a name: include the file.
-        setup = f"{_key.setup_data(self.setup, self.setup_files, self.depends)} snapshot {self.snapshot}"
+        server = f"{template} {data_build_of(self.service, program)}"
+        # All projects share a cache, and set-ups of several projects may have one name: the text includes the project.
+        setup = f"{_key.snapshot_text(self.setup, self.setup_files, self.depends)} snapshot {self.snapshot}"
         text = f"{SNAPSHOTS} {server} {sorted(option_values(self.options).items())} {setup}"
         text += " durable" if self.keep_data else ""
         return f"{self.service.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

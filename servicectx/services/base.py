@@ -175,6 +175,13 @@ class Service(Generic[D]):
         """
         return binaries.ask_version(program)
 
+    def data_files(self, program: str) -> list[str]:
+        """Small files beside `program` that decide what its data may contain, such as those of extensions.
+
+        Snapshots are only used with equal files. The default is none.
+        """
+        return []
+
     def client(self, details: D) -> Client | None:
         """The service's own shell: its program and its arguments. Secrets go into `environment`."""
         return None

@@ -34,6 +34,11 @@ def available(program: str) -> list[str]:
     return sorted({*_controls(program), *(name for name in MODULES if _has_library(program, name))})
 
 
+def control_files(program: str) -> list[str]:
+    """The control files of the extensions of this installation. They have the versions of the extensions."""
+    return sorted(str(file) for folder in _folders(program) for file in folder.glob("*.control"))
+
+
 def missing(program: str, wanted: Sequence[str]) -> list[str]:
     """The extensions in `wanted` that the installation of this server does not have."""
     if not wanted:

@@ -156,6 +156,9 @@ class Postgres(Service["PostgresDetails"]):
     def lacks(self, options: PostgresOptions, program: str) -> str | None:
         return postgres_extensions.lack(program, options.extensions)
 
+    def data_files(self, program: str) -> list[str]:
+        return postgres_extensions.control_files(program)
+
     def install_for(self, options: PostgresOptions) -> dict[str, str]:
         wanted = version_choice.version_range(options)
         cures = install_hints.cures(options.extensions, wanted)
