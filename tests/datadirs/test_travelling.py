@@ -1,0 +1,200 @@
+"""Caches that travel: another installation of the same server, another place of the cache, another checkout."""
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from servicectx import PostgresDetails, cache_entries, managed
+from servicectx.datadirs import digests
+from servicectx.request import origin
+from servicectx.request.builds import build, is_native
+from servicectx.services import binaries
+from servicectx.services.postgres.service import Postgres
+
+runs: list[str] = []
+
+
+def fill(pg: PostgresDetails) -> None:
+    runs.append(pg.url)
+    with psycopg.connect(pg.url) as connection:
+        connection.execute("create table things as select 'kept' as name")
+
+
+def things(pg: PostgresDetails) -> list[str]:
+    with psycopg.connect(pg.url) as connection:
+        return [row[0] for row in connection.execute("select name from things")]
+
+
+def installed_again(program: str, place: Path) -> Path:
+    """A copy of an installation at another path, with another time. Its initdb only fails."""
+    tree = Path(program).parents[1]
+    package = tree.parent
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        if folder.is_dir():
+            shutil.copytree(folder, place / folder.name, symlinks=True)
+    programs = place / package.name / tree.name / "bin"
+    os.utime(programs / "postgres", (1, 1))
+    (programs / "initdb").write_text("#!/bin/sh\necho initdb was run >&2\nexit 7\n")
+    return programs
+
+
+@pytest.fixture
+def room(run_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that every account can pass."""
+    path = run_directory / tmp_path_factory.mktemp("travelling").name
+    path.mkdir(mode=0o711)
+    return path
+
+
+def test_a_restored_cache_serves_another_installation(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither initdb nor the set-up runs: for the snapshot, and for the template below it."""
+    (room / "first").mkdir(mode=0o711)
+    monkeypatch.setenv("SERVICECTX_CACHE", str(room / "first"))
+    runs.clear()
+    with managed("postgres", setup=fill, snapshot="one") as pg:
+        assert things(pg) == ["kept"]
+    program = pg.program
+    before = {entry.kind: entry for entry in cache_entries()}
+    assert set(before) == {"snapshots", "templates"}
+    assert {entry.service for entry in before.values()} == {"postgres"}
+    assert all(pg.version and pg.version.startswith(entry.version) and entry.version for entry in before.values())
+    assert before["snapshots"].setup.startswith("tests.datadirs.test_travelling:fill (")
+    assert before["snapshots"].project == str(Path.cwd())
+    assert (before["templates"].setup, before["templates"].project) == ("", "")
+
+    with tarfile.open(room / "cache.tar", "w") as archive:
+        archive.add(room / "first" / "servicectx-cache", "servicectx-cache")
+    shutil.rmtree(room / "first")
+    (room / "second").mkdir(mode=0o711)
+    with tarfile.open(room / "cache.tar") as archive:
+        archive.extractall(room / "second", filter="tar")
+    monkeypatch.setenv("SERVICECTX_CACHE", str(room / "second"))
+    monkeypatch.setenv("SERVICECTX_POSTGRES_BIN", str(installed_again(program, room / "venv")))
+    with managed("postgres", setup=fill, snapshot="one") as pg:
+        assert things(pg) == ["kept"]
+        assert pg.program != program
+    with managed("postgres") as plain, psycopg.connect(plain.url) as connection:
+        assert connection.execute("select to_regclass('things')").fetchone() == (None,)
+    assert len(runs) == 1
+    assert {entry.kind: entry.name for entry in cache_entries()} == {kind: old.name for kind, old in before.items()}
+
+    table = next(entry.path for entry in cache_entries() if entry.kind == "snapshots") / "global" / "pg_control"
+    content = bytearray(table.read_bytes())
+    content[100] ^= 1
+    table.write_bytes(content)
+    with managed("postgres", setup=fill, snapshot="one") as pg:
+        assert things(pg) == ["kept"]
+    assert len(runs) == 2, "a damaged snapshot is not used, also in a restored cache"
+
+
+def test_extensions_of_the_installation_are_in_the_name_of_a_snapshot(tmp_path: Path) -> None:
+    """A snapshot may contain an extension, and another installation of the same build may lack it."""
+    folder = tmp_path / "share/extension"
+    folder.mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    program = str(tmp_path / "bin" / "postgres")
+    shutil.copy("/bin/true", program)
+    names = set()
+    for version in ("1.0", "1.1"):
+        (folder / "own.control").write_text(f"default_version = '{version}'\n")
+        files = Postgres().data_files(program)
+        assert files == [str(folder / "own.control")]
+        names.add(digests.digest_of_all("beside", files))
+    assert len(names) == 2
+
+
+def test_a_digest_is_computed_once(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICECTX_CACHE", str(room))
+    program = shutil.copy("/bin/true", room / "server")
+    os.utime(program, (1, 1))
+    while digests.time.time_ns() - os.stat(program).st_ctime_ns <= digests.FRESH:
+        pass
+    first = digests.digest_of(str(program))
+    file = room / "servicectx-cache" / digests.FILE
+    assert file.stat().st_mode & 0o777 == 0o600
+    text, _, _ = file.read_text().rpartition("\n")
+    stamp, digest = json.loads(text)[str(program)]
+    assert digest == first
+
+    def refuse(path: str) -> str:
+        raise AssertionError(f"{path} is read again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(digests, "_in_process", {})
+        patch.setattr(digests, "_content", refuse)
+        assert digests.digest_of(str(program)) == first
+    file.write_text(file.read_text().replace(first, "0" * 32))  # its checksum is wrong then
+    monkeypatch.setattr(digests, "_in_process", {})
+    assert digests.digest_of(str(program)) == first
+    with open(program, "ab") as server:
+        server.write(b"upgraded")
+    assert digests.digest_of(str(program)) != first
+
+
+def test_a_read_only_cache_costs_only_the_memory_of_digests(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (room / "file").touch()
+    monkeypatch.setenv("SERVICECTX_CACHE", str(room / "file"))
+    monkeypatch.setattr(digests, "_in_process", {})
+    assert digests.digest_of("/bin/true")
+
+
+def test_scripts_and_interpreters_are_bound_to_their_path(tmp_path: Path) -> None:
+    """The bytes of the launcher of a Java server are equal in many versions."""
+    builds = set()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "start.sh").write_text("#!/bin/sh\n")
+        shutil.copy("/bin/true", tmp_path / name / "python3.11")
+        shutil.copy("/bin/true", tmp_path / name / "server")
+        builds |= {build(str(tmp_path / name / program)) for program in ("start.sh", "python3.11", "server")}
+    assert len(builds) == 5
+    assert build(str(tmp_path / "one" / "server")) != build(str(tmp_path / "one" / "server"), by_path=True)
+    assert not is_native(str(tmp_path / "one" / "start.sh"))
+    assert is_native(next(binaries.candidates(Postgres.search, [])))
+
+
+def checkout(place: Path, name: str, *, file: str = "pyproject.toml", text: str = '[project]\nname = "{}"\n') -> Path:
+    place.mkdir()
+    (place / file).write_text(text.format(name))
+    (place / "setups.py").write_text("def fill(details):\n    pass\n")
+    return place
+
+
+def origin_in(place: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(place)
+    namespace: dict[str, object] = {"__name__": "setups"}
+    exec(compile((place / "setups.py").read_text(), str(place / "setups.py"), "exec"), namespace)
+    return origin.origin(namespace["fill"])
+
+
+def test_a_checkout_elsewhere_has_the_same_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = "[metadata]\nname = {}\n"
+    places = [
+        checkout(tmp_path / "a", "shop"),
+        checkout(tmp_path / "b", "shop"),
+        checkout(tmp_path / "c", "shop", file="setup.cfg", text=cfg),
+        checkout(tmp_path / "d", "shop", text='[tool.poetry]\nname = "{}"\n'),
+    ]
+    assert {origin_in(place, monkeypatch) for place in places} == {"shop setups.py"}
+    assert origin_in(checkout(tmp_path / "e", "other"), monkeypatch) == "other setups.py"
+    for number, text in enumerate(("", "[project]\n", "no TOML {}", "project = 1", "[project]\nname = 3\n")):
+        place = checkout(tmp_path / f"unnamed-{number}", "", text=text)
+        assert origin_in(place, monkeypatch) == f"{place} setups.py", "without a name the path decides"
+
+
+def test_a_set_up_without_source_is_bound_to_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout(tmp_path / "a", "shop"))
+    assert origin.origin(print) == f"{tmp_path / 'a'} "
+    assert origin.origin(eval("lambda details: None")) == f"{tmp_path / 'a'} <string>"
+
+
+def test_an_installed_set_up_has_no_path_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout(tmp_path / "a", "shop"))
+    assert origin.origin(pytest.fail) == "shop <installed>/_pytest/outcomes.py"
+    assert origin.origin(subprocess.run).startswith("shop /")
