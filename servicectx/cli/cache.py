@@ -1,6 +1,7 @@
 """`servicectx cache`: prepared data and snapshots, kept between runs."""
 
 import time
+from pathlib import Path
 
 import click
 
@@ -25,8 +26,9 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print an object.")
 @debug_option
 def command(clear: bool, trim: bool, as_json: bool) -> None:
-    """Show the copies of prepared data that make starts fast: size, time since their last use, and the common limit.
+    """Show the copies of prepared data that make starts fast, and their common limit.
 
+    Each row has the server, the set-up and the project that the copy was made for, its size and its last use.
     A copy is removed when it was not used for a month, or when newer copies need the room. Removing copies is safe at
     any time.
     """
@@ -45,15 +47,25 @@ def command(clear: bool, trim: bool, as_json: bool) -> None:
     if entries:
         now = time.time()
         rows = [
-            [entry.name, KINDS[entry.kind], console.size(entry.size), f"{console.age(now - entry.last_used)} ago"]
+            [
+                *(entry.name, KINDS[entry.kind], entry.service or "-", entry.version or "-"),
+                *(_printable(entry.setup) or "-", _printable(Path(entry.project).name) or "-"),
+                *(console.size(entry.size), f"{console.age(now - entry.last_used)} ago"),
+            ]
             for entry in entries
         ]
-        console.say(console.plain(["NAME", "DATA", "SIZE", "LAST USED"], rows))
+        head = ["NAME", "DATA", "SERVICE", "VERSION", "SET-UP", "PROJECT", "SIZE", "LAST USED"]
+        console.say(console.plain(head, rows))
     total_text = f"{console.size(sum(entry.size for entry in entries))} of at most {console.size(cache.limit)}"
     if entries:
         console.say(f"{total_text} in {cache.path}{', removed' if clear else ''}")
     else:
         console.say(f"{cache.path} is empty; at most {console.size(cache.limit)}")
+
+
+def _printable(text: str) -> str:
+    """A text of a copy, which another machine may have made, without control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _plain(entry: Entry) -> dict[str, object]:

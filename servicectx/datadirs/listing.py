@@ -7,7 +7,8 @@ from servicectx.state import paths
 def cache_entries() -> list[Entry]:
     """List the cache: prepared data, snapshots, and spares for the next start.
 
-    Each entry has `kind`, `name`, `size` (bytes), `last_used` (as `time.time()`) and `path`.
+    Each entry has `kind`, `name`, `size` (bytes), `last_used` (as `time.time()`) and `path`, and for people `service`,
+    `version`, `setup` and `project`.
 
     Raises:
         ConfigError: `SERVICECTX_CACHE_SIZE` is not a size.

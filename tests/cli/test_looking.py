@@ -196,7 +196,9 @@ def test_cache(project: Path) -> None:
     (found,) = json.loads(cli("cache", "--json", cwd=project, env=environment).stdout)["copies"]
     assert (found["kind"], found["size"] > 1_000_000) == ("templates", True)
     output = cli("cache", cwd=project, env=environment).stdout
-    assert "prepared, empty" in output
+    assert output.splitlines()[0].split("  ")[0] == "NAME"
+    assert re.search(r"prepared, empty +postgres +1\d\.\d+ +- +- +\d+ MB ", output)
+    assert (found["service"], found["setup"], found["project"]) == ("postgres", "", "")
     assert "of at most 2.1 GB in" in output
     small = environment | {"SERVICECTX_CACHE_SIZE": "1M"}
     assert "of at most 1 MB in" in cli("cache", cwd=project, env=small).stdout, "showing the cache changes nothing"
