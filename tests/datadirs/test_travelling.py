@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 import psycopg
@@ -59,7 +60,7 @@ def test_a_restored_cache_serves_another_installation(room: Path, monkeypatch: p
     runs.clear()
     with managed("postgres", setup=fill, snapshot="one") as pg:
         assert things(pg) == ["kept"]
-    program = pg.program
+    program = str(pg.program)
     before = {entry.kind: entry for entry in cache_entries()}
     assert set(before) == {"snapshots", "templates"}
     assert {entry.service for entry in before.values()} == {"postgres"}
@@ -113,13 +114,13 @@ def test_a_digest_is_computed_once(room: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SERVICECTX_CACHE", str(room))
     program = shutil.copy("/bin/true", room / "server")
     os.utime(program, (1, 1))
-    while digests.time.time_ns() - os.stat(program).st_ctime_ns <= digests.FRESH:
+    while time.time_ns() - os.stat(program).st_ctime_ns <= digests.FRESH:
         pass
     first = digests.digest_of(str(program))
     file = room / "servicectx-cache" / digests.FILE
     assert file.stat().st_mode & 0o777 == 0o600
     text, _, _ = file.read_text().rpartition("\n")
-    stamp, digest = json.loads(text)[str(program)]
+    _, digest = json.loads(text)[str(program)]
     assert digest == first
 
     def refuse(path: str) -> str:
