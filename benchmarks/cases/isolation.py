@@ -4,71 +4,73 @@ from benchmarks.case import Bar, Case, Contender, Stage
 from benchmarks.cases.stages import ON_DISK, OURS, PYTEST
 
 PEER = (*PYTEST, "-p", "pytest_postgresql.plugin", "--postgresql-exec={postgres}/pg_ctl")
-TESTS = {"BENCH_TESTS": "21"}
+OWN_TEST, PEER_TEST = "{scripts}/test_own_database.py", "{scripts}/test_own_database_peer.py"
 SUITE = {"BENCH_TESTS": "400", "BENCH_TABLES": "200"}
-WORKERS = ("-p", "xdist.plugin", "-n8")
+WORKERS = ("-p", "xdist.plugin", "-n", "{workers}")
+INSIDE = Stage("20 tests: end of the first until end of the last", "first", "last")
+WHOLE = Stage("the whole run", "began", "ended")
+DIFFERENCE = "run of 21 tests less run of 1"
 
 
 def in_memory() -> Case:
-    title = "20 more tests with separate databases, after the first one; data in memory"
-    return _tests(OURS, Bar(0.33))._replace(name="isolated", title=title)
+    return _tests(OURS, 0.3)._replace(name="isolated", title="tests with separate databases; data in memory")
 
 
 def on_disk() -> Case:
-    title = "20 more tests with separate databases, after the first one; data on disk"
-    return _tests(ON_DISK, Bar(0.2))._replace(name="isolated-disk", title=title, file_system="disk")
+    title = "tests with separate databases; data on disk"
+    return _tests(ON_DISK, 0.15)._replace(name="isolated-disk", title=title, file_system="disk")
 
 
 def as_installed() -> Case:
     title = "the same, with the default directories: servicectx in memory, pytest-postgresql among temporary files"
-    return _tests(OURS, Bar(0.2))._replace(name="isolated-installed", title=title, file_system="disk")
+    return _tests(OURS, 0.2)._replace(name="isolated-installed", title=title, file_system="disk")
 
 
-def _tests(variables: dict[str, str], bar: Bar) -> Case:
-    stage = Stage("end of the first test until the end of the last", "first", "last")
+def _tests(variables: dict[str, str], limit: float) -> Case:
+    few = ("servicectx, 1 test", "pytest-postgresql, 1 test")
+    many = ("servicectx", "pytest-postgresql")
     return Case(
         name="",
         title="",
-        stages=(stage,),
+        stages=(INSIDE, WHOLE),
         unprivileged=True,
         contenders=(
-            Contender(
-                "servicectx",
-                (*PYTEST, "-p", "servicectx_pytest", "{scripts}/test_own_database.py"),
-                variables=variables | TESTS,
-            ),
-            Contender(
-                "pytest-postgresql",
-                (*PEER, "{scripts}/test_own_database_peer.py"),
-                {stage.name: bar},
-                TESTS,
-                needs="pytest_postgresql",
-            ),
+            _own(many[0], variables, 21),
+            _peer(many[1], 21),
+            _own(few[0], variables, 1),
+            _peer(few[1], 1),
+        ),
+        bars=(
+            Bar(INSIDE.name, *many, limit),
+            Bar(WHOLE.name, *many, limit, less=few, label=DIFFERENCE),
         ),
     )
 
 
+def _own(name: str, variables: dict[str, str], tests: int) -> Contender:
+    arguments = (*PYTEST, "-p", "servicectx_pytest", OWN_TEST)
+    return Contender(name, arguments, variables | _number(tests))
+
+
+def _peer(name: str, tests: int) -> Contender:
+    return Contender(name, (*PEER, PEER_TEST), _number(tests), needs="pytest_postgresql")
+
+
+def _number(tests: int) -> dict[str, str]:
+    return {"BENCH_TESTS": str(tests)} if tests > 1 else {}  # a smoke run changes the variable
+
+
 def suite() -> Case:
-    stage = Stage("the whole run", "began", "ended")
     return Case(
         name="isolated-suite",
         title="8 workers of pytest-xdist, 400 tests with a database of their own, 200 tables; data in memory",
-        stages=(stage,),
+        stages=(WHOLE,),
         unprivileged=True,
         contenders=(
-            Contender(
-                "servicectx",
-                (*PYTEST, *WORKERS, "-p", "servicectx_pytest", "{scripts}/test_own_database.py"),
-                variables=OURS | SUITE,
-            ),
-            Contender(
-                "pytest-postgresql",
-                (*PEER, *WORKERS, "{scripts}/test_own_database_peer.py"),
-                {stage.name: Bar(0.5)},
-                SUITE,
-                needs="pytest_postgresql",
-            ),
+            Contender("servicectx", (*PYTEST, *WORKERS, "-p", "servicectx_pytest", OWN_TEST), OURS | SUITE),
+            Contender("pytest-postgresql", (*PEER, *WORKERS, PEER_TEST), SUITE, needs="pytest_postgresql"),
         ),
+        bars=(Bar(WHOLE.name, "servicectx", "pytest-postgresql", 0.5),),
     )
 
 
@@ -80,9 +82,6 @@ def asking() -> Case:
         title="opening a database while some are ready, imports done; data in memory",
         stages=(open_, connect, leave),
         unprivileged=True,
-        contenders=(
-            Contender(
-                "servicectx", ("script:isolated.py",), {open_.name: Bar(2.0, "ms"), leave.name: Bar(2.0, "ms")}, OURS
-            ),
-        ),
+        contenders=(Contender("servicectx", ("script:isolated.py",), OURS),),
+        bars=tuple(Bar(stage.name, "servicectx", "", 2.0, "ms") for stage in (open_, leave)),
     )

@@ -3,7 +3,9 @@
 from benchmarks.case import Bar, Case, Contender, Stage
 from benchmarks.cases.stages import OURS
 
-CROWD = 64
+CROWD = {"BENCH_CROWD": "64"}
+FLOOR = "floor: lock, read JSON, ping"
+LIMIT = 2.5
 
 
 def join() -> Case:
@@ -24,22 +26,28 @@ def crowd_postgres() -> Case:
 
 def _join(service: str) -> Case:
     join, leave = Stage("join", "requested", "joined"), Stage("leave, others stay", "leaving", "left")
-    bars = {join.name: Bar(2.0, "ms"), leave.name: Bar(2.0, "ms")}
     return Case(
         name="join",
         title=f"one process joins a running {service}, its imports done",
         stages=(join, leave),
-        contenders=(Contender("servicectx", ("script:join.py", service), bars, OURS),),
+        contenders=(
+            Contender("servicectx", ("script:join.py", service), OURS),
+            Contender(FLOOR, ("script:join_floor.py", service), OURS),
+        ),
+        bars=(Bar(join.name, "servicectx", FLOOR, LIMIT),),
     )
 
 
 def _crowd(service: str) -> Case:
     join = Stage("first request until last has details", "requested", "joined")
     leave = Stage("first leaves until last has left", "leaving", "left")
-    bars = {stage.name: Bar(50.0, "ms") for stage in (join, leave)}
     return Case(
         name="crowd",
-        title=f"{CROWD} processes join a running {service} at once, and leave it at once",
+        title=f"64 processes join a running {service} at once, and leave it at once",
         stages=(join, leave),
-        contenders=(Contender("servicectx", ("script:crowd.py", service, str(CROWD)), bars, OURS),),
+        contenders=(
+            Contender("servicectx", ("script:crowd.py", service), OURS | CROWD),
+            Contender(FLOOR, ("script:crowd_floor.py", service), OURS | CROWD),
+        ),
+        bars=tuple(Bar(stage.name, "servicectx", FLOOR, LIMIT) for stage in (join, leave)),
     )

@@ -1,11 +1,12 @@
 """Cold starts without a set-up: from a snapshot, and from a spare data directory."""
 
 from benchmarks.case import Bar, Case, Contender, Stage
-from benchmarks.cases.stages import ON_DISK, OURS, PROCESS, USABLE
+from benchmarks.cases.stages import CLUSTER, ON_DISK, OURS, PROCESS, USABLE
 
-CLUSTER = {"SERVICECTX_POSTGRES_BIN": "{postgres}"}
 START = Stage("request until usable", "requested", "usable")  # without the interpreter and the first imports
-FIRST = {"XDG_CACHE_HOME": "{work}/cache"}
+TABLES = {"BENCH_TABLES": "200"}
+SNAPSHOT, EMPTY = "servicectx, snapshot of 200 tables", "servicectx, empty server"
+SPARE, BARE = "servicectx, spare ready", "the bare server's own start"
 
 
 def in_memory() -> Case:
@@ -18,30 +19,28 @@ def on_disk() -> Case:
 
 
 def _case(variables: dict[str, str]) -> Case:
+    first = {"XDG_CACHE_HOME": "{work}/cache"}
     return Case(
         name="",
         title="",
         stages=PROCESS,
         unprivileged=True,
         contenders=(
-            Contender("servicectx, snapshot of 200 tables", ("script:postgres_snapshot.py",), variables=variables),
-            Contender(
-                "servicectx, empty server",
-                ("script:managed.py", "postgres"),
-                {USABLE.name: Bar(1.3)},
-                variables=variables,
-            ),
+            Contender(SNAPSHOT, ("script:postgres_snapshot.py",), variables | TABLES),
+            Contender(EMPTY, ("script:managed.py", "postgres"), variables),
             Contender(
                 "servicectx, 200 tables made anew (no cache)",
                 ("script:postgres_snapshot.py",),
-                variables=variables | FIRST,
+                variables | TABLES | first,
             ),
         ),
+        bars=(Bar(USABLE.name, SNAPSHOT, EMPTY, 1.2),),
     )
 
 
 def spare() -> Case:
     variables = ON_DISK | {"SERVICECTX_CACHE": "{base}/cache-spare", "BENCH_STORAGE": "{base}"}
+    small = {"SERVICECTX_CACHE": "{base}/cache", "SERVICECTX_CACHE_SIZE": "70M"}  # without room for a spare
     return Case(
         name="spare",
         title="cold Postgres with a spare ready, data on disk",
@@ -49,12 +48,9 @@ def spare() -> Case:
         file_system="disk",
         unprivileged=True,
         contenders=(
-            Contender("servicectx, spare ready", ("script:postgres_spare.py",), variables=variables),
-            Contender("the bare server's own start", ("script:postgres_bare.py",), {START.name: Bar(1.5)}, CLUSTER),
-            Contender(
-                "servicectx, copying",
-                ("script:postgres_spare.py",),
-                variables=variables | {"SERVICECTX_CACHE": "{base}/cache", "SERVICECTX_CACHE_SIZE": "70M"},
-            ),
+            Contender(SPARE, ("script:postgres_spare.py",), variables),
+            Contender(BARE, ("script:postgres_bare.py",), CLUSTER),
+            Contender("servicectx, copying", ("script:postgres_spare.py",), variables | small),
         ),
+        bars=(Bar(START.name, SPARE, BARE, 3.5),),
     )

@@ -16,4 +16,6 @@ OURS = {
 }
 ON_DISK = OURS | {"SERVICECTX_HOME": "{base}/home"}  # this also moves the data there
 
+CLUSTER = {"SERVICECTX_POSTGRES_BIN": "{postgres}"}  # of the floors
+
 PYTEST = ("-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir={work}")

@@ -43,7 +43,7 @@ def wait_for_all() -> None:
         left -= len(os.read(seen, left))
 
 
-service, count = sys.argv[1], int(sys.argv[2])
+service, count = sys.argv[1], int(os.environ["BENCH_CROWD"])
 may_come, come = gate()
 may_go, go = gate()
 seen, ready = os.pipe()

@@ -1,4 +1,4 @@
-"""servicectx: each test has a separate database, on one server for the run. BENCH_TESTS: the number of tests.
+"""servicectx: each test has a separate database, on one server for the run. BENCH_TESTS: the number of tests (1).
 
 The set-up creates BENCH_TABLES tables, once.
 """
@@ -27,7 +27,7 @@ arguments: dict[str, Any] = {"setup": make_tables} if TABLES else {}
 own_database = service_fixture("postgres", isolated=True, **arguments)
 
 
-@pytest.mark.parametrize("number", range(int(os.environ["BENCH_TESTS"])))
+@pytest.mark.parametrize("number", range(int(os.environ.get("BENCH_TESTS", "1"))))
 def test_it(own_database: PostgresDetails, number: int) -> None:
     with psycopg.connect(own_database.url) as connection:
         connection.execute("create table mine (n int)")

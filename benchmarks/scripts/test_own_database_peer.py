@@ -1,4 +1,4 @@
-"""pytest-postgresql: each test has a separate database, cloned from its template. BENCH_TESTS: the number of tests.
+"""pytest-postgresql: each test has a separate database, cloned from its template. BENCH_TESTS: the number of tests (1).
 
 Its loader creates BENCH_TABLES tables, once for each process of pytest.
 """
@@ -24,7 +24,7 @@ server = factories.postgresql_proc(load=[make_tables] if TABLES else [])
 own_database = factories.postgresql("server")
 
 
-@pytest.mark.parametrize("number", range(int(os.environ["BENCH_TESTS"])))
+@pytest.mark.parametrize("number", range(int(os.environ.get("BENCH_TESTS", "1"))))
 def test_it(own_database: "psycopg.Connection[tuple[int]]", number: int) -> None:
     own_database.execute("create table mine (n int)")
     own_database.execute("insert into mine values (%s)", [number])
