@@ -38,7 +38,7 @@ DEV := $(VENV)/.installed-for-development
 SITE := $(VENV)/.installed-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-portable storm bench docs system-servers clean
+.PHONY: help quickstart check test test-portable storm bench bench-scale docs system-servers clean
 
 help: ## this list
 	@echo "servicectx: real services for tests and scripts"
@@ -55,11 +55,13 @@ check: $(DEV) ## linters, types and the tests that need no server, in about a mi
 	$(LINT)
 	$(BIN)/python -m pytest -q -n $(WORKERS) $(WITHOUT_SERVERS)
 
-test: $(DEV) ## linters, types, all tests with real servers, and short storms
+test: $(DEV) ## linters, types, all tests with real servers, short storms, and a round of the benchmarks
 	$(LINT)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 	$(BIN)/python -m tests.storm --minutes 0.5 --users 4
 	$(BIN)/python -m tests.storm_isolated --minutes 0.25 --users 8
+	$(BIN)/python -m benchmarks --smoke
+	$(BIN)/python -m benchmarks scale --smoke
 
 test-portable: $(DEV) ## the core's tests without what only Linux gives, as on a Mac
 	SERVICECTX_TEST_PORTABLE=1 $(BIN)/python -m pytest -n $(WORKERS) $(PORTABLE) $(ARGS)
@@ -69,8 +71,11 @@ storm: $(DEV) ## random processes and random kills, for MINUTES=5
 	$(BIN)/python -m tests.storm_isolated --minutes $(MINUTES)
 	$(BIN)/python -m tests.storm_hostile --minutes $(MINUTES)
 
-bench: $(DEV) ## how fast it is, beside floors and peers
+bench: $(DEV) ## how fast it is, beside floors and peers; ends with a table in Markdown
 	$(BIN)/python -m benchmarks
+
+bench-scale: $(DEV) ## how the cost grows with users, instances, databases, tables and workers
+	$(BIN)/python -m benchmarks scale --plot docs/scale.svg
 
 docs: $(SITE) ## the documentation as web pages, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

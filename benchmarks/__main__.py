@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import environment, machine, process, report, rounds
+from benchmarks import environment, machine, process, report, rounds, scale
 from benchmarks.cases import CASES
 from benchmarks.environment import Environment
 from benchmarks.rounds import Rounds
@@ -20,9 +20,10 @@ from benchmarks.rounds import Rounds
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that directories are removed
     if sys.argv[1:2] == ["scale"]:
-        from benchmarks import scale
-
-        return scale.main(sys.argv[2:])
+        try:
+            return scale.main(sys.argv[2:])
+        except process.Failed as error:
+            raise SystemExit(str(error)) from None
     parser = _parser()
     arguments = parser.parse_args()
     if unknown := set(arguments.case) - set(CASES):

@@ -11,7 +11,9 @@ from benchmarks.account import Account
 
 Marks = dict[str, float]
 
-RUN_TIMEOUT = 120.0  # seconds
+RUN_TIMEOUT = 600.0  # seconds
+LONG_TIMEOUT = 3600.0  # seconds, for a script that measures many sizes
+OUTPUT = "output"
 _MARK = re.compile(r"^mark (\w+) (\d+\.\d+)$", re.MULTILINE)
 
 
@@ -19,12 +21,20 @@ class Failed(Exception):
     """A contender ended with an error; the message has the end of its output."""
 
 
-def run(command: list[str], variables: dict[str, str], work: Path, account: Account) -> Marks:
+def output(command: list[str], variables: dict[str, str], work: Path, account: Account) -> str:
+    """Run a process and return its output. Raises Failed."""
+    run(command, variables, work, account, LONG_TIMEOUT)
+    return (work / OUTPUT).read_text(errors="replace")
+
+
+def run(
+    command: list[str], variables: dict[str, str], work: Path, account: Account, timeout: float = RUN_TIMEOUT
+) -> Marks:
     """Run a process and return its marks, in seconds of the machine's monotonic clock.
 
     Its output is written to a file. A pipe needs a reader, and a server left behind would hold it open.
     """
-    output = work / "output"
+    output = work / OUTPUT
     with output.open("wb") as file:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -36,7 +46,7 @@ def run(command: list[str], variables: dict[str, str], work: Path, account: Acco
             stderr=subprocess.STDOUT,
             **account.switch,
         )
-        watch = threading.Timer(RUN_TIMEOUT, process.kill)
+        watch = threading.Timer(timeout, process.kill)
         watch.start()
         try:
             status = process.wait()  # without a timeout, which would poll and distort the time

@@ -92,7 +92,7 @@ def _against(row: Row) -> str:
 def markdown(found: list[Row], machine: str, rounds: int) -> str:
     """All bars as a table in Markdown, to paste. `machine`: one line about machine, Python and date."""
     lines = [
-        f"Measured on {machine}; medians of {rounds} rounds.",
+        f"Measured on {machine}; medians of {rounds} round{'s' if rounds > 1 else ''}.",
         "",
         "| case | measured | servicectx | floor or peer | ratio | limit | verdict |",
         "|---|---|---|---|---|---|---|",

@@ -61,7 +61,7 @@ def measure(case: Case, environment: Environment, rounds: Rounds, progress: Call
 def _run(case: Case, contender: Contender, environment: Environment, base: Path, smoke: bool) -> process.Marks:
     user = _account(case, contender)
     own = account_directory(base, user)
-    work = Path(tempfile.mkdtemp(dir=own))
+    work = Path(tempfile.mkdtemp(prefix="", dir=own))
     user.own(work)
     placeholders = {"work": str(work), "base": str(own), "workers": SMOKE_WORKERS if smoke else WORKERS}
     placeholders |= {"scripts": str(environment.scripts), **environment.servers()}
@@ -85,7 +85,7 @@ def _account(case: Case, contender: Contender) -> Account:
 
 def account_directory(base: Path, user: Account) -> Path:
     """The account's own part of `base`, with its runtime directory: each account refuses that of another one."""
-    own = base / f"user-{user.user}"
+    own = base / str(user.user)
     for path in (own, own / "run"):
         if not path.exists():
             path.mkdir(mode=0o700)
