@@ -77,14 +77,14 @@ def test_a_case_runs_below_a_foreign_temporary_directory(clone: Clone, foreign_t
     assert done.stdout.splitlines()[-1] == "redis: ran"
 
 
-def outcome(bar: Bar, missing: dict[str, str] | None = None, **times: list[float]) -> Outcome:
+def outcome(bar: Bar, times: dict[str, list[float]], missing: dict[str, str] | None = None) -> Outcome:
     contenders = tuple(Contender(name, ()) for name in (*times, *(missing or {})))
     case = Case("redis", "a title", (START,), contenders, (bar,))
     return Outcome(case, {name: {"start": ms} for name, ms in times.items()}, missing or {}, 0)
 
 
 def verdict(bar: Bar, **times: list[float]) -> str:
-    return str(report.bars(outcome(bar, **times))[0]["verdict"])
+    return str(report.bars(outcome(bar, times))[0]["verdict"])
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
@@ -96,7 +96,7 @@ def test_a_ratio_is_taken_round_by_round() -> None:
 def test_a_bar_on_the_difference_of_two_runs() -> None:
     bar = Bar("start", "ours", "peer", 0.3, less=("ours_one", "peer_one"), label="21 less 1")
     times = {"ours": [130.0], "ours_one": [100.0], "peer": [200.0], "peer_one": [100.0]}
-    (row,) = report.bars(outcome(bar, **times))
+    (row,) = report.bars(outcome(bar, times))
     assert (row["value"], row["verdict"], row["stage"]) == (0.3, "pass", "21 less 1")
 
 
@@ -110,7 +110,7 @@ def test_the_other_kinds_of_bars() -> None:
 
 
 def test_a_missing_peer_is_a_line_of_the_table() -> None:
-    found = outcome(Bar("start", "ours", "peer", 0.5), {"peer": "peer is not installed"}, ours=[1.0])
+    found = outcome(Bar("start", "ours", "peer", 0.5), {"ours": [1.0]}, {"peer": "peer is not installed"})
     assert "peer is not installed" in report.table(found)
     table = report.markdown(report.bars(found), "a processor, 2 cores", 1)
     assert "not measured: peer is not installed" in table
@@ -144,7 +144,7 @@ def test_a_directory_is_refused_where_an_account_cannot_keep_private_files(tmp_p
 
 def test_curves_are_drawn_and_judged() -> None:
     points = {"join": {1: [1.0], 256: [1.5]}, "leave": {1: [0.1], 256: [0.4]}}
-    drawing = ElementTree.fromstring(plot.svg({"join": points}, "a processor & 2 cores"))  # noqa: S314  # our own text
+    drawing = ElementTree.fromstring(plot.svg({"join": points}, "a processor & 2 cores"))
     assert [text for text in drawing.itertext() if text == "256"]
     assert len(drawing.findall(".//{*}polyline")) == 2
     flat, growing = scale.table(CURVES["join"], points).splitlines()[-2:]
