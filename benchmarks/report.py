@@ -127,6 +127,8 @@ def cleared(found: list[Row]) -> tuple[int, int]:
 
 
 def _noise(outcome: Outcome) -> str:
+    if outcome.disturbed is None:
+        return "the load of the machine was not looked at"
     return f"{outcome.disturbed} runs on a busy machine" if outcome.disturbed else "on a quiet machine"
 
 

@@ -13,7 +13,7 @@ from benchmarks.case import Case, Contender
 from benchmarks.environment import Environment
 
 # What a smoke run makes smaller: the variables that a contender has, and the workers of pytest-xdist.
-SMOKE = {"BENCH_TESTS": "2", "BENCH_TABLES": "3", "BENCH_CROWD": "4"}
+SMOKE = {"BENCH_TESTS": "2", "BENCH_TABLES": "3", "BENCH_CROWD": "4", "BENCH_SPARE_WAIT": "0"}
 WORKERS, SMOKE_WORKERS = "8", "2"
 
 
@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
     case: Case
     times: dict[str, dict[str, list[float]]]
     missing: dict[str, str]
-    disturbed: int  # runs that began on a busy machine
+    disturbed: int | None  # runs that began on a busy machine; None: not looked at
 
 
 def measure(case: Case, environment: Environment, rounds: Rounds, progress: Callable[[str], None]) -> Outcome:
@@ -55,7 +55,7 @@ def measure(case: Case, environment: Environment, rounds: Rounds, progress: Call
                 marks = _run(case, contender, environment, base, rounds.smoke)
                 for stage in case.stages if number >= 0 else ():
                     times[contender.name][stage.name].append((marks[stage.until] - marks[stage.since]) * 1000)
-    return Outcome(case, times, missing, disturbed)
+    return Outcome(case, times, missing, disturbed if rounds.patience else None)
 
 
 def _run(case: Case, contender: Contender, environment: Environment, base: Path, smoke: bool) -> process.Marks:

@@ -39,7 +39,11 @@ def _case(variables: dict[str, str]) -> Case:
 
 
 def spare() -> Case:
-    variables = ON_DISK | {"SERVICECTX_CACHE": "{base}/cache-spare", "BENCH_STORAGE": "{base}"}
+    variables = ON_DISK | {
+        "SERVICECTX_CACHE": "{base}/cache-spare",
+        "BENCH_STORAGE": "{base}",
+        "BENCH_SPARE_WAIT": "300",
+    }
     small = {"SERVICECTX_CACHE": "{base}/cache", "SERVICECTX_CACHE_SIZE": "70M"}  # without room for a spare
     return Case(
         name="spare",
