@@ -83,6 +83,7 @@ _MODULES = {
         "UnknownService",
     ),
     "isolation.interface": ("Isolation",),
+    "notebook.extension": ("load_ipython_extension", "unload_ipython_extension"),
     "request.durations": ("seconds",),
     "services.base": ("Plan", "Service", "Template"),
     "services.details": ("ServiceDetails",),

@@ -18,6 +18,7 @@ ROOMS = [
     "servicectx.__main__",
     "servicectx.cli",
     "servicectx.testing",
+    "servicectx.notebook",
     "servicectx",
     "servicectx._api",
     "servicectx._managed_all",
@@ -49,6 +50,7 @@ ONLY_IN = {
     "pydantic": ("servicectx.services",),
     "click": ("servicectx.cli",),
     "rich": ("servicectx.cli",),
+    "IPython": ("servicectx.notebook",),
     "pytest": (),
     "unittest": (),
     "behave": (),
@@ -64,7 +66,16 @@ LATE: tuple[str, ...] = (
     "platformdirs",
     "psutil",
 )
-LATE += ("psycopg", "pydantic", "pytest", "redis", "servicectx.services.details", "unittest", "urllib.request")
+LATE += (
+    "IPython",
+    "psycopg",
+    "pydantic",
+    "pytest",
+    "redis",
+    "servicectx.services.details",
+    "unittest",
+    "urllib.request",
+)
 
 
 class Import(NamedTuple):

@@ -5,25 +5,31 @@ Test workers that `--parallel` forks use the instance of their parent. Spawned w
 
 import atexit
 import os
+import sys
 from contextlib import ExitStack
 
 from servicectx import managed
 
-services = ExitStack()
-atexit.register(services.close)  # the last process out stops the server
-pg = services.enter_context(managed("postgres", name="shop"))
+OFFLINE = sys.argv[1:2] in (["makemigrations"], ["check"])  # these commands start no server
 
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": pg.host,
-        "PORT": pg.port,
-        "USER": pg.user,
-        "PASSWORD": pg.password,
-        "NAME": pg.dbname,
-        "TEST": {"NAME": f"test_{os.getpid()}"},  # two concurrent runs share one server
+if OFFLINE:
+    DATABASES = {"default": {"ENGINE": "django.db.backends.dummy"}}
+else:
+    services = ExitStack()
+    atexit.register(services.close)  # the last process out stops the server
+    pg = services.enter_context(managed("postgres", name="shop"))
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "HOST": pg.host,
+            "PORT": pg.port,
+            "USER": pg.user,
+            "PASSWORD": pg.password,
+            "NAME": pg.dbname,
+            # two concurrent runs share one server; with --keepdb the next run finds the database by its name
+            "TEST": {"NAME": "test_shop" if "--keepdb" in sys.argv else f"test_{os.getpid()}"},
+        }
     }
-}
 INSTALLED_APPS = ["shop"]
 SECRET_KEY = "only for tests"  # noqa: S105
 USE_TZ = True

@@ -1,0 +1,1 @@
+"""IPython and Jupyter: the extension behind `%load_ext servicectx`."""
