@@ -21,6 +21,8 @@ CLEANUP_WAIT = 5.0  # seconds
 TOGETHER = (
     "tests/services/test_own_service.py::",
     "tests/house/test_packaging.py::",
+    "tests/integrations/test_how_to.py::",
+    "tests/notebook/",
     "tests/services/test_conformance.py::test_an_ordinary_user_uses_it",
     "tests/services/test_keep_data.py::test_an_ordinary_user",
     "tests/services/test_rabbitmq.py::",

@@ -72,7 +72,11 @@ def trusted_cache() -> Path:
         return _trusted(path, marked.CACHE)
     import platformdirs
 
-    path = Path(platformdirs.user_cache_dir("servicectx", appauthor=False)).absolute()
+    try:
+        path = Path(platformdirs.user_cache_dir("servicectx", appauthor=False)).absolute()
+    except RuntimeError as error:
+        problem = f"it is not used: HOME is not set, and user id {os.geteuid()} has no passwd entry"
+        raise HomeError(path="~/.cache", problem=problem, cure="set HOME or SERVICECTX_CACHE") from error
     try:
         return _trusted(path, marked.CACHE)
     except HomeError:  # a foreign directory has that name: use the other name
@@ -226,5 +230,5 @@ def _user_runtime() -> Path | None:
         warnings.simplefilter("ignore")  # it warns without XDG_RUNTIME_DIR, which is normal in CI
         try:
             return Path(platformdirs.user_runtime_dir("servicectx", appauthor=False))
-        except OSError:
+        except (OSError, RuntimeError):  # RuntimeError: without HOME and without a passwd entry
             return None

@@ -17,7 +17,7 @@ from tests.leftovers import files, processes, wait_for_none
 
 LIMIT = 90.0  # seconds for a run, many times its usual length
 # Installed plugins that the sample projects do not use. Their imports take three times as long as those of pytest.
-UNUSED = "-p no:fakefs -p no:valkey"
+UNUSED = "-p no:fakefs -p no:valkey -p no:django"
 GONE = 2.0  # seconds after its end until nothing may be left
 
 

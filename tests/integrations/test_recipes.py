@@ -16,7 +16,12 @@ from tests.leftovers import wait_for_none
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 INSTALLED = "own_service"  # tests/services/test_own_service.py installs it into an environment of its own
-PROJECTS = [path.parent for path in sorted(EXAMPLES.glob("*/README.md")) if path.parent.name != INSTALLED]
+# tests/integrations/test_how_to.py runs these
+ON_SHARED_SERVERS = ["ci", "fastapi_async", "flask_notes", "other_languages", "psycopg2_queries"]
+ON_SHARED_SERVERS += ["sqlalchemy_session", "sqlmodel_fastapi"]
+ON_LINGERING_SERVERS = ["direnv", "django_pytest"]
+ELSEWHERE = (INSTALLED, *ON_SHARED_SERVERS, *ON_LINGERING_SERVERS)
+PROJECTS = [path.parent for path in sorted(EXAMPLES.glob("*/README.md")) if path.parent.name not in ELSEWHERE]
 
 SPAWNED = """
 import multiprocessing, os
@@ -36,8 +41,8 @@ def commands(project: Path) -> Iterator[str]:
 
 
 def test_every_project_says_how_to_run_it() -> None:
-    assert [path.name for path in PROJECTS] == ["celery_worker", "django_shop", "fastapi_async", "sqlalchemy_alembic"]
-    assert all(list(commands(project)) for project in PROJECTS)
+    assert [path.name for path in PROJECTS] == ["celery_worker", "django_shop", "sqlalchemy_alembic"]
+    assert all(list(commands(project)) for project in [*PROJECTS, *map(EXAMPLES.joinpath, ELSEWHERE)])
 
 
 @pytest.mark.parametrize(
@@ -46,14 +51,13 @@ def test_every_project_says_how_to_run_it() -> None:
     ids=lambda value: value.name if isinstance(value, Path) else value,
 )
 def test_a_project_runs(project: Path, command: str, place: Path) -> None:
-    plugins = "" if project.name == "fastapi_async" else "-p no:asyncio"  # pytest-asyncio warns without configuration
     warnings = "" if project.name == "celery_worker" else "error"  # celery warns root
-    environment: Any = {"PYTHONWARNINGS": warnings, "PYTEST_ADDOPTS": f"{UNUSED} {plugins}"}
+    environment: Any = {"PYTHONWARNINGS": warnings, "PYTEST_ADDOPTS": f"{UNUSED} -p no:asyncio"}
     run = Run(copy(project, place / project.name), command, **environment).passes()
     assert "skipped" not in run.output
 
 
-@pytest.mark.parametrize("project", ["celery_worker", "fastapi_async", "sqlalchemy_alembic"])
+@pytest.mark.parametrize("project", ["celery_worker", "fastapi_async"])
 def test_workers_share_what_a_recipe_starts(project: str, place: Path) -> None:
     Run(copy(EXAMPLES / project, place / project), "python -m pytest -n 2").passes()
 

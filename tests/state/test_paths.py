@@ -251,6 +251,23 @@ def test_without_home_and_xdg_there_still_is_a_private_place(scratch: Path) -> N
     assert cache.is_absolute()
 
 
+def test_a_user_id_without_home_and_passwd_entry_has_a_home_and_no_cache(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("SERVICECTX_HOME", "SERVICECTX_CACHE", "HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert paths.home().is_dir()
+    assert paths.cache(make=True) == paths.NOWHERE
+    assert f"HOME is not set, and user id {os.geteuid()} has no passwd entry" in caplog.text
+    assert "set HOME or SERVICECTX_CACHE" in caplog.text
+
+
 def test_a_runtime_directory_that_others_can_write_is_not_used(scratch: Path) -> None:
     (scratch / "run").mkdir()
     (scratch / "run").chmod(0o777)
