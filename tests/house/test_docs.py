@@ -39,6 +39,10 @@ IN_ROWS = "coming-from"
 # The page with commands that need their projects: tests/adoption runs all of them.
 IN_PROJECTS = "adoption.md"
 
+# Pages whose blocks with a title are excerpts of files, and whose commands are those of the READMEs of the examples:
+# tests/integrations/test_how_to.py and test_recipes.py run them.
+HOW_TO = "how-to"
+
 # Texts that no block above them prints, with the test that checks them.
 SHOWN = {"servicectx.errors.BinaryNotFound": "test_the_message_in_the_readme_is_what_is_raised"}
 
@@ -114,12 +118,21 @@ def write_files(page: Path, folder: Path) -> None:
             path.write_text(block.text)
 
 
+def is_excerpt(block: Block) -> bool:
+    return block.page.parent.name == HOW_TO and block.title is not None
+
+
+def programs_of(page: Path) -> list[Block]:
+    return [block for block in blocks(page) if block.language == "python" and not is_excerpt(block)]
+
+
 def with_python(page: Path) -> bool:
-    return any(block.language == "python" for block in blocks(page))
+    return bool(programs_of(page))
 
 
 def test_every_block_is_looked_at() -> None:
     kinds = {"python", "console", "text", "json", "ini", "toml", "sql", "gherkin", "markdown", ""}  # "": pictures
+    kinds |= {block.language for block in BLOCKS if is_excerpt(block)}
     assert not [str(block) for block in BLOCKS if block.language not in kinds]
     assert sum(block.language == "python" for block in BLOCKS) > 30
     for page in PAGES:
@@ -142,7 +155,7 @@ def test_every_text_follows_the_program_that_prints_it() -> None:
 )
 def test_python_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path) -> None:
     table.require(page.stem)
-    programs = [block for block in blocks(page) if block.language == "python"]
+    programs = programs_of(page)
     write_files(page, tmp_path)
     source = tmp_path / "blocks.json"
     source.write_text(json.dumps([(str(page), block.line, block.text) for block in programs]))
@@ -176,7 +189,29 @@ def commands(block: Block) -> list[tuple[str, str]]:
     return found
 
 
-COMMANDS = [block for block in BLOCKS if block.language == "console" and block.page.name != IN_PROJECTS]
+COMMANDS = [
+    block
+    for block in BLOCKS
+    if block.language == "console" and block.page.name != IN_PROJECTS and block.page.parent.name != HOW_TO
+]
+
+
+def test_excerpts_are_equal_to_the_files_that_run() -> None:
+    excerpts = [block for block in BLOCKS if is_excerpt(block)]
+    assert len(excerpts) > 20
+    for block in excerpts:
+        text = (ROOT / str(block.title)).read_text(encoding="utf-8")
+        if str(block.title).endswith(".ipynb"):
+            text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+        assert block.text.strip() in text, f"{block} differs from {block.title}"
+
+
+def test_commands_of_how_to_pages_are_in_the_readme_of_their_example() -> None:
+    for block in BLOCKS:
+        if block.page.parent.name == HOW_TO and block.language == "console":
+            examples = set(re.findall(r"examples/\w+", block.page.read_text(encoding="utf-8")))
+            readmes = "".join((ROOT / example / "README.md").read_text(encoding="utf-8") for example in examples)
+            assert not [command for command, _ in commands(block) if f"$ {command}\n" not in readmes], block
 
 
 @pytest.mark.parametrize("block", COMMANDS, ids=str)
