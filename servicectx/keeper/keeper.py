@@ -19,7 +19,7 @@ from servicectx.keeper.restart_inbox import RestartInbox
 from servicectx.keeper.shutdown import LOCK_TIMEOUT, current, exit_text, record_death, remove_when_unused
 from servicectx.keeper.unused import UnusedWaiter
 from servicectx.services import plan
-from servicectx.state import container, key_lock, owned_files, persistent
+from servicectx.state import container, owned_files, persistent
 from servicectx.state.instance import KEEPER, Instance
 from servicectx.state.record import FAILED, READY, STOPPING, Processes, State, StateError
 from servicectx.system import faults, linux, processes
@@ -175,7 +175,6 @@ class Keeper:
 
         A fault of the machine ends neither wait: a server counts as used while its users cannot be counted.
         """
-        key_lock.get_ready()  # now, so that the stop is not delayed
         with contextlib.suppress(OSError, RuntimeError):  # a spare is optional
             self.spare = spare.Maker(start.data.cache, start.data.sources, start.data.path, start.data.owner)
         waiter = UnusedWaiter(self.instance, self.id, self.reserve)

@@ -28,11 +28,20 @@ else:
 
         A keeper uses none of these, and leaving them out halves the time until the server is started.
         Without psutil, mirakuru searches left processes with ps; the executor below never searches.
+        It logs at the level of debug only, and its uuid is for the marker that `_Executor` leaves out: substitutes for
+        logging, platform and uuid save 13 modules, a tenth of the processor time of a keeper's imports.
         """
         package = types.ModuleType("mirakuru")
         spec = importlib.util.find_spec("mirakuru")
         package.__path__ = list(spec.submodule_search_locations)
-        substitutes = {"mirakuru": package, "psutil": None}
+        silent = types.SimpleNamespace(debug=lambda *_, **__: None)
+        substitutes = {
+            "mirakuru": package,
+            "psutil": None,
+            "logging": types.SimpleNamespace(getLogger=lambda _: silent),
+            "platform": types.SimpleNamespace(system=lambda: os.uname().sysname),
+            "uuid": types.SimpleNamespace(uuid4=lambda: os.urandom(16).hex()),
+        }
         before = {name: sys.modules.pop(name) for name in substitutes if name in sys.modules}
         sys.modules.update(substitutes)
         try:

@@ -16,6 +16,7 @@ from servicectx.keeper.keeper import Keeper
 from servicectx.keeper.requester import RequesterGone, write_report
 from servicectx.keeper.shutdown import LOCK_TIMEOUT, current, exit_text, record_death, remove_when_unused
 from servicectx.state.instance import WATCHDOG, Instance
+from servicectx.state.kernel_lock import KernelLock
 from servicectx.system import linux
 from servicectx.system import processes as pids
 from servicectx.system.persistence import persist
@@ -34,7 +35,7 @@ def main(home: str, key: str, id: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     os.closerange(3, min(os.sysconf("SC_OPEN_MAX"), 65536))
     watchdog = os.getpid()
-    instance = Instance(Path(home), key)
+    instance = Instance(Path(home), key, KernelLock)
     status = 1
     try:
         if keeper := os.fork():

@@ -9,12 +9,13 @@ Only this module changes a phase, and only under the key's lock.
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from servicectx.errors import HomeError
 from servicectx.state import container, keep_record, leases, marked, names, origin, owned_files, presence, storage
-from servicectx.state.key_lock import KeyLock
+from servicectx.state.key_lock import FileLock, KeyLock
 from servicectx.state.private_file import NO_SPACE_CURE, write_private
 from servicectx.state.record import (
     Processes,
@@ -42,13 +43,16 @@ BEFORE = "before.json"
 
 
 class Instance:
-    """The files and locks of one key below `home`. It starts and ends no processes."""
+    """The files and locks of one key below `home`. It starts and ends no processes.
 
-    def __init__(self, home: Path, key: str) -> None:
+    `make_lock` makes the lock of the key: `KernelLock` in a keeper, by default filelock's.
+    """
+
+    def __init__(self, home: Path, key: str, make_lock: Callable[[Path], FileLock] | None = None) -> None:
         self.home = home
         self.key = key
         self._state_file = home / f"{key}.json"
-        self._lock = KeyLock(home / f"{key}.lock", self._state_file)
+        self._lock = KeyLock(home / f"{key}.lock", self._state_file, make_lock)
 
     # -- reading: without a lock ---------------------------------------------------------------------------------
 

@@ -1,13 +1,14 @@
 """The lock of a key: held while a process starts, stops or clears the instance of the key.
 
 Other processes wait on the lock, so it is filelock's, unlike a lease. The kernel frees it at any death of its holder.
+A keeper takes the same lock without filelock (`kernel_lock`).
 """
 
 import contextlib
 import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,11 +22,15 @@ from servicectx.system.originals import json, time
 
 
 class KeyLock:
-    """The lock at `path`. Its file is removed on release, under the lock, unless there is a file at `state_file`."""
+    """The lock at `path`. Its file is removed on release, under the lock, unless there is a file at `state_file`.
 
-    def __init__(self, path: Path, state_file: Path) -> None:
+    `make` makes the lock of one block: filelock's, or a `KernelLock`.
+    """
+
+    def __init__(self, path: Path, state_file: Path, make: Callable[[Path], "FileLock"] | None = None) -> None:
         self.path = path
         self.state_file = state_file
+        self.make = make or _safe_lock
 
     @contextlib.contextmanager
     def locked(self, wait: float = 0.0, held: list[Releasable] | None = None) -> Iterator[bool]:
@@ -34,18 +39,15 @@ class KeyLock:
         The lock is in `held` meanwhile: an interrupt can arrive between the end of the block and the release, and then
         the caller releases what is in the list.
         """
-        from filelock import Timeout
-
         lock = HeldLock(self)
         if held is not None:
             held.append(lock)
         try:
-            lock.acquire(wait)
-        except Timeout:
-            if held is not None:
-                held.remove(lock)
-            yield False
-            return
+            if not lock.acquire(wait):
+                if held is not None:
+                    held.remove(lock)
+                yield False
+                return
         except OSError as error:
             cure = NO_SPACE_CURE if self.path.is_file() or not os.path.lexists(self.path) else "remove it"
             raise HomeError(path=str(self.path), problem=f"no lock: {error.strerror}", cure=cure) from None
@@ -81,22 +83,16 @@ class HeldLock:
 
     def __init__(self, key_lock: KeyLock) -> None:
         self._key_lock = key_lock
-        self._lock: FileLock = _lock_class()(
-            key_lock.path, mode=0o600, thread_local=False, poll_interval=0.002, fallback_to_soft=False
-        )
+        self._lock = key_lock.make(key_lock.path)
 
-    def acquire(self, wait: float) -> None:
-        """Lock the file within `wait` seconds. Raises filelock's Timeout, OSError."""
-        from filelock import Timeout
-
+    def acquire(self, wait: float) -> bool:
+        """Lock the file within `wait` seconds; False if it was not free. Raises OSError."""
         until = time.monotonic() + wait
-        while not self._lock.is_locked:
-            try:
-                self._lock.acquire(blocking=False)  # a timeout would never expire where a test has frozen the clock
-            except Timeout:
-                if time.monotonic() >= until:
-                    raise
-                time.sleep(0.002)
+        while not self._lock.is_locked and not self._lock.try_lock():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.002)
+        return True
 
     def release(self) -> None:
         if not self._lock.is_locked:
@@ -107,41 +103,51 @@ class HeldLock:
                 # that waits on the removed file tries again on the new one.
                 self._lock.remove_file()
         except OSError:
-            self._lock.release(force=True)
+            self._lock.free()
             raise
-        self._lock.release(force=True)  # not after an interrupt: the second call needs the lock to remove the file
-
-
-def get_ready() -> None:
-    """Import the modules of locks now, so that taking a lock imports nothing."""
-    import shutil  # noqa: F401
-    import subprocess  # noqa: F401
-
-    _lock_class()
+        self._lock.free()  # not after an interrupt: the second call needs the lock to remove the file
 
 
 class FileLock(Protocol):
-    """The part of filelock's lock that is used here, and `remove_file`."""
+    """The lock of one block."""
 
     @property
     def is_locked(self) -> bool: ...
 
-    def acquire(self, *, blocking: bool | None = None) -> object:
-        """Lock the file. Raises filelock's Timeout, OSError."""
+    def try_lock(self) -> bool:
+        """Lock the file; False where another process holds it. Raises OSError."""
 
     def remove_file(self) -> None:
         """Remove the file, unless another one is in its place. The lock is held."""
 
-    def release(self, force: bool = False) -> None: ...
+    def free(self) -> None:
+        """Free the lock. A second call does nothing."""
+
+
+def _safe_lock(path: Path) -> FileLock:
+    lock: FileLock = _safe_lock_class()(
+        path, mode=0o600, thread_local=False, poll_interval=0.002, fallback_to_soft=False
+    )
+    return lock
 
 
 @functools.cache
-def _lock_class() -> Any:
+def _safe_lock_class() -> Any:
     """filelock's lock, safe against user code that closes its descriptor and reuses the number for another file."""
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     class SafeLock(FileLock):
         _ours: Identity | None = None
+
+        def try_lock(self) -> bool:
+            try:
+                self.acquire(blocking=False)  # a timeout would never expire where a test has frozen the clock
+            except Timeout:
+                return False
+            return True
+
+        def free(self) -> None:
+            self.release(force=True)
 
         def _acquire(self) -> None:
             super()._acquire()
