@@ -6,7 +6,6 @@ A wheel with a server was installed for its server, so it comes before PATH and 
 import glob
 import os
 import re
-import shutil
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -192,7 +191,7 @@ def real(path: str) -> str:
 
 
 def _is_program(path: str) -> bool:
-    return shutil.which(path) is not None and os.path.isfile(path)
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def _version_key(path: str) -> list[int]:

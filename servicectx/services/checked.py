@@ -1,7 +1,6 @@
 """Checks of external details: one error lists every mistake, and no error shows a value."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -91,6 +90,8 @@ def _is_control(letter: str) -> bool:
 
 
 def _unknown(key: str, model: type[BaseModel]) -> str:
+    from difflib import get_close_matches
+
     close = get_close_matches(key, model.model_fields, n=1)
     guess = f"; did you mean {close[0]!r}?" if close else ""
     return f"unknown field; {model.__name__} has {', '.join(model.model_fields)}{guess}"

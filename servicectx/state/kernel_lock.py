@@ -1,7 +1,7 @@
 """The lock of a key in a keeper: the `flock` that filelock takes, on the same file.
 
-A keeper takes the lock of its key once, at its end. filelock loads 40 modules, which was 23 % of the processor time of
-a keeper's imports. A caller runs foreign code, and uses filelock (`key_lock`).
+A keeper takes the lock of its key once, at its end. filelock loads 40 modules, which was a quarter of the instructions
+of a keeper's imports. A caller runs foreign code, and uses filelock (`key_lock`).
 """
 
 import contextlib

@@ -224,7 +224,7 @@ def test_a_keeper_imports_nothing_of_its_callers() -> None:
     packages = {"servicectx", "servicectx.services"}
     own = {name for name in seen if within(name, "servicectx")} - packages
     assert not [name for name in own if rank(name) < rank("servicectx.keeper")]
-    assert not seen & {"pydantic", "filelock", "dataclasses", "inspect", "asyncio", "psutil", "http.client"}
+    assert not seen & {"pydantic", "filelock", "dataclasses", "inspect", "asyncio", "psutil", "http.client", "logging"}
 
 
 # Modules that run in processes of their own, where no test replaces functions.
