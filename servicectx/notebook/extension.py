@@ -73,7 +73,8 @@ class ServiceMagic:
             state = f"ended; run %service {variable} to start it again"
         else:
             state = f"{'joined' if held.joined else 'started'} in {held.took:.1f} s"
-        print(f"{variable}: {state}, {held.details.host}:{held.details.port}")
+        details = held.details
+        print(f"{variable}: {state}, {details.host}:{details.port}" if details else f"{variable}: {state}")
 
 
 def load_ipython_extension(shell: Any) -> None:

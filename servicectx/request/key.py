@@ -114,9 +114,18 @@ def setup_data(setup: Setup | None, files: list[Path] | None, depends: Depends |
 
 
 def snapshot_text(setup: Setup | None, files: list[Path] | None, depends: Depends | None = None) -> str:
-    """The identity of the data in a snapshot: `setup_text`, and the origin of each callable. See `origin`."""
+    """The identity of the data in a snapshot: `setup_text`, and the place of each callable.
+
+    A callable that declares its files by `depends` has the same place in every checkout of its project; see `origin`.
+    Without that it may read any file beside it, so it is bound to its path.
+    """
     steps = setup if is_stack(setup, files) else (setup,)
-    return " ".join([setup_text(setup, files, depends), *(origin(step) for step in steps if callable(step))])
+    return " ".join([setup_text(setup, files, depends), *(_place(step, depends) for step in steps if callable(step))])
+
+
+def _place(step: Any, depends: Depends | None) -> str:
+    declares = depends is not None and bool(depends.patterns or depends.of(step).patterns)
+    return origin(step, declares)
 
 
 def _callable(setup: Setup, depends: Depends | None) -> str:

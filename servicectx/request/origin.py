@@ -1,4 +1,4 @@
-"""Where a set-up comes from, in the names of snapshots: the same in every checkout of its project.
+"""Where a set-up comes from, in the names of snapshots: the same in every checkout, if the set-up declares its files.
 
 A project is known by the name that it declares, so that a checkout at another path finds the snapshots of the first. A
 project without a name is known by its path, and so is a set-up without a source file.
@@ -17,10 +17,11 @@ INSTALLED = ("site-packages", "dist-packages")
 LIMIT = 2**24  # bytes of a configuration file
 
 
-def origin(step: Any) -> str:
-    """The project of a callable, and the place of its source file: in the project, among installed packages, or a path.
+def origin(step: Any, declares: bool) -> str:
+    """The place of a callable: its source file, for a callable that `declares` its files in the project.
 
-    Different projects may have the same set-up with different files beside it.
+    Different projects may have the same set-up with different files beside it. A callable that does not declare them is
+    bound to its path, and a callable without a source file to the path of its project.
     """
     try:
         root = project()
@@ -29,6 +30,8 @@ def origin(step: Any) -> str:
     file = source(step)
     if file[:1] in ("", "<"):  # no source, or code without a file: known by its name alone
         return f"{root} {file}"
+    if not declares:
+        return file
     return f"{declared_name(root) or root} {_place(Path(file), root)}"
 
 

@@ -9,7 +9,6 @@ Data without `persistent.json` is what a killed first start left. No user has se
 """
 
 import contextlib
-import hashlib
 import os
 import re
 import stat
@@ -60,7 +59,7 @@ class Found(NamedTuple):
 def place(scope: str, name: str) -> Path:
     """The container of the data with that name in a scope, which is in the form of state files. It may be missing."""
     directory = scope.removeprefix("project:").removeprefix("scope:")
-    digest = hashlib.sha256(scope.encode(errors="surrogateescape")).hexdigest()[:8]
+    digest = _digest(scope)
     return paths.persistent() / f"{_readable(os.path.basename(directory)) or 'scope'}-{digest}" / _entry(name)
 
 
@@ -211,9 +210,15 @@ def _entry(name: str) -> str:
     """The directory of a name: the name itself where that is a safe file name, else a part of it and its hash."""
     if len(name) <= LONGEST and PLAIN.fullmatch(name):
         return name
-    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
+    digest = _digest(name)
     return f"{_readable(name) or 'service'}-{digest}"
 
 
 def _readable(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]", "", text.lower())[:LONGEST].lstrip("-_")
+
+
+def _digest(text: str) -> str:
+    import hashlib  # OpenSSL, which a keeper never needs
+
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]

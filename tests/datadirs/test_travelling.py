@@ -13,7 +13,7 @@ import pytest
 
 from servicectx import PostgresDetails, cache_entries, managed
 from servicectx.datadirs import digests
-from servicectx.request import origin
+from servicectx.request import depends, key, origin
 from servicectx.request.builds import build, is_native
 from servicectx.services import binaries
 from servicectx.services.postgres.service import Postgres
@@ -167,11 +167,11 @@ def checkout(place: Path, name: str, *, file: str = "pyproject.toml", text: str 
     return place
 
 
-def origin_in(place: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def origin_in(place: Path, monkeypatch: pytest.MonkeyPatch, declares: bool = True) -> str:
     monkeypatch.chdir(place)
     namespace: dict[str, object] = {"__name__": "setups"}
     exec(compile((place / "setups.py").read_text(), str(place / "setups.py"), "exec"), namespace)
-    return origin.origin(namespace["fill"])
+    return origin.origin(namespace["fill"], declares)
 
 
 def test_a_checkout_elsewhere_has_the_same_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,13 +189,31 @@ def test_a_checkout_elsewhere_has_the_same_set_up(tmp_path: Path, monkeypatch: p
         assert origin_in(place, monkeypatch) == f"{place} setups.py", "without a name the path decides"
 
 
+def test_a_set_up_that_does_not_declare_its_files_is_bound_to_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = checkout(tmp_path / "a", "shop")
+    assert origin_in(place, monkeypatch, declares=False) == str(place / "setups.py")
+
+    def fill(details: object) -> None:
+        raise NotImplementedError
+
+    def names(*patterns: str) -> str:
+        return key.snapshot_text(fill, None, depends.depends_of("postgres", list(patterns), place))
+
+    assert __file__ in names()
+    assert "shop" in names("*.toml")
+    fill.depends = ["*.toml"]  # type: ignore[attr-defined]
+    assert "shop" in names()
+
+
 def test_a_set_up_without_source_is_bound_to_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(checkout(tmp_path / "a", "shop"))
-    assert origin.origin(print) == f"{tmp_path / 'a'} "
-    assert origin.origin(eval("lambda details: None")) == f"{tmp_path / 'a'} <string>"
+    assert origin.origin(print, True) == f"{tmp_path / 'a'} "
+    assert origin.origin(eval("lambda details: None"), True) == f"{tmp_path / 'a'} <string>"
 
 
 def test_an_installed_set_up_has_no_path_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(checkout(tmp_path / "a", "shop"))
-    assert origin.origin(pytest.fail) == "shop <installed>/_pytest/outcomes.py"
-    assert origin.origin(subprocess.run).startswith("shop /")
+    assert origin.origin(pytest.fail, True) == "shop <installed>/_pytest/outcomes.py"
+    assert origin.origin(subprocess.run, True).startswith("shop /")

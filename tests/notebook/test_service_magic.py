@@ -22,7 +22,7 @@ def interactive_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
-        yield InteractiveShell(config=Config(HistoryManager={"enabled": False}))
+        yield InteractiveShell(config=Config(HistoryManager={"enabled": False}))  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
