@@ -10,6 +10,8 @@ FOR_PEOPLE = {
     "state/key_lock.py": "the time of locking, for display",
     "state/leases.py": "the start of a lease, for display",
     "state/keep_record.py": "the start of the instance of kept data",
+    "state/persistent.py": "the last start on persistent data, for display",
+    "client/persistent_start.py": "the run of a set-up on persistent data, for display",
     "datadirs/prepared.py": "prepared data that have not been used for a month",
 }
 

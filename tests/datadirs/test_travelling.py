@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
@@ -46,10 +47,10 @@ def installed_again(program: str, place: Path) -> Path:
 
 
 @pytest.fixture
-def room(run_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def room(run_directory: Path) -> Path:
     """A directory that every account can pass."""
-    path = run_directory / tmp_path_factory.mktemp("travelling").name
-    path.mkdir(mode=0o711)
+    path = Path(tempfile.mkdtemp(prefix="travelling-", dir=run_directory))
+    path.chmod(0o711)
     return path
 
 
