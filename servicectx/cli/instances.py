@@ -1,5 +1,6 @@
 """Instances named on a command line: from this project first, then shared ones; never from another project."""
 
+import os
 import time
 from pathlib import PurePath
 from typing import Any
@@ -50,14 +51,17 @@ def scope_shown(scope: str) -> str:
 
 
 def choose(names: tuple[str, ...], scope: str | None, phases: tuple[str, ...] = (READY,)) -> list[Running]:
-    """Instances by name or key; without names, all of the scope (default: this project, and this run).
+    """Instances by name or key; without names, all of the scope.
+
+    The default scope is that of `up`: `SERVICECTX_SCOPE`, or this project; and this run.
 
     A name means an instance of this run first, below `servicectx run`. Raises Failed, which lists instances of other
     scopes.
     """
     every = [instance for instance in inventory.running() if not phases or instance.state.phase in phases]
     run = run_scope()
-    scopes = ([scope_text(run)] if run and scope is None else []) + [scope_text(scope or "project")]
+    default = os.environ.get("SERVICECTX_SCOPE") or "project"
+    scopes = ([scope_text(run)] if run and scope is None else []) + [scope_text(scope or default)]
     if not names:
         chosen = [instance for instance in every if instance.state.scope in scopes]
         if not chosen:

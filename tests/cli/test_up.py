@@ -43,6 +43,16 @@ def test_up_stays_and_down_ends_it(project: Path, home: Path) -> None:
     assert not processes(home)
 
 
+def test_the_scope_of_the_environment_is_that_of_all_commands(project: Path, home: Path) -> None:
+    ok("up", "-q", "redis", cwd=project, SERVICECTX_SCOPE="nightly")
+    assert "REDIS_URL" in ok("env", cwd=project, SERVICECTX_SCOPE="nightly")
+    missing = cli("env", cwd=project)
+    assert missing.returncode == 1
+    assert "--scope nightly" in missing.stderr
+    assert ok("down", cwd=project, SERVICECTX_SCOPE="nightly") == "redis: stopped\n"
+    assert not files(home)
+
+
 def test_a_program_joins_what_the_shell_started(project: Path) -> None:
     ok("up", "-q", "redis", "--set", "redis.settings.maxmemory=64mb", cwd=project)
     with servicectx.managed("redis", settings={"maxmemory": "64mb"}) as redis:
