@@ -108,7 +108,7 @@ def home(
     path.chmod(0o711)
     monkeypatch.setenv("SERVICECTX_HOME", str(path))
     monkeypatch.setenv("SERVICECTX_CACHE", str(cache.parent))
-    persistent = run_directory / f"{path.name}-data"
+    persistent = run_directory / path.name.replace("home-", "data-")  # not in the name of a process of another home
     monkeypatch.setenv("SERVICECTX_DATA", str(persistent))
     yield path
     left = [str(process) for process in processes(path)] + files(path)
