@@ -186,7 +186,10 @@ class StartAttempt:
         """Run the set-up on fresh data, and let the keeper take a snapshot."""
         if self._restored:
             if self.request.persist and (isolation := isolation_of(self.request.service, details)) is not None:
-                isolation.forget_earlier()
+                try:
+                    isolation.forget_earlier()
+                except Exception as error:  # noqa: BLE001  # the data are usable without
+                    log.warning("namespaces of earlier runs stay in %s: %s", self.request.name, error)
             return
         request, frozen = self.request, True
         if request.setup is not None:

@@ -184,7 +184,12 @@ def remove(path: Path, own: bool = False) -> None:
                 raise KeptDataError(path=str(path), problem="an instance runs on the data", cure=IN_USE)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path / FILE)  # first: after a crash, a start must not take half of the data for all of it
-            found.remove(path.name)
+            # Under another name: a start at the same time makes a directory of its own, and cannot lock a dying one.
+            dying = f".{path.name}.removed"
+            found.remove(dying)  # left by a killed removal
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path.name, dying, src_dir_fd=found.descriptor, dst_dir_fd=found.descriptor)
+            found.remove(dying)
         finally:
             if lock is not None:
                 os.close(lock)
