@@ -121,14 +121,22 @@ def persistent() -> Path:
     """
     setting = os.environ.get("SERVICECTX_DATA")
     if setting:
-        return Path(setting).absolute() / IN_DATA
+        return _unexposed(Path(setting).absolute() / IN_DATA)
     import platformdirs
 
     path = Path(platformdirs.user_data_dir("servicectx", appauthor=False))
     if not path.is_absolute():
         cure = "set SERVICECTX_DATA to a directory of your own that only you can write"
         raise HomeError(path=str(path), problem="this account has no home directory for persistent data", cure=cure)
-    return ROOT_DATA if os.geteuid() == 0 and not passable(path.parent) else path
+    return _unexposed(ROOT_DATA if os.geteuid() == 0 and not passable(path.parent) else path)
+
+
+def _unexposed(path: Path) -> Path:
+    """The path. Raises HomeError where another account could replace the data below it."""
+    if (problem := trust.exposure(path)) is not None:
+        cure = "set SERVICECTX_DATA to a directory that, with all directories above it, belongs to you or to root"
+        raise HomeError(path=str(path), problem=f"another account could replace the data: {problem}", cure=cure)
+    return path
 
 
 def temporary() -> Path:

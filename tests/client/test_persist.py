@@ -399,3 +399,13 @@ def test_mariadb_forgets_the_namespaces_of_killed_users() -> None:
         shown = service.exec(["mariadb", "-e", "show databases"]).stdout
         assert "sc_orders" in shown
         assert "sc_0123456789ab" not in shown
+
+
+def test_a_directory_that_another_account_can_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from servicectx import HomeError
+    from servicectx.state import paths
+
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("SERVICECTX_DATA", str(tmp_path))
+    with pytest.raises(HomeError, match="another account could replace the data"):
+        paths.persistent()
