@@ -32,6 +32,7 @@ class Claim:
         self.state = state
         self.lease = lease
         self.joined = joined
+        self._is_unrecorded = False  # the long wait for the record of a death was in vain
 
     def leave(self) -> None:
         """Release the lease. The last user waits until server, keeper, data and port are gone, unless it lingers."""
@@ -106,7 +107,8 @@ class Claim:
     def failure(self) -> ServiceCtxError:
         """The reason why the instance is dead, which its keeper or its watchdog records.
 
-        Without both there is no reason to wait for. A server that lives and does not answer gets `DEATH_RECORD_TIME`.
+        Without both there is no reason to wait for. A server that lives and does not answer gets `DEATH_RECORD_TIME`,
+        and so does every call after a wait in vain: a home that turned read-only takes no record.
         """
         began = time.monotonic()
         while True:
@@ -115,8 +117,9 @@ class Claim:
             ours = state if state is not None and state.id == self.state.id else None
             if ours is None or ours.phase == DIED or not attended:
                 return death(self.state.service, self.state.name, ours)
-            most = DEATH_RECORD_TIME if liveness.lives(self.instance, ours) else LATE_RECORD_TIME
-            if time.monotonic() > began + most:
+            late = not self._is_unrecorded and not liveness.lives(self.instance, ours)
+            if time.monotonic() > began + (LATE_RECORD_TIME if late else DEATH_RECORD_TIME):
+                self._is_unrecorded |= late
                 return death(self.state.service, self.state.name, ours)
             time.sleep(0.005)
 

@@ -94,11 +94,15 @@ def _all() -> Known:
     try:
         text, _, checksum = (reading.read_text(paths.cache() / FILE) or "").rpartition("\n")
         if text and checksum == manifest_checksum([text]):
-            known: Known = json.loads(text)
-            return known
-    except (OSError, ValueError, reading.Unreadable):
-        pass
+            known = json.loads(text)
+            return {name: entry for name, entry in known.items() if _is_entry(entry)}
+    except (OSError, ValueError, RecursionError, AttributeError, reading.Unreadable):
+        pass  # AttributeError: another version has another form
     return {}
+
+
+def _is_entry(entry: object) -> bool:
+    return isinstance(entry, list) and len(entry) == 2 and all(isinstance(text, str) for text in entry)
 
 
 def _write(name: str, entry: list[str]) -> None:

@@ -31,6 +31,6 @@ def from_manifest(manifest: dict[str, str] | None, name: str) -> Label:
         label = Label(*json.loads((manifest or {})[FIELD]))
         if all(isinstance(text, str) for text in label):
             return label
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         pass
     return Label(service=name.rpartition("-")[0].partition("-")[0])

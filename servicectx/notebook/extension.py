@@ -59,7 +59,7 @@ class ServiceMagic:
             if variable not in self._held:
                 known = ", ".join(self._held) or "none"
                 raise _usage_error(f"%service --stop {variable}: the services of this kernel are: {known}")
-        for variable in variables or list(self._held):
+        for variable in dict.fromkeys(variables or self._held):
             held = self._held.pop(variable)
             held.__exit__(None, None, None)
             self._shell.drop_by_id({variable: held.details})  # not a value that the user assigned
@@ -78,8 +78,14 @@ class ServiceMagic:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Add `%service` to this shell; IPython calls it for `%load_ext servicectx`. A second call adds nothing."""
-    if "service" not in shell.magics_manager.magics["line"]:
+    """Add `%service` to this shell; IPython calls it for `%load_ext servicectx`. A second call adds nothing.
+
+    Raises UsageError where another extension has added a magic of that name.
+    """
+    present = shell.magics_manager.magics["line"].get("service")
+    if present is not None and not isinstance(getattr(present, "magic", None), ServiceMagic):
+        raise _usage_error("another extension has the line magic %service; unload it first")
+    if present is None:
         magic = ServiceMagic(shell)
 
         def service(line: str) -> None:
@@ -92,9 +98,11 @@ def load_ipython_extension(shell: Any) -> None:
 
 def unload_ipython_extension(shell: Any) -> None:
     """Leave all services and remove `%service`; IPython calls it for `%unload_ext servicectx`."""
-    service = shell.magics_manager.magics["line"].pop("service", None)
-    if service is not None:
-        service.magic.leave()
+    magics = shell.magics_manager.magics["line"]
+    magic = getattr(magics.get("service"), "magic", None)
+    if isinstance(magic, ServiceMagic):  # not the magic of another extension
+        del magics["service"]
+        magic.leave()
 
 
 def _options(line: str) -> tuple[list[str], dict[str, Any]]:

@@ -11,7 +11,7 @@ from servicectx.request.key import program_state
 from servicectx.services import binaries, version_choice
 from servicectx.services.base import Plan, Service, Written
 from servicectx.services.login import RANDOM
-from servicectx.state import keep_record, paths
+from servicectx.state import keep_record, paths, persistent
 from servicectx.state.keep_record import KeepRecord
 
 
@@ -39,9 +39,14 @@ def find(service: Service[Any], path: Any) -> Opened:
 
 
 def open_record(path: Any) -> Opened:
-    """Open kept data of any service. Raises KeptDataError."""
+    """Open kept data of any service, with the program that wrote it last. Raises KeptDataError."""
     real = Path(os.path.realpath(os.path.expanduser(os.fspath(path))))
-    return Opened(real, keep_record.read(real))
+    record = keep_record.read(real)
+    if (last := persistent.read(real)) is not None:
+        record = record._replace(
+            program=last.program, program_state=last.program_state, server_version=last.server_version
+        )
+    return Opened(real, record)
 
 
 def options(service: Service[Any], opened: Opened, given: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from servicectx.request.key import program_state, scope_text
 from servicectx.request.opened_data import Opened
 from servicectx.services import version_choice
 from servicectx.services.base import Service, Written, option_names
-from servicectx.state import keep_record, persistent, setup_record
+from servicectx.state import persistent, setup_record
 from servicectx.state.persistent import PersistentRecord
 from servicectx.state.setup_record import SetupRecord
 
@@ -59,11 +59,10 @@ def located(request: Request) -> Request:
     record = persistent.read(path)
     if record is None:
         return request._replace(opened=None, persistent=Persistent(path, None))
-    kept = keep_record.read(path)
-    kept = kept._replace(
-        program=record.program, program_state=record.program_state, server_version=record.server_version
-    )
-    opened = Opened(path, kept)
+    opened = opened_data.open_record(path)._replace(path=path)
+    kept = opened.record
+    if (record.scope, record.name) != (scope_text(request.scope), request.name):
+        raise opened.refuse(f"it is the persistent data of {record.name!r} in {record.scope}", "move it away")
     if kept.service != request.service.name:
         raise _conflict(request, opened, f"is of {kept.service}", request.service.name)
     options = request.options

@@ -316,8 +316,11 @@ class Instance:
 
     def forget(self) -> None:
         """Remove the state file. Raises HomeError where it stays: the directory must stay then, too."""
-        for name in (self._state_file.name, f"{self._state_file.name}.tmp"):
-            self._remove(name)
+        self._remove(f"{self._state_file.name}.tmp")
+        self._forget()
+
+    def _forget(self) -> None:
+        self._remove(self._state_file.name)
         if os.path.lexists(self._state_file):
             problem, cure = "not removed", "make its directory writable, or set SERVICECTX_HOME to another directory"
             raise HomeError(path=str(self._state_file), problem=problem, cure=cure)
@@ -325,12 +328,14 @@ class Instance:
     def forget_unlocked(self, id: str) -> None:
         """As `forget`, in the keeper of the instance `id` and without the key's lock. Other instances stay.
 
+        The temporary file stays, because the process with the lock may be writing it.
+
         The state file cannot change between check and removal: a process with the lock publishes no other instance
         before this keeper is dead, as long as the directory has a copy of the state. Raises HomeError, StateError.
         """
         state = self.look()
         if state is not None and state.id == id:
-            self.forget()
+            self._forget()
 
     def _is_current(self, id: str) -> bool:
         """Whether the state file names this instance, or none."""

@@ -52,9 +52,11 @@ class KernelLock:
         """Free the lock, also for forked children that share it. A second call does nothing."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            _held.discard(self)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
+            try:
+                _held.discard(self)
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            finally:
+                os.close(descriptor)  # also when a signal interrupts it: no other object knows the descriptor
 
 
 def _close_in_child() -> None:

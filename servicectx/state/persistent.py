@@ -9,6 +9,7 @@ Data without `persistent.json` is what a killed first start left. No user has se
 """
 
 import contextlib
+import fcntl
 import os
 import re
 import stat
@@ -89,6 +90,7 @@ def begin(path: Path) -> int:
     Raises HomeError, OSError; KeptDataError where the data is in use, or complete by now.
     """
     with marked.claim(path.parent, marked.PERSISTENT) as parent, contextlib.suppress(FileExistsError):
+        parent.remove(_dying(path))  # left by a killed removal
         os.mkdir(path.name, marked.PRIVATE, dir_fd=parent.descriptor)
     try:
         lock = presence.hold(path / container.LOCK, in_children=True)
@@ -110,14 +112,26 @@ def begin(path: Path) -> int:
 
 def complete(path: Path, record: PersistentRecord) -> None:
     """Write all data to disk, then the record that makes it complete. Raises OSError."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
+    with _writing(path) as directory:
         if not is_complete(path):
             linux.sync_file_system(directory)
-        keep_record.write_synced(directory, FILE, json.dumps({"version": VERSION, **record._asdict()}, indent=1) + "\n")
-        os.fsync(directory)
+        _write(directory, record)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[int]:
+    """The open container, locked against other writers of its record, which only hold this lock for a moment."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield directory
     finally:
         os.close(directory)
+
+
+def _write(directory: int, record: PersistentRecord) -> None:
+    keep_record.write_synced(directory, FILE, json.dumps({"version": VERSION, **record._asdict()}, indent=1) + "\n")
+    os.fsync(directory)
 
 
 def is_complete(path: Path) -> bool:
@@ -149,8 +163,9 @@ def read(path: Path) -> PersistentRecord | None:
 
 def accept_setup(path: Path) -> None:
     """Record the next set-up as the one that made the data, without a run. Raises KeptDataError, OSError."""
-    if (record := read(path)) is not None:
-        complete(path, record._replace(accepts_setup=True))
+    with _writing(path) as directory:
+        if (record := read(path)) is not None:
+            _write(directory, record._replace(accepts_setup=True))
 
 
 def scan() -> Iterator[Found]:
@@ -185,7 +200,7 @@ def remove(path: Path, own: bool = False) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path / FILE)  # first: after a crash, a start must not take half of the data for all of it
             # Under another name: a start at the same time makes a directory of its own, and cannot lock a dying one.
-            dying = f".{path.name}.removed"
+            dying = _dying(path)
             found.remove(dying)  # left by a killed removal
             with contextlib.suppress(FileNotFoundError):
                 os.rename(path.name, dying, src_dir_fd=found.descriptor, dst_dir_fd=found.descriptor)
@@ -193,6 +208,11 @@ def remove(path: Path, own: bool = False) -> None:
         finally:
             if lock is not None:
                 os.close(lock)
+
+
+def _dying(path: Path) -> str:
+    """The name of a container during its removal. No name of data begins with a dot."""
+    return f".{path.name}.removed"
 
 
 def new(service: str, name: str, scope: str, program: str, program_state: str) -> PersistentRecord:

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from servicectx import managed
+from servicectx.client import claim as claims
 from servicectx.state import container
 from servicectx.testing import FakeService
 from tests.cli.command import cli
@@ -220,3 +222,28 @@ def test_a_process_of_another_namespace_with_a_recorded_id_is_not_signalled(home
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+@pytest.mark.timeout(120)
+def test_a_record_that_never_comes_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keeper is stopped, as one whose home takes no record. A second look does not wait for so long again."""
+    entered = managed("redis", scope="private")
+    entered.__enter__()
+    claim = entered._claim
+    assert claim is not None
+    processes = claim.instance.processes(claim.state.id)
+    assert processes is not None
+    assert processes.server is not None
+    server = psutil.Process(processes.server.pid)
+    try:
+        os.kill(processes.keeper.pid, signal.SIGSTOP)
+        server.kill()
+        wait_for(lambda: server.status() == psutil.STATUS_ZOMBIE, TIMEOUT)
+        monkeypatch.setattr(claims, "LATE_RECORD_TIME", 1.0)
+        assert "its exit was not recorded" in str(claim.failure())
+        monkeypatch.setattr(claims, "LATE_RECORD_TIME", 1000.0)
+        assert "its exit was not recorded" in str(claim.failure())
+    finally:
+        os.kill(processes.keeper.pid, signal.SIGCONT)
+    assert "the server was" in str(claim.failure())
+    entered.__exit__(None, None, None)

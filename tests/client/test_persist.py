@@ -1,5 +1,6 @@
 """Persistent data: found again by project and name, after any end; removed by name alone."""
 
+import fcntl
 import json
 import os
 import re
@@ -19,8 +20,10 @@ import pytest
 
 from servicectx import HomeError, InvalidOption, KeptDataError, NotSupported, SetupFailed, isolated, managed
 from servicectx.cli import app
+from servicectx.request import opened_data
 from servicectx.services import registry
 from servicectx.state import persistent, storage
+from servicectx.state.marked import MarkedDirectory
 from servicectx.testing import FakeDetails, FakeService
 from tests import leftovers, namespaces
 from tests.detector import wait_for
@@ -409,3 +412,66 @@ def test_a_directory_that_another_account_can_write_is_refused(tmp_path: Path, m
     monkeypatch.setenv("SERVICECTX_DATA", str(tmp_path))
     with pytest.raises(HomeError, match="another account could replace the data"):
         paths.persistent()
+
+
+# -- the record and the removal ------------------------------------------------------------------------------------
+
+
+def made(name: str = "shop") -> persistent.Found:
+    with managed(FakeService, name=name, persist=True):
+        pass
+    return only_data()
+
+
+def test_a_container_under_removal_has_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start at the same time makes a container of its own, which the removal does not touch."""
+    path = made().path
+    removed = []
+    original = MarkedDirectory.remove
+
+    def remove(self: MarkedDirectory, name: str) -> None:
+        if (self.path / name).exists():
+            removed.append(name)
+            assert not path.exists()
+        original(self, name)
+
+    monkeypatch.setattr(MarkedDirectory, "remove", remove)
+    persistent.remove(path)
+    assert removed == [".shop.removed"]
+    assert list(path.parent.glob(".*.removed")) == []
+
+
+def test_the_next_start_removes_what_a_killed_removal_left() -> None:
+    path = made().path
+    persistent.remove(path)
+    (path.parent / ".shop.removed" / "run").mkdir(parents=True)
+    assert list(persistent.scan()) == []
+    made()
+    assert not (path.parent / ".shop.removed").exists()
+
+
+def test_data_of_another_scope_is_refused() -> None:
+    path = made().path
+    other = persistent.place("scope:other", "shop")
+    persistent.make_parent(other, None)
+    path.rename(other)
+    refused = managed(FakeService, name="shop", persist=True, scope="other")
+    with pytest.raises(KeptDataError, match="it is the persistent data of 'shop' in project:"), refused:
+        pass
+
+
+def test_the_data_are_opened_by_the_program_that_wrote_them_last() -> None:
+    found = made()
+    persistent.complete(found.path, found.record._replace(program="/newer", server_version="2"))
+    record = opened_data.open_record(found.path).record
+    assert (record.program, record.server_version) == ("/newer", "2")
+
+
+def test_two_writers_of_a_record_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = made()
+    with persistent._writing(found.path):
+        monkeypatch.setattr(fcntl, "LOCK_EX", fcntl.LOCK_EX | fcntl.LOCK_NB)  # instead of a wait
+        with pytest.raises(BlockingIOError):
+            persistent.accept_setup(found.path)
+    persistent.accept_setup(found.path)
+    assert only_data().record.accepts_setup

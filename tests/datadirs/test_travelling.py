@@ -14,10 +14,12 @@ import pytest
 
 from servicectx import PostgresDetails, cache_entries, managed
 from servicectx.datadirs import digests
+from servicectx.datadirs.sealing import manifest_checksum
 from servicectx.request import depends, key, origin
 from servicectx.request.builds import build, is_native
 from servicectx.services import binaries
 from servicectx.services.postgres.service import Postgres
+from servicectx.state import paths
 
 runs: list[str] = []
 
@@ -109,6 +111,26 @@ def test_extensions_of_the_installation_are_in_the_name_of_a_snapshot(tmp_path: 
         assert files == [str(folder / "own.control")]
         names.add(digests.digest_of_all("beside", files))
     assert len(names) == 2
+
+
+def test_control_files_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "share/extension"
+    folder.mkdir(parents=True)
+    (folder / "dangling.control").symlink_to(tmp_path / "removed")
+    (folder / "directory.control").mkdir()
+    (folder / "own.control").touch()
+    assert Postgres().data_files(str(tmp_path / "bin" / "postgres")) == [str(folder / "own.control")]
+
+
+@pytest.mark.parametrize("known", [[], 5, {"path": 5}, {"path": ["one"]}, {"path": [1, 2]}, None])
+def test_digests_in_another_form_are_not_used(room: Path, monkeypatch: pytest.MonkeyPatch, known: object) -> None:
+    monkeypatch.setenv("SERVICECTX_CACHE", str(room))
+    path = shutil.copy("/bin/true", room / "server")
+    cache = paths.cache(make=True)
+    text = json.dumps(known).replace("path", str(path))
+    (cache / digests.FILE).write_text(f"{text}\n{manifest_checksum([text])}")
+    monkeypatch.setattr(digests, "_in_process", {})
+    assert digests.digest_of(str(path)) == digests.digest_of("/bin/true")
 
 
 def test_a_digest_is_computed_once(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 import redis
+from IPython.core.error import UsageError
+
+from servicectx.notebook.extension import load_ipython_extension, unload_ipython_extension
 
 EXAMPLE = Path(__file__).parents[2] / "examples/notebook/visits.ipynb"
 
@@ -142,3 +145,22 @@ os.kill(os.getpid(), signal.SIGKILL)
     )
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
     assert "(1,)" in done.stdout
+
+
+def test_a_name_that_is_given_twice_is_left_once(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    service(shell, "--linger=0 redis")
+    capsys.readouterr()
+    service(shell, "--stop redis redis")
+    assert capsys.readouterr().out == "redis: left\n"
+
+
+def test_the_magic_of_another_extension_stays(interactive_shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = interactive_shell.magics_manager.magics["line"]
+    lines["service"] = print
+    try:
+        with pytest.raises(UsageError, match="another extension has the line magic %service"):
+            load_ipython_extension(interactive_shell)
+        unload_ipython_extension(interactive_shell)
+        assert lines["service"] is print
+    finally:
+        del lines["service"]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from servicectx import HomeError, managed
-from servicectx.state import container
+from servicectx.state import container, marked
 from servicectx.state.instance import Instance
-from servicectx.state.record import StateError, decode, decode_processes
-from servicectx.system import reading
+from servicectx.state.record import READY, State, StateError, decode, decode_processes
+from servicectx.system import processes, reading
 from servicectx.testing import FakeService
 
 FILES = ("state.json", "processes.json", "keeper.lock", "watchdog.lock", "handouts", "leftovers", "linger-x", "keep")
@@ -129,3 +129,16 @@ def test_no_holder_is_known_of_a_damaged_lock(tmp_path: Path) -> None:
     instance = Instance(tmp_path, "redis-0123456789ab")
     garbage(tmp_path / "redis-0123456789ab.lock")
     assert instance.holder()
+
+
+def test_a_keeper_leaves_the_temporary_file_of_the_lock_s_holder(tmp_path: Path) -> None:
+    instance = Instance(marked.make(tmp_path / "home", marked.HOME), "redis-0123456789ab")
+    instance.create("01234567")
+    instance.write(State("01234567", READY, "redis", "redis", 0.0, processes.me()))
+    temporary = instance.home / "redis-0123456789ab.json.tmp"
+    temporary.write_text("half of a sta")
+    instance.forget_unlocked("01234567")
+    assert instance.look() is None
+    assert temporary.exists()
+    instance.forget()
+    assert not temporary.exists()

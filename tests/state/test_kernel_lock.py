@@ -1,5 +1,6 @@
 """The lock of a key without filelock, as keepers take it."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -87,3 +88,17 @@ def test_a_directory_in_its_place_is_an_error(locks: tuple[KeyLock, KeyLock]) ->
     locks[1].path.mkdir()
     with pytest.raises(HomeError, match="no lock"), locks[1].locked():
         pass
+
+
+def test_an_interrupted_release_frees_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = KernelLock(tmp_path / "lock")
+    assert lock.try_lock()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lock.free()
+    assert KernelLock(tmp_path / "lock").try_lock()

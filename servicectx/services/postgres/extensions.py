@@ -1,6 +1,7 @@
 """Extensions of a Postgres installation, read from its files: no server and no `pg_config` runs."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -35,8 +36,9 @@ def available(program: str) -> list[str]:
 
 
 def control_files(program: str) -> list[str]:
-    """The control files of the extensions of this installation. They have the versions of the extensions."""
-    return sorted(str(file) for folder in _folders(program) for file in folder.glob("*.control"))
+    """The readable control files of the extensions of this installation. They have the versions of the extensions."""
+    files = [file for folder in _folders(program) for file in folder.glob("*.control")]
+    return sorted(str(file) for file in files if file.is_file() and os.access(file, os.R_OK))
 
 
 def missing(program: str, wanted: Sequence[str]) -> list[str]:
