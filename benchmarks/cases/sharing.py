@@ -3,7 +3,6 @@
 from benchmarks.case import Bar, Case, Contender, Stage
 from benchmarks.cases.stages import OURS
 
-CROWD = {"BENCH_CROWD": "64"}
 FLOOR = "floor: lock, read JSON, ping"
 LIMIT = 2.5
 
@@ -30,10 +29,7 @@ def _join(service: str) -> Case:
         name="join",
         title=f"one process joins a running {service}, its imports done",
         stages=(join, leave),
-        contenders=(
-            Contender("servicectx", ("script:join.py", service), OURS),
-            Contender(FLOOR, ("script:join_floor.py", service), OURS),
-        ),
+        contenders=_contenders(service, 1),
         bars=(Bar(join.name, "servicectx", FLOOR, LIMIT),),
     )
 
@@ -45,9 +41,14 @@ def _crowd(service: str) -> Case:
         name="crowd",
         title=f"64 processes join a running {service} at once, and leave it at once",
         stages=(join, leave),
-        contenders=(
-            Contender("servicectx", ("script:crowd.py", service), OURS | CROWD),
-            Contender(FLOOR, ("script:crowd_floor.py", service), OURS | CROWD),
-        ),
+        contenders=_contenders(service, 64),
         bars=tuple(Bar(stage.name, "servicectx", FLOOR, LIMIT) for stage in (join, leave)),
+    )
+
+
+def _contenders(service: str, processes: int) -> tuple[Contender, ...]:
+    variables = OURS | {"BENCH_CROWD": str(processes)}
+    return (
+        Contender("servicectx", ("script:crowd.py", service), variables),
+        Contender(FLOOR, ("script:crowd.py", service, "floor"), variables),
     )
