@@ -10,7 +10,7 @@ from servicectx._managed_all import ManagedAll
 from servicectx.client.ticket import HoldContext
 from servicectx.request import config
 from servicectx.request import setup as _setups
-from servicectx.request.request import Keep, resolve
+from servicectx.request.resolve import Keep, resolve
 from servicectx.services import registry
 from servicectx.services.base import Service
 from servicectx.system.real_files import RealFiles

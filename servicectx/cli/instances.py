@@ -13,7 +13,7 @@ from servicectx.cli.selection import F
 from servicectx.client import inventory
 from servicectx.client.inventory import Running
 from servicectx.request import key
-from servicectx.request.request import run_scope
+from servicectx.request.resolve import run_scope
 from servicectx.state.record import READY
 from servicectx.system.typos import closest
 

@@ -16,7 +16,7 @@ from servicectx.cli.console import note
 from servicectx.cli.selection import Member, members, service_options
 from servicectx.cli.start_display import started
 from servicectx.request import external
-from servicectx.request.request import RUN_SCOPE, run_scope
+from servicectx.request.resolve import RUN_SCOPE, run_scope
 
 OWN_FAILURE = 125  # exit status: servicectx failed, not the command
 ARGV = "servicectx.argv"

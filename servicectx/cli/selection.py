@@ -13,7 +13,7 @@ from servicectx import Managed, managed, service_names
 from servicectx.client import inventory
 from servicectx.request import config, durations
 from servicectx.request.project import project
-from servicectx.request.request import run_scope
+from servicectx.request.resolve import run_scope
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,9 +1,7 @@
 """The keeper: the small parent process of one server, from its start until the last file is removed."""
 
 import contextlib
-import enum
 import os
-import select
 import signal
 import sys
 from collections.abc import Callable
@@ -14,10 +12,10 @@ from servicectx.datadirs import spare
 from servicectx.errors import HomeError, ServiceCtxError, StartFailed
 from servicectx.keeper import kept_data, snapshot
 from servicectx.keeper.datadir import DataDirectory
+from servicectx.keeper.events import Event, EventWaiter
 from servicectx.keeper.requester import Requester, RequesterGone
 from servicectx.keeper.restart_inbox import RestartInbox
 from servicectx.keeper.shutdown import LOCK_TIMEOUT, current, exit_text, record_death, remove_when_unused
-from servicectx.keeper.unused import UnusedWaiter
 from servicectx.services import plan
 from servicectx.state import container, owned_files, persistent
 from servicectx.state.instance import KEEPER, Instance
@@ -32,12 +30,6 @@ if TYPE_CHECKING:
     from servicectx.keeper.prefetcher_process import PrefetcherProcess
     from servicectx.keeper.server import Server
     from servicectx.keeper.startup import Startup
-
-
-class Event(enum.Enum):
-    """The end of a wait: no lease is held, the server ended, or a user requested a restart."""
-
-    UNUSED, ENDED, RESTART = range(3)
 
 
 class TerminationRequested(BaseException):
@@ -177,21 +169,20 @@ class Keeper:
         """
         with contextlib.suppress(OSError, RuntimeError):  # a spare is optional
             self.spare = spare.Maker(start.data.cache, start.data.sources, start.data.path, start.data.owner)
-        waiter = UnusedWaiter(self.instance, self.id, self.reserve)
-        inbox = RestartInbox(self.instance, self.id)
+        waiter = EventWaiter(self.instance, self.id, self.reserve, self.prefetcher)
         pause = Pause()
         while True:
             server = start.server
             assert server is not None
             try:
-                event = self._wait(server, waiter, inbox)
+                event = waiter.wait(server)
                 if event is Event.ENDED:
                     self._record_death(start, server)
                     return
                 if event is Event.RESTART:
-                    if not self._restart(start, inbox):
+                    if not self._restart(start, waiter.inbox):
                         return
-                elif self._lingered(server) and self._stop():
+                elif waiter.lingered(server) and self._stop():
                     return
                 pause.over()
                 self.reserve.refill()
@@ -236,48 +227,6 @@ class Keeper:
         self.record_server(None)
         if self.prefetcher is not None:
             self.prefetcher.end()  # the next event starts another one
-
-    def _wait(self, server: "Server", waiter: UnusedWaiter, inbox: RestartInbox) -> Event:
-        waiter.begin()
-        descriptor = server.descriptor()
-        while True:
-            poller = select.poll()
-            poller.register(waiter.descriptor, select.POLLIN)
-            poller.register(inbox.descriptor, select.POLLIN)
-            for prefetcher_descriptor in self.prefetcher.descriptors() if self.prefetcher is not None else ():
-                poller.register(prefetcher_descriptor, select.POLLIN)
-            if descriptor is not None:
-                poller.register(descriptor, select.POLLIN)
-            poller.poll(self._poll_time(descriptor, waiter))
-            if server.exit_status is not None:
-                return Event.ENDED
-            if inbox.is_woken():
-                return Event.RESTART
-            if waiter.is_unused():
-                return Event.UNUSED
-            if self.prefetcher is not None:
-                self.prefetcher.look()
-
-    def _poll_time(self, descriptor: int | None, waiter: UnusedWaiter) -> int | None:
-        """The poll timeout in milliseconds; None where every event has a descriptor."""
-        if descriptor is None or waiter.polls:
-            return 50
-        return 500 if self.prefetcher is not None and self.prefetcher.is_paused() else None
-
-    def _lingered(self, server: "Server") -> bool:
-        """Whether no user joined or left during the whole linger time."""
-        left = self.instance.linger(self.id)
-        traffic = self.instance.traffic(self.id)
-        while left > 0:
-            pause = min(left, 1.0)
-            if server.wait(pause) or self.instance.is_used(self.id):
-                return False
-            left -= pause
-            if self.prefetcher is not None:
-                self.prefetcher.look()
-            if traffic != (now := self.instance.traffic(self.id)):
-                traffic, left = now, self.instance.linger(self.id)
-        return True
 
     def _stop(self) -> bool:
         """Announce the stop, count users once more, and end. False: a user joined in that moment."""

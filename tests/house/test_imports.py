@@ -234,7 +234,10 @@ OWN_PROCESSES = [
     "servicectx.system.memory",
     "servicectx.datadirs",
     *(f"servicectx.isolation.{name}" for name in ("prefetcher", "pool_sizer", "user_watcher")),
-    *(f"servicectx.keeper.{name}" for name in ("datadir", "keeper", "ports", "prefetcher_process", "programs")),
+    *(
+        f"servicectx.keeper.{name}"
+        for name in ("datadir", "events", "keeper", "ports", "prefetcher_process", "programs")
+    ),
     *(f"servicectx.keeper.{name}" for name in ("requester", "server", "shutdown", "snapshot", "startup", "watchdog")),
     *(f"servicectx.services.{name}.server" for name in ("asgi", "moto", "mqtt", "smtp", "wsgi")),
     *(f"servicectx.services.{name}" for name in ("python_launcher", "serving")),
