@@ -64,7 +64,8 @@ KILLED = (
 command = ["sh", "-c", "setsid sleep 99 & sleep 99"]
 for number in range(STARTS):
     with servicectx.managed("command", name=str(number), command=command, ready="log:"):
-        watchers = [p for p in psutil.process_iter() if "keeper.watchdog" in " ".join(p.cmdline()) and p.pid != 1]
+        every = [p for p in psutil.process_iter(["cmdline"]) if p.pid != 1]  # None: it ended, and is not reaped yet
+        watchers = [p for p in every if "keeper.watchdog" in " ".join(p.info["cmdline"] or ())]
         for process in watchers:
             process.kill()
 print(json.dumps([zombies(), others()]))

@@ -153,8 +153,10 @@ def test_again_and_again(pg: PostgresDetails, old: PostgresDetails, session: Con
     Databases.of(pg).drop(session, name)
 
 
-def test_one_without_marks(pg: PostgresDetails, session: Connection, data: str, recycling: Recycling) -> None:
-    """The creator of the database was killed before it stamped the files."""
+def test_one_without_marks(
+    pg: PostgresDetails, old: PostgresDetails, session: Connection, data: str, recycling: Recycling
+) -> None:
+    """The creator of the database was killed before it stamped the files. An earlier one has made the empty clone."""
     Databases.of(pg).clone(session, "unmarked", TEMPLATE)
     assert recycling.recycle(session, "unmarked", "new", TEMPLATE)
     is_the_template(session, data, "new")
