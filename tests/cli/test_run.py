@@ -260,7 +260,7 @@ def test_ctrl_c_ends_an_ordinary_command(project: Path, home: Path) -> None:
 
 def test_the_terminal_is_closed(project: Path, home: Path) -> None:
     with Terminal("run", "redis", "--", *python(HANG), cwd=project) as terminal:
-        terminal.expect("ready")
+        terminal.expect("ready\r\n")  # the whole line: the rest of a write to a closed terminal would fail
         terminal.close()
         assert terminal.wait() == 128 + signal.SIGHUP
     assert not wait_for_none(home, 2.0)
