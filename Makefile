@@ -15,6 +15,10 @@ WITHOUT_SERVERS := tests/house/test_imports.py tests/house/test_language.py test
 VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+# Bytecode once: where PYTHONDONTWRITEBYTECODE is set, each of thousands of processes would compile each module anew.
+define BYTECODE
+@$(BIN)/python -m compileall -q servicectx integrations tests benchmarks
+endef
 define LINT
 $(BIN)/ruff check .
 $(BIN)/ruff format --check .
@@ -53,10 +57,12 @@ quickstart: $(USER) ## see it work: a real Postgres and a real Redis, used and g
 
 check: $(DEV) ## linters, types and the tests that need no server, in about a minute
 	$(LINT)
+	$(BYTECODE)
 	$(BIN)/python -m pytest -q -n $(WORKERS) $(WITHOUT_SERVERS)
 
 test: $(DEV) ## linters, types, all tests with real servers, short storms, and a round of the benchmarks
 	$(LINT)
+	$(BYTECODE)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 	$(BIN)/python -m tests.storm --minutes 0.5 --users 4
 	$(BIN)/python -m tests.storm_isolated --minutes 0.25 --users 8
@@ -64,6 +70,7 @@ test: $(DEV) ## linters, types, all tests with real servers, short storms, and a
 	$(BIN)/python -m benchmarks scale --smoke
 
 test-portable: $(DEV) ## the core's tests without what only Linux gives, as on a Mac
+	$(BYTECODE)
 	SERVICECTX_TEST_PORTABLE=1 $(BIN)/python -m pytest -n $(WORKERS) $(PORTABLE) $(ARGS)
 
 storm: $(DEV) ## random processes and random kills, for MINUTES=5

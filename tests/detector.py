@@ -63,14 +63,13 @@ class Home:
         return [each.process for each in self.seen()]
 
     def keepers(self) -> list[psutil.Process]:
-        """Keepers. The parent of a keeper, its watchdog, runs the same program."""
+        """Keepers. The parent of a keeper, its watchdog, runs the same program; so does a child before its exec."""
         helpers = _helpers(self.seen())
-        return [each.process for each in helpers if each.parent in {one.process.pid for one in helpers}]
+        watchdogs = {each.process.pid for each in _watchdogs(helpers)}
+        return [each.process for each in helpers if each.parent in watchdogs]
 
     def watchdogs(self) -> list[psutil.Process]:
-        helpers = _helpers(self.seen())
-        pids = {each.process.pid for each in helpers}
-        return [each.process for each in helpers if each.parent not in pids]
+        return [each.process for each in _watchdogs(_helpers(self.seen()))]
 
     def servers(self) -> list[psutil.Process]:
         """The topmost process of each server, without workers of Postgres that outlive their killed parent."""
@@ -118,6 +117,11 @@ def _pools(seen: list[Seen]) -> list[Seen]:
 
 def _helpers(seen: list[Seen]) -> list[Seen]:
     return [each for each in seen if "keeper.watchdog" in each.command_line]
+
+
+def _watchdogs(helpers: list[Seen]) -> list[Seen]:
+    pids = {each.process.pid for each in helpers}
+    return [each for each in helpers if each.parent not in pids]
 
 
 def wait_for(
