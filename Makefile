@@ -116,7 +116,8 @@ $(USER): $(MADE) $(PROJECT)
 
 $(DEV): $(MADE) $(PROJECT)
 	@echo "installing servicectx with all that development needs into $(VENV)"
-	@$(PIP) install --editable '.[dev]'
+	@$(PIP) install --no-compile --editable '.[dev]'
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # pip compiles on one core alone; templates fail
 	$(PLAIN_PATHS)
 	@touch $@ $(USER)
 

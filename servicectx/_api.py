@@ -4,9 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from servicectx._isolated import Isolated
 from servicectx._managed import Managed
-from servicectx._managed_all import ManagedAll
 from servicectx.client.ticket import HoldContext
 from servicectx.request import config
 from servicectx.request import setup as _setups
@@ -16,6 +14,8 @@ from servicectx.services.base import Service
 from servicectx.system.real_files import RealFiles
 
 if TYPE_CHECKING:
+    from servicectx._isolated import Isolated
+    from servicectx._managed_all import ManagedAll
     from servicectx.services.details import ServiceDetails
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def managed(
         )
 
 
-def managed_all(*services: Any, **named: Any) -> ManagedAll:
+def managed_all(*services: Any, **named: Any) -> "ManagedAll":
     """Several services at once, started in parallel.
 
     Args:
@@ -246,6 +246,8 @@ def managed_all(*services: Any, **named: Any) -> ManagedAll:
     Raises:
         TypeError: both forms at once. On entering, the errors of a member: the other members are left first.
     """
+    from servicectx._managed_all import ManagedAll
+
     if services and named:
         raise TypeError("managed_all() takes services in order, or by name, not both")
     members = [service if isinstance(service, Managed) else managed(service) for service in services]
@@ -258,7 +260,7 @@ def managed_all(*services: Any, **named: Any) -> ManagedAll:
 
 def isolated(
     details: D, *, setup: Setup | None = None, depends: Depends | None = None, keep: bool = False
-) -> Isolated[D]:
+) -> "Isolated[D]":
     """A fresh namespace of a shared instance for the length of a `with` or `async with` block.
 
     Postgres: a database, cloned from the state after the set-up of `managed()`. Redis: a logical database. The
@@ -281,6 +283,8 @@ def isolated(
         TypeError: at the call: `details` is not the details of a service but, for example, the `managed(...)` object.
         NotIsolable, SetupFailed: on entering.
     """
+    from servicectx._isolated import Isolated
+
     with RealFiles():
         if not isinstance(getattr(details, "service", None), str):
             raise _not_details(details)

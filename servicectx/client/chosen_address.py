@@ -4,7 +4,6 @@ import os
 from typing import Any
 
 from servicectx.errors import HomeError, InvalidOption, PortInUse
-from servicectx.keeper import chosen_ports
 from servicectx.request.address import HIGHEST
 from servicectx.request.key import scope_text
 from servicectx.request.request import Request
@@ -20,6 +19,8 @@ def check(request: Request[Any], plan: Plan) -> None:
     address = request.address
     if not address.port and not address.ports:
         return
+    from servicectx.keeper import chosen_ports
+
     for name in address.ports:
         if name not in plan.ports.extra:
             raise _invalid(request, "ports", _unknown(name, plan))
@@ -40,6 +41,8 @@ def check(request: Request[Any], plan: Plan) -> None:
 
 def with_instance(error: PortInUse, request: Request[Any]) -> PortInUse:
     """The error with the instance of this home that has the port, if there is one, and the command that stops it."""
+    from servicectx.keeper.chosen_ports import ANOTHER
+
     found = _instance_with(error.pid, error.port)
     if found is None:
         return error
@@ -50,7 +53,7 @@ def with_instance(error: PortInUse, request: Request[Any]) -> PortInUse:
     process = f"process {error.pid} ({error.owner})" if error.pid is not None else "a server of servicectx"
     reason = (
         f"the chosen port {error.port} is in use by {process}: {holder}\n"
-        f"stop it with `servicectx down {stop}`, {chosen_ports.ANOTHER}"
+        f"stop it with `servicectx down {stop}`, {ANOTHER}"
     )
     return PortInUse(**{**error.data, "reason": reason, "instance": instance.key})
 

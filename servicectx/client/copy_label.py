@@ -3,8 +3,6 @@
 from servicectx.client.attempt import Attempt
 from servicectx.datadirs.cache import SNAPSHOTS, TEMPLATES, Cache
 from servicectx.datadirs.label import Label
-from servicectx.request import origin
-from servicectx.request.builds import is_native
 from servicectx.services import version_choice
 from servicectx.services.plan import Plan
 
@@ -17,5 +15,8 @@ def label_of(attempt: Attempt, plan: Plan, snapshot: str | None, cache: Cache) -
     places += [cache.place(TEMPLATES, plan.template.key)] if plan.template else []
     if cache.limit == 0 or all(place.exists() for place in places):
         return label
+    from servicectx.request import origin
+    from servicectx.request.builds import is_native
+
     version = (version_choice.version_of(service, program) or "") if is_native(program) else ""
     return label._replace(version=version, project=origin.directory())

@@ -1,6 +1,5 @@
 """Whether an instance lives, answers, and where it runs."""
 
-from servicectx.keeper import probes
 from servicectx.state.instance import Instance
 from servicectx.state.record import READY, Processes, State, StateError
 from servicectx.system import processes as pids
@@ -26,6 +25,8 @@ def answers(instance: Instance, state: State, wait: float, most: float = 2.0) ->
 
 def responds(state: State, wait: float) -> bool:
     """Whether the service answers its ping within `wait` seconds."""
+    from servicectx.keeper import probes
+
     return probes.run_probe(state.ping or {"kind": "running"}, state.host, state.port, wait=wait) is not None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from servicectx.errors import DetailsError
-from servicectx.request import durations, reachable
+from servicectx.request import durations
 from servicectx.services import registry, version_choice
 from servicectx.services.aliases import words
 from servicectx.services.base import Service
@@ -104,6 +104,8 @@ def reach(details: "ServiceDetails", source: str, cancelled: Callable[[], bool] 
         raise DetailsError(source="SERVICECTX_EXTERNAL_WAIT", problem=str(error)) from None
     if not wait or details.host.startswith("/"):  # the directory of a socket, as in libpq
         return
+    from servicectx.request import reachable
+
     if problem := reachable.problem(details.host, details.port, wait, patient=bool(setting), cancelled=cancelled):
         host = f"[{details.host}]" if ":" in details.host else details.host
         raise DetailsError(

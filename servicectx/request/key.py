@@ -8,9 +8,6 @@ from typing import Any, TypeGuard
 
 from servicectx.errors import ConfigError, InvalidOption
 from servicectx.request.depends import Depends
-from servicectx.request.fingerprint import called, coded, source
-from servicectx.request.includes import digest
-from servicectx.request.origin import origin
 from servicectx.request.project import project
 from servicectx.system import platform
 from servicectx.system.originals import json
@@ -124,27 +121,37 @@ def snapshot_text(setup: Setup | None, files: list[Path] | None, depends: Depend
 
 
 def _place(step: Any, depends: Depends | None) -> str:
+    from servicectx.request.origin import origin
+
     declares = depends is not None and bool(depends.patterns or depends.of(step).patterns)
     return origin(step, declares)
 
 
 def _callable(setup: Setup, depends: Depends | None) -> str:
+    from servicectx.request.fingerprint import coded
+
     own = depends.of(setup).digest() if depends is not None else ""
     return f"{coded(setup)} depends {own}" if own else coded(setup)
 
 
 def _sources(setup: Setup | None, files: list[Path] | None) -> Iterator[str]:
+    from servicectx.request.fingerprint import source
+
     for step in setup if is_stack(setup, files) else (setup,):
         if callable(step):
             yield source(step)
 
 
 def _content(files: list[Path]) -> str:
+    from servicectx.request.includes import digest
+
     return ",".join(map(digest, files))
 
 
 def _plain(value: Any) -> Any:
     if callable(value):
+        from servicectx.request.fingerprint import called
+
         return called(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)

@@ -11,7 +11,6 @@ from servicectx.errors import InvalidOption
 from servicectx.request import key as _key
 from servicectx.request import opened_data, persistent_data
 from servicectx.request.address import Address
-from servicectx.request.builds import build_of, data_build_of
 from servicectx.request.depends import Depends
 from servicectx.request.persistent_data import Persistent
 from servicectx.request.setup import labels
@@ -125,6 +124,8 @@ class Request(NamedTuple, Generic[D]):
 
     def _named_by_build(self, template: Template, program: str) -> Template:
         """The template with the build of the program in its key: another build makes another template."""
+        from servicectx.request.builds import build_of
+
         text = f"{template.key} {build_of(self.service, program)}"
         return template._replace(key=f"{self.service.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}")
 
@@ -178,6 +179,8 @@ class Request(NamedTuple, Generic[D]):
                 option="snapshot",
                 problem=f"the data of {self.service.name} cannot be kept",
             )
+        from servicectx.request.builds import data_build_of
+
         template = plan.template.key if plan.template else ""
         server = f"{template} {data_build_of(self.service, program)}"
         # All projects share a cache, and set-ups of several projects may have one name: the text includes the project.

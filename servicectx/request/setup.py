@@ -9,7 +9,7 @@ from typing import Any
 
 from servicectx.errors import BinaryNotFound, InvalidOption, SetupFailed
 from servicectx.isolation.setup_step import SetupStep
-from servicectx.request import fingerprint, key
+from servicectx.request import key
 from servicectx.request.depends import Depends
 from servicectx.request.depends import depends_of as check_depends
 from servicectx.request.project import project
@@ -60,6 +60,8 @@ def called(setup: Any, files: list[Path] | None) -> str:
     """The label of a set-up in messages."""
     if key.is_stack(setup, files):
         return ", ".join(called(*step) for step in key.setup_steps(setup))
+    from servicectx.request import fingerprint
+
     return fingerprint.called(setup) if files is None else ", ".join(str(file) for file in files)
 
 
@@ -67,6 +69,8 @@ def labels(setup: Any, files: list[Path] | None) -> list[str]:
     """The names of the steps of a set-up, for people: files relative to the project."""
     if key.is_stack(setup, files):
         return [label for step in key.setup_steps(setup) for label in labels(*step)]
+    from servicectx.request import fingerprint
+
     return [fingerprint.called(setup)] if files is None else [_short_path(file) for file in files]
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from servicectx.errors import HomeError, KeptDataError
 from servicectx.state import container, keep_record, marked, paths, presence
-from servicectx.system import directories, linux, reading
+from servicectx.system import directories, reading
 from servicectx.system.originals import json, time
 from servicectx.system.removal import remove_entry
 
@@ -114,6 +114,8 @@ def complete(path: Path, record: PersistentRecord) -> None:
     """Write all data to disk, then the record that makes it complete. Raises OSError."""
     with _writing(path) as directory:
         if not is_complete(path):
+            from servicectx.system import linux
+
             linux.sync_file_system(directory)
         _write(directory, record)
 

@@ -1,6 +1,5 @@
 """The record of the set-up that an instance was made by: for `status`, for details and for reports of tests."""
 
-import datetime
 import hashlib
 from typing import Any, NamedTuple
 
@@ -28,6 +27,8 @@ class SetupRecord(NamedTuple):
         """The label and the time in UTC."""
         if self.ran is None:
             return self.label
+        import datetime
+
         time = datetime.datetime.fromtimestamp(self.ran, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return f"{self.label}, ran {time}"
 
