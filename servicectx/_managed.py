@@ -172,6 +172,13 @@ class Managed(ServerControl[D]):
         with RealFiles():
             return None if self._claim is None or self.alive else self._claim.failure()
 
+    if not TYPE_CHECKING:  # type checkers shall report unknown attributes
+
+        def __getattr__(self, name: str) -> Any:
+            request = self.__dict__.get("_request")
+            hint = f"; the details are in a block: `with managed({request.name!r}) as details:`" if request else ""
+            raise AttributeError(f"'Managed' object has no attribute {name!r}{hint}")
+
     def __repr__(self) -> str:
         state = "entered" if self._pid else "not entered"
         return f"<managed {self._request.service.name} {self._request.name!r}, scope {self._request.scope!r}, {state}>"

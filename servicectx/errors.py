@@ -61,6 +61,17 @@ def _tail(log_tail: str | None) -> str:
 _GIVE_PATH = "\ngive the path of the program, or add its directory to PATH"
 
 
+# Products that are no service here, and the service with their protocol.
+REPLACED_BY = {
+    "minio": "s3",
+    "localstack": "moto",
+    "rustfs": "s3",
+    "keydb": "redis",
+    "mailpit": "smtp",
+    "redpanda": "kafka",
+}
+
+
 class UnknownService(ServiceCtxError):
     """No service of this name is registered. Attributes: `service`, `known`."""
 
@@ -73,6 +84,8 @@ class UnknownService(ServiceCtxError):
 
         close = get_close_matches(self.service, self.known, n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
+        if self.service in REPLACED_BY:
+            guess = f" {REPLACED_BY[self.service]!r} replaces it."
         return (
             f"no service is called {self.service!r}.{guess} Known: {', '.join(self.known)}. "
             'Any other program can be run with managed("command", command=[...]); '

@@ -23,6 +23,6 @@ def command(names: tuple[str, ...], scope: str | None) -> None:
     """Print the details of an instance as in a details file, with the password, its program, and why that program was
     chosen. Several: an object by name.
     """
-    chosen = choose(names, scope)
+    chosen = choose(names, scope, current=True)
     every = {instance.state.name: json.loads(instance.details().model_dump_json()) for instance in chosen}
     say_json(every if len(chosen) > 1 else next(iter(every.values())))

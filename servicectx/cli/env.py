@@ -60,7 +60,7 @@ def command(
     The variables include passwords. On failure the output is `false`, so that a command after
     `eval "$(servicectx env)" &&` does not run with old variables.
     """
-    chosen = choose(names, scope)
+    chosen = choose(names, scope, current=True)
     own = env_templates.parse(templates, [instance.state.name for instance in chosen])
     form = "json" if as_json else form
     text = written(chosen, form, own)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from servicectx.cli import console
+from servicectx.cli import console, current_instance
 from servicectx.cli.app import Failed
 from servicectx.cli.selection import F
 from servicectx.client import inventory
@@ -16,6 +16,8 @@ from servicectx.request import key
 from servicectx.request.resolve import run_scope
 from servicectx.state.record import READY
 from servicectx.system.typos import closest
+
+START = "; start it with `servicectx up{}`"
 
 
 def complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -50,8 +52,12 @@ def scope_shown(scope: str) -> str:
     return scope.removeprefix("scope:").removeprefix("project:")
 
 
-def choose(names: tuple[str, ...], scope: str | None, phases: tuple[str, ...] = (READY,)) -> list[Running]:
+def choose(
+    names: tuple[str, ...], scope: str | None, phases: tuple[str, ...] = (READY,), *, current: bool = False
+) -> list[Running]:
     """Instances by name or key; without names, all of the scope.
+
+    `current`: of several with one name, the one of the present configuration. Otherwise such a name is refused.
 
     The default scope is that of `up`: `SERVICECTX_SCOPE`, or this project; and this run.
 
@@ -65,12 +71,12 @@ def choose(names: tuple[str, ...], scope: str | None, phases: tuple[str, ...] = 
     if not names:
         chosen = [instance for instance in every if instance.state.scope in scopes]
         if not chosen:
-            raise Failed(f"nothing runs in {shown_place(scopes[-1])}{_elsewhere(every)}")
-        return chosen
-    return [_one(name, every, scopes, strict=scope is not None) for name in names]
+            raise Failed(f"nothing runs in {shown_place(scopes[-1])}{_elsewhere(every) or START.format('')}")
+        return current_instance.of_each_name(chosen) if current else chosen
+    return [_one(name, every, scopes, strict=scope is not None, current=current) for name in names]
 
 
-def _one(name: str, every: list[Running], scopes: list[str], strict: bool) -> Running:
+def _one(name: str, every: list[Running], scopes: list[str], strict: bool, current: bool) -> Running:
     if by_key := [instance for instance in every if instance.key == name]:
         return by_key[0]
     named = [instance for instance in every if instance.state.name == name]
@@ -80,6 +86,8 @@ def _one(name: str, every: list[Running], scopes: list[str], strict: bool) -> Ru
         found = [instance for instance in named if not instance.state.scope.startswith("project:")]
     if not found:
         raise Failed(absent(name, named or every, f"in {shown_place(scopes[-1])}"))
+    if len(found) > 1 and current:
+        return current_instance.among(found)
     if len(found) > 1:
         lines = "".join(f"\n  {instance.key}  {described(instance)}" for instance in found)
         raise Failed(f"{name!r} may be one of these; name one by its key:{lines}")
@@ -96,7 +104,7 @@ def absent(name: str, every: list[Running], place: str) -> str:
     """Message for a name without an instance in `place`: a close name, or the instances of other scopes."""
     close = closest(name, {instance.state.name for instance in every}, slips=2)
     guess = f". Did you mean {close!r}?" if close else ""
-    return f"nothing called {name!r} runs {place}{guess or _elsewhere(every)}"
+    return f"nothing called {name!r} runs {place}{guess or _elsewhere(every) or START.format(f' {name}')}"
 
 
 def shown_place(scope: str) -> str:

@@ -27,7 +27,7 @@ Examples:
 @debug_option
 def command(name: str, scope: str | None, lines: int | None, follow: bool) -> None:
     """Print the log of an instance: stdout and stderr of its server."""
-    (instance,) = choose((name,), scope, phases=())
+    (instance,) = choose((name,), scope, phases=(), current=True)
     try:
         with open(instance.log, "rb") as file:
             _print(file if lines is None else deque(file, lines))

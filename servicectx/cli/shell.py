@@ -29,7 +29,7 @@ def command(name: str, arguments: tuple[str, ...], scope: str | None) -> None:
     Further arguments are passed to the client, and its exit status is passed through. If the client is not installed,
     the error names the package.
     """
-    (instance,) = choose((name,), scope)
+    (instance,) = choose((name,), scope, current=True)
     details = instance.details()
     client = instance.service.client(details) if instance.service else None
     if client is None:

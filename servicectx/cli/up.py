@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from servicectx.cli import env_formats
+from servicectx.cli import current_instance, env_formats
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.console import age, say
 from servicectx.cli.env import written
@@ -78,6 +78,7 @@ def command(
         here = [_running(member) for member in selected if not member.managed.external]
         for instance in here:
             instance.instance.mark_up(instance.state.id)
+            _note_former(instance)
         if details_dir is not None:
             _write_details(here, details_dir)
     if form is not None:
@@ -90,6 +91,14 @@ def command(
 def _running(member: Member) -> Running:
     _, key, id = json.loads(member.managed.ticket or "")  # the member is still entered, so its instance exists
     return next(instance for instance in inventory.running() if (instance.key, instance.state.id) == (key, id))
+
+
+def _note_former(started: Running) -> None:
+    """Name instances of another configuration that `servicectx up` started before under this name."""
+    state = started.state
+    same = [each for each in inventory.running() if (each.state.name, each.state.scope) == (state.name, state.scope)]
+    if len(same) > 1:
+        current_instance.note_others(started, same, "has the present configuration")
 
 
 def _write_details(here: list[Running], directory: Path) -> None:

@@ -29,10 +29,20 @@ _found: dict[tuple[str, ...], list[str]] = {}
 
 def argument() -> str:
     """The argument that `BEGIN` reads, made in a caller's process."""
-    theirs = tuple(filter(os.path.isabs, sys.path))
+    theirs = tuple(filter(os.path.isabs, map(_entry, sys.path)))
     if theirs not in _found:
         _found[theirs] = list(dict.fromkeys([str(Path(__file__).parents[2]), *_places()]))
     return json.dumps([_found[theirs], theirs])
+
+
+def _entry(entry: str) -> str:
+    """The entry of a search path, with the working directory for "", which `python -c` has."""
+    if entry:
+        return entry
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def argument_again() -> str:

@@ -161,6 +161,9 @@ class Request(NamedTuple, Generic[D]):
         if unknown := fields.keys() - model.model_fields.keys():
             raise TypeError(f"{type(self.service).__name__}.details() gives {sorted(unknown)}, unknown to {model}")
         base: dict[str, Any] = {"service": self.service.name, "name": self.name, "host": host, "port": port}
+        required = {name for name, field in model.model_fields.items() if field.is_required()}
+        if missing := required - fields.keys() - base.keys():
+            raise TypeError(f"{type(self.service).__name__}.details() lacks {sorted(missing)}, required by {model}")
         if setup is not None:
             base["setup"] = setup.text
         return model.model_construct(**base, **fields)

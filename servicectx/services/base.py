@@ -46,6 +46,7 @@ ARGUMENTS = (
     "ports",
     "persist",
 )
+SYNONYMS = {"db": "dbname", "database": "dbname", "username": "user", "passwd": "password", "tag": "version"}
 
 
 class Client(NamedTuple):
@@ -228,17 +229,25 @@ def _checked(service: str, kind: type, given: dict[str, Any]) -> Any:
     known = option_names(kind)
     for name in given:
         if name not in known:
-            from difflib import get_close_matches
-
-            close = get_close_matches(name, known, n=1) or get_close_matches(name, ARGUMENTS, n=1)
-            problem = f"unknown; did you mean {close[0]!r}?" if close else "unknown"
-            raise InvalidOption(service=service, option=name, problem=problem, known=known)
+            raise InvalidOption(service=service, option=name, problem=_unknown(name, known), known=known)
     try:
         return TypeAdapter(kind).validate_python(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         option = str(first["loc"][0]) if first["loc"] else next(iter(given))
         raise InvalidOption(service=service, option=option, problem=first["msg"], known=known) from None
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    if name in ("host", "hostname", "bind"):
+        return "unknown; servers listen on loopback, and their details have the address"
+    if name == "isolated":
+        return "unknown; enter the service, and then `isolated(details)` for each test"
+    close = [SYNONYMS[name]] if SYNONYMS.get(name) in (*known, *ARGUMENTS) else []
+    close = close or get_close_matches(name, known, n=1) or get_close_matches(name, ARGUMENTS, n=1)
+    return f"unknown; did you mean {close[0]!r}?" if close else "unknown"
 
 
 def _numbers(version: str) -> list[int]:

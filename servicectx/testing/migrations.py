@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from servicectx.request.project import project
+from servicectx.testing.targets import Target
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,15 @@ class AlembicSetup:
     revision: str
 
     def __call__(self, details: Any) -> None:
-        """Upgrade the database. The URL of the configuration is replaced by `details.sqlalchemy_url`."""
+        """Upgrade the database. The URL of the configuration is replaced by `details.sqlalchemy_url`.
+
+        Raises RuntimeError, and changes nothing, if `env.py` connects to another database.
+        """
         from alembic import command
 
         config = self._config()
         config.set_main_option("sqlalchemy.url", details.sqlalchemy_url.replace("%", "%%"))
+        _check_target(config, details.sqlalchemy_url)
         command.upgrade(config, self.revision)
 
     @property
@@ -40,11 +45,39 @@ class AlembicSetup:
         return Config(os.path.join(project(), self.config))
 
 
+def _check_target(config: Any, url: str) -> None:
+    """Run `env.py` without migrations, and look where it connects."""
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+    from sqlalchemy.engine import make_url
+
+    def check(_: Any, context: Any) -> list[Any]:
+        found = _target(context.connection.engine.url)
+        if not found.equals(wanted):
+            raise RuntimeError(
+                f"nothing was migrated: env.py of Alembic connects to {found}, and this instance is {wanted}; "
+                "let it connect to the option sqlalchemy.url of the configuration"
+            )
+        return []
+
+    wanted = _target(make_url(url))
+    script = ScriptDirectory.from_config(config)
+    with EnvironmentContext(config, script, fn=check, dont_mutate=True):
+        script.run_env()
+
+
+def _target(url: Any) -> Target:
+    """The database of SQLAlchemy's URL, in which the address of a Unix socket is in the query."""
+    host, port = (url.query.get(name) for name in ("host", "port"))
+    return Target(str(url.host or host or ""), str(url.port or port or ""), str(url.database))
+
+
 def alembic_setup(config: str | os.PathLike[str] = "alembic.ini", revision: str = "head") -> AlembicSetup:
     """A set-up that runs Alembic's upgrade, for `managed(setup=...)` and `isolated(setup=...)`.
 
     It depends on the configuration file and on all files in the directories of the migrations. `env.py` must connect to
-    the option `sqlalchemy.url`, and close its connections: Alembic's templates do.
+    the option `sqlalchemy.url`, and close its connections: Alembic's templates do. With another database the set-up
+    fails before it changes anything.
 
     Args:
         config: Alembic's configuration file, relative to the project.
@@ -61,15 +94,19 @@ class DjangoSetup:
     depends: tuple[str, ...]
 
     def __call__(self, details: Any) -> None:
-        """Run `migrate` in a process of its own, because the settings may be imported only once in a process."""
+        """Run `migrate` in a process of its own, because the settings may be imported only once in a process.
+
+        Raises RuntimeError if it fails, and, before it changes anything, if the settings name another database.
+        """
         name = "".join(letter if letter.isalnum() else "_" for letter in details.name.upper())
         variables = {
             "DJANGO_SETTINGS_MODULE": self.settings,
             f"SERVICECTX_{name}_DETAILS": details.model_dump_json(),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(project()), os.environ.get("PYTHONPATH")])),
         }
+        target = (details.env().get("PGHOST", details.host), str(details.port), details.dbname)
         done = subprocess.run(
-            [sys.executable, "-m", "django", "migrate", "--no-input"],
+            [sys.executable, "-m", "servicectx.testing.django_migrate", *target],
             env=details.environment() | variables,
             cwd=project(),
             capture_output=True,
@@ -84,7 +121,8 @@ def django_setup(settings: str, depends: tuple[str, ...] | list[str] = ("**/migr
     """A set-up that runs Django's `migrate`, for `managed(setup=...)`.
 
     The settings get the details in `SERVICECTX_<NAME>_DETAILS`, so that `managed()` in them uses the server that is
-    being set up, and in the usual variables of the service.
+    being set up, and in the usual variables of the service. If they name another database, the set-up fails before it
+    changes anything.
 
     Args:
         settings: the module of the settings, such as "project.settings", importable from the project directory.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integrations.runs import LIMIT, UNUSED, copy
+from tests.integrations.runs import LIMIT, copy, plugins
 from tests.leftovers import wait_for_none
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ def test_a_suite_runs_as_it_is(name: str, tmp_path: Path, home: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=project,
-        env=os.environ | {"PATH": path, "PYTEST_ADDOPTS": f"{UNUSED} -p no:asyncio -p no:cacheprovider"},
+        env=os.environ | {"PATH": path} | plugins("no:cacheprovider"),
         capture_output=True,
         text=True,
         timeout=LIMIT,

@@ -167,7 +167,7 @@ def test_scopes_and_names(project: Path, tmp_path: Path) -> None:
     ok("up", "-q", "redis", cwd=project)
     ok("up", "-q", "redis", "--set", "redis.settings.maxmemory=64mb", cwd=project)
     assert json.loads(ok("details", "mine", cwd=tmp_path))["name"] == "mine"
-    doubtful = cli("details", "redis", cwd=project)
+    doubtful = cli("down", "redis", cwd=project)
     assert doubtful.returncode == 1
     key = doubtful.stderr.splitlines()[1].split()[0]
     assert json.loads(ok("details", key, cwd=project))["name"] == "redis"
@@ -175,6 +175,33 @@ def test_scopes_and_names(project: Path, tmp_path: Path) -> None:
     assert len(json.loads(ok("status", "--json", "--scope", "user", cwd=project))) == 1
     ok("down", "--all", cwd=project)
     assert json.loads(ok("status", "--json", cwd=project)) == []
+
+
+def test_of_several_instances_the_one_of_the_present_configuration_is_meant(project: Path, home: Path) -> None:
+    ports = {}
+    for size in ("64mb", "32mb"):
+        (project / "pyproject.toml").write_text(
+            f'[tool.servicectx]\ncache = {{service = "redis", settings = {{maxmemory = "{size}"}}}}\n'
+        )
+        done = cli("up", "-q", cwd=project)
+        assert ("cache runs 2 times here" in done.stderr) == (size == "32mb"), done.stderr
+        ports[size] = json.loads(ok("details", "cache", cwd=project))["port"]
+    assert len(set(ports.values())) == 2
+    text = (project / "pyproject.toml").read_text()
+    for size, edited in (("32mb", text), ("64mb", text.replace("32mb", "64mb")), ("32mb", "")):
+        (project / "pyproject.toml").write_text(edited)
+        for names in ([], ["cache"]):
+            done = cli("env", *names, "--json", cwd=project)
+            assert json.loads(done.stdout)["REDIS_PORT"] == str(ports[size])
+            reason = "its configuration is the present one" if edited else "is the latest"
+            assert reason in done.stderr
+            assert "stop: servicectx down cache-" in done.stderr
+    refused = cli("down", "cache", cwd=project)
+    assert refused.returncode == 1
+    assert "'cache' may be one of these; name one by its key" in refused.stderr
+    assert ok("down", cwd=project) == "cache: stopped\n" * 2
+    missing = cli("env", "cache", cwd=project)
+    assert "start it with `servicectx up cache`" in missing.stderr
 
 
 def test_details_from_outside_start_nothing(project: Path, home: Path) -> None:

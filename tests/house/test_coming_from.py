@@ -17,7 +17,7 @@ import yaml
 
 from tests.house import rows as table
 from tests.house.test_docs import FENCE
-from tests.integrations.runs import UNUSED
+from tests.integrations.runs import plugins
 from tests.leftovers import wait_for_none
 
 PORTS = re.compile(r"\bport=(\d{4,5})\b")
@@ -62,12 +62,12 @@ def write(folder: Path) -> None:
 
 def run(folder: Path) -> dict[tuple[str, str], str]:
     """The result of each row, by page and name of the test: an empty text, or the failure."""
-    command = f"-m pytest -q -W error -p no:asyncio -p no:cacheprovider --junitxml=report.xml {UNUSED}"
+    command = "-m pytest -q -W error -p no:cacheprovider --junitxml=report.xml"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         [sys.executable, *command.split(), "-o", "python_files=rows_*.py"],
         cwd=folder,
-        env=os.environ | {"PATH": path, "SERVICECTX_SCOPE": "rows", "PYTHONPATH": str(folder)},
+        env=os.environ | plugins() | {"PATH": path, "SERVICECTX_SCOPE": "rows", "PYTHONPATH": str(folder)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -16,8 +16,7 @@ from tests.detector import wait_for
 from tests.leftovers import files, processes, wait_for_none
 
 LIMIT = 90.0  # seconds for a run, many times its usual length
-# Installed plugins that the sample projects do not use. Their imports take three times as long as those of pytest.
-UNUSED = "-p no:fakefs -p no:valkey -p no:django"
+PLUGINS = ("servicectx_pytest", "xdist", "timeout")
 GONE = 2.0  # seconds after its end until nothing may be left
 
 
@@ -33,9 +32,7 @@ class Run:
         self.process = subprocess.Popen(
             [str(Path(sys.executable).with_name(program)), *rest],
             cwd=folder,
-            env=os.environ
-            | {"JOURNAL": str(self.journal), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": UNUSED}
-            | environment,
+            env=os.environ | {"JOURNAL": str(self.journal), "PYTHONDONTWRITEBYTECODE": "1"} | plugins() | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -85,6 +82,12 @@ class Run:
         if len(notes) < count:
             raise AssertionError(f"the run ended before {what!r}:\n{self.end().output}")
         return notes
+
+
+def plugins(*more: str) -> dict[str, str]:
+    """Variables of a nested pytest that loads few of the installed plugins: all take three times as long as pytest."""
+    options = " ".join(f"-p {name}" for name in (*PLUGINS, *more))
+    return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": options}
 
 
 def services_left(project: Path) -> list[str]:

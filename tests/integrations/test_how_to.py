@@ -13,7 +13,7 @@ import pytest
 
 from servicectx import managed, managed_all
 from tests.conftest import CLEANUP_WAIT
-from tests.integrations.runs import UNUSED, copy
+from tests.integrations.runs import copy, plugins
 from tests.integrations.test_recipes import EXAMPLES, ON_SHARED_SERVERS, commands
 from tests.leftovers import end, wait_for_none
 
@@ -48,7 +48,7 @@ def run(command: str, folder: Path, *, shared: bool = True, **environment: str) 
     variables = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTEST_ADDOPTS": f"{UNUSED} -p no:cacheprovider {'' if folder.name == 'fastapi_async' else '-p no:asyncio'}",
+        **plugins("no:cacheprovider", *(["asyncio"] if folder.name == "fastapi_async" else [])),
     }
     inherited = os.environ | variables | environment
     done = subprocess.run(
@@ -79,11 +79,14 @@ def test_a_project_runs_on_the_shared_servers(name: str, command: str, place: Pa
 def test_pytest_django_migrates_once_for_all_workers_and_runs(place: Path) -> None:
     """The second run, with another number of workers, joins the migrated server."""
     project = copy(EXAMPLES / "django_pytest", place / "shop")
-    addopts = {"PYTEST_ADDOPTS": f"-W error {UNUSED.replace('-p no:django', '')} -p no:asyncio -p no:cacheprovider"}
-    first = run("python -m pytest -n 2 --servicectx-linger 10m", project, shared=False, **addopts)
+    addopts = plugins("django", "no:cacheprovider")
+    first = run("python -m pytest -W error -n 2 --servicectx-linger 10m", project, shared=False, **addopts)
     assert re.search(r"postgres: started in .* by gw\d, joined in .* by gw\d; set-up .*DjangoSetup", first), first
     second = run(
-        "python -m pytest --reuse-db --servicectx-linger 10m && servicectx down", project, shared=False, **addopts
+        "python -m pytest -W error --reuse-db --servicectx-linger 10m && servicectx down",
+        project,
+        shared=False,
+        **addopts,
     )
     assert re.search(r"postgres: joined in .*; set-up .*DjangoSetup", second), second
     assert "5 passed" in first

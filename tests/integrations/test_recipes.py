@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integrations.runs import UNUSED, Run, copy
+from tests.integrations.runs import Run, copy, plugins
 from tests.leftovers import wait_for_none
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -52,14 +52,14 @@ def test_every_project_says_how_to_run_it() -> None:
 )
 def test_a_project_runs(project: Path, command: str, place: Path) -> None:
     warnings = "" if project.name == "celery_worker" else "error"  # celery warns root
-    environment: Any = {"PYTHONWARNINGS": warnings, "PYTEST_ADDOPTS": f"{UNUSED} -p no:asyncio"}
-    run = Run(copy(project, place / project.name), command, **environment).passes()
+    run = Run(copy(project, place / project.name), command, PYTHONWARNINGS=warnings).passes()
     assert "skipped" not in run.output
 
 
 @pytest.mark.parametrize("project", ["celery_worker", "fastapi_async"])
 def test_workers_share_what_a_recipe_starts(project: str, place: Path) -> None:
-    Run(copy(EXAMPLES / project, place / project), "python -m pytest -n 2").passes()
+    environment: Any = plugins("asyncio")
+    Run(copy(EXAMPLES / project, place / project), "python -m pytest -n 2", **environment).passes()
 
 
 def test_django_spawns_its_workers(place: Path) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from servicectx import PostgresDetails, managed
-from servicectx.testing import alembic_setup
+from servicectx import PostgresDetails, isolated, managed
+from servicectx.testing import alembic_setup, django_setup
 from tests.cli.command import cli
 
 STEPS = """
@@ -183,16 +183,41 @@ def tables(details: PostgresDetails) -> set[str]:
 
 
 def test_alembic_s_migrations_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = tmp_path / "shop"
-    shutil.copytree(EXAMPLES / "sqlalchemy_alembic", root, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.chdir(root)
-    monkeypatch.syspath_prepend(str(root))
+    root = project_copy("sqlalchemy_alembic", tmp_path, monkeypatch)
     with managed("postgres", setup=alembic_setup()) as old:
         assert "notes" not in tables(old)
         (root / "migrations" / "versions" / "0003_notes.py").write_text(THIRD)
         with managed("postgres", setup=alembic_setup("alembic.ini")) as new:
             assert new.port != old.port
             assert "notes" in tables(new)
+
+
+def project_copy(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of an example, as the current project."""
+    root = tmp_path / name
+    shutil.copytree(EXAMPLES / name, root, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "pyproject.toml").touch()
+    monkeypatch.chdir(root)
+    monkeypatch.syspath_prepend(str(root))
+    return root
+
+
+def test_migrations_change_no_other_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project whose settings do not read what the set-up gives, but name the developer's own database."""
+    with managed("postgres") as own, isolated(own) as instance:
+        django = project_copy("django_pytest", tmp_path, monkeypatch) / "project" / "settings.py"
+        for variable, value in own.env().items():
+            django.write_text(django.read_text().replace(f'os.environ.get("{variable}", "")', repr(value)))
+        problem = f"nothing was migrated: .*'{own.dbname}', and this instance is .*'{instance.dbname}'"
+        with pytest.raises(RuntimeError, match=problem):
+            django_setup("project.settings")(instance)
+        alembic = project_copy("sqlalchemy_alembic", tmp_path, monkeypatch) / "migrations" / "env.py"
+        start = f"context.config.set_main_option('sqlalchemy.url', {own.sqlalchemy_url!r})\n"
+        alembic.write_text(alembic.read_text().replace("\n\n", f"\n\n{start}\n\n", 1))
+        with pytest.raises(RuntimeError, match=problem):
+            alembic_setup()(instance)
+        assert not tables(own)
+        assert not tables(instance)
 
 
 DJANGO = """

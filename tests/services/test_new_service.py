@@ -51,7 +51,6 @@ def test_the_example_is_added_and_removed(checkout: Path) -> None:
     for name, text in FILES.items():
         (checkout / name).parent.mkdir(exist_ok=True)
         (checkout / name).write_text(text)
-    (checkout / f"servicectx/services/{NAME}/__init__.py").write_text(f'"""Everything about one service: {NAME}."""\n')
     run(checkout, "-m", "tests.services.generate")
     run(checkout, "-m", "ruff", "check", "--no-cache", *(name for name in FILES if name.endswith(".py")))
     code = "import servicectx; print(servicectx.BeanstalkDetails, servicectx.__file__)"

@@ -26,6 +26,9 @@ def test_an_unknown_option_lists_the_known_ones() -> None:
 
 def test_a_near_miss_gets_a_guess() -> None:
     assert "did you mean 'settings'?" in refused("redis", setings={}).problem
+    assert "did you mean 'dbname'?" in refused("postgres", database="shop").problem
+    assert "`isolated(details)`" in refused("redis", isolated=True).problem
+    assert "servers listen on loopback" in refused("redis", host="0.0.0.0").problem
     assert refused("redis", paint=1).problem == "unknown"
 
 
@@ -36,6 +39,8 @@ def test_a_near_miss_gets_a_guess() -> None:
         ("postgres", "version", 15.5),
         ("postgres", "extensions", 5),
         ("postgres", "dbname", ["a"]),
+        ("postgres", "dbname", ""),
+        ("mariadb", "dbname", "a" * 65),
         ("postgres", "settings", "fsync=off"),
         ("redis", "settings", {"maxmemory": object()}),
         ("command", "grace", "soon"),
@@ -43,10 +48,16 @@ def test_a_near_miss_gets_a_guess() -> None:
         (FakeService, "delay", "long"),
     ],
 )
-def test_a_wrong_type_names_service_and_option(service: Any, option: str, value: Any) -> None:
+def test_a_wrong_value_names_service_and_option(service: Any, option: str, value: Any) -> None:
     error = refused(service, **{option: value})
     assert (error.service, error.option) == (getattr(service, "name", service), option)
     assert option in (error.known or [])
+
+
+def test_an_object_that_is_not_entered_has_no_details() -> None:
+    for name in ("url", "start", "port"):
+        with pytest.raises(AttributeError, match=r"the details are in a block: `with managed\('redis'\) as details:`"):
+            getattr(managed("redis"), name)
 
 
 def test_a_wrong_value_is_not_shown() -> None:

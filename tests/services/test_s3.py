@@ -294,6 +294,15 @@ def test_a_snapshot_keeps_objects() -> None:
         assert get(second, "b") == "2"
 
 
+def test_a_missing_minio_is_not_looked_for_in_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BinaryNotFound, match="go install github.com/minio/minio@latest") as caught:
+        managed("s3", flavour="minio").__enter__()
+    assert "servicectx[s3]" not in str(caught.value)
+    with pytest.raises(UnknownService, match="'s3' replaces it"):
+        managed("minio")  # type: ignore[call-overload]
+
+
 def test_minio_s_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MinIO is not available where these tests run."""
     program = tmp_path / "minio"

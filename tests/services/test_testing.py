@@ -98,6 +98,35 @@ class Leaky(FakeService):
     Details: ClassVar[Any] = LeakyDetails
 
 
+class TokenDetails(FakeDetails):
+    token: str
+
+
+class Tokenless(FakeService):
+    """A service that leaves out a field of its details."""
+
+    Details: ClassVar[Any] = TokenDetails
+
+
+class Talkative(FakeService):
+    """A service that gives a field that its details do not have."""
+
+    def details(self, options: FakeOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
+        return {"password": secret, "pasword": secret}
+
+
+@pytest.mark.parametrize(
+    ("service", "problem"),
+    [
+        (Tokenless, r"Tokenless\.details\(\) lacks \['token'\], required by .*TokenDetails"),
+        (Talkative, r"Talkative\.details\(\) gives \['pasword'\], unknown to .*FakeDetails"),
+    ],
+)
+def test_details_have_exactly_their_fields(service: type[FakeService], problem: str) -> None:
+    with pytest.raises(TypeError, match=problem), managed(service):
+        pass
+
+
 class TellTale(FakeService):
     """A service with the password on its command line."""
 

@@ -120,6 +120,7 @@ class Cockroach(Service["CockroachDetails"]):
         if password is None and options.password != "":
             raise login_checks.refused(self, "password", NO_ANONYMOUS)
         login_checks.check_text(self, "password", password or "")
+        login_checks.check_text(self, "dbname", options.dbname)
         return password or ""
 
     def isolation(self, details: "CockroachDetails", data: str = "") -> Isolation["CockroachDetails"]:

@@ -49,6 +49,7 @@ DURABLE: dict[str, str | int | float | bool] = {
     "loose-innodb-flush-method": "fsync",
     "loose-innodb-doublewrite": True,
 }
+LONGEST_NAME = 64  # of a database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,7 @@ class Mariadb(Service["MariadbDetails"]):
         settings.check_names(self, options.settings)
         password = login.chosen(options.password, secret) or ""
         login_checks.check_text(self, "user", options.user)
+        login_checks.check_text(self, "dbname", options.dbname, longest=LONGEST_NAME)
         if isinstance(options.password, str):
             login_checks.check_text(self, "password", password)
         if not password.isascii():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 WIRE = "servicectx.services.mongodb.wire"
 USER = "root"
 OURS = ("enablelocalhostauthbypass", "authenticationmechanisms")
+LONGEST_NAME = 63  # bytes of a database's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,7 @@ class Mongodb(Service["MongodbDetails"]):
     def plan(self, options: MongodbOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
         login_checks.check(self, options)
+        login_checks.check_text(self, "dbname", options.dbname, without='/\\. "$', longest=LONGEST_NAME)
         for option in ("user", "password"):
             if (value := getattr(options, option)) and unicodedata.normalize("NFKC", value) != value:
                 raise login_checks.refused(self, option, "SCRAM changes a character of it; use its plain form (NFKC)")

@@ -183,6 +183,7 @@ class Postgres(Service["PostgresDetails"]):
         password = login.chosen(options.password, secret)
         role_password = secret if password is None else password
         login_checks.check_text(self, "user", options.user, longest=LONGEST_NAME)
+        login_checks.check_text(self, "dbname", options.dbname, longest=LONGEST_NAME)
         if isinstance(options.password, str):
             login_checks.check_text(self, "password", options.password)
         lean = preload.merged(

@@ -33,6 +33,15 @@ OURS: tuple[str, ...] = (
 OURS += ("cert.file", "key.file", "localsocket", "minio_root_user", "minio_root_password", "minio_site_region")
 
 
+# MinIO is distributed as source only since October 2025.
+MINIO = {
+    "pip": 'not on PyPI; flavour="seaweedfs" is',
+    "source": "go install github.com/minio/minio@latest",
+    "brew": "brew install minio",
+    "variable": "set SERVICECTX_S3_BIN to the program",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class S3Options(VersionOptions):
     """`access_key`, `secret_key`: the login. `region`: the region in the details. `buckets`: buckets to create.
@@ -72,6 +81,9 @@ class S3(Service["S3Details"]):
         install=tuple(install.items()),
         flavours=(("weed", "seaweedfs"), ("minio", "minio")),
     )
+
+    def install_for(self, options: S3Options) -> dict[str, str]:
+        return dict(MINIO) if options.flavour == "minio" else super().install_for(options)
 
     def version(self, program: str) -> str | None:
         return binaries.ask_version(program, ("--version" if _is_minio(program) else "version",))

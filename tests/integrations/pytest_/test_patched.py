@@ -52,7 +52,7 @@ def test_after_all(managed_redis):
 """,
     )
     for way in ("-n0", "-n2"):
-        run = project.run(way, "--tb=line", status=1)
+        run = project.run(way, "-p", "pytest_mock", "--tb=line", status=1)
         assert f"{len(REPLACED)} failed, 1 passed" in run.output, run.output
         assert "it died" not in run.output
 
@@ -79,7 +79,7 @@ def forbidden(*arguments, **options):
     raise RuntimeError("forbidden")
 {tests}
 """,
-    ).run()
+    ).run("-p", "pytest_mock")
 
 
 @pytest.mark.parametrize("words", ["--disable-socket", "--allow-hosts=192.0.2.1", "--disable-socket -n2"])
@@ -99,7 +99,7 @@ def test_sockets_are_forbidden(tmp_path: Path, words: str) -> None:
             assert False, "the test's own failure"
         """,
     )
-    run = project.run(*words.split(), "-W", "ignore::UserWarning", status=1)
+    run = project.run("-p", "socket", *words.split(), "-W", "ignore::UserWarning", status=1)
     assert "1 failed, 1 passed" in run.output, run.output
     assert "is missing here" not in run.output
 

@@ -1,0 +1,40 @@
+"""Django's `migrate`, on the database of one server only: `python -m servicectx.testing.django_migrate HOST PORT NAME`.
+
+Settings may name another server, such as a developer's own. Then nothing is migrated.
+"""
+
+import os
+import sys
+from typing import Any
+
+from servicectx.testing.targets import Target
+
+
+def main(host: str, port: str, name: str) -> None:
+    import django
+    from django.core.management import call_command
+    from django.db import connection
+
+    django.setup()
+    wanted, found = Target(host, port, name), _target(connection)
+    if not found.equals(wanted):
+        sys.exit(
+            f"nothing was migrated: DATABASES['default'] of {os.environ['DJANGO_SETTINGS_MODULE']} is {found}, "
+            f"and this instance is {wanted}; let the settings read the variables of the service, such as PGHOST, "
+            f"PGPORT, PGUSER, PGPASSWORD and PGDATABASE of postgres"
+        )
+    call_command("migrate", interactive=False)
+
+
+def _target(connection: Any) -> Target:
+    """The server of the connection. libpq combines settings, variables and files, so an open connection tells it."""
+    settings = connection.settings_dict
+    if connection.vendor != "postgresql":
+        return Target(settings["HOST"] or "", str(settings["PORT"] or ""), str(settings["NAME"]))
+    connection.ensure_connection()
+    info = connection.connection.info
+    return Target(info.host, str(info.port), info.dbname)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
