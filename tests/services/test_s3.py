@@ -17,7 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from servicectx import InvalidOption, NotIsolable, S3Details, isolated, managed
+from servicectx import BinaryNotFound, InvalidOption, NotIsolable, S3Details, UnknownService, isolated, managed
 from servicectx.services import registry
 from servicectx.testing import privacy
 from servicectx.wire.aws import Endpoint
@@ -296,11 +296,11 @@ def test_a_snapshot_keeps_objects() -> None:
 
 def test_a_missing_minio_is_not_looked_for_in_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BinaryNotFound, match="go install github.com/minio/minio@latest") as caught:
+    with pytest.raises(BinaryNotFound, match=r"go install github\.com/minio/minio@latest") as caught:
         managed("s3", flavour="minio").__enter__()
     assert "servicectx[s3]" not in str(caught.value)
     with pytest.raises(UnknownService, match="'s3' replaces it"):
-        managed("minio")  # type: ignore[call-overload]
+        managed("minio")
 
 
 def test_minio_s_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ class Tokenless(FakeService):
     Details: ClassVar[Any] = TokenDetails
 
 
-class Talkative(FakeService):
+class Misspelling(FakeService):
     """A service that gives a field that its details do not have."""
 
     def details(self, options: FakeOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class Talkative(FakeService):
     ("service", "problem"),
     [
         (Tokenless, r"Tokenless\.details\(\) lacks \['token'\], required by .*TokenDetails"),
-        (Talkative, r"Talkative\.details\(\) gives \['pasword'\], unknown to .*FakeDetails"),
+        (Misspelling, r"Misspelling\.details\(\) gives \['pasword'\], unknown to .*FakeDetails"),
     ],
 )
 def test_details_have_exactly_their_fields(service: type[FakeService], problem: str) -> None:
