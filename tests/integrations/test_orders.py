@@ -22,7 +22,7 @@ PASSED = r"\b8 passed|Ran 8 tests|8 scenarios passed, 0 failed|8 scenarios, .* f
 
 RUNNERS = {
     "pytest": "pytest pytest_tests",
-    "pytest -n 4": "pytest -n 4 pytest_tests",
+    "pytest -n 2": "pytest -n 2 pytest_tests",
     "unittest": "python -m unittest discover -s unittest_tests -t .",
     "unittest-parallel": "unittest-parallel -j 2 -s unittest_tests -t .",
     "nose2": "nose2 -s unittest_tests -t .",
@@ -51,10 +51,10 @@ def test_the_same_project_under(runner: str, place: Path) -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("pytest -n 4", "pytest -n 4"),
+        ("pytest -n 2", "pytest -n 2"),
         ("unittest-parallel", "unittest-parallel"),
         ("behavex", "behavex"),
-        ("pytest -n 4", "unittest"),
+        ("pytest -n 2", "unittest"),
         ("unittest", "behave"),
     ],
 )

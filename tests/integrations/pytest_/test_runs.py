@@ -157,7 +157,7 @@ def test_a_set_up_that_fails_runs_once_and_fails_all_workers_alike(tmp_path: Pat
                 request.getfixturevalue("cache")
         """,
     )
-    for way in ("-n8", "-n0"):
+    for way in ("-n4", "-n0"):
         run = project.run(way, status=1)
         assert len(run.notes("set-up")) == 1
         assert "24 errors" in run.output
@@ -189,7 +189,7 @@ def test_a_start_that_fails_is_not_repeated(tmp_path: Path) -> None:
     assert len(Path(f"{program}.starts").read_text().splitlines()) == 2 * len(starts)
 
 
-@pytest.mark.parametrize("way", [("-x",), ("-x", "-n2"), ("--maxfail=2", "-n2"), ("--maxfail=1", "-n4")])
+@pytest.mark.parametrize("way", [("-x",), ("-x", "-n2"), ("--maxfail=2", "-n2"), ("--maxfail=1", "-n3")])
 def test_a_run_that_stops_early(tmp_path: Path, way: tuple[str, ...]) -> None:
     project = Project(
         tmp_path,
