@@ -30,14 +30,14 @@ from tests.actor import ROOT, Actor
 from tests.detector import Home
 from tests.storms import nursery
 from tests.storms.budget import Budget, add_arguments, last_line
-from tests.storms.slowness import is_readable
+from tests.storms.slowness import is_readable, slowness
 
-HANG = 30.0  # seconds for one database with its set-ups, on a busy machine
+HANG = 30.0  # seconds for one database with its set-ups; longer on a slow machine
 PAUSE = 0.1  # seconds; the longest pause after a kill
 PROGRESS = 2  # databases given between two kills
 STUCK = 5.0  # seconds without one, after which there is a kill nevertheless
 SECONDS = 20.0  # length of a round with --kills; without it there is one round
-END = 15.0  # seconds until the databases of users are gone
+END = 15.0  # seconds on an idle machine until the databases of users are gone
 
 
 User = nursery.Fork | subprocess.Popen[str]
@@ -98,7 +98,7 @@ class Storm:
             self.check_end(str(details["url"]))
             holder.leave()
             with contextlib.suppress(AssertionError):
-                self.home.wait_until_empty(2)
+                self.home.wait_until_empty(2 * slowness())
             if left := self.home.left():
                 self.tally.fault(f"left behind: {left}")
         self.home.remove()
@@ -176,7 +176,7 @@ class Storm:
 
     def check_end(self, url: str) -> None:
         """All users have left or are dead. One more user starts a prefetcher, and waits for it."""
-        end = time.monotonic() + END
+        end = time.monotonic() + END * slowness()
         with Actor(self.home) as last:
             last.enter("postgres")
             last.ask("isolate")

@@ -134,7 +134,8 @@ def test_a_pid_namespace_that_was_killed_leaves_no_segment(detected: Home) -> No
     """Process ids in postmaster.pid are of that namespace, and here they may be of other processes."""
     namespaces.require()
     with Actor(detected, prefix=UNSHARE) as user:
-        _, made = entered(user, detected)
+        server, made = entered(user, detected)
+        server.send_signal(signal.SIGSTOP)  # else it may end by itself when its keeper was killed a moment before
         os.killpg(user.process.pid, signal.SIGKILL)
     with Actor(detected) as visitor:
         visitor.enter("redis")

@@ -21,8 +21,10 @@ from tests.storms import users
 from tests.storms.nursery import show_stack
 from tests.storms.slowness import is_readable, slowness
 from tests.storms.tally import Tally
+from tests.storms.traces import orphaned_segments
 
 HANG = 10.0  # seconds on an idle machine
+END = 2.0  # seconds on an idle machine until nothing is left
 LOOK = 0.25  # seconds between two looks at the servers
 PAUSE = 0.1  # seconds; the longest pause after a kill
 PROGRESS = 2  # replies to users between two kills: on each machine some users get far
@@ -74,6 +76,7 @@ class Round:
         self.actors: dict[int, Actor] = {}
         self.killed: dict[str, list[float]] = defaultdict(list)
         self.victims: dict[str, set[str]] = defaultdict(set)
+        self.server_pids: set[int] = set()
 
     def run(self, *more: Callable[[], None]) -> None:
         """Run users, killer, detector and `more`, each in a thread, and check the end."""
@@ -278,6 +281,7 @@ class Round:
             time.sleep(LOOK)
             servers: dict[str, list[psutil.Process]] = {}
             for process in self.home.servers():
+                self.server_pids.add(process.pid)
                 with contextlib.suppress(psutil.Error):
                     servers.setdefault(self.key_of(process), []).append(process)
             for name, found in servers.items():
@@ -293,15 +297,23 @@ class Round:
         It also removes the lock file of a user that was killed while it held the lock.
         """
         self.actors.clear()
-        end = time.monotonic() + 2.0
-        while time.monotonic() < end and self.home.left():
-            time.sleep(0.02)
-        left = self.home.left()
+        left = self.settled()
         only_locks = all(name.endswith(".lock") for name in left)
         if left and (only_locks or any({"keeper", "watchdog"} <= kinds for kinds in self.victims.values())):
             self.visit()
-        if left := self.home.left():
+            left = self.settled()
+        if left:
             self.fault(f"left behind in {self.home.path}: {left}")
+
+    def settled(self) -> list[str]:
+        """What is left `END` seconds later, or longer on a slow machine."""
+        end = time.monotonic() + END * slowness()
+        while (left := self.left()) and time.monotonic() < end:
+            time.sleep(0.02)
+        return left
+
+    def left(self) -> list[str]:
+        return self.home.left() or [f"SysV segment {number}" for number in orphaned_segments(self.server_pids)]
 
     def visit(self) -> None:
         """One more user, which removes the remains of dead instances."""

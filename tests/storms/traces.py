@@ -44,7 +44,7 @@ class Traces:
         found = [f"process {line[:200]}" for line in leftovers.command_lines(*paths)]
         found += [f"/dev/shm/{name}" for name in self.segments if (MEMORY / name).exists()]
         found += [f"port {port}" for port in self._ports()]
-        found += [f"SysV segment {number}" for number in self._sysv()]
+        found += [f"SysV segment {number}" for number in orphaned_segments(self.pids)]
         for record in MEMORY.glob("*/*/record.json"):
             with contextlib.suppress(OSError):
                 if any(str(path) in record.read_text() for path in paths):
@@ -57,13 +57,14 @@ class Traces:
         listening = [each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
         return [each.laddr.port for each in listening if each.pid in ours]
 
-    def _sysv(self) -> list[int]:
-        """Segments of recorded processes that no process is attached to, and whose maker is dead."""
-        found: list[int] = []
-        if not SYSV.exists():
-            return found
-        for line in SYSV.read_text().splitlines()[1:]:
-            _, number, _, _, maker, _, attached, *_ = line.split()
-            if int(maker) in self.pids and int(attached) == 0 and not os.path.exists(f"/proc/{maker}"):
-                found.append(int(number))
+
+def orphaned_segments(pids: set[int]) -> list[int]:
+    """SysV segments of these processes that no process is attached to, and whose maker is dead."""
+    found: list[int] = []
+    if not SYSV.exists():
         return found
+    for line in SYSV.read_text().splitlines()[1:]:
+        _, number, _, _, maker, _, attached, *_ = line.split()
+        if int(maker) in pids and int(attached) == 0 and not os.path.exists(f"/proc/{maker}"):
+            found.append(int(number))
+    return found
