@@ -44,7 +44,7 @@ KEYS = [Key("redis", "a"), Key("redis", "b"), Key("postgres", "c")]
 OWN_ERRORS = {
     name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.ServiceCtxError)
 }
-KINDS = ["user", "user", "user", "keeper", "watchdog", "server", "both", "clearer"]
+KINDS = [*["user"] * 5, "keeper", "watchdog", "server", "both", "clearer"]
 
 
 class Killed(Exception):
@@ -307,9 +307,12 @@ class Round:
 
     def settled(self) -> list[str]:
         """What is left `END` seconds later, or longer on a slow machine."""
-        end = time.monotonic() + END * slowness()
-        while (left := self.left()) and time.monotonic() < end:
+        began, seconds, left = time.monotonic(), END, self.left()
+        while left and time.monotonic() < began + seconds:
             time.sleep(0.02)
+            left = self.left()
+            if left and time.monotonic() >= began + seconds:
+                seconds = max(seconds, END * slowness())
         return left
 
     def left(self) -> list[str]:
