@@ -21,7 +21,7 @@ from tests.storms import users
 from tests.storms.nursery import show_stack
 from tests.storms.slowness import is_readable, slowness
 from tests.storms.tally import Tally
-from tests.storms.traces import orphaned_segments
+from tests.storms.traces import Segments
 
 HANG = 10.0  # seconds on an idle machine
 END = 2.0  # seconds on an idle machine until nothing is left
@@ -77,6 +77,7 @@ class Round:
         self.killed: dict[str, list[float]] = defaultdict(list)
         self.victims: dict[str, set[str]] = defaultdict(set)
         self.server_pids: set[int] = set()
+        self.segments = Segments()
 
     def run(self, *more: Callable[[], None]) -> None:
         """Run users, killer, detector and `more`, each in a thread, and check the end."""
@@ -316,7 +317,7 @@ class Round:
         return left
 
     def left(self) -> list[str]:
-        return self.home.left() or [f"SysV segment {number}" for number in orphaned_segments(self.server_pids)]
+        return self.home.left() or self.segments.orphaned(self.server_pids)
 
     def visit(self) -> None:
         """One more user, which removes the remains of dead instances."""
