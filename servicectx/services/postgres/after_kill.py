@@ -1,4 +1,4 @@
-"""The shared memory that a killed Postgres leaves: one System V segment, and segments of POSIX where it uses them.
+"""The shared memory that a killed Postgres leaves: one System V segment, and its dynamic shared memory.
 
 The server makes the segment first and notes it in postmaster.pid afterwards, and a server below `initdb` has a file
 that `initdb` removes. So the segment is found by its key, as the server itself finds it: the inode of the data
@@ -100,34 +100,32 @@ def _is_dead(segment: Segment) -> bool:
 
 
 def _remove(segment: Segment, server: Server) -> None:
-    """Remove a segment that no process uses, after the segments of POSIX that its header leads to."""
-    deadline = time.monotonic() + DYING
-    while not _is_dead(segment) and (now := segments.look(segment.id)) is not None and now.attached:
-        if time.monotonic() > deadline:
-            return
-        time.sleep(0.01)
+    """Remove a segment that no process uses, after the dynamic shared memory that its header leads to."""
+    if not _is_unused(segment, DYING):
+        return
     control = segments.read(segment)[CONTROL_HANDLE:]
-    if len(control) >= ITEM.size:
-        _remove_posix(ITEM.unpack_from(control)[0], server.owner)
+    if len(control) >= ITEM.size and (handle := ITEM.unpack_from(control)[0]):
+        _remove_files(handle, server.owner)
+        _remove_dynamic(handle, server.owner)
     segments.remove(segment)
 
 
-def _remove_posix(control: int, owner: int) -> None:
-    """Remove the segments of POSIX that the one with the number `control` lists, then that one.
+def _is_unused(segment: Segment, wait: float) -> bool:
+    """Whether the maker is dead, or no process is attached within `wait` seconds."""
+    deadline = time.monotonic() + wait
+    while not _is_dead(segment) and (now := segments.look(segment.id)) is not None and now.attached:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
-    They are files on Linux. Their format: src/backend/storage/ipc/dsm.c. The size of an item depends on the version.
-    """
+
+def _remove_files(control: int, owner: int) -> None:
+    """Remove the segments of POSIX that the one with the number `control` lists, then that one: on Linux, files."""
     with contextlib.suppress(OSError), directories.entered(POSIX) as folder:
         with open(directories.open_file(_posix_name(control), folder, [owner]), "rb") as file:
             content = file.read(CONTROL_SIZE)
-        handles = [control]
-        with contextlib.suppress(struct.error, ZeroDivisionError):
-            magic, items, most = CONTROL.unpack_from(content)
-            start = CONTROL.size + 4
-            size = (len(content) - start) // most
-            if magic == CONTROL_MAGIC and size >= ITEM.size:
-                handles[:0] = [ITEM.unpack_from(content, start + size * item)[0] for item in range(min(items, most))]
-        for handle in handles:
+        for handle in [*_handles(content), control]:
             with contextlib.suppress(OSError):
                 os.close(directories.open_file(_posix_name(handle), folder, [owner]))
                 os.unlink(_posix_name(handle), dir_fd=folder)
@@ -135,3 +133,29 @@ def _remove_posix(control: int, owner: int) -> None:
 
 def _posix_name(handle: int) -> str:
     return f"PostgreSQL.{handle}"
+
+
+def _remove_dynamic(control: int, owner: int) -> None:
+    """As `_remove_files` for segments of System V, whose keys are the numbers, without a sign."""
+
+    def found(handle: int) -> Segment | None:
+        id = segments.at_key(abs(_signed(handle))) if handle else None
+        segment = segments.look(id) if id is not None else None
+        return segment if segment is not None and segment.owner == owner and _is_unused(segment, 0.0) else None
+
+    if (listing := found(control)) is not None:
+        for handle in _handles(segments.read(listing, CONTROL_SIZE)):
+            if (segment := found(handle)) is not None:
+                segments.remove(segment)
+        segments.remove(listing)
+
+
+def _handles(content: bytes) -> list[int]:
+    """The numbers in a control segment: src/backend/storage/ipc/dsm.c. The size of an item depends on the version."""
+    with contextlib.suppress(struct.error, ZeroDivisionError):
+        magic, items, most = CONTROL.unpack_from(content)
+        start = CONTROL.size + 4
+        size = (len(content) - start) // most
+        if magic == CONTROL_MAGIC and size >= ITEM.size:
+            return [ITEM.unpack_from(content, start + size * item)[0] for item in range(min(items, most))]
+    return []
