@@ -278,8 +278,7 @@ class Startup:
             self.server.end(self.plan.stop.grace)
             if self.ready:
                 step("ended")
-            if self.plan.leftovers.call:  # always: a program below it may have been killed
-                probes.call(**plan.render(self.plan.leftovers.call, self.facts))
+            after_kill.run(self._instance_directory)  # always: a program below it may have been killed
             self.server = None  # only now: after an interruption the next call repeats all of it
         self.end_companions()
         if not platform.SUBREAPER:  # their children in other sessions have no parent here
