@@ -34,7 +34,7 @@ from tests.storms.slowness import is_readable, slowness
 
 HANG = 30.0  # seconds for one database with its set-ups; longer on a slow machine
 PAUSE = 0.1  # seconds; the longest pause after a kill
-PROGRESS = 2  # databases given between two kills
+PROGRESS = 2  # databases given between two kills, at most
 STUCK = 5.0  # seconds without one, after which there is a kill nevertheless
 SECONDS = 20.0  # length of a round with --kills; without it there is one round
 END = 15.0  # seconds on an idle machine until the databases of users are gone
@@ -170,7 +170,7 @@ class Storm:
 
     def wait_for_progress(self) -> None:
         """Wait for some databases: on each machine some users get far."""
-        given, until = len(self.tally.given) + PROGRESS, time.monotonic() + STUCK
+        given, until = len(self.tally.given) + self.random.randint(0, PROGRESS), time.monotonic() + STUCK
         while len(self.tally.given) < given and time.monotonic() < min(until, self.until):
             time.sleep(0.005)
 

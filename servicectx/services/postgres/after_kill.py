@@ -49,8 +49,9 @@ def free_after_kill(*, data: str) -> None:
     try:
         with directories.reached(data) as folder:
             server = _server(folder)
+            deadline = time.monotonic() + DYING  # one for all: the account may have made many, and use them
             for segment in _segments(server):
-                _remove(segment, server)
+                _remove(segment, server.owner, deadline)
             if server.pid and processes.identity(server.pid) is None:
                 os.unlink(pid_file.NAME, dir_fd=folder)
     except OSError:
@@ -66,8 +67,8 @@ def _server(folder: int) -> Server:
         status.st_uid,
         status.st_dev,
         status.st_ino,
-        int(pid) if pid.isdigit() else 0,
-        int(fields[1]) if len(fields) == 2 and fields[1].isdigit() else -1,
+        int(pid) if pid.isdecimal() else 0,
+        int(fields[1]) if len(fields) == 2 and fields[1].isdecimal() else -1,
     )
 
 
@@ -99,20 +100,19 @@ def _is_dead(segment: Segment) -> bool:
     return segment.creator > 0 and processes.identity(segment.creator) is None
 
 
-def _remove(segment: Segment, server: Server) -> None:
+def _remove(segment: Segment, owner: int, deadline: float) -> None:
     """Remove a segment that no process uses, after the dynamic shared memory that its header leads to."""
-    if not _is_unused(segment, DYING):
+    if not _is_unused(segment, deadline):
         return
     control = segments.read(segment)[CONTROL_HANDLE:]
     if len(control) >= ITEM.size and (handle := ITEM.unpack_from(control)[0]):
-        _remove_files(handle, server.owner)
-        _remove_dynamic(handle, server.owner)
+        _remove_files(handle, owner)
+        _remove_dynamic(handle, owner)
     segments.remove(segment)
 
 
-def _is_unused(segment: Segment, wait: float) -> bool:
-    """Whether the maker is dead, or no process is attached within `wait` seconds."""
-    deadline = time.monotonic() + wait
+def _is_unused(segment: Segment, deadline: float = 0.0) -> bool:
+    """Whether the maker is dead, or no process is attached now or before the deadline, as of `time.monotonic()`."""
     while not _is_dead(segment) and (now := segments.look(segment.id)) is not None and now.attached:
         if time.monotonic() > deadline:
             return False
@@ -141,7 +141,7 @@ def _remove_dynamic(control: int, owner: int) -> None:
     def found(handle: int) -> Segment | None:
         id = segments.at_key(abs(_signed(handle))) if handle else None
         segment = segments.look(id) if id is not None else None
-        return segment if segment is not None and segment.owner == owner and _is_unused(segment, 0.0) else None
+        return segment if segment is not None and segment.owner == owner and _is_unused(segment) else None
 
     if (listing := found(control)) is not None:
         for handle in _handles(segments.read(listing, CONTROL_SIZE)):
