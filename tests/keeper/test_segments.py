@@ -3,6 +3,8 @@
 import ctypes
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from servicectx.system import segments
 from tests import namespaces
 from tests.actor import Actor
 from tests.detector import Home, wait_for
+from tests.storms.traces import Segments
 
 UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
@@ -202,3 +205,16 @@ def test_only_the_same_segment_is_removed() -> None:
     assert str(id) not in listed()
     assert segments.look(id) is None
     assert not segments.remove(segment)
+
+
+def test_a_storm_counts_no_segment_from_before_its_round() -> None:
+    """The maker's process id may be in use again by then."""
+    script = "import ctypes; print(ctypes.CDLL(None).shmget(0, 4096, 0o1600))"
+    round = Segments()
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as maker:
+        id = int(maker.communicate()[0])
+    assert round.orphaned({maker.pid}) == [f"SysV segment {id} of {maker.pid}"]
+    assert Segments().orphaned({maker.pid}) == []
+    segment = segments.look(id)
+    assert segment is not None
+    assert segments.remove(segment)
