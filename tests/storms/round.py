@@ -220,7 +220,8 @@ class Round:
     def kill_process(self, kind: str, victim: psutil.Process) -> bool:
         """Kill a process; False if it is dead or does not belong to this home."""
         with contextlib.suppress(psutil.Error):
-            self.record_victim(self.key_of(victim), kind)
+            forked = kind != "watchdog" or victim.children()  # before its fork, a watchdog is the keeper, too
+            self.record_victim(self.key_of(victim), kind, *([] if forked else ["keeper"]))
             victim.kill()
             self.tally.kills[kind] += 1
             return True
