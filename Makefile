@@ -64,7 +64,8 @@ test: $(DEV) ## linters, types, all tests with real servers, short storms, and a
 	$(LINT)
 	$(BYTECODE)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
-	$(BIN)/python -m tests.storm --minutes 0.5 --users 4
+	$(BIN)/python -m tests.storm --minutes 0.25 --users 4
+	$(BIN)/python -m tests.storm_hostile --minutes 0.25 --users 3
 	$(BIN)/python -m tests.storm_isolated --minutes 0.25 --users 8
 	$(BIN)/python -m benchmarks --smoke
 	$(BIN)/python -m benchmarks scale --smoke

@@ -28,16 +28,19 @@ class Actor:
         self.home = home
         self.paused_file = Path(tempfile.gettempdir()) / f"{home.path.name}.{os.urandom(3).hex()}.paused"
         pause = {"SERVICECTX_TEST_PAUSE": f"{pause_at}:{self.paused_file}"} if pause_at else {}
+        cache = {"SERVICECTX_CACHE": os.environ.get("SERVICECTX_CACHE", str(ROOT / ".pytest_cache" / "servicectx"))}
+        self.process = self._start(prefix, cache | {"SERVICECTX_HOME": str(home.path)} | pause | environment)
+
+    def _start(self, prefix: Sequence[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith("SERVICECTX_") or name == "SERVICECTX_TEST_PORTABLE"
         }
-        cache = {"SERVICECTX_CACHE": os.environ.get("SERVICECTX_CACHE", str(ROOT / ".pytest_cache" / "servicectx"))}
-        self.process = subprocess.Popen(
+        return subprocess.Popen(
             [*prefix, sys.executable, "-m", "tests.actor"],
             cwd=ROOT,
-            env=inherited | cache | {"SERVICECTX_HOME": str(home.path)} | pause | environment,
+            env=inherited | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

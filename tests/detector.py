@@ -48,6 +48,8 @@ class Home:
         """Processes that work in this home or name it on the command line: keepers, watchdogs, servers; not users."""
         found = []
         for pid in pids():
+            if not _may_mention(pid, str(self.path)):
+                continue
             try:
                 process = psutil.Process(pid)
                 if process.status() == psutil.STATUS_ZOMBIE:
@@ -109,6 +111,17 @@ def pids() -> Iterator[int]:
     while new := [pid for pid in psutil.pids() if pid not in known]:
         known.update(new)
         yield from new
+
+
+def _may_mention(pid: int, path: str) -> bool:
+    """Whether the process is worth a look with psutil, which takes ten times as long as the two files here."""
+    if not os.path.exists("/proc/self/cmdline"):
+        return True
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return path.encode() in file.read() or os.readlink(f"/proc/{pid}/cwd").startswith(path)
+    except OSError:
+        return False
 
 
 def _pools(seen: list[Seen]) -> list[Seen]:

@@ -16,10 +16,10 @@ from tests.storms.budget import Budget, add_arguments
 from tests.storms.round import Round
 from tests.storms.tally import Tally
 
-SECONDS = 10.0  # length of a round
+SECONDS = 20.0  # length of a round
 
 
-def storm(budget: Budget, seed: int, users: int = 6) -> Tally:
+def storm(budget: Budget, seed: int, users: int = 8) -> Tally:
     """Rounds of `SECONDS` until the budget is spent."""
     tally = Tally()
     while not budget.is_spent(tally.kills.total()):
@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, minutes=5.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
-    parser.add_argument("--users", type=int, default=6)
+    parser.add_argument("--users", type=int, default=8)
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
     tally = storm(Budget(chosen.minutes, chosen.kills), chosen.seed, chosen.users)

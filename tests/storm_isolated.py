@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,19 @@ import psycopg
 from servicectx.keeper.prefetcher_process import QUICK
 from tests.actor import ROOT, Actor
 from tests.detector import Home
+from tests.storms import nursery
 from tests.storms.budget import Budget, add_arguments, last_line
+from tests.storms.slowness import is_readable, slowness
 
-HANG = 30.0  # seconds for one database with its set-ups, on a busy machine
+HANG = 30.0  # seconds for one database with its set-ups; longer on a slow machine
+PAUSE = 0.1  # seconds; the longest pause after a kill
+PROGRESS = 2  # databases given between two kills, at most
+STUCK = 5.0  # seconds without one, after which there is a kill nevertheless
 SECONDS = 20.0  # length of a round with --kills; without it there is one round
-END = 15.0  # seconds until the databases of users are gone
+END = 15.0  # seconds on an idle machine until the databases of users are gone
+
+
+User = nursery.Fork | subprocess.Popen[str]
 
 
 @dataclass
@@ -74,7 +83,7 @@ class Storm:
         self.home = Home()
         self.until = time.monotonic() + seconds
         self.users = users
-        self.at_work: set[subprocess.Popen[str]] = set()
+        self.at_work: set[User] = set()
 
     def run(self) -> Tally:
         with Actor(self.home) as holder:
@@ -89,7 +98,7 @@ class Storm:
             self.check_end(str(details["url"]))
             holder.leave()
             with contextlib.suppress(AssertionError):
-                self.home.wait_until_empty(2)
+                self.home.wait_until_empty(2 * slowness())
             if left := self.home.left():
                 self.tally.fault(f"left behind: {left}")
         self.home.remove()
@@ -101,14 +110,7 @@ class Storm:
         record = json.dumps({name: details[name] for name in names})
         while time.monotonic() < self.until:
             seed = str(self.random.randrange(10**9))
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.storm_isolated", "--user", seed, str(self.until)],
-                cwd=ROOT,
-                env=os.environ | {"SERVICECTX_HOME": str(self.home.path)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
+            process = start(seed, self.until, self.home)
             assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(record + "\n")
@@ -120,15 +122,11 @@ class Storm:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
 
-    def listen(self, process: "subprocess.Popen[str]") -> None:
+    def listen(self, process: User) -> None:
         """Read the reports of a user until it is dead, or silent for too long."""
-        assert process.stdout is not None
-        watchdog = threading.Timer(HANG, lambda: self.hangs(process))
-        watchdog.start()
-        for line in process.stdout:
-            watchdog.cancel()
-            kind, _, report = line.strip().partition(" ")
-            if kind == "given" and line.endswith("\n"):  # a complete line: the user may be killed while it writes
+        for line in self.lines(process):
+            kind, _, report = line.partition(" ")
+            if kind == "given":
                 name, took = report.split()
                 if name in self.tally.given:
                     self.tally.fault(f"{name} was given twice")
@@ -137,19 +135,27 @@ class Storm:
                 self.tally.worst = max(self.tally.worst, float(took))
             elif kind == "fault":
                 self.tally.fault(report)
-            watchdog = threading.Timer(HANG, lambda: self.hangs(process))
-            watchdog.start()
-        watchdog.cancel()
-        process.stdout.close()
+            elif kind == "dies":
+                self.tally.kills["user by itself"] += 1
 
-    def hangs(self, process: "subprocess.Popen[str]") -> None:
-        if process.poll() is None:
+    def lines(self, process: User) -> Iterator[str]:
+        """The complete lines of a user: it may be killed while it writes one."""
+        assert process.stdout is not None
+        with process.stdout as stream:
+            rest = b""
+            while is_readable(stream, HANG):
+                read = os.read(stream.fileno(), 65536)
+                if not read:
+                    return
+                *lines, rest = (rest + read).split(b"\n")
+                yield from (line.decode() for line in lines)
             self.tally.fault(f"process {process.pid} hangs")
-            process.kill()
+            nursery.show_stack(process)
 
     def kill(self) -> None:
         while time.monotonic() < self.until:
-            time.sleep(self.random.random() * 0.5)
+            time.sleep(self.random.random() * PAUSE)
+            self.wait_for_progress()
             if self.random.random() < 0.1:
                 for prefetcher in self.home.pools():
                     with contextlib.suppress(Exception):
@@ -162,9 +168,15 @@ class Storm:
                 self.random.choice(victims).kill()  # a user that had a database, so that every user gets that far
                 self.tally.kills["user"] += 1
 
+    def wait_for_progress(self) -> None:
+        """Wait for some databases: on each machine some users get far."""
+        given, until = len(self.tally.given) + self.random.randint(0, PROGRESS), time.monotonic() + STUCK
+        while len(self.tally.given) < given and time.monotonic() < min(until, self.until):
+            time.sleep(0.005)
+
     def check_end(self, url: str) -> None:
         """All users have left or are dead. One more user starts a prefetcher, and waits for it."""
-        end = time.monotonic() + END
+        end = time.monotonic() + END * slowness()
         with Actor(self.home) as last:
             last.enter("postgres")
             last.ask("isolate")
@@ -204,6 +216,26 @@ def fill_more(details: Any) -> None:
 SETUPS: list[Any] = [None, fill, (fill, fill_more)]
 
 
+def start(seed: str, until: float, home: Home) -> User:
+    """A user process: forked where the system is Linux, so that its start costs little."""
+    variables = {"SERVICECTX_HOME": str(home.path), "SERVICECTX_CACHE": os.environ["SERVICECTX_CACHE"]}
+    if sys.platform == "linux":
+        return nursery.fork("tests.storm_isolated:user", int(seed), until, environment=variables)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.storm_isolated", "--user", seed, str(until)],
+        cwd=ROOT,
+        env=os.environ | variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def die() -> None:
+    print("dies", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def user(seed: int, until: float) -> None:
     from servicectx import PostgresDetails, isolated
 
@@ -219,7 +251,7 @@ def user(seed: int, until: float) -> None:
                     connection.execute("create table marks (pid int)")
                 use(connection, chance)
         if chance.random() < 0.05:
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
 
 
 def use(connection: "psycopg.Connection[Any]", chance: random.Random) -> None:
@@ -230,7 +262,7 @@ def use(connection: "psycopg.Connection[Any]", chance: random.Random) -> None:
         connection.execute("insert into marks values (%s)", [os.getpid()])
         connection.commit()
         if chance.random() < 0.03:
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
         time.sleep(chance.random() * 0.02)
 
 

@@ -52,7 +52,7 @@ def clear(instance: Instance, state: State) -> None:
         )  # it ends with its keeper, except when that was killed: then it waits for the lock
     if not ended:  # the keeper did not end the processes below and beside its server
         process_marks.end(instance.directory(state.id), spared=known)
-        after_kill.run(instance.directory(state.id))
+    after_kill.run(instance.directory(state.id))  # without effect where the keeper did it
     for process in known:
         pids.reap(process)
     step("clearing")

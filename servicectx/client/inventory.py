@@ -15,6 +15,7 @@ from servicectx.state import container, names, owned_files, paths, persistent, s
 from servicectx.state.instance import Instance
 from servicectx.state.record import READY, STOPPING, State, StateError
 from servicectx.state.setup_record import SetupRecord
+from servicectx.system import files
 from servicectx.system import memory as usage
 from servicectx.system import processes as pids
 from servicectx.system.processes import Process
@@ -116,9 +117,15 @@ class Running(NamedTuple):
         return redeem(ticket_for(self.instance, self.state))
 
     def hand_out(self, file: Path) -> None:
-        """Write the details file. It is removed together with the instance."""
-        self.details().write(file)
-        owned_files.note(self.directory, file)
+        """Write the details file. It is removed together with the instance, also after a kill in the middle."""
+        from glob import escape
+
+        from servicectx.services.details import file_text
+
+        text, temporary = file_text(self.details()), files.beside(Path(os.path.realpath(file.parent), file.name))
+        owned_files.note(self.directory, file, text)
+        owned_files.leave(self.directory, [escape(str(temporary))])
+        files.replace(file, temporary, text)
 
     def handed_out(self) -> Path | None:
         return next(iter(owned_files.noted(self.directory)), None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from servicectx.datadirs import spare
 from servicectx.errors import HomeError, ServiceCtxError, StartFailed
-from servicectx.keeper import kept_data, snapshot
+from servicectx.keeper import after_kill, kept_data, snapshot
 from servicectx.keeper.datadir import DataDirectory
 from servicectx.keeper.events import Event, EventWaiter
 from servicectx.keeper.requester import Requester, RequesterGone
@@ -274,7 +274,8 @@ class Keeper:
         parts = [self.prefetcher, self.spare, self.start]
         for end in [part.end for part in parts if part is not None]:
             self._attempt(end)
-        self._attempt(linux.end_orphans)  # for example a child that still copies data
+        self._attempt(linux.end_orphans)  # for example a child that still copies data, or a server not recorded yet
+        self._attempt(after_kill.run, self.instance.directory(self.id))  # while the data exists
         self._attempt(owned_files.remove_owned, self.instance.directory(self.id))
         if self.keeping is None or self.data_directory is None:
             return

@@ -174,9 +174,9 @@ class Server:
             processes.send(process, signal.SIGKILL)
         for process in stuck:
             processes.wait_gone(process, 2.0)
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def status_text(status: int | None) -> str:

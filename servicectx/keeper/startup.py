@@ -157,6 +157,7 @@ class Startup:
             self.data.make_empty()
             return
         self.facts["template_secret"] = template.secret
+        self._note_leftovers()
         self.data.write(template.files, self.facts)
         maker = self._launch(plan.render(template.command, self.facts))
         step("preparing")
@@ -178,11 +179,9 @@ class Startup:
         self.data.write(self.plan.files, self.facts)
         leftovers = plan.render(self.plan.leftovers.files, self.facts)
         owned_files.leave(self._instance_directory, leftovers, self.data.owners[0])
-        if self.plan.leftovers.call:
-            call = plan.render(self.plan.leftovers.call, self.facts)
-            if self.data.opened:  # the previous server may have been killed
-                probes.call(**call)
-            after_kill.note(self._instance_directory, call)
+        self._note_leftovers()
+        if self.plan.leftovers.call and self.data.opened:  # the previous server may have been killed
+            probes.call(**plan.render(self.plan.leftovers.call, self.facts))
         for companion in self.plan.companions:
             self._start_companion(companion)
         step("starting")
@@ -210,6 +209,10 @@ class Startup:
             self._check("it did not answer its own protocol")
             server.wait(pause)
             pause = min(pause * 1.05, 0.02)
+
+    def _note_leftovers(self) -> None:
+        if self.plan.leftovers.call:
+            after_kill.note(self._instance_directory, plan.render(self.plan.leftovers.call, self.facts))
 
     def _start_companion(self, companion: plan.Companion) -> None:
         started = self._launched(plan.render(companion.command, self.facts), signal.SIGKILL)
@@ -272,12 +275,11 @@ class Startup:
 
     def _end_server(self) -> None:
         if self.server is not None:
-            server, self.server = self.server, None
-            ended = server.exit_status is not None
-            server.end(self.plan.stop.grace)
-            killed = ended or server.exit_status == -signal.SIGKILL  # a stopped server ignores its stop signal
-            if killed and self.plan.leftovers.call:
-                probes.call(**plan.render(self.plan.leftovers.call, self.facts))
+            self.server.end(self.plan.stop.grace)
+            if self.ready:
+                step("ended")
+            after_kill.run(self._instance_directory)  # always: a program below it may have been killed
+            self.server = None  # only now: after an interruption the next call repeats all of it
         self.end_companions()
         if not platform.SUBREAPER:  # their children in other sessions have no parent here
             process_marks.end(self._instance_directory, spared=self._host.spared)

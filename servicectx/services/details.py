@@ -1,6 +1,5 @@
 """The base class of all details: fields, secrets hidden from `repr`, the details file."""
 
-import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -14,7 +13,6 @@ from servicectx.errors import DetailsError
 from servicectx.services import proxies, urls
 from servicectx.services.checked import Problems, checked, json_object
 from servicectx.system import files
-from servicectx.system.originals import open
 
 
 class ServiceDetails(BaseModel):
@@ -88,16 +86,7 @@ class ServiceDetails(BaseModel):
         An existing file is replaced. Raises OSError where the directory cannot be written.
         """
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(self.model_dump_json(indent=2) + "\n")
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-            raise
+        files.replace(target, files.beside(target), file_text(self))
         return target
 
     @classmethod
@@ -204,6 +193,11 @@ def unknown_driver(driver: str, known: tuple[str, ...]) -> ValueError:
 def sqlalchemy_address(scheme: str, host: str, port: int, dbname: str, user: str, password: str | None) -> str:
     """A URL for SQLAlchemy: version 2.0 does not percent-decode the database's name, and 2.1 accepts it as it is."""
     return f"{address(scheme, host, port, user=user, password=password)}/{dbname}"
+
+
+def file_text(details: ServiceDetails) -> str:
+    """The content of a details file."""
+    return details.model_dump_json(indent=2) + "\n"
 
 
 def filled(names: dict[str, str]) -> dict[str, str]:

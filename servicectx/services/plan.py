@@ -106,8 +106,9 @@ class PathLimits(NamedTuple):
 class Leftovers(NamedTuple):
     """Resources outside of {dir}.
 
-    `files` are glob patterns of files that the server always makes. `call` frees what a killed server could not free:
-    after a kill that the keeper did not send, and before kept data is used.
+    `files` are glob patterns of files that the server always makes. `call` frees what a killed server could not free.
+    It runs after each end of the server or the template's command, before `{data}` is removed, and before kept data is
+    used. So it runs several times, mostly with nothing to free.
     """
 
     files: list[str] = []

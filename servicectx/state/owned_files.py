@@ -23,11 +23,15 @@ LONGEST = 4096  # characters of a path or pattern
 Look = Callable[[int, str], bool]  # whether the entry of that name in the open directory is the listed file
 
 
-def note(directory: Path, file: Path) -> None:
-    """Register `file` for removal with the instance in `directory`. A file that was changed meanwhile stays."""
-    path = Path(os.path.realpath(file.parent), file.name)
-    with directories.parent_of(path) as folder:
-        _append(directory / _LIST, _digest(folder, path.name), str(path))
+def note(directory: Path, file: Path, text: str) -> None:
+    """Register `file` for removal with the instance in `directory`, before the text is written into it.
+
+    A file that was changed meanwhile stays.
+    """
+    import hashlib  # slow to import, and only needed for registered files
+
+    digest = hashlib.sha256(text.encode()[:LARGEST]).hexdigest()
+    _append(directory / _LIST, digest, os.path.join(os.path.realpath(file.parent), file.name))
 
 
 def noted(directory: Path) -> list[Path]:

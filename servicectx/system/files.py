@@ -1,7 +1,12 @@
-"""Bounded, non-blocking reading of files that a user named, for any kind of entry at their path."""
+"""Files that a user named: bounded, non-blocking reading of any kind of entry, and atomic writing."""
 
+import contextlib
 import os
 import stat
+from pathlib import Path
+
+from servicectx.system.checkpoints import step
+from servicectx.system.originals import open
 
 LIMIT = 2**20  # bytes of a details file or a configuration file
 
@@ -29,6 +34,25 @@ def read(path: str | os.PathLike[str], limit: int = LIMIT, follow: bool = True) 
         raise Unreadable(f"it cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
+
+
+def beside(target: Path) -> Path:
+    """A new name in the directory of `target`, for a file that `replace` writes first."""
+    return target.with_name(f".{target.name}.{os.urandom(4).hex()}")
+
+
+def replace(target: Path, temporary: Path, text: str) -> None:
+    """Write a private file atomically, in place of an existing one, through the new `temporary`. Raises OSError."""
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        step("replacing")
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
 
 
 def _read(descriptor: int, limit: int) -> bytes:

@@ -12,7 +12,8 @@ import pytest
 
 import servicectx
 from servicectx.cli.env_formats import FORMATS
-from tests.cli.command import cli
+from tests.cli.command import cli, spawn
+from tests.detector import wait_for
 from tests.leftovers import files, processes, wait_for_none
 
 TRICKY = 'a\'b "c" $HOME `id` \\ d'
@@ -121,6 +122,17 @@ def test_up_can_print_variables_itself(project: Path) -> None:
     output = json.loads(ok("up", "redis", "--format", "json", cwd=project))
     assert output == json.loads(ok("env", "--json", cwd=project))
     ok("down", cwd=project)
+
+
+def test_a_command_that_is_killed_while_it_writes_a_details_file_leaves_none(project: Path, tmp_path: Path) -> None:
+    paused, details = tmp_path / "paused", project / "details [1]"
+    pause = os.environ | {"SERVICECTX_TEST_PAUSE": f"replacing:{paused}"}
+    with spawn("up", "-q", "redis", "--details-dir", details.name, cwd=project, env=pause) as command:
+        wait_for(paused.exists, 30)
+        command.kill()
+    assert len(list(details.iterdir())) == 1
+    ok("down", cwd=project)
+    assert list(details.iterdir()) == []
 
 
 def test_details_files(project: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_details_file_is_removed_only_where_it_was_written(
     """The account replaces its directory with a link to a directory with a file of the same name."""
     (theirs / "details").mkdir()
     (theirs / "details" / "file").write_text("root's\n")
-    owned_files.note(instance, theirs / "details" / "file")
+    owned_files.note(instance, theirs / "details" / "file", "root's\n")
     assert owned_files.noted(instance) == [theirs / "details" / "file"]
     os.rename(theirs / "details", theirs / "aside")
     (theirs / "details").symlink_to(secret)

@@ -29,6 +29,7 @@ class Run:
         self.journal = journal or folder / f"journal-{run}"
         self.journal.touch()
         self.output = ""
+        self._semaphores: set[str] = set()
         self.process = subprocess.Popen(
             [str(Path(sys.executable).with_name(program)), *rest],
             cwd=folder,
@@ -55,6 +56,8 @@ class Run:
         """Wait for the end of the run; nothing is left `gone` seconds later."""
         self.wait()
         left = wait_for_none(Path(os.environ["SERVICECTX_HOME"]), gone)
+        for path in self._semaphores:
+            Path(path).unlink(missing_ok=True)
         assert not left, f"left behind: {left}\n{self.output}"
         return self
 
@@ -66,11 +69,21 @@ class Run:
         return self
 
     def signal(self, number: int) -> None:
+        self._note_semaphores()
         self.process.send_signal(number)
 
     def signal_all(self, number: int) -> None:
         """Signal the whole group, as a terminal does."""
+        self._note_semaphores()
         os.killpg(self.process.pid, number)
+
+    def _note_semaphores(self) -> None:
+        """Record the semaphores of multiprocessing: the process that removes them may be killed with the run."""
+        for pid in psutil.pids():
+            with contextlib.suppress(OSError):
+                if os.getpgid(pid) == self.process.pid:
+                    maps = Path(f"/proc/{pid}/maps").read_text().split()
+                    self._semaphores.update(word for word in maps if word.startswith("/dev/shm/sem.mp-"))
 
     def notes(self, what: str) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.journal.read_text().splitlines()]

@@ -26,7 +26,7 @@ NAMES = [
 def test_a_file_that_was_handed_out_is_removed(name: str, tmp_path: Path) -> None:
     file = tmp_path / name
     file.write_text("details")
-    owned_files.note(tmp_path, file)
+    owned_files.note(tmp_path, file, "details")
     assert owned_files.noted(tmp_path) == [file]
     owned_files.remove_owned(tmp_path)
     assert not file.exists()

@@ -11,8 +11,8 @@ from servicectx.state import owned_files
 def test_what_was_handed_out_goes_unless_it_was_changed(tmp_path: Path) -> None:
     files = [tmp_path / "same.json", tmp_path / "changed.json", tmp_path / os.fsdecode(b"odd\xff \x0b.json")]
     for file in files:
+        owned_files.note(tmp_path, file, "{}")
         file.write_text("{}")
-        owned_files.note(tmp_path, file)
     files[1].write_text('{"mine": 1}')
     assert owned_files.noted(tmp_path) == [files[0], files[2]]
     owned_files.remove_owned(tmp_path)
@@ -47,7 +47,7 @@ def test_what_took_the_place_of_a_file_stays(kind: str, tmp_path: Path) -> None:
     file, other = tmp_path / "details.json", tmp_path / "other"
     file.write_text("{}")
     other.write_text("{}")
-    owned_files.note(tmp_path, file)
+    owned_files.note(tmp_path, file, "{}")
     file.unlink()
     if kind == "fifo":
         os.mkfifo(file)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from tests.actor import Actor
-from tests.storms import keeper_pairs
+from tests.storms import keeper_pairs, users
 from tests.storms.hazard import Hazard, entered, folder, is_reply_ready, kill
 from tests.storms.round import Key, Killed
 
@@ -50,7 +50,7 @@ class Clearers(Hazard):
         visitor.send("enter", service=key.service, arguments={"name": key.name})
 
     def kill_at_step(self, step: str) -> None:
-        with Actor(self.round.home, pause_at=step) as visitor:
+        with users.user(self.round.home, self.random, step) as visitor:
             self.visit(visitor)
             while not (paused := visitor.paused_file.exists()) and not is_reply_ready(visitor, 0.01):
                 pass  # a user that hangs without a pause is a matter of other threads
@@ -70,7 +70,7 @@ class Clearers(Hazard):
                 visitor.paused_file.write_text("")
 
     def kill_at_work(self, data: Path) -> None:
-        with Actor(self.round.home) as visitor:
+        with users.user(self.round.home, self.random) as visitor:
             before = entries(data)
             self.visit(visitor)
             while not is_reply_ready(visitor, 0.0005):

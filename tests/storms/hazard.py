@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from tests import namespaces
 from tests.actor import Actor
+from tests.storms import users
 from tests.storms.round import Key, Round
 
 
@@ -55,7 +56,7 @@ def is_reply_ready(actor: Actor, seconds: float) -> bool:
 @contextlib.contextmanager
 def entered(round: Round, key: Key) -> Iterator[Actor | None]:
     """A process that uses the key; None if it could not enter, because another hazard killed the server."""
-    with Actor(round.home) as actor:
+    with users.user(round.home, round.random) as actor:
         reply = round.enter(actor, key)
         yield actor if reply is not None else None
 

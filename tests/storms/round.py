@@ -4,7 +4,6 @@ import contextlib
 import math
 import os
 import random
-import select
 import signal
 import threading
 import time
@@ -18,12 +17,19 @@ import psutil
 from servicectx import errors
 from tests.actor import Actor
 from tests.detector import Home
-from tests.storms.slowness import slowness
+from tests.storms import users
+from tests.storms.nursery import show_stack
+from tests.storms.slowness import is_readable, slowness
 from tests.storms.tally import Tally
+from tests.storms.traces import Segments
 
 HANG = 10.0  # seconds on an idle machine
-LONGEST = 120.0  # seconds; a longer wait is a hang on every machine
-SLOWEST = 5.0  # slowness that makes the kills rarer; above it they are as frequent
+END = 2.0  # seconds on an idle machine until nothing is left
+LOOK = 0.25  # seconds between two looks at the servers
+PAUSE = 0.1  # seconds; the longest pause after a kill
+PROGRESS = 2  # replies to users between two kills: on each machine some users get far
+STUCK = 2.0  # seconds without progress, on an idle machine, after which there is a kill nevertheless
+MOST = 3  # users that are killed at once
 
 
 class Key(NamedTuple):
@@ -38,7 +44,7 @@ KEYS = [Key("redis", "a"), Key("redis", "b"), Key("postgres", "c")]
 OWN_ERRORS = {
     name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.ServiceCtxError)
 }
-KINDS = ["user", "user", "user", "keeper", "watchdog", "server", "both", "clearer"]
+KINDS = [*["user"] * 5, "keeper", "watchdog", "server", "both", "clearer"]
 
 
 class Killed(Exception):
@@ -70,6 +76,8 @@ class Round:
         self.actors: dict[int, Actor] = {}
         self.killed: dict[str, list[float]] = defaultdict(list)
         self.victims: dict[str, set[str]] = defaultdict(set)
+        self.server_pids: set[int] = set()
+        self.segments = Segments()
 
     def run(self, *more: Callable[[], None]) -> None:
         """Run users, killer, detector and `more`, each in a thread, and check the end."""
@@ -98,7 +106,7 @@ class Round:
     def use(self, number: int, key: Key | None = None) -> None:
         """One user process after the other, of random keys or of one key."""
         while time.monotonic() < self.until:
-            with Actor(self.home) as actor:
+            with users.user(self.home, self.random) as actor:
                 self.actors[number] = actor
                 with contextlib.suppress(Killed):
                     while time.monotonic() < self.until:
@@ -157,6 +165,7 @@ class Round:
             actor.send(command, **arguments)
             if not self.is_reply_in_time(actor):
                 self.fault(f"process {actor.process.pid} hangs in {command} {name}")
+                show_stack(actor.process)
                 actor.kill()
             reply = actor.hear(0)
         except (AssertionError, OSError, ValueError):
@@ -170,13 +179,7 @@ class Round:
         return self.is_readable(actor.process.stdout)
 
     def is_readable(self, stream: IO[str]) -> bool:
-        """Whether there is something to read in time. The slowness counts at its worst during the wait."""
-        began, slowest = time.monotonic(), 1.0
-        while not select.select([stream], [], [], HANG)[0]:
-            slowest = max(slowest, slowness())
-            if time.monotonic() - began > min(HANG * slowest, LONGEST):
-                return False
-        return True
+        return is_readable(stream, HANG)
 
     def excuse(self, name: str, began: float, failure: str, context: str) -> None:
         """Record a failure as a fault, unless the server, keeper or watchdog of this key was killed shortly before."""
@@ -189,18 +192,25 @@ class Round:
 
     def kill(self) -> None:
         while time.monotonic() < self.until:
-            time.sleep(
-                self.random.random() * 0.4 * min(self.tally.slowness, SLOWEST)
-            )  # users must get somewhere on a busy machine
+            time.sleep(self.random.random() * PAUSE)
+            self.wait_for_progress()
             kind = self.random.choice(KINDS)
             if kind == "user" and self.actors:
-                self.kill_user(self.random.choice(list(self.actors.values())), "user")
+                actors = list(self.actors.values())
+                for actor in self.random.sample(actors, self.random.randint(1, min(MOST, len(actors)))):
+                    self.kill_user(actor, "user")
             elif kind == "both":
                 self.kill_both()
             elif kind == "clearer":
                 self.kill_clearer()
             elif kind != "user":
                 self.kill_helper(kind)
+
+    def wait_for_progress(self) -> None:
+        """Wait for some replies to users. If all of them wait for one start, only a kill ends that."""
+        replies, until = self.tally.waits + PROGRESS, time.monotonic() + STUCK * self.tally.slowness
+        while self.tally.waits < replies and time.monotonic() < min(until, self.until):
+            time.sleep(0.005)
 
     def kill_helper(self, kind: str) -> None:
         found = {"keeper": self.home.keepers, "watchdog": self.home.watchdogs, "server": self.home.servers}[kind]()
@@ -210,7 +220,8 @@ class Round:
     def kill_process(self, kind: str, victim: psutil.Process) -> bool:
         """Kill a process; False if it is dead or does not belong to this home."""
         with contextlib.suppress(psutil.Error):
-            self.record_victim(self.key_of(victim), kind)
+            forked = kind != "watchdog" or victim.children()  # before its fork, a watchdog is the keeper, too
+            self.record_victim(self.key_of(victim), kind, *([] if forked else ["keeper"]))
             victim.kill()
             self.tally.kills[kind] += 1
             return True
@@ -269,9 +280,10 @@ class Round:
 
     def watch(self) -> None:
         while time.monotonic() < self.until:
-            time.sleep(0.1)
+            time.sleep(LOOK)
             servers: dict[str, list[psutil.Process]] = {}
             for process in self.home.servers():
+                self.server_pids.add(process.pid)
                 with contextlib.suppress(psutil.Error):
                     servers.setdefault(self.key_of(process), []).append(process)
             for name, found in servers.items():
@@ -287,15 +299,26 @@ class Round:
         It also removes the lock file of a user that was killed while it held the lock.
         """
         self.actors.clear()
-        end = time.monotonic() + 2.0
-        while time.monotonic() < end and self.home.left():
-            time.sleep(0.02)
-        left = self.home.left()
+        left = self.settled()
         only_locks = all(name.endswith(".lock") for name in left)
         if left and (only_locks or any({"keeper", "watchdog"} <= kinds for kinds in self.victims.values())):
             self.visit()
-        if left := self.home.left():
+            left = self.settled()
+        if left:
             self.fault(f"left behind in {self.home.path}: {left}")
+
+    def settled(self) -> list[str]:
+        """What is left `END` seconds later, or longer on a slow machine."""
+        began, seconds, left = time.monotonic(), END, self.left()
+        while left and time.monotonic() < began + seconds:
+            time.sleep(0.02)
+            left = self.left()
+            if left and time.monotonic() >= began + seconds:
+                seconds = max(seconds, END * slowness())
+        return left
+
+    def left(self) -> list[str]:
+        return self.home.left() or self.segments.orphaned(self.server_pids)
 
     def visit(self) -> None:
         """One more user, which removes the remains of dead instances."""

@@ -21,6 +21,7 @@ class Traces:
         self.homes = homes
         self.pids: set[int] = set()
         self.segments: set[str] = set()
+        self.sysv = Segments()
 
     def collect(self) -> None:
         """Record the processes, and the files in shared memory that they map, except their data."""
@@ -44,7 +45,7 @@ class Traces:
         found = [f"process {line[:200]}" for line in leftovers.command_lines(*paths)]
         found += [f"/dev/shm/{name}" for name in self.segments if (MEMORY / name).exists()]
         found += [f"port {port}" for port in self._ports()]
-        found += [f"SysV segment {number}" for number in self._sysv()]
+        found += self.sysv.orphaned(self.pids)
         for record in MEMORY.glob("*/*/record.json"):
             with contextlib.suppress(OSError):
                 if any(str(path) in record.read_text() for path in paths):
@@ -57,13 +58,23 @@ class Traces:
         listening = [each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
         return [each.laddr.port for each in listening if each.pid in ours]
 
-    def _sysv(self) -> list[int]:
-        """Segments of recorded processes that no process is attached to, and whose maker is dead."""
-        found: list[int] = []
-        if not SYSV.exists():
-            return found
-        for line in SYSV.read_text().splitlines()[1:]:
-            _, number, _, _, maker, _, attached, *_ = line.split()
-            if int(maker) in self.pids and int(attached) == 0 and not os.path.exists(f"/proc/{maker}"):
-                found.append(int(number))
-        return found
+
+class Segments:
+    """SysV segments that were made since this object. An older segment may have the process id of a new process."""
+
+    def __init__(self) -> None:
+        self._before = {number for number, _, _ in _listed()}
+
+    def orphaned(self, pids: set[int]) -> list[str]:
+        """Descriptions of the ones that these processes made, that none is attached to, and whose maker is dead."""
+        found = [(number, maker) for number, maker, attached in _listed() if maker in pids and attached == 0]
+        found = [(number, maker) for number, maker in found if number not in self._before]
+        return [f"SysV segment {number} of {maker}" for number, maker in found if not os.path.exists(f"/proc/{maker}")]
+
+
+def _listed() -> list[tuple[int, int, int]]:
+    """Number, maker, and count of attached processes of each segment."""
+    if not SYSV.exists():
+        return []
+    lines = [line.split() for line in SYSV.read_text().splitlines()[1:]]
+    return [(int(fields[1]), int(fields[4]), int(fields[6])) for fields in lines]

@@ -3,16 +3,14 @@
 Messages: https://www.postgresql.org/docs/current/protocol-message-formats.html.
 """
 
-import contextlib
 import hashlib
-import os
 import re
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from servicectx.system import directories
-from servicectx.system.originals import open, socket
+from servicectx.services.postgres import pid_file
+from servicectx.system.originals import socket
 from servicectx.system.sockets import KeptSocket
 from servicectx.wire.scram import Proof, verifier
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 PROTOCOL_3 = 196608
-PID_FILE = 8192  # bytes
 IN_ONE_DATABASE = ("pg_cron",)  # extensions that only the database in their settings can have
 EXTENSION_WAIT = 60.0  # seconds to create one extension
 ENTRY = "postgres"  # a database that every server has
@@ -155,7 +152,7 @@ def claim_server(
     The server writes "ready" to postmaster.pid in the instance's own data directory only after it has bound the port.
     So a server that answers on the port is the instance's own.
     """
-    lines, _ = _pid_file(data)
+    lines = pid_file.read_at(data)
     if len(lines) < 8 or lines[3].strip() != str(port) or lines[7].strip() != "ready":
         return None
     try:
@@ -218,26 +215,6 @@ def write_out(host: str, port: int, wait: float, *, user: str, password: str) ->
     return {}
 
 
-def free_after_kill(*, data: str) -> None:
-    """Remove the parts of a killed server that block the next one: its System V segment and postmaster.pid.
-
-    Lines 1 and 7 of postmaster.pid have its process id, and the key and id of the segment: src/include/utils/pidfile.h.
-    The server's account can write that file, so the segment must be owned by this account and made by that process.
-    While a process with that id is alive nothing is removed. The file is removed too: a server refuses to start while a
-    zombie has the id, and an init process may reap the zombie late.
-    """
-    from servicectx.system import processes, segments
-
-    lines, owner = _pid_file(data)
-    if not lines or not lines[0].strip().isdigit() or processes.identity(int(lines[0])) is not None:
-        return
-    fields = lines[6].split() if len(lines) > 6 else []
-    if len(fields) == 2 and fields[1].isdigit():
-        segments.remove(int(fields[1]), owner=owner, creator=int(lines[0]))
-    with contextlib.suppress(OSError), directories.reached(data) as folder:
-        os.unlink("postmaster.pid", dir_fd=folder)
-
-
 def _md5_answer(user: str, password: str, salt: bytes) -> bytes:
     inner = hashlib.md5((password + user).encode(), usedforsecurity=False).hexdigest()
     return b"md5" + hashlib.md5(inner.encode() + salt, usedforsecurity=False).hexdigest().encode() + b"\0"
@@ -251,17 +228,6 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """A quoted text in SQL."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def _pid_file(data: str) -> tuple[list[str], int]:
-    """The lines of postmaster.pid, and the user id of the file's owner. No lines if the file is missing."""
-    try:
-        with directories.reached(data) as folder:
-            descriptor = directories.open_file("postmaster.pid", folder)
-    except OSError:
-        return [], -1
-    with open(descriptor, errors="replace") as file:
-        return file.read(PID_FILE).splitlines(), os.fstat(descriptor).st_uid
 
 
 def _error_fields(body: bytes) -> dict[str, str]:
