@@ -14,7 +14,8 @@ import pytest
 
 from servicectx import Isolation, Plan, Service
 from servicectx.services.plan import Ports, SnapshotSupport
-from tests.house.test_packaging import NOT_SOURCE, run
+from tests.house.test_packaging import run
+from tests.release import NOT_SOURCE
 
 ROOT = Path(__file__).parents[2]
 
