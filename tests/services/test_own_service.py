@@ -80,7 +80,7 @@ def test_authors_are_told_of_all_that_they_may_give() -> None:
 
 
 def test_signatures_on_the_page_are_those_of_the_code() -> None:
-    """Rows of tables such as `| \`plan(options, program, secret)\` |`: names and order of the arguments."""
+    """Rows of tables such as `| `plan(options, program, secret)` |`: names and order of the arguments."""
     page = (ROOT / "docs/own-services.md").read_text()
     compared = []
     for name, text in re.findall(r"^\| `(\w+)\(([^)]*)\)`", page, re.MULTILINE):
