@@ -1,6 +1,7 @@
 import gzip
 import os
 import re
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -20,8 +21,14 @@ def readme() -> str:
     return re.sub(r"(?<=\]\()(?!https?:|#)", f"{page}/", text)
 
 
-class ReproducibleSdist(sdist):
-    """With SOURCE_DATE_EPOCH, as wheels do it: the archive has no owner, no other date, and sorted names."""
+class ExactSdist(sdist):
+    """The files as they are. With SOURCE_DATE_EPOCH, as wheels do it: no owner, no other date, and sorted names."""
+
+    def make_release_tree(self, base_dir, files):
+        super().make_release_tree(base_dir, files)
+        copy = Path(base_dir, "setup.cfg")
+        copy.unlink()  # written anew without its comments, which mark generated parts
+        shutil.copy2(ROOT / "setup.cfg", copy)
 
     def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
         if format != "gztar" or "SOURCE_DATE_EPOCH" not in os.environ:
@@ -45,7 +52,7 @@ class ReproducibleSdist(sdist):
 
 # setup.cfg has the rest: it can neither find packages in two places nor change the README.
 setup(
-    cmdclass={"sdist": ReproducibleSdist},
+    cmdclass={"sdist": ExactSdist},
     long_description=readme(),
     long_description_content_type="text/markdown",
     packages=[*find_packages(include=["servicectx", "servicectx.*"]), *ADAPTERS],

@@ -115,12 +115,18 @@ def check_metadata(files: list[Path]) -> None:
 
 
 def check_complete(files: list[Path]) -> None:
-    """The source distribution has every file of the project, so that its own `make test` runs."""
+    """The source distribution has every file of the project unchanged, so that its own `make test` runs."""
     (archive,) = (path for path in files if path.name.endswith(".tar.gz"))
+    packed: dict[str, bytes] = {}
     with tarfile.open(archive) as opened:
-        names = {name.partition("/")[2] for name in opened.getnames()}
-    if absent := sorted(source_files() - names):
+        for member in opened.getmembers():
+            file = opened.extractfile(member) if member.isfile() else None
+            packed[member.name.partition("/")[2]] = file.read() if file else b""
+    files_here = source_files()
+    if absent := sorted(files_here - packed.keys()):
         raise SystemExit(f"{archive.name} lacks {', '.join(absent)}; add them to MANIFEST.in")
+    if changed := sorted(name for name in files_here if (ROOT / name).read_bytes() != packed[name]):
+        raise SystemExit(f"{archive.name} has another text of {', '.join(changed)}; see ExactSdist in setup.py")
 
 
 def main() -> None:

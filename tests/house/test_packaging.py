@@ -106,7 +106,9 @@ def test_no_source_file_is_left_out_by_its_kind() -> None:
     assert kinds <= {".py", ".typed", "py.typed"}
 
 
-def test_the_source_distribution_has_every_file_of_the_project(dist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_source_distribution_has_every_file_of_the_project(
+    dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     release.check_complete(list(dist.iterdir()))
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
@@ -115,6 +117,11 @@ def test_the_source_distribution_has_every_file_of_the_project(dist: Path, monke
     assert not [name for name in names if "__pycache__" in name or ".venv" in name]
     monkeypatch.setattr(release, "source_files", lambda: {"Makefile", "tests/absent.py"})
     with pytest.raises(SystemExit, match=r"lacks tests/absent.py; add them to MANIFEST.in"):
+        release.check_complete([path])
+    monkeypatch.setattr(release, "source_files", lambda: {"setup.cfg"})
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    (tmp_path / "setup.cfg").write_text("[metadata]\n")
+    with pytest.raises(SystemExit, match=r"has another text of setup.cfg; see ExactSdist in setup.py"):
         release.check_complete([path])
 
 
