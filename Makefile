@@ -5,6 +5,8 @@ PYTHON ?= python3
 MINUTES ?= 5
 WORKERS ?= 4
 ARGS ?=
+PYTHONS ?=
+TAG ?=
 PORTABLE := tests/keeper tests/datadirs tests/request/test_setup.py tests/services/test_stolen_ports.py \
 	$(addprefix tests/client/test_,$(addsuffix .py,crashes races managed hold)) \
 	$(addprefix tests/isolation/test_,$(addsuffix .py,pool prefetcher prefetched isolated))
@@ -42,7 +44,7 @@ DEV := $(VENV)/.installed-for-development
 SITE := $(VENV)/.installed-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-portable storm bench bench-scale docs system-servers clean
+.PHONY: help quickstart check test test-portable storm bench bench-scale docs system-servers release try-wheel clean
 
 help: ## this list
 	@echo "servicectx: real services for tests and scripts"
@@ -91,6 +93,12 @@ docs: $(SITE) ## the documentation as web pages, in site/
 
 system-servers: ## install the servers that pip cannot bring, with apt: MariaDB, RabbitMQ, memcached ...
 	@.ci/system-servers
+
+release: $(DEV) ## dry run of a release: build into dist/, check, try the wheel on each Python of PYTHONS, or on PATH
+	PYTHONS="$(PYTHONS)" $(BIN)/python -m tests.release $(addprefix --tag ,$(TAG))
+
+try-wheel: ## the quickstart from the wheel in dist/, in a fresh environment
+	PYTHONS="$(PYTHONS)" $(PYTHON) -m tests.wheel
 
 clean: ## remove all that make made here
 	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

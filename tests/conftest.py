@@ -26,6 +26,7 @@ TOGETHER = (
     "tests/services/test_conformance.py::test_an_ordinary_user_uses_it",
     "tests/services/test_keep_data.py::test_an_ordinary_user",
     "tests/services/test_rabbitmq.py::",
+    "tests/website/test_site.py::",
 )
 
 

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from servicectx import ConfigError, ServiceCtxError, managed
-from servicectx.cli import console, own_variables
+from servicectx.cli import console, own_variables, surroundings
+from servicectx.cli.finding import ABSENT, FINE, WRONG, Finding
 from servicectx.cli.list import install_commands, known
 from servicectx.client import inventory
 from servicectx.datadirs.cache import Cache
@@ -21,7 +21,6 @@ from servicectx.services.aliases import words
 from servicectx.state import marked, paths, storage
 from servicectx.state.record import READY
 
-FINE, WRONG, ABSENT = "ok", "wrong", "absent"
 LOW = 256 * 2**20  # bytes: less than a few throwaway databases take
 HELD = """
 import fcntl, sys
@@ -31,15 +30,6 @@ with open(sys.argv[1]) as file:
     except BlockingIOError:
         sys.exit(3)
 """
-
-
-class Finding(NamedTuple):
-    """Result of one check; for a problem, with its cure. The field names are the keys of `--json`."""
-
-    what: str
-    result: str
-    said: str
-    cure: str = ""
 
 
 def machine() -> Iterator[Finding]:
@@ -63,6 +53,8 @@ def programs(named: tuple[str, ...]) -> Iterator[Finding]:
             text += f", {service.reason}" if service.reason else ""
             remark = registry.find(name).remark(service.version or "")
             yield Finding(name, FINE, f"{text}; {remark}" if remark else text)
+            if service.program:
+                yield from _features(name, service.program)
         else:
             choices = [*install_commands(service.install), f"SERVICECTX_{name.upper()}_BIN=/path/to/it"]
             cure = f"install it: {'  or  '.join(choices)}"
@@ -83,6 +75,12 @@ def programs(named: tuple[str, ...]) -> Iterator[Finding]:
             yield Finding(
                 name, WRONG, problem, cure or ("correct the file" if name in of_project else "servicectx list")
             )
+
+
+def _features(name: str, program: str) -> Iterator[Finding]:
+    """What the server can load, such as extensions of Postgres."""
+    for kind, values in registry.find(name).features(program).items():
+        yield Finding(f"{name} {kind}", FINE, ", ".join(values) or "none")
 
 
 def _python(name: str) -> Finding:
@@ -186,17 +184,21 @@ def _stale(name: str) -> Finding:
 
 
 def _variables(name: str) -> Finding:
-    """Variables `SERVICECTX_...` that nothing reads. One that is close to a known name is a mistake."""
+    """Variables `SERVICECTX_...`: the ones that are set, and the ones that nothing reads.
+
+    A variable that is close to a known name is a mistake. Values are shown only of variables without passwords.
+    """
     aliases = {word for service in registry.names() for word in words(service)}
     found = own_variables.unknown(os.environ, sorted({*aliases, *config.names()}))
     if not found:
-        return Finding(name, FINE, "each SERVICECTX_... variable has an effect")
+        return Finding(name, FINE, f"set: {', '.join(own_variables.settings(os.environ)) or 'no SERVICECTX_...'}")
     texts = [one.variable + (f" (did you mean {one.guess}?)" if one.guess else "") for one in found]
     result = WRONG if any(one.guess for one in found) else ABSENT
     return Finding(name, result, f"without effect: {', '.join(texts)}", "correct the names, or unset the variables")
 
 
 CHECKS: dict[str, Callable[[str], Finding]] = {
+    **surroundings.CHECKS,
     "python": _python,
     "home": _home,
     "data": _data,

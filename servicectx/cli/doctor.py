@@ -6,7 +6,10 @@ import click
 
 from servicectx.cli import console
 from servicectx.cli.app import debug_option
-from servicectx.cli.checks import FINE, WRONG, Finding, machine, programs
+from servicectx.cli.checks import machine, programs
+from servicectx.cli.external_checks import external_details
+from servicectx.cli.finding import FINE, WRONG, Finding
+from servicectx.cli.report_form import form
 from servicectx.cli.selection import complete_service
 
 if TYPE_CHECKING:
@@ -20,21 +23,27 @@ MARKS = {FINE: ("ok", "green"), WRONG: ("wrong", "bold red")}
 Examples:
   servicectx doctor
   servicectx doctor postgres redis     these must be there
+  servicectx doctor --form             for an issue
   servicectx doctor --json | jq -r '.[] | select(.result == "wrong") | .cure'
 """,
 )
 @click.argument("services", nargs=-1, metavar="[SERVICE...]", shell_complete=complete_service)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+@click.option("--form", "as_form", is_flag=True, help="Print Markdown to paste into an issue, with shortened paths.")
 @debug_option
-def command(services: tuple[str, ...], as_json: bool) -> None:
-    """Check this machine for starts of services: directories, locks, ports, accounts, remains of dead instances, and
-    the program of each service. Every problem comes with a cure.
+def command(services: tuple[str, ...], as_json: bool, as_form: bool) -> None:
+    """Check this machine for starts of services: versions, directories, locks, ports, accounts, variables, remains of
+    dead instances, details from outside, and the program of each service. Every problem comes with a cure.
+
+    Details from outside are read, and their servers get a connection. Passwords are never shown.
 
     A missing service is a problem only if it is named here, or in the project's pyproject.toml or setup.cfg. The exit
     status is 1 if there is a problem.
     """
-    findings = [*machine(), *programs(services)]
-    if as_json:
+    findings = [*machine(), *external_details(), *programs(services)]
+    if as_form:
+        console.say(form(findings))
+    elif as_json:
         console.say_json([finding._asdict() for finding in findings])
     else:
         terminal = console.terminal()

@@ -37,6 +37,12 @@ class Unknown(NamedTuple):
     guess: str | None
 
 
+def settings(environment: Mapping[str, str]) -> list[str]:
+    """The variables of this library that are set. Details have passwords, so their values are left out."""
+    names = sorted(name for name in environment if name.startswith("SERVICECTX_"))
+    return [f"{name}={environment[name]}" if name in FIXED or name.endswith("_BIN") else name for name in names]
+
+
 def unknown(environment: Mapping[str, str], services: Iterable[str]) -> list[Unknown]:
     """The variables in `environment` that begin with SERVICECTX and have no effect.
 

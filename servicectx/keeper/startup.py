@@ -250,7 +250,9 @@ class Startup:
             raise PortLost
         self.command = server.command
         self._check_chosen_ports(lost=False)
-        raise self.failure(f"the server ended before it was usable ({process.status_text(status)})", status)
+        from servicectx.keeper.start_hints import ended
+
+        raise self.failure(ended(process.status_text(status), status), status)
 
     # -- small parts -----------------------------------------------------------------------------------------------
 
@@ -291,11 +293,13 @@ class Startup:
     def _check(self, doing: str) -> None:
         self._host.requester.check()
         if time.monotonic() > self.deadline:
+            from servicectx.keeper.start_hints import waited  # only for a failure
+
             raise StartTimeout(
                 service=self.plan.service,
                 name=self.name,
                 timeout=self.timeout,
-                waiting_for=doing,
+                waiting_for=waited(doing, self.plan),
                 command=process.shown(self.command),
                 log_tail=self.log_tail(),
             )

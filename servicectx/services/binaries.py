@@ -49,6 +49,8 @@ class Search(NamedTuple):
         self, looked: list[str], problem: str | None = None, install: Mapping[str, str] | None = None
     ) -> BinaryNotFound:
         cures = dict(self.install if install is None else install)
+        if problem is None and len(self.programs) > 1:
+            problem = f"no program {' or '.join(map(repr, self.programs))} was found"
         return BinaryNotFound(
             service=self.service, binary=self.programs[0], looked=looked, install=cures, problem=problem
         )

@@ -50,7 +50,7 @@ def register(service: type[Service[Any]] | Service[Any], *, replace: bool = Fals
         replace: replace a built-in service of this name, in this process.
 
     Raises:
-        TypeError: `service` is neither, or it has no `name`.
+        TypeError: `service` is neither, or it has no `name` or no `Details`.
         ValueError: the name belongs to a built-in service and `replace` is false, or the name cannot be part of
             files and variables.
     """
@@ -60,14 +60,16 @@ def register(service: type[Service[Any]] | Service[Any], *, replace: bool = Fals
             f"{made.name!r} is the name of a built-in service; choose another name, pass the service itself to"
             " managed(), or replace a built-in service with register(..., replace=True)"
         )
+    _check_details(made)
     _registered[made.name] = made
 
 
 def _checked(service: object) -> Service[Any]:
     """A service with a usable name."""
     made: object = service() if isinstance(service, type) else service
-    if not isinstance(made, Service) or not getattr(made, "name", ""):
+    if not isinstance(made, Service):
         raise TypeError(f"register() takes a servicectx.Service with a name, not {service!r}")
+    _check_name(made)
     if not NAME.fullmatch(made.name):
         raise ValueError(
             f"invalid service name {made.name!r}: begin with a lower-case letter, and continue with lower-case letters,"
@@ -76,11 +78,32 @@ def _checked(service: object) -> Service[Any]:
     return made
 
 
+def _check_member(service: Service[Any], member: str, example: str) -> None:
+    """Raise TypeError, with the line to write, for a service class without this member."""
+    if not getattr(service, member, None):
+        kind = type(service).__name__
+        raise TypeError(
+            f"the service class {kind} has no {member}; write in its body: {member} = {example}. The page 'Own"
+            " services' of the documentation has a complete class"
+        )
+
+
+def _check_name(service: Service[Any]) -> None:
+    _check_member(service, "name", f'"{type(service).__name__.lower()}"')
+
+
+def _check_details(service: Service[Any]) -> None:
+    if type(service).details_model is Service.details_model:
+        _check_member(service, "Details", '"my_package.details:MyDetails"')
+
+
 def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
     """The service of a name, a class or an instance. Raises UnknownService, which lists the known names."""
     if isinstance(service, type) and issubclass(service, Service):
         service = service()
     if isinstance(service, Service):
+        _check_name(service)
+        _check_details(service)
         _passed[service.name] = service
         return service
     if not isinstance(service, str):

@@ -7,7 +7,6 @@ A keeper takes the same lock without filelock (`kernel_lock`).
 import contextlib
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from servicectx.system import reading
 from servicectx.system.descriptors import Identity, identity
 from servicectx.system.interrupts import run_to_end
 from servicectx.system.originals import json, time
+from servicectx.system.processes import own_command
 
 
 class KeyLock:
@@ -73,7 +73,7 @@ class KeyLock:
             return "the lock file does not name its holder"
 
     def _write_holder(self) -> None:
-        holder = {"pid": os.getpid(), "command": sys.argv or ["python"], "since": time.time()}
+        holder = {"pid": os.getpid(), "command": own_command(), "since": time.time()}
         with contextlib.suppress(OSError):
             self.path.write_text(json.dumps(holder))
 

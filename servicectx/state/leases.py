@@ -8,7 +8,6 @@ import errno
 import fcntl
 import os
 import stat
-import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ from servicectx.errors import HomeError
 from servicectx.system import faults
 from servicectx.system.descriptors import Descriptor
 from servicectx.system.originals import json, time
+from servicectx.system.processes import own_command
 
 _NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or a foreign file
 
@@ -76,7 +76,7 @@ os.register_at_fork(after_in_child=_close_in_child)
 def take(folder: Path, start: str) -> Lease | None:
     """A new lease in `folder`, or None when the folder is gone. `start` is the start time of this process."""
     path = folder / f"{os.getpid()}-{os.urandom(4).hex()}"
-    user = {"pid": os.getpid(), "start": start, "command": sys.argv or ["python"], "since": time.time()}
+    user = {"pid": os.getpid(), "start": start, "command": own_command(), "since": time.time()}
     try:
         descriptor = open_locked(path)
         with contextlib.suppress(OSError):  # no process reads the text, so a full disk may prevent it

@@ -15,6 +15,7 @@ import pytest
 
 import servicectx
 from servicectx.cli.app import COMMANDS
+from servicectx.system.processes import own_command
 from tests.actor import Actor
 from tests.cli.command import COMMAND_TIMEOUT, Terminal, cli, spawn
 from tests.detector import Home
@@ -40,6 +41,7 @@ def test_status_tells_all(project: Path) -> None:
         assert found["scope"] == str(project)
         assert found["state"] == "in use"
         assert [user["pid"] for user in found["holders"]] == [os.getpid()]
+        assert found["holders"][0]["command"] == own_command()
         assert 0 <= found["age"] < COMMAND_TIMEOUT
         assert Path(found["log"]).is_file()
         text = cli("status", cwd=project).stdout
@@ -49,7 +51,7 @@ def test_status_tells_all(project: Path) -> None:
     assert cli("status", cwd=project).stdout == "nothing runs\n"
 
 
-@pytest.mark.parametrize("columns", [40, 80, 160])
+@pytest.mark.parametrize("columns", [40, 60, 80, 160])
 def test_status_fits_its_terminal(project: Path, columns: int) -> None:
     with servicectx.managed("redis"), servicectx.managed("postgres", name="orders-of-the-shop"):
         with Terminal("status", cwd=project, columns=columns) as terminal:
@@ -58,6 +60,7 @@ def test_status_fits_its_terminal(project: Path, columns: int) -> None:
             assert colourless.end() == 0
     lines = PLAIN.sub("", terminal.text).splitlines()
     assert all(len(line) <= columns for line in lines), lines
+    assert "orders-of-the-shop" in PLAIN.sub("", terminal.text), "a name is never cut"
     assert str(project)[:10] in PLAIN.sub("", terminal.text)
     assert "\x1b[32m" in terminal.text
     assert "\x1b[32m" not in colourless.text

@@ -1,4 +1,4 @@
-"""The examples for CI and `action.yml`: they parse, name extras that exist, and their commands run."""
+"""The workflows, the examples for CI and `action.yml`: they parse, name extras that exist, and their commands run."""
 
 import os
 import re
@@ -45,6 +45,27 @@ def shell(script: str, folder: Path, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_run_targets_of_make(path: Path) -> None:
+    """A failure of a job can then be repeated on any machine."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    commands = lines(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert commands
+    for command in commands:
+        assert re.fullmatch(r"make ([a-z-]+)( [A-Z]+=\S+)*", command), command
+        assert command.split()[1] in targets
+        assert {word.partition("=")[0] for word in command.split()[2:]} <= set(
+            re.findall(r"^([A-Z]+) \?=", makefile, re.M)
+        )
+    assert {command.split()[1] for command in commands} <= set(
+        re.findall(r"`make ([a-z-]+)", (ROOT / "RELEASING.md").read_text(encoding="utf-8"))
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -1,8 +1,9 @@
-"""The wheel and the source distribution, file by file; and an installation of the wheel."""
+"""The wheel and the source distribution, file by file; an installation of the wheel; the checks of `make release`."""
 
 import configparser
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -16,11 +17,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import servicectx
+from tests import release
+from tests import wheel as try_wheel
+
 ROOT = Path(__file__).parents[2]
-NOT_SOURCE = shutil.ignore_patterns(
-    *(".git", ".venv", "venv", "*.egg-info", "build", "dist", "site", "__pycache__", ".*_cache")
-)
-EPOCH = "1767225600"  # 2026-01-01; files of a wheel get this date
 TOP = {
     "servicectx": "servicectx",
     "servicectx_behave": "integrations/servicectx_behave",
@@ -48,11 +49,9 @@ def run(*command: object, cwd: Path | None = None, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both distributions; the wheel is built from the source distribution."""
-    place = tmp_path_factory.mktemp("packaging")
-    shutil.copytree(ROOT, place / "source", ignore=NOT_SOURCE, symlinks=True)
-    command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", place / "dist", place / "source")
-    run(*command, SOURCE_DATE_EPOCH=EPOCH)
-    return place / "dist"
+    folder = tmp_path_factory.mktemp("packaging")
+    release.build(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -107,16 +106,36 @@ def test_no_source_file_is_left_out_by_its_kind() -> None:
     assert kinds <= {".py", ".typed", "py.typed"}
 
 
-def test_the_source_distribution_is_all_that_a_packager_needs(dist: Path) -> None:
+def test_the_source_distribution_has_every_file_of_the_project(
+    dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release.check_complete(list(dist.iterdir()))
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    here = {f"tests/{each.name}" for each in (ROOT / "tests").glob("*.py")}
-    here |= {f"examples/{each.name}" for each in (ROOT / "examples").glob("*.py")}
-    here |= {each.relative_to(ROOT).as_posix() for each in (ROOT / "docs").rglob("*.md")}
-    here |= {"LICENSE", "README.md", "CHANGELOG.md", "Makefile", "setup.cfg", "setup.py", "pyproject.toml"}
-    assert here <= names
+    assert {"Makefile", ".ci/system-servers", "tests/release.py", "docs/index.md", "examples/quickstart.py"} <= names
     assert not [name for name in names if "__pycache__" in name or ".venv" in name]
+    monkeypatch.setattr(release, "source_files", lambda: {"Makefile", "tests/absent.py"})
+    with pytest.raises(SystemExit, match=r"lacks tests/absent.py; add them to MANIFEST.in"):
+        release.check_complete([path])
+    monkeypatch.setattr(release, "source_files", lambda: {"setup.cfg"})
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    (tmp_path / "setup.cfg").write_text("[metadata]\n")
+    with pytest.raises(SystemExit, match=r"has another text of setup.cfg; see ExactSdist in setup.py"):
+        release.check_complete([path])
+
+
+def test_files_of_the_project_without_git(dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an unpacked source distribution the same files are found, so that its tests build the same archive."""
+    (path,) = dist.glob("*.tar.gz")
+    expected = release.source_files()
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
+    (unpacked / "build").mkdir()
+    (unpacked / "build/generated.py").touch()
+    monkeypatch.setattr(release, "ROOT", unpacked)
+    assert release.source_files() == expected
 
 
 def test_the_metadata(wheel: Path) -> None:
@@ -145,15 +164,69 @@ def test_the_description_has_absolute_links_and_the_metadata_passes_the_check(wh
     assert links
     assert not [link for link in map("".join, links) if not link.startswith(("https://", "#"))]
     assert "https://raw.githubusercontent.com/servicectx/servicectx/main/docs/assets/terminal.svg" in metadata
-    run(sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir())
-    run(sys.executable, "-m", "check_wheel_contents", "--toplevel", ",".join(TOP), wheel)
+    release.check_metadata(list(dist.iterdir()))
 
 
-def test_a_second_build_gives_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
-    shutil.copytree(ROOT, tmp_path / "source", ignore=NOT_SOURCE)
-    command = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, tmp_path / "source")
-    run(*command, SOURCE_DATE_EPOCH=EPOCH)
-    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
+def test_a_second_build_gives_the_same_files(dist: Path, tmp_path: Path) -> None:
+    first, second = sorted(dist.iterdir()), release.build(tmp_path)
+    assert len(second) == 2
+    release.check_reproducible(first, second)
+    second[0].write_bytes(second[0].read_bytes() + b"x")
+    with pytest.raises(SystemExit, match=f"two builds of the same source differ: {re.escape(second[0].name)};"):
+        release.check_reproducible(first, second)
+
+
+def test_the_version_is_in_one_place_and_in_the_changelog(wheel: Path) -> None:
+    assert release.version() == servicectx.__version__
+    assert f"-{servicectx.__version__}-" in wheel.name
+    release.check_changelog((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), release.version(), dated=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# Changelog\n", r"the topmost heading is missing, and __version__ is 1.2; write '## 1.2 - DATE'"),
+        ("## 1.1 - 2026-01-01\n### Added\n", r"is '## 1.1 - 2026-01-01', and __version__ is 1.2"),
+        ("## 1.2 - 2026-01-01\n\n## 1.1 - 2025-01-01\n### Added\n", r"the categories are \[\]; use Added"),
+        ("## 1.2 - 2026-01-01\n### News\n", r"the categories are \['News'\]"),
+        ("## 1.2 - not released yet\n### Added\n", r"'not released yet' is not a date; write '## 1.2 - YYYY-MM-DD'"),
+    ],
+)
+def test_a_changelog_that_does_not_fit_the_release(text: str, message: str) -> None:
+    with pytest.raises(SystemExit, match=message):
+        release.check_changelog(text, "1.2", dated=True)
+
+
+def test_a_changelog_and_a_tag_that_fit() -> None:
+    text = "# Changelog\n\n## 1.2 - 2026-01-01\n\n### Fixed\n"
+    assert release.check_changelog(text, "1.2", dated=True) == "2026-01-01"
+    release.check_tag("v1.2", "1.2")
+    with pytest.raises(SystemExit, match=r"the tag is 1.2, and __version__ in servicectx/__init__.py is 1.2; tag v1.2"):
+        release.check_tag("1.2", "1.2")
+
+
+def test_pythons_that_do_not_run_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version manager puts programs on PATH that only report that the version is not selected."""
+    for name, script in (("python3.12", "echo not selected >&2; exit 127"), ("python3.13", "echo 3.13.9")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("PYTHONS", raising=False)
+    here = platform.python_version()
+    assert try_wheel.pythons() == {here: sys.executable, "3.13.9": "python3.13"}
+    monkeypatch.setenv("PYTHONS", "python3.12")
+    with pytest.raises(SystemExit, match=r"python3.12 of PYTHONS is not a Python 3.11 or newer"):
+        try_wheel.pythons()
+
+
+def test_the_tried_wheel_is_the_only_one(wheel: Path, tmp_path: Path) -> None:
+    assert try_wheel.only_wheel(wheel.parent) == wheel
+    with pytest.raises(SystemExit, match=r"must have one wheel, and has none; `make release` builds it"):
+        try_wheel.only_wheel(tmp_path)
+    for version in ("1", "2"):
+        (tmp_path / f"servicectx-{version}-py3-none-any.whl").touch()
+    with pytest.raises(SystemExit, match=r"has servicectx-1-py3-none-any.whl, servicectx-2-py3-none-any.whl"):
+        try_wheel.only_wheel(tmp_path)
 
 
 def declared_entry_points() -> list[tuple[str, str, str]]:

@@ -112,7 +112,7 @@ def _row(service: Service[Any], rows: dict[str, dict[str, Any]]) -> list[str]:
     figures = [figure["ms"] for _, figure in _figures(service, rows)]
     title = (FOLDER / f"{service.name}.md").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
     name = f"[{title}]({service.name}.md)" + ("" if title.lower() == service.name else f" `{service.name}`")
-    fresh = f"{min(figures)} ms" if figures else "-"
+    fresh = f"{min(figures)}&nbsp;ms" if figures else "-"
     namespace = re.split("[;,]", service.namespace or "no")[0]
     return [name, source(service), namespace, fresh]
 

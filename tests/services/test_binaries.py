@@ -181,3 +181,10 @@ def test_a_command_by_its_path_must_be_there(tmp_path: Path) -> None:
         with pytest.raises(BinaryNotFound, match="is not an executable program") as caught:
             managed("command", command=[str(path), "{port}"]).__enter__()
         assert caught.value.looked == [str(path)]
+
+
+def test_an_error_names_all_programs_that_would_do() -> None:
+    for programs, named in (((NAME,), f"'{NAME}'"), ((NAME, f"{NAME}-2"), f"'{NAME}' or '{NAME}-2'")):
+        with pytest.raises(BinaryNotFound, match=f"^x: no program {named} was found\nlooked at:") as caught:
+            binaries.find(Search(service="x", programs=programs))
+        assert caught.value.binary == NAME

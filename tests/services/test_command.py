@@ -211,6 +211,14 @@ def test_a_server_that_ends_is_quoted_with_its_status(status: int) -> None:
     assert str(error.command).startswith(f"{sys.executable} -c ")
     assert str(error.log_tail).splitlines() == ["first", "oh no"]
     assert "oh no" in str(error)
+    assert ("let the server run in the foreground" in error.reason) == (status == 0), "it may be a daemon"
+
+
+def test_a_server_that_goes_to_the_background_gets_a_hint(home: Path) -> None:
+    script = "import os, time; os.fork() and os._exit(0); os.setsid(); time.sleep(600)"
+    with pytest.raises(StartFailed, match=r"exit status 0 may mean that it went to the background: .*--foreground"):
+        managed("command", command=[sys.executable, "-c", script, "{port}"]).__enter__()
+    assert leftovers.wait_for_none(home, 5) == []
 
 
 def test_a_server_that_is_killed_is_quoted_with_the_signal() -> None:

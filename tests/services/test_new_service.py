@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.test_docs import ROOT, blocks
-from tests.house.test_packaging import NOT_SOURCE
+from tests.release import NOT_SOURCE
 
 FILES = {block.title: block.text for block in blocks(ROOT / "CONTRIBUTING.md") if block.title}
 NAME = "beanstalk"

@@ -14,7 +14,8 @@ import pytest
 
 from servicectx import Isolation, Plan, Service
 from servicectx.services.plan import Ports, SnapshotSupport
-from tests.house.test_packaging import NOT_SOURCE, run
+from tests.house.test_packaging import run
+from tests.release import NOT_SOURCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,6 +77,20 @@ def test_authors_are_told_of_all_that_they_may_give() -> None:
     parts = {*Ports._fields, *SnapshotSupport._fields}
     assert {name for name in parts if f"| `{name}` |" not in page} == set()
     assert {name for name in members if f"| `{name}(" not in page and f"| `{name}`" not in page} == set()
+
+
+def test_signatures_on_the_page_are_those_of_the_code() -> None:
+    """Rows of tables such as `| `plan(options, program, secret)` |`: names and order of the arguments."""
+    page = (ROOT / "docs/own-services.md").read_text()
+    compared = []
+    for name, text in re.findall(r"^\| `(\w+)\(([^)]*)\)`", page, re.MULTILINE):
+        owner = next((cls for cls in (Service, Isolation) if callable(getattr(cls, name, None))), None)
+        if owner is not None:
+            arguments = [*inspect.signature(getattr(owner, name)).parameters][1:]
+            assert [word.split(":")[0].split("=")[0].strip("* ") for word in text.split(",") if word] == arguments, name
+            compared.append(name)
+    assert {"plan", "program", "details", "open"} <= set(compared)
+    assert set(re.findall(r"Plan\.(\w+)", page)) <= set(dir(Plan))
 
 
 def test_authors_are_told_of_parts_that_are_there() -> None:

@@ -143,4 +143,4 @@ def test_a_change_of_a_figure_shows() -> None:
     measured = page.measured()
     measured["rows"]["memcached"] = {"version": "1.2.3", "ms": 7}
     assert "| 1.2.3 (7 ms) |" in page.facts(registry.find("memcached"), measured)
-    assert "| 7 ms |" in page.render(measured)
+    assert "| 7&nbsp;ms |" in page.render(measured)

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_overloads
 import pytest
 
 import servicectx
-from servicectx import Service, UnknownService, managed, register
+from servicectx import Plan, Service, StartTimeout, UnknownService, managed, register
 from servicectx.services import aliases, registry
 from servicectx.testing import FakeService
 
@@ -73,8 +73,31 @@ def test_a_service_without_a_name_is_not_registered() -> None:
     class Nameless(Service[Any]):
         pass
 
-    with pytest.raises(TypeError, match="with a name"):
-        register(Nameless)
+    for use in (register, managed):
+        with pytest.raises(TypeError, match=r"the service class Nameless has no name; write in its body: name = "):
+            use(Nameless)
+
+
+def test_a_service_without_details_is_refused_before_a_start() -> None:
+    class Bare(Service[Any]):
+        name = "bare"
+
+    for use in (register, managed):
+        with pytest.raises(TypeError, match=r"the service class Bare has no Details; write in its body: Details ="):
+            use(Bare)
+
+
+def test_a_plan_without_its_port_gets_a_hint() -> None:
+    class Deaf(FakeService):
+        name = "deaf"
+
+        def plan(self, options: Any, program: str, secret: str) -> Plan:
+            command = [sys.executable, "-c", "import time; time.sleep(600)"]
+            probe = {"kind": "http", "url": "http://{host}:{port}/"}
+            return Plan(service=self.name, command=command, environment={}, ready=probe, ping=probe)
+
+    with pytest.raises(StartTimeout, match=r"its own protocol; the command, the .* do not contain \{port\}, so"):
+        managed(Deaf, timeout=0.5).__enter__()
 
 
 @pytest.mark.parametrize(("alias", "name"), [("postgresql", "postgres"), ("valkey", "redis")])

@@ -66,6 +66,15 @@ class Page:
         """`light` or `dark`."""
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
+    @contextmanager
+    def without_scripts(self) -> Iterator[None]:
+        """Pages opened in this block run no script of their own."""
+        self.send("Emulation.setScriptExecutionDisabled", value=True)
+        try:
+            yield
+        finally:
+            self.send("Emulation.setScriptExecutionDisabled", value=False)
+
     def run(self, script: str) -> Any:
         """The value of an expression, or of its promise."""
         result = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
@@ -90,7 +99,7 @@ def _target(address: str) -> str:
 def browser(profile: Path) -> Iterator[Page]:
     """A page of a new Chromium with an empty profile, which ends with the block."""
     found = program()
-    assert found
+    assert found, f"none of {', '.join(PROGRAMS)} is on PATH; `make system-servers` installs one"
     process = subprocess.Popen(
         [found, *OPTIONS, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],
         stdin=subprocess.DEVNULL,
