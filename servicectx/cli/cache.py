@@ -137,9 +137,7 @@ def _selected(cache: Cache, names: tuple[str, ...]) -> list[Entry]:
             hint = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(sorted(known)) or 'none'}"
             raise Failed(f"no copy or service in {cache.path} is called {name!r}; {hint}")
     if not found:
-        raise Failed(
-            f"{cache.path} has no copies to export; make some, such as with `servicectx run postgres -- true`"
-        )
+        raise Failed(f"{cache.path} has no copies to export; make some, such as with `servicectx run postgres -- true`")
     return [entry for entry in found if not names or entry.name in names or entry.service in names]
 
 
