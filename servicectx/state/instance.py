@@ -53,15 +53,24 @@ class Instance:
         self.key = key
         self._state_file = home / f"{key}.json"
         self._lock = KeyLock(home / f"{key}.lock", self._state_file, make_lock)
+        self._seen: tuple[str, State] | None = None  # the last text of the state file, decoded
+        self._directories: dict[str, Path] = {}
 
     # -- reading: without a lock ---------------------------------------------------------------------------------
 
     def look(self) -> State | None:
         """The current state, or None without a state file. Raises StateError for a file of another version or kind."""
-        return _decoded(self._state_file)
+        text = _text(self._state_file)
+        if text is None:
+            return None
+        if self._seen is None or self._seen[0] != text:  # a join looks twice
+            self._seen = text, decode(text)
+        return self._seen[1]
 
     def directory(self, id: str) -> Path:
-        return self.home / f"{self.key}.{id}"
+        if id not in self._directories:
+            self._directories[id] = self.home / f"{self.key}.{id}"
+        return self._directories[id]
 
     def users(self, id: str) -> list[dict[str, Any]]:
         """The current users of the instance `id`: pid, command, since."""
@@ -354,11 +363,15 @@ class Instance:
 
 
 def _decoded(path: Path) -> State | None:
+    text = _text(path)
+    return None if text is None else decode(text)
+
+
+def _text(path: Path) -> str | None:
     try:
-        text = reading.read_text(path)
+        return reading.read_text(path)
     except reading.Unreadable as error:
         raise StateError(str(error)) from None
-    return None if text is None else decode(text)
 
 
 def _reserve(path: Path) -> None:
