@@ -72,6 +72,10 @@ class Instance:
             self._directories[id] = self.home / f"{self.key}.{id}"
         return self._directories[id]
 
+    def _file(self, id: str, name: str) -> str:
+        """The path of a file in the directory of an instance, as a text: a join opens several."""
+        return f"{self.directory(id)}/{name}"
+
     def users(self, id: str) -> list[dict[str, Any]]:
         """The current users of the instance `id`: pid, command, since."""
         return leases.users(self.directory(id) / "leases")
@@ -135,11 +139,11 @@ class Instance:
 
     def keeper_holds_lock(self, id: str) -> bool:
         """Whether its keeper lives, in any PID namespace."""
-        return presence.is_held(self.directory(id) / KEEPER)
+        return presence.is_held(self._file(id, KEEPER))
 
     def is_attended(self, id: str) -> bool:
         """Whether its keeper or its watchdog lives, in any PID namespace, and will remove the instance."""
-        return any(presence.is_held(self.directory(id) / role) for role in (KEEPER, WATCHDOG))
+        return any(presence.is_held(self._file(id, role)) for role in (KEEPER, WATCHDOG))
 
     def record_processes(self, id: str, processes: Processes) -> None:
         """Record the processes. Raises HomeError when the instance was removed: its keeper must then stop."""
@@ -149,7 +153,7 @@ class Instance:
     def processes(self, id: str) -> Processes | None:
         """The processes of the instance from the keeper's record; from the lock files where that record is damaged."""
         try:
-            text = reading.read_text(self.directory(id) / "processes.json", 65536)
+            text = reading.read_text(self._file(id, "processes.json"), 65536)
         except reading.Unreadable:
             text = None
         return (decode_processes(text) if text is not None else None) or self._lock_holders(id)
