@@ -8,7 +8,7 @@ import os
 import zlib
 from pathlib import Path
 
-from servicectx.datadirs import digests, prepared, sealing
+from servicectx.datadirs import prepared, sealing
 from servicectx.datadirs.tree import Owner, copy_tree
 from servicectx.services.plan import Plan
 from servicectx.state import paths
@@ -52,6 +52,8 @@ def _keep(trees: list[Path], package: Path, program: str, cache: Path) -> Path |
 
 def _digest(trees: list[Path], program: str, cache: Path) -> str:
     """The digest of all names, modes and contents in the trees. Raises OSError."""
+    from servicectx.datadirs import digests  # only root's keepers need it, below a closed directory
+
     status = os.stat(program)
     facts = (status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns)  # a hard link changes the other time
     stamp = f"{' '.join(map(str, facts))} {_stamp(trees):08x}"
