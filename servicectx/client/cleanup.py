@@ -9,8 +9,8 @@ from pathlib import Path
 from servicectx.client import liveness
 from servicectx.errors import HomeError
 from servicectx.keeper import after_kill, process_marks
-from servicectx.state import container, marked, names
-from servicectx.state.instance import Instance
+from servicectx.state import container, marked, names, presence
+from servicectx.state.instance import KEEPER, Instance
 from servicectx.state.record import State
 from servicectx.system import processes as pids
 from servicectx.system import reading
@@ -63,9 +63,14 @@ def sweep(home: Path, exclude: str, roots: Iterable[Path] = ()) -> None:
     """Remove dead instances of all keys except `exclude`, and their data in `roots`.
 
     An instance is dead when no process holds a lease, and neither keeper nor watchdog holds its lock. A key whose lock
-    is held is skipped.
+    is held is skipped. A live instance of another key costs one look at the lock of its keeper, since a user may have
+    hundreds of them.
     """
-    for key in names.keys(os.listdir(home), *OF_INSTANCES) - {exclude}:
+    others = names.ids(os.listdir(home), *OF_INSTANCES)
+    others.pop(exclude, None)
+    for key, ids in others.items():
+        if any(presence.is_held(f"{home}/{key}.{id}/{KEEPER}") for id in ids):
+            continue
         instance = Instance(home, key)
         with contextlib.suppress(HomeError, OSError):  # a fault there must not fail the start of another key
             if is_in_use(instance):
@@ -116,8 +121,9 @@ def is_in_use(instance: Instance) -> bool:
 def unowned(home: Path, roots: Iterable[Path]) -> Iterator[container.Found]:
     """The data directories in `roots` that belong to this home and to no instance in it."""
     inode = container.inode(home)
+    owned = frozenset(os.listdir(home))
     for root in roots:
-        for found in container.scan(root):
+        for found in container.scan(root, owned):
             if (home / found.path.name).exists():
                 continue
             if found.record is not None and found.record.home_inode == inode:

@@ -8,7 +8,7 @@ from servicectx.client import cleanup, liveness
 from servicectx.client.attempt import Attempt, Backoff
 from servicectx.client.claim import DEATH_RECORD_TIME, Claim, death, look
 from servicectx.client.keeper_link import KeeperLost
-from servicectx.client.prerequisites import check, explained
+from servicectx.client.prerequisites import check_loopback, check_processes, explained
 from servicectx.client.start import StartAttempt
 from servicectx.errors import HomeError, ServiceCtxError, from_record
 from servicectx.request.request import Request
@@ -33,7 +33,7 @@ def acquire(request: Request[Any], began: float, cancelled: threading.Event, hel
     2. Another process holds the key's lock, because it starts or stops the instance: wait.
     3. Nothing usable is left under the key: start one, under the key's lock.
     """
-    check(request.service.name, request.name)
+    check_processes(request.service.name, request.name)
     try:
         attempt = Attempt(request, began, cancelled, held)
     except HomeError as error:
@@ -44,6 +44,7 @@ def acquire(request: Request[Any], began: float, cancelled: threading.Event, hel
         while True:
             if claim := join(attempt):
                 return claim
+            check_loopback(request.service.name, request.name)
             starting = StartAttempt(attempt)
             try:
                 with attempt.instance.locked(held=attempt.held) as locked:
@@ -117,6 +118,7 @@ def _answers(attempt: Attempt, state: State) -> bool:
             return True
         if not liveness.lives(instance, state):
             return False
+        check_loopback(attempt.request.service.name, attempt.request.name)
         attempt.check_cancelled()
         users = instance.users(state.id)
         if len(users) < 2 and time.monotonic() >= patience:

@@ -22,10 +22,14 @@ NO_PROC = "processes cannot be looked up, because /proc is not mounted here\nmou
 NEEDED = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
 
 
-def check(service: str, name: str) -> None:
-    """Raise StartFailed, with the cure, where no service can run here."""
-    if sys.platform == "linux" and processes.identity(os.getpid()) is None:
+def check_processes(service: str, name: str) -> None:
+    """Raise StartFailed, with the cure, where no process can be looked up."""
+    if sys.platform == "linux" and processes.own_identity() is None:
         raise StartFailed(service=service, name=name, reason=NO_PROC)
+
+
+def check_loopback(service: str, name: str) -> None:
+    """Raise StartFailed, with the cure, where nothing can connect. A join calls it once a ping has failed."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((HOST, 9))  # sends nothing, and fails at once where there is no way

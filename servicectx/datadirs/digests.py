@@ -8,6 +8,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from servicectx.datadirs.sealing import manifest_checksum
 from servicectx.state import marked, paths
@@ -41,18 +42,19 @@ def digest_of_all(name: str, files: Iterable[str]) -> str:
     return remembered(name, stamps[:DIGITS], newest, compute)
 
 
-def remembered(name: str, stamp: str, changed: int, compute: Callable[[], str]) -> str:
+def remembered(name: str, stamp: str, changed: int, compute: Callable[[], str], cache: Path | None = None) -> str:
     """The digest that is known for `name` with `stamp`, else a new one, which is written down.
 
-    `changed`: the time of the last change in nanoseconds. Without a writable cache nothing is written.
+    `changed`: the time of the last change in nanoseconds. Without a writable cache nothing is written. `cache`: its
+    directory, where the caller knows it.
     """
     if (found := _in_process.get(name)) and found[0] == stamp:
         return found[1]
-    known = _read(name)
+    known = _all(paths.cache() if cache is None else cache).get(name)
     if not (known and known[0] == stamp):
         known = [stamp, compute()]
         if time.time_ns() - changed > FRESH:
-            _write(name, known)
+            _write(name, known, cache)
     _in_process[name] = known
     return known[1]
 
@@ -85,14 +87,10 @@ def _regular(path: str, flags: int) -> int:
     return descriptor
 
 
-def _read(name: str) -> list[str] | None:
-    return _all().get(name)
-
-
-def _all() -> Known:
+def _all(cache: Path) -> Known:
     """The digests in the cache; none from a damaged file or from a cache that another account could change."""
     try:
-        text, _, checksum = (reading.read_text(paths.cache() / FILE) or "").rpartition("\n")
+        text, _, checksum = (reading.read_text(cache / FILE) or "").rpartition("\n")
         if text and checksum == manifest_checksum([text]):
             known = json.loads(text)
             return {name: entry for name, entry in known.items() if _is_entry(entry)}
@@ -105,15 +103,15 @@ def _is_entry(entry: object) -> bool:
     return isinstance(entry, list) and len(entry) == 2 and all(isinstance(text, str) for text in entry)
 
 
-def _write(name: str, entry: list[str]) -> None:
+def _write(name: str, entry: list[str], cache: Path | None) -> None:
     """Add a digest to the file, which is replaced at once. Of two processes that write, one may be lost."""
     if paths.cache_size() == 0:
         return
     with contextlib.suppress(OSError):
-        place = paths.cache(make=True)
+        place = paths.cache(make=True) if cache is None else cache
         if not marked.is_marked(place, marked.CACHE):
             return
-        known = _all()
+        known = _all(place)
         known.pop(name, None)
         known[name] = entry
         text = json.dumps(dict(list(known.items())[-MOST:]))

@@ -73,7 +73,7 @@ class Startup:
     def run(self) -> dict[str, Any]:
         source = self._arrived()
         self.owner = self.data.owner
-        self.plan = programs.within_reach(self.plan, self.data.container, self.owner)
+        self.plan = programs.within_reach(self.plan, self.data.container, self.owner, self.data.cache.path)
         try:
             return self._run(source)
         except (StartFailed, StartTimeout) as error:

@@ -1,6 +1,7 @@
 """The build of a server: what its program is, wherever and whenever it was installed. Names in the cache begin with it.
 
-Equal builds read each other's data. Two virtual environments with the same wheel have the same build.
+Equal builds read each other's data. Two virtual environments with the same wheel have the same build. The bytes of a
+program decide that only if they are the server: a script, an interpreter, a launcher and a shim run other files.
 """
 
 import functools
@@ -9,6 +10,7 @@ import re
 from typing import Any
 
 from servicectx.datadirs import digests
+from servicectx.request.key import working_directory
 from servicectx.services.base import Service
 from servicectx.system.originals import open
 
@@ -20,12 +22,21 @@ INTERPRETERS = re.compile(
 )
 
 
+# Programs of package managers that run another program, which they choose by the name of a link to them.
+MANAGERS = re.compile(r"snap|flatpak|mise|rtx|asdf|aqua|aqua-proxy|proto|proto-shim|volta|volta-shim|toybox|coreutils")
+# Directories of programs that run another program: asdf, mise, pyenv, rbenv, nodenv, goenv and proto have `shims`.
+SHIMS = re.compile(r"(.*/)?shims|(/var/lib/snapd)?/snap/bin|.*/\.volta/bin")
+SMALLEST = 1 << 16  # bytes: a smaller native program is a launcher, such as a wrapper that sets variables
+
+
 def build_of(service: Service[Any], program: str) -> str:
     """The identity of a service's server, for templates. Raises OSError.
 
     A project's own service is bound to the path of its program: another project may have another service of that name.
+    A shim stays the same file when its manager upgrades the server, so the version that it prints is added.
     """
-    return build(program, by_path=type(service).__module__.partition(".")[0] != "servicectx")
+    text = build(program, by_path=type(service).__module__.partition(".")[0] != "servicectx")
+    return f"{text} version {_shim_version(service, program)}" if is_shim(program) else text
 
 
 def data_build_of(service: Service[Any], program: str) -> str:
@@ -38,22 +49,41 @@ def data_build_of(service: Service[Any], program: str) -> str:
 def build(program: str, by_path: bool = False) -> str:
     """The digest of a program, and the machine's architecture and C library. Raises OSError.
 
-    A script and an interpreter are bound to their path, their size and their time, because they run other files; so is
-    every program with `by_path`.
+    A program that runs other files is bound to its path, its size and its time; so is every program with `by_path`.
     """
     text = _bound(program) if by_path or not is_native(program) else digests.digest_of(program)
     return f"{text} on {machine()}"
 
 
 def is_native(program: str) -> bool:
-    """Whether the bytes of a program decide what runs: not for a script, an interpreter, or an unreadable file."""
-    if INTERPRETERS.fullmatch(os.path.basename(os.path.realpath(program))):
+    """Whether the bytes of a program decide what runs.
+
+    Not for a script, an interpreter, a launcher, a shim, or an unreadable file.
+    """
+    if INTERPRETERS.fullmatch(os.path.basename(os.path.realpath(program))) or is_shim(program):
         return False
     try:
         with open(program, "rb") as file:
-            return file.read(4) in NATIVE
+            return file.read(4) in NATIVE and os.fstat(file.fileno()).st_size >= SMALLEST
     except OSError:  # it may be executable only
         return False
+
+
+def is_shim(program: str) -> bool:
+    """Whether a package manager chooses at each call what runs, perhaps by the working directory."""
+    manager = os.path.basename(os.path.realpath(program))
+    return bool(SHIMS.fullmatch(os.path.dirname(program)) or MANAGERS.fullmatch(manager))
+
+
+def _shim_version(service: Service[Any], program: str) -> str | None:
+    """The version that a shim prints in this directory, asked once in this process."""
+    asked = service.name, program, working_directory()
+    if asked not in _shim_versions:
+        _shim_versions[asked] = service.version(program)
+    return _shim_versions[asked]
+
+
+_shim_versions: dict[tuple[str, str, str], str | None] = {}
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """Details of external services from environment variables. They take precedence, and every mistake is an error."""
 
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -34,8 +35,12 @@ LEGACY_FIELDS = {"hostname": "host", "sql_port": "port", "username": "user"}
 
 def variable(name: str) -> str | None:
     """The variable that is set for this name, or for an alias of the service of this name, or None."""
-    variables = [*map(own_variable, words(name)), *([LEGACY[name]] if name in LEGACY else [])]
-    return next((variable for variable in variables if variable in os.environ), None)
+    return next((variable for variable in _variables(name) if variable in os.environ), None)
+
+
+@functools.cache
+def _variables(name: str) -> tuple[str, ...]:
+    return (*map(own_variable, words(name)), *([LEGACY[name]] if name in LEGACY else []))
 
 
 def own_variable(name: str) -> str:

@@ -11,8 +11,11 @@ def project(directory: str = "") -> Path:
 
     Raises FileNotFoundError: the working directory was removed.
     """
-    here = Path(directory) if os.path.isabs(directory) else Path.cwd() / directory
-    for parent in (here, *here.parents):
-        if any((parent / mark).exists() for mark in PROJECT_MARKS):
-            return parent
-    return here
+    here = os.path.join(os.getcwd(), directory).rstrip("/") or "/"  # texts: every join calls this function
+    parent = here
+    while not any(os.path.exists(f"{parent}/{mark}") for mark in PROJECT_MARKS):
+        above = os.path.dirname(parent)
+        if above == parent:
+            return Path(here)
+        parent = above
+    return Path(parent)

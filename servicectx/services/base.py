@@ -1,5 +1,6 @@
 """The base class of all services, built-in and custom: required and optional methods."""
 
+import functools
 import importlib
 import os
 import re
@@ -213,7 +214,12 @@ class Service(Generic[D]):
 
 
 def option_names(options: type) -> list[str]:
-    return list(getattr(options, "model_fields", None) or [field.name for field in fields(options)])
+    return [*_option_names(options)]
+
+
+@functools.cache
+def _option_names(options: type) -> tuple[str, ...]:
+    return tuple(getattr(options, "model_fields", None) or [field.name for field in fields(options)])
 
 
 def option_values(options: Any) -> dict[str, Any]:

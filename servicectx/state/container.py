@@ -9,6 +9,7 @@ Both are created before all other files, so that any later process can judge the
 import contextlib
 import fcntl
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,8 +126,8 @@ def remove(path: Path, own: bool = False, wait: float = LOCK_TIME) -> bool:
     return not os.path.lexists(path)
 
 
-def scan(root: Path) -> list[Found]:
-    """All containers in a data root, by name; none where the root is missing or foreign."""
+def scan(root: Path, exclude: Collection[str] = ()) -> list[Found]:
+    """All containers in a data root, by name, without the names in `exclude`; none where it is missing or foreign."""
     try:
         directory = marked.existing(root, marked.DATA)
     except HomeError:
@@ -134,7 +135,8 @@ def scan(root: Path) -> list[Found]:
     if directory is None:
         return []
     with directory:
-        found = [root / name for name in sorted(directory.names()) if names.is_instance(name)]
+        listing = sorted(name for name in directory.names() if name not in exclude)
+        found = [root / name for name in listing if names.is_instance(name)]
     return [Found(path, read(path), presence.is_held(path / LOCK)) for path in found if not path.is_symlink()]
 
 

@@ -53,15 +53,28 @@ class Instance:
         self.key = key
         self._state_file = home / f"{key}.json"
         self._lock = KeyLock(home / f"{key}.lock", self._state_file, make_lock)
+        self._seen: tuple[str, State] | None = None  # the last text of the state file, decoded
+        self._directories: dict[str, Path] = {}
 
     # -- reading: without a lock ---------------------------------------------------------------------------------
 
     def look(self) -> State | None:
         """The current state, or None without a state file. Raises StateError for a file of another version or kind."""
-        return _decoded(self._state_file)
+        text = _text(self._state_file)
+        if text is None:
+            return None
+        if self._seen is None or self._seen[0] != text:  # a join looks twice
+            self._seen = text, decode(text)
+        return self._seen[1]
 
     def directory(self, id: str) -> Path:
-        return self.home / f"{self.key}.{id}"
+        if id not in self._directories:
+            self._directories[id] = self.home / f"{self.key}.{id}"
+        return self._directories[id]
+
+    def _file(self, id: str, name: str) -> str:
+        """The path of a file in the directory of an instance, as a text: a join opens several."""
+        return f"{self.directory(id)}/{name}"
 
     def users(self, id: str) -> list[dict[str, Any]]:
         """The current users of the instance `id`: pid, command, since."""
@@ -126,11 +139,11 @@ class Instance:
 
     def keeper_holds_lock(self, id: str) -> bool:
         """Whether its keeper lives, in any PID namespace."""
-        return presence.is_held(self.directory(id) / KEEPER)
+        return presence.is_held(self._file(id, KEEPER))
 
     def is_attended(self, id: str) -> bool:
         """Whether its keeper or its watchdog lives, in any PID namespace, and will remove the instance."""
-        return any(presence.is_held(self.directory(id) / role) for role in (KEEPER, WATCHDOG))
+        return any(presence.is_held(self._file(id, role)) for role in (KEEPER, WATCHDOG))
 
     def record_processes(self, id: str, processes: Processes) -> None:
         """Record the processes. Raises HomeError when the instance was removed: its keeper must then stop."""
@@ -140,7 +153,7 @@ class Instance:
     def processes(self, id: str) -> Processes | None:
         """The processes of the instance from the keeper's record; from the lock files where that record is damaged."""
         try:
-            text = reading.read_text(self.directory(id) / "processes.json", 65536)
+            text = reading.read_text(self._file(id, "processes.json"), 65536)
         except reading.Unreadable:
             text = None
         return (decode_processes(text) if text is not None else None) or self._lock_holders(id)
@@ -354,11 +367,15 @@ class Instance:
 
 
 def _decoded(path: Path) -> State | None:
+    text = _text(path)
+    return None if text is None else decode(text)
+
+
+def _text(path: Path) -> str | None:
     try:
-        text = reading.read_text(path)
+        return reading.read_text(path)
     except reading.Unreadable as error:
         raise StateError(str(error)) from None
-    return None if text is None else decode(text)
 
 
 def _reserve(path: Path) -> None:

@@ -165,7 +165,7 @@ def _is_marked(path: Path, kind: str, descriptor: int) -> bool:
                 return False
             problem = f"it has files in it and no {MARKER}, so servicectx did not make it and leaves it alone"
             raise HomeError(path=str(path), problem=problem, cure=f"move it away, or: {_CURES[kind]}")
-    expected = _text(kind)
+    expected = marker_text(kind)
     if text == expected:
         return True
     if expected.startswith(text):
@@ -189,7 +189,7 @@ def _mark(path: Path, kind: str, descriptor: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         marker = os.open(MARKER, flags, 0o600, dir_fd=descriptor)
         try:
-            os.pwrite(marker, _text(kind).encode(), 0)
+            os.pwrite(marker, marker_text(kind).encode(), 0)
         finally:
             os.close(marker)
     except OSError as error:
@@ -197,7 +197,8 @@ def _mark(path: Path, kind: str, descriptor: int) -> None:
         raise HomeError(path=str(path), problem=f"no marker was written: {error.strerror}", cure=cure) from None
 
 
-def _text(kind: str) -> str:
+def marker_text(kind: str) -> str:
+    """The content of the marker of a directory of that kind."""
     return f"{_SIGNATURE}Kind: {kind}\nFormat: {FORMAT}\n"
 
 

@@ -52,6 +52,17 @@ def keys(listing: Iterable[str], *forms: str) -> set[str]:
     return {key for name in listing if (key := key_of(name, *forms)) is not None}
 
 
+def ids(listing: Iterable[str], *forms: str) -> dict[str, list[str]]:
+    """The keys as of `keys`, each with the ids of its instances' directories."""
+    found: dict[str, list[str]] = {}
+    for name in listing:
+        if (key := key_of(name, *forms)) is not None:
+            ids = found.setdefault(key, [])
+            if _FORMS[INSTANCE].fullmatch(name):
+                ids.append(name.partition(".")[2])
+    return found
+
+
 def of_key(listing: Iterable[str], key: str, *forms: str) -> list[str]:
     """The names in `listing` that belong to `key`."""
-    return sorted(name for name in listing if key_of(name, *forms) == key)
+    return sorted(name for name in listing if name.startswith(key) and key_of(name, *forms) == key)

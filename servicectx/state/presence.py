@@ -45,7 +45,7 @@ def hold(path: Path, text: str = "", in_children: bool = False) -> int:
     return descriptor
 
 
-def is_held(path: Path) -> bool:
+def is_held(path: Path | str) -> bool:
     """Whether a process holds the lock; True in doubt, because an unreadable lock does not prove a death."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -80,7 +80,7 @@ def take(path: Path, wait: float) -> int | None:
         time.sleep(0.005)
 
 
-def _is_foreign(path: Path) -> bool:
+def _is_foreign(path: Path | str) -> bool:
     """Whether the entry is not a regular file, so not this library's: a link, for example."""
     try:
         return not stat.S_ISREG(os.lstat(path).st_mode)

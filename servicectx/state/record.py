@@ -84,16 +84,18 @@ def decode_processes(text: str) -> Processes | None:
         return None
 
 
+_KINDS: tuple[tuple[str, Any], ...] = (
+    *((name, str) for name in ("service", "name", "host", "scope")),
+    *((name, (dict, type(None))) for name in ("details", "ping", "failure", "setup")),
+    ("data_directory", (str, type(None))),
+    ("since", (int, float)),
+    ("port", int),
+)
+
+
 def _has_valid_fields(state: State) -> bool:
     """Whether the fields that this library reads have the types that it writes."""
-    fields: list[tuple[Any, Any]] = [
-        *((text, str) for text in (state.service, state.name, state.host, state.scope)),
-        *((record, dict | None) for record in (state.details, state.ping, state.failure, state.setup)),
-        (state.data_directory, str | None),
-        (state.since, int | float),
-        (state.port, int),
-    ]
-    return all(isinstance(value, kind) for value, kind in fields)
+    return all(isinstance(getattr(state, name), kind) for name, kind in _KINDS)
 
 
 def _process(raw: Any) -> Process:

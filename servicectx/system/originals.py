@@ -68,8 +68,10 @@ def _socket_class() -> Any:
 
 def _connect(address: tuple[str, int], timeout: float | None = None, source: Any = None) -> Any:
     """As `socket.create_connection`, without look-ups of names in the module."""
-    failure = OSError(f"{address[0]} has no address")
-    for family, kind, protocol, _, resolved in _socket.getaddrinfo(*address, 0, _socket.SOCK_STREAM):
+    host, port = address
+    failure = OSError(f"{host} has no address")
+    name = host.encode() if host.isascii() else host  # a text goes through the codec for international names
+    for family, kind, protocol, _, resolved in _socket.getaddrinfo(name, port, 0, _socket.SOCK_STREAM):
         connection = socket.socket(family, kind, protocol)
         try:
             connection.settimeout(timeout)

@@ -13,12 +13,15 @@ import psycopg
 import pytest
 
 from servicectx import PostgresDetails, cache_entries, managed
-from servicectx.datadirs import digests
+from servicectx.datadirs import digests, sealing
 from servicectx.datadirs.sealing import manifest_checksum
-from servicectx.request import depends, key, origin
+from servicectx.keeper import programs
+from servicectx.request import builds, depends, key, origin
 from servicectx.request.builds import build, is_native
 from servicectx.services import binaries
+from servicectx.services.plan import Plan
 from servicectx.services.postgres.service import Postgres
+from servicectx.services.redis.service import Redis
 from servicectx.state import paths
 
 runs: list[str] = []
@@ -168,14 +171,104 @@ def test_a_read_only_cache_costs_only_the_memory_of_digests(room: Path, monkeypa
     assert digests.digest_of("/bin/true")
 
 
+def program_copy(room: Path, home: Path) -> Path:
+    """The tree of programs that the server's account gets of the installation in `home`."""
+    tree = home / "package" / "pginstall"
+    plan = Plan(service="x", command=[str(tree / "bin" / "server")], environment={}, ready={}, program_tree=str(tree))
+    moved = programs.within_reach(plan, room, (65534, 65534), paths.cache(make=True))
+    copy = Path(moved.command[0])
+    assert copy.read_bytes() == Path(plan.command[0]).read_bytes()
+    return copy.parents[1]
+
+
+def test_copies_of_programs_are_named_by_their_content(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two installations at other paths and with other times share a copy, whose digest is computed once for each."""
+    monkeypatch.setenv("SERVICECTX_CACHE", str(room))
+    monkeypatch.setattr(digests, "_in_process", {})
+    homes = [room / "one", room / "two"]
+    for time_, home in enumerate(homes, 1):
+        (home / "package" / "pginstall" / "bin").mkdir(parents=True)
+        (home / "package.libs").mkdir()
+        home.chmod(0o700)
+        shutil.copy("/bin/true", home / "package" / "pginstall" / "bin" / "server")
+        (home / "package.libs" / "lib.so").write_text("library")
+        for path in home.rglob("*"):
+            os.utime(path, (time_, time_))
+    while time.time_ns() - os.stat(homes[1] / "package.libs" / "lib.so").st_ctime_ns <= digests.FRESH:
+        pass
+    copy = program_copy(room, homes[0])
+    assert copy.is_relative_to(room / "servicectx-programs")
+    assert (copy.parents[1] / "package.libs" / "lib.so").read_text() == "library"
+    assert program_copy(room, homes[1]) == copy
+
+    def refuse(place: Path, exclude: str) -> str:
+        raise AssertionError(f"{place} is read again")
+
+    monkeypatch.setattr(digests, "_in_process", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(sealing, "digest", refuse)
+        assert [program_copy(room, home) for home in homes] == [copy, copy]
+    (homes[1] / "package" / "pginstall" / "share").mkdir()
+    (homes[1] / "package" / "pginstall" / "share" / "own.control").write_text("an extension")
+    other = program_copy(room, homes[1])
+    assert other != copy
+    assert (other / "share" / "own.control").exists()
+    assert program_copy(room, homes[0]) == copy
+
+
+def native(path: Path, size: int = builds.SMALLEST) -> Path:
+    """A native program of at least that size."""
+    content = Path("/bin/true").read_bytes()
+    path.write_bytes(content.ljust(size, b"\0"))
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("manager", ["mise", "snap", "volta-shim"])
+def test_a_link_to_a_package_manager_is_a_shim(tmp_path: Path, manager: str) -> None:
+    native(tmp_path / manager)
+    (tmp_path / "redis-server").symlink_to(manager)
+    assert not is_native(str(tmp_path / "redis-server"))
+    assert binaries.real(str(tmp_path / "redis-server")) == str(tmp_path / "redis-server")
+    (tmp_path / manager).rename(tmp_path / "valkey-server")
+    (tmp_path / "redis-server").unlink()
+    (tmp_path / "redis-server").symlink_to("valkey-server")
+    assert is_native(str(tmp_path / "redis-server")), "a link to the server itself"
+
+
+def test_a_small_native_program_is_a_launcher(tmp_path: Path) -> None:
+    assert is_native(str(native(tmp_path / "server")))
+    assert not is_native(str(native(tmp_path / "launcher", 0)))
+
+
+def test_the_version_of_a_shim_is_in_its_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shim chooses by the file `version` of the working directory, as asdf does, and is itself never changed."""
+    (tmp_path / "shims").mkdir()
+    shim, plain = tmp_path / "shims" / "valkey-server", tmp_path / "valkey-server"
+    for script in (shim, plain):
+        script.write_text("#!/bin/sh\necho asked >> asked\necho Valkey server v=$(cat version) sha=00\n")
+        script.chmod(0o755)
+    found = []
+    for version in ("8.1.0", "9.0.1"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "version").write_text(version)
+        monkeypatch.chdir(tmp_path / version)
+        found += [builds.build_of(Redis(), str(shim)), builds.build_of(Redis(), str(shim))]
+        assert (tmp_path / version / "asked").read_text() == "asked\n", "once in a process"
+        assert builds.build_of(Redis(), str(plain)) == build(str(plain)), "another script is not run"
+    assert found[0] == found[1] != found[2] == found[3]
+    assert found[0].endswith(" version 8.1.0")
+    assert str(shim) in found[0]
+
+
 def test_scripts_and_interpreters_are_bound_to_their_path(tmp_path: Path) -> None:
     """The bytes of the launcher of a Java server are equal in many versions."""
     builds = set()
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "start.sh").write_text("#!/bin/sh\n")
-        shutil.copy("/bin/true", tmp_path / name / "python3.11")
-        shutil.copy("/bin/true", tmp_path / name / "server")
+        native(tmp_path / name / "python3.11")
+        native(tmp_path / name / "server")
         builds |= {build(str(tmp_path / name / program)) for program in ("start.sh", "python3.11", "server")}
     assert len(builds) == 5
     assert build(str(tmp_path / "one" / "server")) != build(str(tmp_path / "one" / "server"), by_path=True)
