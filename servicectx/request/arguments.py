@@ -189,6 +189,7 @@ class RedisArguments(Arguments, total=False):
     version: str | int | None
     flavour: Literal["valkey", "redis"] | None
     settings: Mapping[str, str | int]
+    user: str
     password: Password
     socket: bool
 
