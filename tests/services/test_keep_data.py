@@ -15,6 +15,7 @@ import pytest
 from servicectx import InvalidOption, NotSupported, RabbitmqDetails, S3Details, managed
 from servicectx.services import registry
 from servicectx.services.quoting import FORMATS
+from servicectx.state import persistent
 from servicectx.testing import Usage
 from tests import leftovers, ordinary
 from tests.services import table, test_s3
@@ -90,6 +91,40 @@ def test_what_was_written_right_before_the_end_can_be_read_again(
             assert used.get(third, "shape") == "round"
     assert leftovers.processes(home) == []
     shutil.rmtree(path)
+
+
+OWN_TESTS = ("postgres", "mariadb")  # in tests/client/test_persist.py
+PERSISTENT = {row.service: row for row in reversed(table.rows()) if not row.volatile and row.service not in OWN_TESTS}
+
+
+@pytest.mark.parametrize("row", PERSISTENT.values(), ids=PERSISTENT)
+@pytest.mark.timeout(300)
+def test_persistent_data_is_found_again(row: Row, home: Path) -> None:
+    """Written, stopped, started again, read: with the same address and the same login."""
+    table.require(str(row))
+    used = usage(row)
+    with table.chosen(row):
+        with managed(row.service, persist=True, scope="keeps", timeout=100, **row.options) as details:
+            used.put(details, "colour", "green")
+        assert leftovers.processes(home) == []
+        with managed(row.service, persist=True, scope="keeps", timeout=100, **row.options) as again:
+            assert used.get(again, "colour") == "green"
+            assert again.url == details.url
+            assert getattr(again, "password", None) == getattr(details, "password", None)
+        (found,) = persistent.scan()
+        assert (found.record.service, found.in_use) == (row.service, False)
+        persistent.remove(found.path)
+
+
+@pytest.mark.parametrize("row", [row for row in table.rows() if row.volatile], ids=str)
+def test_a_service_without_data_refuses_persist(row: Row, home: Path) -> None:
+    table.require(str(row))
+    reason = VOLATILE[str(row)].replace("keep_data", "persist")
+    with table.chosen(row), pytest.raises(InvalidOption, match=re.escape(reason)) as refused:
+        managed(row.service, persist=True, scope="keeps", **row.options).__enter__()
+    assert refused.value.option == "persist"
+    assert leftovers.files(home) == []
+    assert list(persistent.scan()) == []
 
 
 @ROWS

@@ -117,7 +117,7 @@ def test_users_of_older_servers(version: str, line: str | None, tmp_path: Path) 
     redis = registry.find("redis")
     options = redis.options({"user": "ada"})
     if line is None:
-        with pytest.raises(InvalidOption, match="users came with version 6, and .* is version 5") as refused:
+        with pytest.raises(InvalidOption, match=r"users came with version 6, and .* is version 5") as refused:
             redis.plan(options, str(server), "secret")
         assert refused.value.option == "user"
     else:

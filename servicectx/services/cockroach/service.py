@@ -21,6 +21,8 @@ from servicectx.services.plan import Plan, Ports, Template, literal
 if TYPE_CHECKING:
     from servicectx.services.cockroach.details import CockroachDetails
 
+USER = "root"
+NAME = re.compile(r"[a-z0-9_][a-z0-9._-]{0,62}")  # the server writes names of users in lower case
 NO_ANONYMOUS = "a secure node always requires a login; an insecure one has no passwords and no users"
 
 # A server certificate and one for root. The signing key is deleted at once.
@@ -37,12 +39,13 @@ LOG = 'file-defaults:\n  dir: "{dir|yaml}/logs"\nsinks:\n  stderr:\n    filter: 
 
 @dataclass(frozen=True, kw_only=True)
 class CockroachOptions(VersionOptions):
-    """`password`: the password of root. `dbname`: the database, created if missing. `memory`: the size limit of the
-    data, at least 640 MiB.
+    """`user`, `password`: the login, with all rights. `dbname`: the database, created if missing. `memory`: the size
+    limit of the data, at least 640 MiB.
 
     `settings`: cluster settings, such as `{"sql.stats.automatic_collection.enabled": False}`.
     """
 
+    user: str = USER
     password: Password = RANDOM
     dbname: str = "defaultdb"
     memory: str = "1GiB"
@@ -50,7 +53,9 @@ class CockroachOptions(VersionOptions):
 
 
 class Cockroach(Service["CockroachDetails"]):
-    """A node with certificates and a random password for root. TLS is optional for clients. Killed at the end."""
+    """A node with certificates, and a login, by default root with a random password. TLS is optional for clients.
+    Killed at the end.
+    """
 
     name: ClassVar[str] = "cockroach"
     Options: ClassVar[type] = CockroachOptions
@@ -95,6 +100,7 @@ class Cockroach(Service["CockroachDetails"]):
                 "target": "servicectx.services.cockroach.wire:claim_server",
                 "url": "{dir}/url",
                 "certificates": "{data}",
+                "user": options.user,
                 "password": literal(self._password(options, secret)),
                 "dbname": literal(options.dbname),
                 "settings": dict(options.settings),
@@ -109,6 +115,7 @@ class Cockroach(Service["CockroachDetails"]):
 
     def details(self, options: CockroachOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {
+            "user": options.user,
             "password": self._password(options, secret),
             "dbname": options.dbname,
             "http_port": facts["port_http"],
@@ -120,6 +127,10 @@ class Cockroach(Service["CockroachDetails"]):
         if password is None and options.password != "":
             raise login_checks.refused(self, "password", NO_ANONYMOUS)
         login_checks.check_text(self, "password", password or "")
+        if not NAME.fullmatch(options.user):
+            raise login_checks.refused(
+                self, "user", "use 1 to 63 of a-z, 0-9, _, - and ., beginning with none of - and ."
+            )
         return password or ""
 
     def isolation(self, details: "CockroachDetails", data: str = "") -> Isolation["CockroachDetails"]:

@@ -6,7 +6,6 @@ from urllib.parse import quote
 from servicectx.services import urls
 from servicectx.services.details import ServiceDetails, address, filled, unknown_driver
 
-
 DEFAULT_USER = (("user", "default"), ("user", None))
 
 
