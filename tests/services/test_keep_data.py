@@ -93,7 +93,7 @@ def test_what_was_written_right_before_the_end_can_be_read_again(
     shutil.rmtree(path)
 
 
-OWN_TESTS = ("postgres", "mariadb")  # in tests/client/test_persist.py
+OWN_TESTS = ("postgres", "mariadb", "rabbitmq")  # in tests/client/test_persist.py, and at the restart below
 PERSISTENT = {row.service: row for row in reversed(table.rows()) if not row.volatile and row.service not in OWN_TESTS}
 
 
@@ -138,8 +138,9 @@ def test_a_restart_keeps_what_was_written_or_is_refused(
     if used is not None:
         used = usage(row)
     with table.chosen(row):
-        keep_data = row.service in KEPT_ONLY and str(row) not in VOLATILE
-        service = managed(row.service, timeout=100, keep_data=keep_data, **row.options)
+        kept_only = row.service in KEPT_ONLY and str(row) not in VOLATILE
+        stays: dict[str, Any] = {"persist": True, "scope": "keeps"} if kill else {"keep_data": True}
+        service = managed(row.service, timeout=100, **row.options, **(stays if kept_only else {}))
         with service as details:
             before = service.pid
             if used is not None:
@@ -157,7 +158,12 @@ def test_a_restart_keeps_what_was_written_or_is_refused(
                 service.restart(kill=kill, timeout=100)
                 assert used is None or used.get(details, "colour") == "green"
             assert service.pid != before
-    if keep_data:
+        if kept_only and kill:
+            with service as again:
+                assert used is not None
+                assert (again.url, used.get(again, "colour")) == (details.url, "green")
+            persistent.remove(persistent.place("scope:keeps", row.service))
+    if kept_only and not kill:
         shutil.rmtree(kept_path(caplog))
     assert leftovers.processes(home) == []
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login_checks, scripts, templates
+from servicectx.services import binaries, login_checks, reasons, scripts, templates
 from servicectx.services.base import Client, Service, VersionOptions, environment, option_names
 from servicectx.services.cockroach.databases import CockroachDatabases
 from servicectx.services.login import RANDOM, Password, chosen
@@ -60,6 +60,11 @@ class Cockroach(Service["CockroachDetails"]):
     name: ClassVar[str] = "cockroach"
     Options: ClassVar[type] = CockroachOptions
     Details: ClassVar[Any] = "servicectx.services.cockroach.details:CockroachDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "password=None": NO_ANONYMOUS,
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "flavour": reasons.ONE_SERVER,
+    }
     namespace: ClassVar[str] = "a database, empty"
     volatile: ClassVar[str] = "its store is in memory; take a dump before the end, or omit keep_data"
     install: ClassVar[dict[str, str]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.errors import BinaryNotFound
-from servicectx.services import binaries, login_checks, python_servers, settings, version_choice
+from servicectx.services import binaries, login_checks, python_servers, reasons, settings, version_choice
 from servicectx.services.base import VersionOptions, environment
 from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.mqtt import wire as mqtt_wire
@@ -54,6 +54,10 @@ class Mqtt(Prefixed["MqttDetails"]):
     name: ClassVar[str] = "mqtt"
     Options: ClassVar[type] = MqttOptions
     Details: ClassVar[Any] = "servicectx.services.mqtt.details:MqttDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "dbname": "it has topics instead of databases",
+        "socket": reasons.CLIENTS_USE_PORTS,
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[mqtt]'",
         "apt": "apt-get install mosquitto",

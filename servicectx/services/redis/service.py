@@ -46,6 +46,9 @@ class Redis(Service["RedisDetails"]):
     name: ClassVar[str] = "redis"
     Options: ClassVar[type] = RedisOptions
     Details: ClassVar[Any] = "servicectx.services.redis.details:RedisDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "dbname": "its databases have numbers; isolated() gives an empty one",
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[redis]'",
         "apt": "apt-get install redis-server",
