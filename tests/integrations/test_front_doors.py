@@ -18,7 +18,7 @@ from servicectx.services import registry
 from tests.integrations import runs
 from tests.integrations.pytest_.projects import Project
 from tests.integrations.runs import Run
-from tests.services import choices
+from tests.services import choices, table
 
 OPTIONS: dict[str, Any] = {
     "port": 5432,
@@ -85,6 +85,25 @@ def test_python_files_and_the_command_line_choose_the_same(
         name: tuple(value) if isinstance(getattr(requests[0].options, name, None), tuple) else value
         for name, value in options.items()
     }
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_option_is_a_part_of_the_key(service: str) -> None:
+    row = next((row for row in table.rows() if row.service == service), None)
+    if row is None:  # no server of this kind is installed where the tests run
+        assert service in table.not_run_here()
+        return
+    table.require(service)
+    with table.chosen(row):
+        keys = {managed(service, **row.options).key}
+        options = chosen(service)
+        for name, value in options.items():
+            keys.add(managed(service, **{**row.options, name: value}).key)
+        if "password" in options:
+            keys.add(managed(service, **{**row.options, "password": None}).key)
+            options["password=None"] = None
+    same = "server" in row.options and row.options["server"] == options.get("server")
+    assert len(keys) == 1 + len(options) - same
 
 
 # -- pytest and behave ---------------------------------------------------------------------------------------------
