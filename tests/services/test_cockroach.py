@@ -62,6 +62,11 @@ def test_a_chosen_password_is_the_only_one() -> None:
             managed("cockroach", password=none).__enter__()
 
 
+def test_data_in_memory_cannot_persist() -> None:
+    with pytest.raises(InvalidOption, match=r"there is nothing to keep: its store is in memory.*omit persist"):
+        managed("cockroach", persist=True).__enter__()
+
+
 def test_a_chosen_user_is_the_only_one_with_a_password() -> None:
     with managed("cockroach", user="ada", password="hush") as details:
         assert (details.user, details.url) == ("ada", f"postgresql://ada:hush@127.0.0.1:{details.port}/defaultdb")
