@@ -288,7 +288,7 @@ def isolated(
     with RealFiles():
         if not isinstance(getattr(details, "service", None), str):
             raise _not_details(details)
-        service = registry.find_again(details.service)
+        service = registry.find_again(details)
         return Isolated(service, details, _setups.namespace_steps(service, setup, depends), keep)
 
 

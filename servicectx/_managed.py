@@ -16,7 +16,6 @@ from servicectx.client.ticket import ticket_for
 from servicectx.errors import ServiceCtxError
 from servicectx.request import external as _external
 from servicectx.request.request import Request
-from servicectx.state import setup_record
 from servicectx.state.leases import Releasable
 from servicectx.system.interrupts import run_to_end
 from servicectx.system.originals import time
@@ -62,21 +61,17 @@ class Managed(ServerControl[D]):
                 self._claim = None
                 source = _external.variable(self._request.name)
                 if source is not None:
-                    self.details = _external.read(source, self._request.service, self._request.name)
-                    _external.check_version(self.details, source, self._request.options)
-                    _external.reach(self.details, source, self._cancelled.is_set)
+                    details: D = _external.read(source, self._request.service, self._request.name)
+                    _external.check_version(details, source, self._request.options)
+                    _external.reach(details, source, self._cancelled.is_set)
                 else:
-                    claim = acquire(self._request, began, self._cancelled, held)
-                    state = claim.state
-                    self.details = self._request.details(
-                        state.host, state.port, state.details or {}, setup_record.decode(state.setup)
-                    )
-                    vars(self.details)["is_manager"] = not claim.joined  # it differs in equal details: not a field
-                    self._claim = claim
+                    self._claim = acquire(self._request, began, self._cancelled, held)
+                    details = self._built(self._claim)
+            self._details = details
             self.took = time.monotonic() - began
             self._pid = os.getpid()
             _entered.add(self)
-            return self.details
+            return details
         except BaseException:
             self._pid, self._claim = 0, None
             if held:
@@ -123,7 +118,7 @@ class Managed(ServerControl[D]):
     @property
     def external(self) -> bool:
         """Whether the details are external."""
-        return self.details is not None and self.details.external
+        return self._details is not None and self._details.external
 
     @property
     def joined(self) -> bool:
@@ -164,7 +159,7 @@ class Managed(ServerControl[D]):
         if self._claim is not None:
             with RealFiles():
                 return self._claim.alive()
-        return self.details is not None and _connects(self.details.host, self.details.port)
+        return self._details is not None and _connects(self._details.host, self._details.port)
 
     @property
     def failure(self) -> ServiceCtxError | None:

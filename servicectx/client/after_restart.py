@@ -1,30 +1,47 @@
-"""What a requester does after a restart: record facts that changed, and repeat the readiness check of the service."""
+"""The facts of a server after a restart: recorded by its requester, read by the other users."""
 
 from typing import Any
 
 from servicectx.client.claim import LOCK_TIMEOUT, Claim, look
 from servicectx.client.readiness import wait_until_ready
-from servicectx.errors import StartTimeout
+from servicectx.errors import HomeError, StartTimeout
 from servicectx.request.request import Request
-from servicectx.state import setup_record
 from servicectx.state.record import DIED, READY
+from servicectx.system.originals import json
 
 
-def new_details(claim: Claim, request: Request[Any], details: Any, answer: dict[str, Any]) -> Any:
-    """The details with the facts of the new server; `details` itself where no fact changed.
+def record_facts(claim: Claim, request: Request[Any], answer: dict[str, Any]) -> bool:
+    """Record the facts of the new server in the claim and the state file. Whether one of them changed.
 
-    The state file gets changed fields for processes that join later. A keeper of an older version reports no facts.
+    The state file is read by processes that join later. A keeper of an older version reports no facts.
     """
     facts, state = answer.get("facts"), claim.state
     if facts is None:
-        return details
+        return False
     recorded = state.details or {}
     fields = recorded | request.service.details(request.options, facts, answer["secret"])
     if fields == recorded:
-        return details
+        return False
     claim.state = state._replace(details=fields)
     _record(claim, fields, facts["pid"])
-    return request.details(state.host, state.port, fields, setup_record.decode(state.setup))
+    return True
+
+
+def read_facts(claim: Claim) -> bool:
+    """Read the facts that the requester of a restart recorded, into the claim. Whether one of them changed.
+
+    False, too, where this process cannot read the state file any more, and after the end of the instance.
+    """
+    try:
+        state = look(claim.instance)
+    except (OSError, HomeError):
+        return False
+    if state is None or state.id != claim.state.id or state.details is None:
+        return False
+    if state.details == json.loads(json.dumps(claim.state.details)):  # as the file has them: lists, no tuples
+        return False
+    claim.state = claim.state._replace(details=state.details)
+    return True
 
 
 def _record(claim: Claim, fields: dict[str, Any], pid: int) -> None:

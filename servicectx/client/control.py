@@ -8,6 +8,7 @@ from servicectx.client.claim import Claim
 from servicectx.errors import NotSupported
 from servicectx.request import durations
 from servicectx.request.request import Request
+from servicectx.state import setup_record
 from servicectx.system.originals import time
 from servicectx.system.real_files import RealFiles
 
@@ -27,8 +28,22 @@ class ServerControl(Generic[D]):
         self._request = request
         self._pid = 0
         self._claim: Claim | None = None
-        #: The details, while it is entered and afterwards; None before.
-        self.details: D | None = None
+        self._details: D | None = None
+
+    @property
+    def details(self) -> D | None:
+        """The details, while it is entered and afterwards; None before.
+
+        Another object where a restart changed a fact of the server, such as its process id, also a restart by another
+        user. Port and password stay.
+        """
+        if self._claim is not None and self._pid == os.getpid():
+            from servicectx.client.after_restart import read_facts
+
+            with RealFiles():
+                if read_facts(self._claim):
+                    self._details = self._built(self._claim)
+        return self._details
 
     def restart(self, *, kill: bool = False, empty: bool = False, timeout: float | str = 60.0) -> None:
         """Restart the server, on the same port and data, with the same password. Return when it is usable again.
@@ -60,8 +75,9 @@ class ServerControl(Generic[D]):
         with RealFiles():
             claim, seconds = self._local("restart()"), durations.seconds(timeout)
             deadline = time.monotonic() + seconds
-            self.details = restart(claim, self._request, kill, empty, seconds, self.details)
-            check(claim, self._request, self.details, deadline, seconds)
+            if restart(claim, self._request, kill, empty, seconds):
+                self._details = self._built(claim)
+            check(claim, self._request, self._details, deadline, seconds)
 
     async def restart_async(self, *, kill: bool = False, empty: bool = False, timeout: float | str = 60.0) -> None:
         """As `restart`, in a thread. A restart goes on if the task is cancelled."""
@@ -167,6 +183,15 @@ class ServerControl(Generic[D]):
         if check:
             done.check_returncode()
         return done
+
+    def _built(self, claim: Claim) -> D:
+        """The details of a claimed instance, for this user."""
+        state = claim.state
+        details: D = self._request.details(
+            state.host, state.port, state.details or {}, setup_record.decode(state.setup)
+        )
+        vars(details)["is_manager"] = not claim.joined  # it differs in equal details: not a field
+        return details
 
     def _client_program(self, arguments: Sequence[str | os.PathLike[str]]) -> "ClientProgram":
         from servicectx.client.client_program import resolve

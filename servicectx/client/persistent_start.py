@@ -56,7 +56,7 @@ def complete(
         accepts_setup=before.accepts_setup and setup is None,
     )
     try:
-        persistent.complete(found.path, record)
+        persistent.complete(found.path, record, found.record)
     except OSError as error:
         cure = "free some space, or set SERVICECTX_DATA to a directory that has some"
         raise faults.home_error(error, "not written", str(found.path)) or HomeError(

@@ -18,8 +18,8 @@ PAUSE = 0.005  # seconds between two looks for the answer
 EMPTY = "restart(empty=True) starts it again without its data"
 
 
-def restart(claim: Claim, request: Request[Any], kill: bool, empty: bool, timeout: float, details: Any) -> Any:
-    """Restart the server of a claimed instance, wait until its probe succeeds, and return its details.
+def restart(claim: Claim, request: Request[Any], kill: bool, empty: bool, timeout: float) -> bool:
+    """Restart the server of a claimed instance, and wait until its probe succeeds. Whether a fact of it changed.
 
     Raises HomeError, NotSupported, ServiceDied, StartTimeout.
     """
@@ -44,7 +44,7 @@ def restart(claim: Claim, request: Request[Any], kill: bool, empty: bool, timeou
         if isinstance(error, NotSupported) and not error.reason:
             error = _refusal(request, f"{_why_lost(request)}; {EMPTY}")
         raise error
-    return after_restart.new_details(claim, request, details, answer)
+    return after_restart.record_facts(claim, request, answer)
 
 
 def _answer(

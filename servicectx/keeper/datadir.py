@@ -66,7 +66,9 @@ class DataDirectory:
         self.opened: bool = command.get("opened", False)
         self.persist: bool = command.get("persist", False)
         self.locks: tuple[int, ...] = ()
-        self._secret: str = (command.get("record") or {}).get("secret", "")
+        record = command.get("record") or {}
+        self._secret: str = record.get("secret", "")
+        self._program = (record["program"], record["program_state"], record["server_version"]) if record else None
         self._account = service_plan.account
         self._needs_data = plan.mentions(command["plan"], "data")
         self._child: int | None = None
@@ -114,8 +116,11 @@ class DataDirectory:
         self._give(self._run)
 
     def _reopen(self) -> None:
-        """Lock kept data for the server that will run on it."""
+        """Lock kept data for the server that will run on it, and record its program beside persistent data."""
         self.locks = (reopen.lock(self.container),)
+        if self._program is not None:
+            persistent.record_program(self.container, *self._program)
+            step("program-recorded")
         self._container = directories.enter(self.container, owners=[os.geteuid()])
         try:
             self._run = directories.enter(RUN, self._container, self.owners)

@@ -45,6 +45,7 @@ class CockroachArguments(Arguments, total=False):
     """The arguments of `managed("cockroach")`."""
 
     version: str | int | None
+    user: str
     password: Password
     dbname: str
     memory: str
@@ -132,6 +133,7 @@ class MotoArguments(Arguments, total=False):
 class MqttArguments(Arguments, total=False):
     """The arguments of `managed("mqtt")`."""
 
+    version: str | int | None
     user: str
     password: Password
     server: Literal["mosquitto", "amqtt"] | None
@@ -189,6 +191,7 @@ class RedisArguments(Arguments, total=False):
     version: str | int | None
     flavour: Literal["valkey", "redis"] | None
     settings: Mapping[str, str | int]
+    user: str
     password: Password
     socket: bool
 

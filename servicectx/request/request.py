@@ -151,9 +151,13 @@ class Request(NamedTuple, Generic[D]):
         return InvalidOption(service=self.service.name, option=option, problem=problem)
 
     def record(self, program: str, secret: str) -> keep_record.KeepRecord:
-        """The record that opens the data again."""
-        given = option_values(self.options)
-        return keep_record.new(self.service.name, self.name, given, program, _key.program_state(program), secret)
+        """The record that opens the data again. It has a version if another program than before opens existing data."""
+        given, state = option_values(self.options), _key.program_state(program)
+        record = keep_record.new(self.service.name, self.name, given, program, state, secret)
+        before = self.opened.record if self.opened is not None else record
+        if (before.program, before.program_state) == (program, state):
+            return record
+        return record._replace(server_version=version_choice.version_of(self.service, program))
 
     def details(self, host: str, port: int, fields: dict[str, Any], setup: SetupRecord | None = None) -> Any:
         """The details model, built without validation: `fields` is trusted, and validators take longer than a join."""

@@ -84,6 +84,7 @@ class Service(Generic[D]):
     install: ClassVar[dict[str, str]] = {}  # pip, apt, brew: a command, or a hint that begins with "not"
     requirements: ClassVar[tuple[str, ...]] = ()  # of the extra with the name of the service
     extra_requirements: ClassVar[dict[str, tuple[str, ...]]] = {}  # of further extras, by name: "postgres17"
+    not_possible: ClassVar[Mapping[str, str]] = {}  # options of other services, each with the reason for its error
     images: ClassVar[dict[str, str]] = {}  # container images with {version}, by flavour; "" where there is one flavour
     search: ClassVar[Search]  # the places of the server, for the default `program`
     namespace: ClassVar[str | None] = None  # what `isolated()` returns, as a noun: "a database"
@@ -202,6 +203,11 @@ class Service(Generic[D]):
         """The checked options. Raises InvalidOption, which lists the known options."""
         if not given:
             return self.Options()
+        known = option_names(self.Options)
+        for name in given:
+            if name not in known and name in self.not_possible:
+                problem = f"not possible: {self.not_possible[name]}"
+                raise InvalidOption(service=self.name, option=name, problem=problem, known=known)
         options = _checked(self.name, self.Options, given)
         version_choice.check(self.name, options)
         return options

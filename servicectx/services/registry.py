@@ -39,7 +39,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]*")
 ENTRY_POINTS = "servicectx.services"
 
 _registered: dict[str, Service[Any]] = {}
-_passed: dict[str, Service[Any]] = {}
+_passed: dict[tuple[str, type[Service[Any]]], Service[Any]] = {}  # the last one of each class and name
 
 
 def register(service: type[Service[Any]] | Service[Any], *, replace: bool = False) -> None:
@@ -104,7 +104,9 @@ def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
     if isinstance(service, Service):
         _check_name(service)
         _check_details(service)
-        _passed[service.name] = service
+        key = (service.name, type(service))
+        _passed.pop(key, None)
+        _passed[key] = service  # in the order of their use
         return service
     if not isinstance(service, str):
         raise TypeError(f"a service is a name, a servicectx.Service class or an instance, not {service!r}")
@@ -118,9 +120,23 @@ def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
     return _registered[name]
 
 
-def find_again(name: str) -> Service[Any]:
-    """The service with the name in some details, including a service that was only passed to `managed()`."""
-    return _passed[name] if name in _passed else find(name)
+def find_again(details: Any) -> Service[Any]:
+    """The service of some details: the one last passed to `managed()` with their name and model, or a registered one.
+
+    Another service with the same name and other details does not take its place. Raises UnknownService.
+    """
+    name, known = details.service, None
+    for (passed, _), service in reversed(_passed.items()):
+        if passed == name:
+            if isinstance(details, service.details_model()):
+                return service
+            known = known or service
+    try:
+        return find(name)
+    except UnknownService:
+        if known is None:
+            raise
+        return known
 
 
 def names() -> list[str]:

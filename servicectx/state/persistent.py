@@ -110,14 +110,32 @@ def begin(path: Path) -> int:
     return lock
 
 
-def complete(path: Path, record: PersistentRecord) -> None:
-    """Write all data to disk, then the record that makes it complete. Raises OSError."""
+def complete(path: Path, record: PersistentRecord, before: PersistentRecord | None = None) -> None:
+    """Write all data to disk, then the record that makes it complete. Raises OSError, KeptDataError.
+
+    `before`: the record that `record` follows. A set-up that a user accepted since then stays accepted.
+    """
     with _writing(path) as directory:
         if not is_complete(path):
             from servicectx.system import linux
 
             linux.sync_file_system(directory)
+        elif before is not None and not before.accepts_setup and (now := read(path)) is not None:
+            record = record._replace(accepts_setup=now.accepts_setup)
         _write(directory, record)
+
+
+def record_program(path: Path, program: str, program_state: str, version: str | None) -> None:
+    """In a keeper that holds the data: record the program that is about to run on it.
+
+    A new program may change the data before its first answer, and may be killed before that. `version`: None where the
+    program has no known one; then that of the earlier program stays. Raises OSError, KeptDataError.
+    """
+    with _writing(path) as directory:
+        record = read(path)
+        if record is not None and (record.program, record.program_state) != (program, program_state):
+            version = version or record.server_version
+            _write(directory, record._replace(program=program, program_state=program_state, server_version=version))
 
 
 @contextlib.contextmanager

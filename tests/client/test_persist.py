@@ -18,7 +18,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from servicectx import HomeError, InvalidOption, KeptDataError, NotSupported, SetupFailed, isolated, managed
+from servicectx import (
+    HomeError,
+    InvalidOption,
+    KeptDataError,
+    NotSupported,
+    SetupFailed,
+    StartFailed,
+    isolated,
+    managed,
+)
 from servicectx.cli import app
 from servicectx.request import opened_data
 from servicectx.services import registry
@@ -465,6 +474,51 @@ def test_the_data_are_opened_by_the_program_that_wrote_them_last() -> None:
     persistent.complete(found.path, found.record._replace(program="/newer", server_version="2"))
     record = opened_data.open_record(found.path).record
     assert (record.program, record.server_version) == ("/newer", "2")
+
+
+def test_a_new_program_is_recorded_before_it_touches_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may change the data and then fail: the data is never left with an older program in the record."""
+
+    def use(version: str) -> None:
+        program = tmp_path / version / "python3"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\n[ "$1" != --version ] || exec echo {version}\nexec {sys.executable} "$@"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("SERVICECTX_FAKE_BIN", str(program))
+
+    tmp_path.chmod(0o711)
+    use("1.0")
+    before = made().record
+    use("2.0")
+    with pytest.raises(StartFailed):
+        managed(FakeService, name="shop", persist=True, fail=7).__enter__()
+    after = only_data().record
+    assert (before.program, after.program) == (str(tmp_path / "1.0/python3"), str(tmp_path / "2.0/python3"))
+    assert after.server_version == "2.0"
+    assert after == before._replace(
+        program=after.program, program_state=after.program_state, server_version=after.server_version
+    )
+    use("1.0")
+    with pytest.raises(KeptDataError, match=r"python3 2\.0 wrote this data, and none .* python3 1\.0"):
+        managed(FakeService, name="shop", persist=True).__enter__()
+    use("2.0")
+    made()
+
+
+def test_a_set_up_that_is_accepted_during_a_start_stays_accepted() -> None:
+    found = made()
+
+    class Accepting(FakeService):
+        def check(self, options: Any, details: FakeDetails) -> bool:
+            persistent.accept_setup(found.path)
+            return True
+
+    with managed(Accepting, name="shop", persist=True):
+        pass
+    assert only_data().record.accepts_setup
+    with managed(FakeService, name="shop", persist=True, setup=first) as details:
+        assert details.ask("GET schema") == ""  # it is recorded, and did not run
+    assert not only_data().record.accepts_setup
 
 
 def test_two_writers_of_a_record_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

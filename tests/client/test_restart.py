@@ -101,6 +101,30 @@ def test_other_users_see_an_outage_and_the_same_address(home: Path) -> None:
     assert not service.alive
 
 
+def test_other_users_see_the_facts_that_a_restart_changed(home: Path) -> None:
+    """Address and log stay; the process id is new for users who joined before, for later ones, and after the end."""
+    command = [sys.executable, "-m", "http.server", "--bind", "{host}", "{port}"]
+    service, other, later = (managed("command", command=command) for _ in range(3))
+    with service as first, other as before:
+        log = other.log_path
+        assert other.details is before
+        service.restart(empty=True)
+        after = other.details
+        assert after is not None
+        assert other.pid == after.pid != before.pid
+        assert after == service.details == first.model_copy(update={"pid": after.pid})
+        assert other.details is after
+        assert (service.details.is_manager, after.is_manager) == (True, False)
+        assert (other.log_path, other.logs()) == (log, service.logs())
+        with later as joined:
+            assert joined == after
+        other.restart(empty=True)
+        assert service.details == other.details != after
+    last = service.details
+    assert last is not None
+    assert last.pid not in (first.pid, after.pid)
+
+
 def test_users_who_restart_at_once_take_turns(home: Path) -> None:
     services = [managed("redis") for _ in range(4)]
     for service in services:

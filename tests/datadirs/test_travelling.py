@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -123,6 +124,24 @@ def test_control_files_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     (folder / "directory.control").mkdir()
     (folder / "own.control").touch()
     assert Postgres().data_files(str(tmp_path / "bin" / "postgres")) == [str(folder / "own.control")]
+
+
+def test_control_files_in_a_directory_that_cannot_be_passed_are_left_out(room: Path) -> None:
+    """Such a directory lists the names of its files, and each look at a file fails."""
+    folder = room / "share/extension"
+    folder.mkdir(parents=True)
+    (folder / "hidden.control").touch()
+    folder.chmod(0o444)
+    script = f"""
+import os
+from servicectx.services.postgres.service import Postgres
+if os.geteuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+print(Postgres().data_files({str(room / "bin" / "postgres")!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    folder.chmod(0o755)
+    assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.parametrize("known", [[], 5, {"path": 5}, {"path": ["one"]}, {"path": [1, 2]}, None])

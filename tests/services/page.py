@@ -12,11 +12,12 @@ from typing import Any
 from servicectx import service_names
 from servicectx.services import aliases, registry
 from servicectx.services.base import Service, option_names
-from tests.services import accounts, measuring, sources, table
+from tests.services import accounts, choices, measuring, sources, table
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs/services"
 PAGE = FOLDER / "index.md"
+CHOICES = FOLDER / "choices.md"
 MEASURED = FOLDER / "measured.json"
 BEGIN, END = "<!-- the table: python -m tests.services.page writes it -->\n", "<!-- end of the table -->"
 COMMON = {"service", "name", "host", "port", "external", "setup", "program", "program_reason", "version"}
@@ -85,6 +86,7 @@ def facts(service: Service[Any], measured: dict[str, Any]) -> str:
 def pages(measured: dict[str, Any]) -> dict[Path, str]:
     """All pages of services with fresh tables. A page without a table gets one at its end."""
     found = {PAGE: _replaced(PAGE.read_text(encoding="utf-8"), render(measured))}
+    found[CHOICES] = _replaced(CHOICES.read_text(encoding="utf-8"), choices.table())
     for name in service_names():
         path = FOLDER / f"{name}.md"
         found[path] = _replaced(path.read_text(encoding="utf-8"), facts(registry.find(name), measured))

@@ -87,7 +87,7 @@ def test_what_is_not_a_password_is_refused(service: str, password: str) -> None:
     assert not password or password not in str(caught.value)
 
 
-@pytest.mark.parametrize("service", ["postgres", "mariadb"])
+@pytest.mark.parametrize("service", WITH_PASSWORD)
 @pytest.mark.parametrize("user", ["", "two\nlines", "long" * 100])
 def test_what_is_not_a_user_is_refused(service: str, user: str) -> None:
     with pytest.raises(InvalidOption) as caught:
@@ -185,7 +185,7 @@ def test_kept_data_keep_the_login(
 @pytest.mark.parametrize(
     ("service", "settings", "problem"),
     [
-        ("redis", {"user": "default off"}, "servicectx logs in as 'default'"),
+        ("redis", {"user": "default off"}, "servicectx logs in as 'default', and defines the user 'default'"),
         ("redis", {"User": '"default" on >other ~* +@all'}, "servicectx logs in as 'default'"),
         ("redis", {"aclfile": "/etc/redis/users.acl"}, "'aclfile' is set by servicectx"),
         ("redis", {"requirepass": "other"}, "'requirepass' is set by servicectx"),
@@ -212,8 +212,15 @@ def test_settings_that_contradict_the_address_or_the_login(
     assert list(home.glob("*/*.json")) == []
 
 
-def test_other_users_of_redis_are_possible() -> None:
-    with managed("redis", settings={"user": "alice on >secret ~* +@all"}) as redis:
+@pytest.mark.parametrize("line", ["default on", "ada off"])
+def test_the_users_of_a_chosen_login_of_redis_are_no_settings(line: str) -> None:
+    with pytest.raises(InvalidOption, match=f"logs in as 'ada', and defines the user '{line.split()[0]}'"):
+        managed("redis", user="ada", settings={"user": line}).__enter__()
+
+
+@pytest.mark.parametrize("options", [{}, {"user": "ada"}])
+def test_other_users_of_redis_are_possible(options: dict[str, Any]) -> None:
+    with managed("redis", settings={"user": "alice on >secret ~* +@all"}, **options) as redis:
         url = f"redis://alice:secret@{redis.host}:{redis.port}/0"
         with redis_client.Redis.from_url(url) as connection:
             assert connection.acl_whoami() == "alice"

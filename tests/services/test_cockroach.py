@@ -62,6 +62,25 @@ def test_a_chosen_password_is_the_only_one() -> None:
             managed("cockroach", password=none).__enter__()
 
 
+def test_data_in_memory_cannot_persist() -> None:
+    with pytest.raises(InvalidOption, match=r"there is nothing to keep: its store is in memory.*omit persist"):
+        managed("cockroach", persist=True).__enter__()
+
+
+def test_a_chosen_user_is_the_only_one_with_a_password() -> None:
+    with managed("cockroach", user="ada", password="hush") as details:
+        assert (details.user, details.url) == ("ada", f"postgresql://ada:hush@127.0.0.1:{details.port}/defaultdb")
+        put(details, "a", "1")
+        with pytest.raises(psycopg.OperationalError):
+            get(details.model_copy(update={"user": "root"}), "a")
+        with isolated(details) as mine:
+            assert get(mine, "a") is None
+    for wrong in ("", "Ada", "a b", "a" * 64, 'a"b'):
+        with pytest.raises(InvalidOption, match="use 1 to 63 of a-z") as refused:
+            managed("cockroach", user=wrong).__enter__()
+        assert refused.value.option == "user"
+
+
 def test_the_command_line_is_what_its_documentation_asks_for() -> None:
     service = Cockroach()
     options = service.options({"memory": "2GiB", "settings": {"sql.defaults.distsql": "off"}})

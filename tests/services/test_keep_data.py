@@ -15,6 +15,7 @@ import pytest
 from servicectx import InvalidOption, NotSupported, RabbitmqDetails, S3Details, managed
 from servicectx.services import registry
 from servicectx.services.quoting import FORMATS
+from servicectx.state import persistent
 from servicectx.testing import Usage
 from tests import leftovers, ordinary
 from tests.services import table, test_s3
@@ -92,6 +93,40 @@ def test_what_was_written_right_before_the_end_can_be_read_again(
     shutil.rmtree(path)
 
 
+OWN_TESTS = ("postgres", "mariadb", "rabbitmq")  # in tests/client/test_persist.py, and at the restart below
+PERSISTENT = {row.service: row for row in reversed(table.rows()) if not row.volatile and row.service not in OWN_TESTS}
+
+
+@pytest.mark.parametrize("row", PERSISTENT.values(), ids=PERSISTENT)
+@pytest.mark.timeout(300)
+def test_persistent_data_is_found_again(row: Row, home: Path) -> None:
+    """Written, stopped, started again, read: with the same address and the same login."""
+    table.require(str(row))
+    used = usage(row)
+    with table.chosen(row):
+        with managed(row.service, persist=True, scope="keeps", timeout=100, **row.options) as details:
+            used.put(details, "colour", "green")
+        assert leftovers.processes(home) == []
+        with managed(row.service, persist=True, scope="keeps", timeout=100, **row.options) as again:
+            assert used.get(again, "colour") == "green"
+            assert again.url == details.url
+            assert getattr(again, "password", None) == getattr(details, "password", None)
+        (found,) = persistent.scan()
+        assert (found.record.service, found.in_use) == (row.service, False)
+        persistent.remove(found.path)
+
+
+@pytest.mark.parametrize("row", [row for row in table.rows() if row.volatile], ids=str)
+def test_a_service_without_data_refuses_persist(row: Row, home: Path) -> None:
+    table.require(str(row))
+    reason = VOLATILE[str(row)].replace("keep_data", "persist")
+    with table.chosen(row), pytest.raises(InvalidOption, match=re.escape(reason)) as refused:
+        managed(row.service, persist=True, scope="keeps", **row.options).__enter__()
+    assert refused.value.option == "persist"
+    assert leftovers.files(home) == []
+    assert list(persistent.scan()) == []
+
+
 @ROWS
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kill", [False, True], ids=["clean", "killed"])
@@ -103,8 +138,9 @@ def test_a_restart_keeps_what_was_written_or_is_refused(
     if used is not None:
         used = usage(row)
     with table.chosen(row):
-        keep_data = row.service in KEPT_ONLY and str(row) not in VOLATILE
-        service = managed(row.service, timeout=100, keep_data=keep_data, **row.options)
+        kept_only = row.service in KEPT_ONLY and str(row) not in VOLATILE
+        stays: dict[str, Any] = {"persist": True, "scope": "keeps"} if kill else {"keep_data": True}
+        service = managed(row.service, timeout=100, **row.options, **(stays if kept_only else {}))
         with service as details:
             before = service.pid
             if used is not None:
@@ -122,7 +158,12 @@ def test_a_restart_keeps_what_was_written_or_is_refused(
                 service.restart(kill=kill, timeout=100)
                 assert used is None or used.get(details, "colour") == "green"
             assert service.pid != before
-    if keep_data:
+        if kept_only and kill:
+            with service as again:
+                assert used is not None
+                assert (again.url, used.get(again, "colour")) == (details.url, "green")
+            persistent.remove(persistent.place("scope:keeps", row.service))
+    if kept_only and not kill:
         shutil.rmtree(kept_path(caplog))
     assert leftovers.processes(home) == []
 

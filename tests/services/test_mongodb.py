@@ -13,6 +13,7 @@ import pytest
 from servicectx import BinaryNotFound, InvalidOption, MongodbDetails, StartFailed, isolated, managed
 from servicectx.services.mongodb import wire as mongodb_wire
 from servicectx.services.mongodb.service import Mongodb
+from servicectx.state import persistent
 from servicectx.testing import Usage, check_service
 from tests.services import killed, standins
 from tests.services.row import ODD_PASSWORD, Row
@@ -146,6 +147,16 @@ def test_a_snapshot_is_opened_with_a_password_of_its_own() -> None:
         assert second.password != first.password
         with pytest.raises(pymongo.errors.OperationFailure, match="Authentication failed"):
             get(second.model_copy(update={"password": first.password}), "colour")
+
+
+def test_persistent_data_and_their_login_are_found_again(home: Path) -> None:
+    with managed("mongodb", persist=True, scope="keeps", user="ada") as first:
+        put(first, "colour", "green")
+    with managed("mongodb", persist=True, scope="keeps") as second:
+        assert get(second, "colour") == "green"
+        assert (second.url, second.user) == (first.url, "ada")
+    (found,) = persistent.scan()
+    persistent.remove(found.path)
 
 
 def test_a_namespace_left_by_the_dead_is_dropped() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -249,3 +250,29 @@ def test_a_server_that_is_nowhere_is_told_with_all_places(monkeypatch: pytest.Mo
         with pytest.raises(BinaryNotFound) as caught:
             service.program(service.options({"server": server}))
         assert any(str(tmp_path) in place for place in caught.value.looked)
+
+
+def test_a_version_chooses_the_server() -> None:
+    """mosquitto in that version, else amqtt in that version; an error lists the versions of both."""
+    mqtt = registry.find("mqtt")
+
+    def program(**options: Any) -> str:
+        return os.path.basename(mqtt.program(mqtt.options(options)))
+
+    assert program(version=">=1") == "mosquitto"
+    for options in ({"version": "0"}, {"version": ">=0.12,<1", "server": "amqtt"}):
+        assert program(**options).startswith("python")
+    with pytest.raises(BinaryNotFound) as missing:
+        program(version="99")
+    lines = str(missing.value).splitlines()
+    assert lines[0] == "mqtt: no server here has version 99; servers found:"
+    assert re.fullmatch(r"  [\d.]+ \(.*/mosquitto\): another version", lines[1])
+    assert re.fullmatch(r"  amqtt [\d.]+ \(.*/python[\d.]*\): another version", lines[2])
+    assert "image: docker.io/library/eclipse-mosquitto:99" in str(missing.value)
+    for server in ("mosquitto", "amqtt"):
+        with pytest.raises(BinaryNotFound, match="no server here has version 99"):
+            program(version="99", server=server)
+    with managed("mqtt", version=">=1") as details:
+        assert details.version is not None
+        assert details.program_reason is not None
+        assert details.program_reason.endswith("version >=1 asked")

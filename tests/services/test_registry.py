@@ -8,9 +8,9 @@ from typing import Any, get_args, get_overloads
 import pytest
 
 import servicectx
-from servicectx import Plan, Service, StartTimeout, UnknownService, managed, register
+from servicectx import NotIsolable, Plan, Service, StartTimeout, UnknownService, isolated, managed, register
 from servicectx.services import aliases, registry
-from servicectx.testing import FakeService
+from servicectx.testing import FakeDetails, FakeService
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +61,29 @@ def test_a_built_in_can_be_replaced() -> None:
     register(Redis, replace=True)
     with managed("redis") as fake:
         assert fake.ask("GET a") == ""  # type: ignore[attr-defined]
+
+
+def test_a_passed_service_does_not_shadow_others_of_its_name() -> None:
+    """The details decide: those of a passed service, of another passed one, or of the built-in one."""
+
+    class OtherDetails(FakeDetails):
+        pass
+
+    class Redis(FakeService):
+        name = "redis"
+
+    class Other(FakeService):
+        name = "redis"
+        Details = OtherDetails
+
+    mine, other = Redis(), Other()
+    with managed("redis") as built_in, managed(mine, name="mine") as fake, managed(other, name="other") as another:
+        assert registry.find_again(fake) is mine
+        assert registry.find_again(another) is other
+        with isolated(built_in) as database:
+            assert database.db != built_in.db
+        with pytest.raises(NotIsolable):
+            isolated(fake).__enter__()
 
 
 @pytest.mark.parametrize("thing", [object(), int, "redis", FakeService.plan, None])
@@ -115,7 +138,7 @@ def test_an_alias_and_its_name_share_one_instance() -> None:
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A third-party package with two services, one of which cannot be loaded."""
     (tmp_path / "their_services.py").write_text(
-        "from servicectx.testing import FakeService\n\n\nclass Theirs(FakeService):\n    name = 'theirs'\n"
+        "from servicectx.testing import FakeDetails, FakeService\n\n\nclass Theirs(FakeService):\n    name = 'theirs'\n"
     )
     info = tmp_path / "their_services-1.0.dist-info"
     info.mkdir()

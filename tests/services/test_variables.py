@@ -143,8 +143,9 @@ EXPECTED: dict[str, dict[str, str]] = {
         "RABBITMQ_VHOST": "VHOST",
     },
     "redis": {
-        "REDIS_URL": "redis://:PASSWORD@HOST:6543/7",
-        "VALKEY_URL": "valkey://:PASSWORD@HOST:6543/7",
+        "REDIS_URL": "redis://USER:PASSWORD@HOST:6543/7",
+        "VALKEY_URL": "valkey://USER:PASSWORD@HOST:6543/7",
+        "REDIS_USERNAME": "USER",
         "REDIS_HOST": "HOST",
         "REDIS_PORT": "6543",
         "REDIS_DB": "7",

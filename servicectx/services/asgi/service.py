@@ -1,8 +1,9 @@
 """An ASGI app, served by uvicorn: `managed("asgi", app="package.module:app")`."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servicectx.services import binaries
+from servicectx.services import binaries, reasons
 from servicectx.services.web_app import App, AppOptions
 
 
@@ -11,6 +12,14 @@ class Asgi(App):
 
     name: ClassVar[str] = "asgi"
     Options: ClassVar[type] = AppOptions
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "user": reasons.APP_CHECKS,
+        "password": reasons.APP_CHECKS,
+        "dbname": reasons.NO_DATABASES,
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "version": reasons.THIS_PACKAGE,
+        "flavour": reasons.ONE_SERVER,
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[asgi]'",
         "apt": "apt-get install uvicorn  # SERVICECTX_ASGI_BIN: /usr/bin",

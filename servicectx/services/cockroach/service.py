@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login_checks, scripts, templates
+from servicectx.services import binaries, login_checks, reasons, scripts, templates
 from servicectx.services.base import Client, Service, VersionOptions, environment, option_names
 from servicectx.services.cockroach.databases import CockroachDatabases
 from servicectx.services.login import RANDOM, Password, chosen
@@ -21,6 +21,8 @@ from servicectx.services.plan import Plan, Ports, Template, literal
 if TYPE_CHECKING:
     from servicectx.services.cockroach.details import CockroachDetails
 
+USER = "root"
+NAME = re.compile(r"[a-z0-9_][a-z0-9._-]{0,62}")  # the server writes names of users in lower case
 NO_ANONYMOUS = "a secure node always requires a login; an insecure one has no passwords and no users"
 
 # A server certificate and one for root. The signing key is deleted at once.
@@ -37,12 +39,13 @@ LOG = 'file-defaults:\n  dir: "{dir|yaml}/logs"\nsinks:\n  stderr:\n    filter: 
 
 @dataclass(frozen=True, kw_only=True)
 class CockroachOptions(VersionOptions):
-    """`password`: the password of root. `dbname`: the database, created if missing. `memory`: the size limit of the
-    data, at least 640 MiB.
+    """`user`, `password`: the login, with all rights. `dbname`: the database, created if missing. `memory`: the size
+    limit of the data, at least 640 MiB.
 
     `settings`: cluster settings, such as `{"sql.stats.automatic_collection.enabled": False}`.
     """
 
+    user: str = USER
     password: Password = RANDOM
     dbname: str = "defaultdb"
     memory: str = "1GiB"
@@ -50,11 +53,18 @@ class CockroachOptions(VersionOptions):
 
 
 class Cockroach(Service["CockroachDetails"]):
-    """A node with certificates and a random password for root. TLS is optional for clients. Killed at the end."""
+    """A node with certificates, and a login, by default root with a random password. TLS is optional for clients.
+    Killed at the end.
+    """
 
     name: ClassVar[str] = "cockroach"
     Options: ClassVar[type] = CockroachOptions
     Details: ClassVar[Any] = "servicectx.services.cockroach.details:CockroachDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "password=None": NO_ANONYMOUS,
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "flavour": reasons.ONE_SERVER,
+    }
     namespace: ClassVar[str] = "a database, empty"
     volatile: ClassVar[str] = "its store is in memory; take a dump before the end, or omit keep_data"
     install: ClassVar[dict[str, str]] = {
@@ -95,6 +105,7 @@ class Cockroach(Service["CockroachDetails"]):
                 "target": "servicectx.services.cockroach.wire:claim_server",
                 "url": "{dir}/url",
                 "certificates": "{data}",
+                "user": options.user,
                 "password": literal(self._password(options, secret)),
                 "dbname": literal(options.dbname),
                 "settings": dict(options.settings),
@@ -109,6 +120,7 @@ class Cockroach(Service["CockroachDetails"]):
 
     def details(self, options: CockroachOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {
+            "user": options.user,
             "password": self._password(options, secret),
             "dbname": options.dbname,
             "http_port": facts["port_http"],
@@ -121,6 +133,10 @@ class Cockroach(Service["CockroachDetails"]):
             raise login_checks.refused(self, "password", NO_ANONYMOUS)
         login_checks.check_text(self, "password", password or "")
         login_checks.check_text(self, "dbname", options.dbname)
+        if not NAME.fullmatch(options.user):
+            raise login_checks.refused(
+                self, "user", "use 1 to 63 of a-z, 0-9, _, - and ., beginning with none of - and ."
+            )
         return password or ""
 
     def isolation(self, details: "CockroachDetails", data: str = "") -> Isolation["CockroachDetails"]:

@@ -19,11 +19,14 @@ def claim_server(
     *,
     url: str,
     certificates: str,
+    user: str,
     password: str,
     dbname: str,
     settings: Mapping[str, Any],
 ) -> dict[str, Any] | None:
-    """Set the password of root over a connection with a certificate, then log in with that password.
+    """Set the password of the user over a connection of root with a certificate, then log in with that password.
+
+    Another user than root is created, as an administrator; root then has only its certificate.
 
     None before the file `url` names this port. Our server writes the file once it accepts clients, so the process
     at the port in it is our server.
@@ -42,8 +45,11 @@ def claim_server(
             first.run(f"CREATE DATABASE IF NOT EXISTS {quoted(dbname)}")
             for name, value in settings.items():
                 first.run(f"SET CLUSTER SETTING {name} = {_value(value)}")
-            first.run(f"ALTER USER root WITH PASSWORD {literal(password)}")
-        with closing(Connection(host, port, "root", password, dbname, wait)) as second:
+            if user != "root":
+                first.run(f"CREATE USER IF NOT EXISTS {quoted(user)}")
+                first.run(f"GRANT admin TO {quoted(user)}")
+            first.run(f"ALTER USER {quoted(user)} WITH PASSWORD {literal(password)}")
+        with closing(Connection(host, port, user, password, dbname, wait)) as second:
             version = re.search(r"\bv(\d[\w.-]*)", second.parameters.get("crdb_version", ""))
             return {"version": version and version[1]}
     except Refused as refusal:

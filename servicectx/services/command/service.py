@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from servicectx.errors import InvalidOption
-from servicectx.services import binaries
+from servicectx.services import binaries, reasons
 from servicectx.services.base import Service, inherited, option_names
 from servicectx.services.plan import Plan, Ports, Stop, literal
 
@@ -40,6 +40,14 @@ class Command(Service["CommandDetails"]):
     name: ClassVar[str] = "command"
     Options: ClassVar[type] = CommandOptions
     Details: ClassVar[Any] = "servicectx.services.command.details:CommandDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "user": "logins are the task of the program: give it arguments and variables by command= and env=",
+        "password": "logins are the task of the program: give it arguments and variables by command= and env=",
+        "dbname": reasons.NO_DATABASES,
+        "socket": "the command names the address of the program",
+        "version": "the command names the program",
+        "flavour": "the command names the program",
+    }
     volatile: ClassVar[str] = (
         "its command does not contain {data}, the directory that stays; let the program write there"
     )

@@ -4,10 +4,11 @@ import base64
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services import binaries, login_checks
+from servicectx.services import binaries, login_checks, reasons
 from servicectx.services.plan import literal
 from servicectx.services.search_server import SearchOptions, SearchServer
 
@@ -21,6 +22,11 @@ class Elasticsearch(SearchServer["ElasticsearchDetails"]):
     name: ClassVar[str] = "elasticsearch"
     variables: ClassVar[str] = "ES"
     Details: ClassVar[Any] = "servicectx.services.elasticsearch.details:ElasticsearchDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "dbname": "it has indices instead of databases",
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "flavour": "OpenSearch is a service of its own: opensearch",
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "not on PyPI; unpack https://www.elastic.co/downloads/elasticsearch, and set ES_HOME",
         "apt": "not as a package, which requires /etc/elasticsearch; unpack the archive, and set ES_HOME",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation import owner_names
-from servicectx.services import binaries, login_checks, settings
+from servicectx.services import binaries, login_checks, reasons, settings
 from servicectx.services.base import Client, VersionOptions, environment
 from servicectx.services.etcd.wire import ROOT, Gateway, after
 from servicectx.services.login import RANDOM, Password, chosen
@@ -38,6 +38,11 @@ class Etcd(Prefixed["EtcdDetails"]):
     name: ClassVar[str] = "etcd"
     Options: ClassVar[type] = EtcdOptions
     Details: ClassVar[Any] = "servicectx.services.etcd.details:EtcdDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "dbname": "it has keys instead of databases",
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "flavour": reasons.ONE_SERVER,
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[etcd]'",
         "apt": "apt-get install etcd-server",

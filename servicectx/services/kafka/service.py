@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.errors import NotIsolable
-from servicectx.services import binaries, login_checks, settings
+from servicectx.services import binaries, login_checks, reasons, settings
 from servicectx.services.base import Client, VersionOptions, environment
 from servicectx.services.kafka import apache
 from servicectx.services.kafka.wire import Connection
@@ -42,6 +42,10 @@ class Kafka(Prefixed["KafkaDetails"]):
     name: ClassVar[str] = "kafka"
     Options: ClassVar[type] = KafkaOptions
     Details: ClassVar[Any] = "servicectx.services.kafka.details:KafkaDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "dbname": "it has topics instead of databases",
+        "socket": reasons.CLIENTS_USE_PORTS,
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[kafka]'",
         "apt": "not in Debian; unpack https://kafka.apache.org/downloads, and set KAFKA_HOME",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login, login_checks, scripts, settings, templates
+from servicectx.services import binaries, login, login_checks, reasons, scripts, settings, templates
 from servicectx.services.base import Client, Service, VersionOptions, Written, account_for_root, environment
 from servicectx.services.mariadb.databases import MariadbDatabases
 from servicectx.services.mariadb.wire import hashed, quoted
@@ -74,6 +74,9 @@ class Mariadb(Service["MariadbDetails"]):
     namespace: ClassVar[str | None] = "a database, empty"
     Options: ClassVar[type] = MariadbOptions
     Details: ClassVar[Any] = "servicectx.services.mariadb.details:MariadbDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "flavour": reasons.ONE_SERVER,
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "not on PyPI; a package of the system brings it",
         "apt": "apt-get install mariadb-server",

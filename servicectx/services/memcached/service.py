@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services import binaries, settings
+from servicectx.services import binaries, reasons, settings
 from servicectx.services.base import VersionOptions, account_for_root, environment
 from servicectx.services.memcached import namespace as memcached_keys
 from servicectx.services.plan import Plan, Ports
@@ -40,6 +40,12 @@ class Memcached(Prefixed["MemcachedDetails"]):
     separator: ClassVar[str] = ":"
     Options: ClassVar[type] = MemcachedOptions
     Details: ClassVar[Any] = "servicectx.services.memcached.details:MemcachedDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "user": "common clients do not log in by its text protocol",
+        "password": "common clients do not log in by its text protocol",
+        "dbname": reasons.NO_DATABASES,
+        "flavour": reasons.ONE_SERVER,
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "not on PyPI; install a package of the system",
         "apt": "apt-get install memcached",

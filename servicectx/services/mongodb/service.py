@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login_checks, settings
+from servicectx.services import binaries, login_checks, reasons, settings
 from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.mongodb.databases import MongodbDatabases
@@ -44,6 +44,10 @@ class Mongodb(Service["MongodbDetails"]):
     name: ClassVar[str] = "mongodb"
     Options: ClassVar[type] = MongodbOptions
     Details: ClassVar[Any] = "servicectx.services.mongodb.details:MongodbDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "flavour": reasons.ONE_SERVER,
+    }
     namespace: ClassVar[str] = "a database, empty"
     install: ClassVar[dict[str, str]] = {
         "pip": "not on PyPI; https://www.mongodb.com/try/download/community has it",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import aws_options, binaries, python_servers, settings
+from servicectx.services import aws_options, binaries, python_servers, reasons, settings
 from servicectx.services.base import Service, environment
 from servicectx.services.login import RANDOM, Password
 from servicectx.services.moto.accounts import MotoAccounts
@@ -40,6 +40,12 @@ class Moto(Service["MotoDetails"]):
     name: ClassVar[str] = "moto"
     Options: ClassVar[type] = MotoOptions
     Details: ClassVar[Any] = "servicectx.services.moto.details:MotoDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "password=None": aws_options.NO_ANONYMOUS,
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "version": reasons.THIS_PACKAGE,
+        "flavour": reasons.ONE_SERVER,
+    }
     volatile: ClassVar[str] = "all accounts are in memory; use s3 for buckets that stay, or omit keep_data"
     namespace: ClassVar[str] = "an account"
     install: ClassVar[dict[str, str]] = {

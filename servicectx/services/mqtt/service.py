@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.errors import BinaryNotFound
-from servicectx.services import binaries, login_checks, python_servers, settings
-from servicectx.services.base import environment
+from servicectx.services import binaries, login_checks, python_servers, reasons, settings, version_choice
+from servicectx.services.base import VersionOptions, environment
 from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.mqtt import wire as mqtt_wire
 from servicectx.services.plan import Plan, Ports, SnapshotSupport, literal
@@ -35,7 +35,7 @@ OURS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class MqttOptions:
+class MqttOptions(VersionOptions):
     """`user`, `password`: the login; None means none. `server`: the broker to run, by default the first that
     is found. `settings`: lines of mosquitto.conf, or entries of amqtt's configuration.
     """
@@ -54,11 +54,16 @@ class Mqtt(Prefixed["MqttDetails"]):
     name: ClassVar[str] = "mqtt"
     Options: ClassVar[type] = MqttOptions
     Details: ClassVar[Any] = "servicectx.services.mqtt.details:MqttDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "dbname": "it has topics instead of databases",
+        "socket": reasons.CLIENTS_USE_PORTS,
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[mqtt]'",
         "apt": "apt-get install mosquitto",
         "brew": "brew install mosquitto",
     }
+    images: ClassVar[dict[str, str]] = {"": "docker.io/library/eclipse-mosquitto:{version}"}
     requirements: ClassVar[tuple[str, ...]] = ("amqtt>=0.12.1", "paho-mqtt>=2.2")
     namespace: ClassVar[str] = "a prefix for topics; retained messages are removed"
     volatile: ClassVar[str] = 'amqtt keeps all data in memory; use server="mosquitto", or omit keep_data'
@@ -69,17 +74,27 @@ class Mqtt(Prefixed["MqttDetails"]):
     package = search._replace(programs=("amqtt",), formulas=())
 
     def program(self, options: MqttOptions) -> str:
+        """mosquitto in the version that `options` ask for, else amqtt in that version. Raises BinaryNotFound."""
         if options.server == "amqtt":
-            return python_servers.find(self.package, ("amqtt",))
+            return self._package(options)
         try:
-            return binaries.find(self.search)
+            return super().program(options)
         except BinaryNotFound as missing:
             if options.server:
                 raise
             try:
-                return python_servers.find(self.package, ("amqtt",))
+                return self._package(options)
             except BinaryNotFound as missing_package:
-                raise self.search.not_found([*missing.looked, *missing_package.looked], missing.problem) from None
+                looked = [*missing.looked, *missing_package.looked]
+                lines = "\n".join(filter(None, (missing.problem, missing_package.problem))).splitlines()
+                problem = "\n".join(dict.fromkeys(lines)) or None
+                raise self.search.not_found(looked, problem, missing.install) from None
+
+    def _package(self, options: MqttOptions) -> str:
+        path = python_servers.find(self.package, ("amqtt",))
+        if problem := version_choice.misfit(self, self.package, options, path):
+            raise version_choice.none_fits(self, self.package, options, [path], [(path, problem)])
+        return path
 
     def version(self, program: str) -> str | None:
         if os.path.basename(program).startswith("python"):

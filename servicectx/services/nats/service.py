@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services import binaries, login_checks, settings
+from servicectx.services import binaries, login_checks, reasons, settings
 from servicectx.services.base import Client, VersionOptions, environment
 from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.nats.wire import Connection, login
@@ -47,6 +47,11 @@ class Nats(Prefixed["NatsDetails"]):
     name: ClassVar[str] = "nats"
     Options: ClassVar[type] = NatsOptions
     Details: ClassVar[Any] = "servicectx.services.nats.details:NatsDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "dbname": "it has subjects instead of databases",
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "flavour": reasons.ONE_SERVER,
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[nats]'",
         "apt": "apt-get install nats-server",

@@ -1,9 +1,10 @@
 """OpenSearch: an unpacked archive, run with a configuration directory of the instance."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from servicectx.services import binaries, login_checks
+from servicectx.services import binaries, login_checks, reasons
 from servicectx.services.login import RANDOM
 from servicectx.services.search_server import USER, SearchOptions, SearchServer
 
@@ -19,6 +20,13 @@ class Opensearch(SearchServer["OpensearchDetails"]):
     name: ClassVar[str] = "opensearch"
     variables: ClassVar[str] = "OPENSEARCH"
     Details: ClassVar[Any] = "servicectx.services.opensearch.details:OpensearchDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "user": NO_LOGIN,
+        "password": NO_LOGIN,
+        "dbname": "it has indices instead of databases",
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "flavour": "Elasticsearch is a service of its own: elasticsearch",
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "not on PyPI; unpack https://opensearch.org/downloads.html, and set OPENSEARCH_HOME",
         "apt": "not as a package, which requires /etc/opensearch; unpack the archive, and set OPENSEARCH_HOME",

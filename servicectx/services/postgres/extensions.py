@@ -38,7 +38,7 @@ def available(program: str) -> list[str]:
 def control_files(program: str) -> list[str]:
     """The readable control files of the extensions of this installation. They have the versions of the extensions."""
     files = [file for folder in _folders(program) for file in folder.glob("*.control")]
-    return sorted(str(file) for file in files if file.is_file() and os.access(file, os.R_OK))
+    return sorted(str(file) for file in files if os.path.isfile(file) and os.access(file, os.R_OK))
 
 
 def missing(program: str, wanted: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
-from servicectx.services import binaries, login, login_checks, scripts, settings, templates, version_choice
+from servicectx.services import binaries, login, login_checks, reasons, scripts, settings, templates, version_choice
 from servicectx.services.base import (
     Client,
     Service,
@@ -110,6 +110,9 @@ class Postgres(Service["PostgresDetails"]):
     name: ClassVar[str] = "postgres"
     Options: ClassVar[type] = PostgresOptions
     Details: ClassVar[Any] = "servicectx.services.postgres.details:PostgresDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "flavour": reasons.ONE_SERVER,
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[postgres]'",
         "apt": "apt-get install postgresql",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login_checks, settings
+from servicectx.services import binaries, login_checks, reasons, settings
 from servicectx.services.base import Service, VersionOptions, environment
 from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.plan import NOT_UTF8, PathLimits, Plan, Ports, SnapshotSupport, literal, refused_without_cwd
@@ -66,6 +66,11 @@ class Rabbitmq(Service["RabbitmqDetails"]):
     name: ClassVar[str] = "rabbitmq"
     Options: ClassVar[type] = RabbitmqOptions
     Details: ClassVar[Any] = "servicectx.services.rabbitmq.details:RabbitmqDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "password=None": NO_ANONYMOUS,
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "flavour": reasons.ONE_SERVER,
+    }
     namespace: ClassVar[str] = "a vhost"
     install: ClassVar[dict[str, str]] = {
         "pip": "not on PyPI; install a package of the system",

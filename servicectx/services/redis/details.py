@@ -6,11 +6,16 @@ from urllib.parse import quote
 from servicectx.services import urls
 from servicectx.services.details import ServiceDetails, address, filled, unknown_driver
 
+DEFAULT_USER = (("user", "default"), ("user", None))
+
 
 class RedisDetails(ServiceDetails):
-    """A Redis or Valkey server: `password`, the logical database `db`, and the path of its Unix `socket` or ""."""
+    """A Redis or Valkey server: `user` ("" for the user `default`), `password`, the logical database `db`, and the path
+    of its Unix `socket` or "".
+    """
 
     foreign: ClassVar[tuple[str, ...]] = (
+        "REDIS_USERNAME",
         "REDIS_PASSWORD",
         "REDISCLI_AUTH",
         "VALKEYCLI_AUTH",
@@ -26,6 +31,7 @@ class RedisDetails(ServiceDetails):
         query={"db": "db", "password": "password"},
     )
 
+    user: str = ""
     password: str = ""
     db: int = 0
     socket: str = ""
@@ -33,18 +39,16 @@ class RedisDetails(ServiceDetails):
 
     @classmethod
     def url_fields(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """Accept only the user `default`, which a login without a user has: these details have no field for others."""
-        if fields.pop("user", None) not in (None, "", "default"):
-            raise urls.BadUrl(("", "the URL has a user other than 'default', which these details cannot hold"))
-        return super().url_fields(fields)
+        """The user `default` is the one of a login without a user."""
+        return super().url_fields({name: value for name, value in fields.items() if (name, value) not in DEFAULT_USER})
 
     @property
     def url(self) -> str:
-        """`redis://:password@host:port/db`; with a Unix socket `unix://:password@/path?db=0`."""
+        """`redis://user:password@host:port/db`; with a Unix socket `unix://user:password@/path?db=0`."""
         if self.socket:
-            login = f":{quote(self.password, safe='')}@" if self.password else ""
-            return f"unix://{login}{quote(self.socket)}?db={self.db}"
-        return address("redis", self.host, self.port, str(self.db), None, self.password or None)
+            login = ":".join(quote(text, safe="") for text in (self.user, self.password)) + "@"
+            return f"unix://{login if self.password else ''}{quote(self.socket)}?db={self.db}"
+        return address("redis", self.host, self.port, str(self.db), self.user or None, self.password or None)
 
     def url_for(self, driver: str) -> str:
         """A URL for one driver.
@@ -72,6 +76,7 @@ class RedisDetails(ServiceDetails):
             "REDIS_HOST": self.host,
             "REDIS_PORT": str(self.port),
             "REDIS_DB": str(self.db),
+            "REDIS_USERNAME": self.user,
             "REDIS_PASSWORD": self.password,
             "REDISCLI_AUTH": self.password,
             "VALKEYCLI_AUTH": self.password,

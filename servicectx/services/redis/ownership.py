@@ -93,17 +93,17 @@ def count(connection: Connection, number: int) -> int:
 
 
 def connect(details: "RedisDetails") -> Connection:
-    return Connection(details.host, details.port, details.password)
+    return Connection(details.host, details.port, details.user, details.password)
 
 
-_references: dict[tuple[str, int, str], DatabaseReferences] = {}
+_references: dict[tuple[str, int, str, str], DatabaseReferences] = {}
 _busy = threading.Lock()
 
 
 @contextlib.contextmanager
 def of_this_process(details: "RedisDetails") -> Iterator[DatabaseReferences]:
     """This process's databases on that server, for one thread at a time. The connection ends with the last database."""
-    login = details.host, details.port, details.password
+    login = details.host, details.port, details.user, details.password
     with _busy:
         references = _references.setdefault(login, DatabaseReferences(details))
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login, login_checks, settings
+from servicectx.services import binaries, login, login_checks, settings, version_choice
 from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.plan import PathLimits, Plan, SnapshotSupport, literal, quoted, refused_without_cwd
 from servicectx.services.redis.databases import DATABASES, RedisDatabases
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from servicectx.services.redis.details import RedisDetails  # the type parameter below
 
 OURS = ("bind", "port", "dir", "requirepass", "daemonize", "pidfile", "logfile", "unixsocket", "databases", "aclfile")
+USER = "default"  # of clients that log in without the name of a user
 COMMANDS = ("auth", "ping", "info", "save")  # of the probes
 
 VERSION = r"(?:redis|valkey)_version:(?P<version>[\d.]+)(?:.*?valkey_version:(?P<valkey>[\d.]+))?"
@@ -25,12 +26,13 @@ VERSION = r"(?:redis|valkey)_version:(?P<version>[\d.]+)(?:.*?valkey_version:(?P
 class RedisOptions(VersionOptions):
     """`settings`: lines of redis.conf, such as `{"maxmemory": "64mb"}`.
 
-    `password`: of the user `default`; a random one by default. None or False: no login. `socket`: also listen on a Unix
-    socket, and use it in URLs.
+    `user`: the only user, with all rights. `password`: of this user; a random one by default. None or False: no login.
+    `socket`: also listen on a Unix socket, and use it in URLs.
     """
 
     flavour: Literal["valkey", "redis"] | None = None
     settings: Mapping[str, str | int] = field(default_factory=dict)
+    user: str = USER
     password: login.Password = login.RANDOM
     socket: bool = False
 
@@ -44,6 +46,9 @@ class Redis(Service["RedisDetails"]):
     name: ClassVar[str] = "redis"
     Options: ClassVar[type] = RedisOptions
     Details: ClassVar[Any] = "servicectx.services.redis.details:RedisDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "dbname": "its databases have numbers; isolated() gives an empty one",
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[redis]'",
         "apt": "apt-get install redis-server",
@@ -78,10 +83,9 @@ class Redis(Service["RedisDetails"]):
     def plan(self, options: RedisOptions, program: str, secret: str) -> Plan:
         settings.check(self, options.settings, OURS)
         settings.check_lines(self, options.settings)
-        self._check_access(options.settings)
+        self._check_access(options)
+        login_checks.check(self, options, without=" ")
         password = login.chosen(options.password, secret)
-        if isinstance(options.password, str):
-            login_checks.check_text(self, "password", options.password)
         lines = [
             'save ""',
             "appendonly no",
@@ -91,10 +95,10 @@ class Redis(Service["RedisDetails"]):
             "port {port}",
             'dir "{data|redis}"',
             f"databases {DATABASES}",
-            *([] if password is None else [f'requirepass "{quoted(literal(password), "redis")}"']),
+            *([] if password is None else self._users(options.user, password, program)),
             *(["unixsocket {socket_dir}/redis.sock", "unixsocketperm 700"] if options.socket else []),
         ]
-        log_in, logged_in = _login(password)
+        log_in, logged_in = _login(options.user, password)
         return Plan(
             service=self.name,
             command=[program, "{dir|cwd}/redis.conf"],  # the server treats the path as a glob pattern
@@ -121,7 +125,7 @@ class Redis(Service["RedisDetails"]):
         plan = self.plan(replace(options, settings={**appendonly, **options.settings}), program, secret)
         if not dump_alone or "appendonly" in options.settings:
             return plan
-        log_in, logged_in = _login(login.chosen(options.password, secret))
+        log_in, logged_in = _login(options.user, login.chosen(options.password, secret))
         switch = f"{log_in}PING\r\nCONFIG SET appendonly yes\r\nINFO server\r\nINFO persistence\r\n"
         complete = r"\+OK\r\n.*?" + VERSION + r".*?aof_enabled:1\r\naof_rewrite_in_progress:0"
         ready = {**plan.ready, "send": switch, "expect": rf"^{logged_in}\+PONG\r\n{complete}"}
@@ -134,33 +138,53 @@ class Redis(Service["RedisDetails"]):
         server = ["-s", details.socket] if details.socket else ["-h", details.host, "-p", str(details.port)]
         arguments = [*server, "-n", str(details.db)]
         secret = {"IREDIS_PASSWORD": details.password} if details.password else {}
-        return Client(self.shell, arguments, details.env() | secret)
+        if not details.user:
+            return Client(self.shell, arguments, details.env() | secret)
+        programs = tuple(name for name in self.shell.programs if name != "iredis")  # it has another argument for users
+        return Client(self.shell._replace(programs=programs), [*arguments, "--user", details.user], details.env())
 
     def details(self, options: RedisOptions, facts: dict[str, Any], secret: str) -> dict[str, Any]:
         return {
+            "user": "" if options.user == USER else options.user,
             "password": login.chosen(options.password, secret) or "",
             "socket": f"{facts['socket_dir']}/redis.sock" if options.socket else "",
             "version": facts.get("valkey") or facts.get("version"),
         }
 
-    def _check_access(self, given: Mapping[str, str | int]) -> None:
-        """Raise InvalidOption for settings that lock out the user `default`, or rename a command of the probes."""
-        for name, value in given.items():
+    def _users(self, user: str, password: str, program: str) -> list[str]:
+        """The lines with the only user. Raises InvalidOption for a server without users: they came with Redis 6."""
+        if user == USER:
+            return [f'requirepass "{quoted(literal(password), "redis")}"']
+        version = version_choice.version_of(self, program)
+        numbers = [int(number) for number in (version or "").split(".")[:2] if number.isdecimal()]
+        if numbers and numbers < [6]:
+            raise login_checks.refused(self, "user", f"users came with version 6, and {program} is version {version}")
+        channels = "" if numbers and numbers < [6, 2] else "&* "
+        name, proof = (quoted(literal(text), "redis") for text in (user, f">{password}"))
+        return ["user default off", f'user "{name}" on "{proof}" ~* {channels}+@all']
+
+    def _check_access(self, options: RedisOptions) -> None:
+        """Raise InvalidOption for settings that lock out the user of the login, or rename a command of the probes."""
+        for name, value in options.settings.items():
             words = str(value).replace('"', "").replace("'", "").split()
-            first = words[0].lower() if words else ""
-            if name.lower() == "user" and first == "default":
-                problem = "servicectx logs in as 'default'; choose its password with password=, or add other users"
+            first = words[0] if words else ""
+            if name.lower() == "user" and first in (USER, options.user):
+                problem = (
+                    f"servicectx logs in as {options.user!r}, and defines the user {first!r}; "
+                    "choose the login with user= and password=, or add other users"
+                )
                 raise settings.invalid(self, problem)
-            if name.lower() == "rename-command" and first in COMMANDS:
+            if name.lower() == "rename-command" and first.lower() in COMMANDS:
                 raise settings.invalid(self, f"servicectx needs the command {first.upper()}, which cannot be renamed")
 
 
-def _login(password: str | None) -> tuple[str, str]:
+def _login(user: str, password: str | None) -> tuple[str, str]:
     """The text that logs in, and a regular expression for the reply. In a plan, a text has one character a byte."""
     if password is None:
         return "", ""
-    length, text = len(password.encode()), password.encode().decode("latin-1")
-    return literal(f"*2\r\n$4\r\nAUTH\r\n${length}\r\n{text}\r\n"), r"\+OK\r\n"
+    parts = [text.encode() for text in ("AUTH", *([] if user == USER else [user]), password)]
+    text = f"*{len(parts)}\r\n" + "".join(f"${len(part)}\r\n{part.decode('latin-1')}\r\n" for part in parts)
+    return literal(text), r"\+OK\r\n"
 
 
 def _has_command_file(data: Path) -> bool:

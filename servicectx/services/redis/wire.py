@@ -13,12 +13,12 @@ class Refused(Exception):
 class Connection:
     """A logged-in connection. Raises Refused, OSError, or EOFError when the server closes the connection."""
 
-    def __init__(self, host: str, port: int, password: str, wait: float = 10.0) -> None:
+    def __init__(self, host: str, port: int, user: str, password: str, wait: float = 10.0) -> None:
         self._socket = socket.create_connection((host, port), wait)
         self._kept = KeptSocket(self._socket)
         self._reader = self._socket.makefile("rb")
         if password:
-            self.run("AUTH", password)
+            self.run("AUTH", *filter(None, [user]), password)
 
     def run(self, *arguments: str | int) -> Any:
         """Run one command. Returns its answer as str, int, None or a list of these."""

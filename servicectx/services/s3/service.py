@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
-from servicectx.services import aws_options, binaries, login_checks, settings
+from servicectx.services import aws_options, binaries, login_checks, reasons, settings
 from servicectx.services.base import Service, VersionOptions, environment, option_names
 from servicectx.services.login import RANDOM, Password
 from servicectx.services.plan import Companion, Plan, Ports, SnapshotSupport, literal
@@ -63,6 +63,10 @@ class S3(Service["S3Details"]):
     name: ClassVar[str] = "s3"
     Options: ClassVar[type] = S3Options
     Details: ClassVar[Any] = "servicectx.services.s3.details:S3Details"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "password=None": aws_options.NO_ANONYMOUS,
+        "socket": reasons.CLIENTS_USE_PORTS,
+    }
     namespace: ClassVar[str] = "a bucket"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[s3]'",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login_checks, python_servers, settings
+from servicectx.services import binaries, login_checks, python_servers, reasons, settings
 from servicectx.services.base import Service, environment
 from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.plan import Plan, Ports, literal
@@ -39,6 +39,12 @@ class Smtp(Service["SmtpDetails"]):
     name: ClassVar[str] = "smtp"
     Options: ClassVar[type] = SmtpOptions
     Details: ClassVar[Any] = "servicectx.services.smtp.details:SmtpDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "dbname": "it has maildirs instead of databases; isolated() gives one",
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "version": reasons.THIS_PACKAGE,
+        "flavour": reasons.ONE_SERVER,
+    }
     volatile: ClassVar[str] = "mail is removed with its server; read details.messages before the end, or omit keep_data"
     namespace: ClassVar[str] = "a user with a maildir"
     install: ClassVar[dict[str, str]] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login_checks
+from servicectx.services import binaries, login_checks, reasons
 from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.plan import Plan, Ports, SnapshotSupport
 from servicectx.services.temporal.namespaces import TemporalNamespaces
@@ -41,6 +41,13 @@ class Temporal(Service["TemporalDetails"]):
     name: ClassVar[str] = "temporal"
     Options: ClassVar[type] = TemporalOptions
     Details: ClassVar[Any] = "servicectx.services.temporal.details:TemporalDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "user": "its development server has no login",
+        "password": "its development server has no login",
+        "dbname": "it has namespaces instead of databases; isolated() gives one",
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "flavour": reasons.ONE_SERVER,
+    }
     namespace: ClassVar[str] = "a namespace"
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[temporal]'",

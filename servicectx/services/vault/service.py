@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login_checks, settings
+from servicectx.services import binaries, login_checks, reasons, settings
 from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.plan import Plan, Ports, literal
@@ -36,6 +36,12 @@ class Vault(Service["VaultDetails"]):
     name: ClassVar[str] = "vault"
     Options: ClassVar[type] = VaultOptions
     Details: ClassVar[Any] = "servicectx.services.vault.details:VaultDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "user": "a token is the whole login",
+        "password=None": NO_ANONYMOUS,
+        "dbname": "it has mounts instead of databases; isolated() gives one",
+        "socket": reasons.CLIENTS_USE_PORTS,
+    }
     volatile: ClassVar[str] = "in development mode all secrets are in memory; omit keep_data"
     namespace: ClassVar[str] = "a mount of key-value secrets"
     install: ClassVar[dict[str, str]] = {

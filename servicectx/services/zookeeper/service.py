@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, settings
+from servicectx.services import binaries, reasons, settings
 from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.plan import PathLimits, Plan, SnapshotSupport, quoted, refused_without_cwd
 from servicectx.services.zookeeper.paths import ZookeeperPaths
@@ -63,6 +63,13 @@ class Zookeeper(Service["ZookeeperDetails"]):
     namespace: ClassVar[str | None] = "a path"
     Options: ClassVar[type] = ZookeeperOptions
     Details: ClassVar[Any] = "servicectx.services.zookeeper.details:ZookeeperDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "user": "it has no login: clients add their own rights to single paths",
+        "password": "it has no login: clients add their own rights to single paths",
+        "dbname": "it has paths instead of databases; isolated() gives one",
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "flavour": reasons.ONE_SERVER,
+    }
     install: ClassVar[dict[str, str]] = {
         "pip": "not on PyPI; install a package of the system",
         "apt": "apt-get install zookeeper",

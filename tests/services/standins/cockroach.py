@@ -55,12 +55,13 @@ def make_certificate(kind: str, names: list[str], folder: Path, ca_key: Path) ->
 
 
 class Node:
-    """Databases by name, each an SQLite in memory; root's password, which nobody has at first."""
+    """Databases by name, each an SQLite in memory; the passwords of users, of which there is none at first."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.databases = {name: self.empty() for name in ("defaultdb", "postgres", "system")}
-        self.password: str | None = None
+        self.passwords: dict[str, str] = {}
+        self.admins = {"root"}
         self.settings: dict[str, str] = {}
 
     def empty(self) -> sqlite3.Connection:
@@ -75,8 +76,12 @@ class Node:
                 self.databases.setdefault(found[2], self.empty())
             elif found := re.fullmatch(r'DROP DATABASE IF EXISTS "(.+)" CASCADE', sql):
                 self.databases.pop(found[1], None)
-            elif found := re.fullmatch(r"ALTER USER root WITH PASSWORD '(.+)'", sql):
-                self.password = found[1]
+            elif found := re.fullmatch(r'CREATE USER IF NOT EXISTS "(.+)"', sql):
+                pass
+            elif found := re.fullmatch(r'GRANT admin TO "(.+)"', sql):
+                self.admins.add(found[1])
+            elif found := re.fullmatch(r"ALTER USER \"(.+)\" WITH PASSWORD '(.+)'", sql):
+                self.passwords[found[1]] = found[2]
             elif found := re.fullmatch(r"SET CLUSTER SETTING (\S+) = (.+)", sql):
                 if found[1].startswith("no."):
                     raise ValueError(f'unknown cluster setting "{found[1]}"')
@@ -112,7 +117,8 @@ class Session(socketserver.BaseRequestHandler):
             wire.sendall(b"R" + struct.pack("!ii", 8, 3))
             size = struct.unpack("!i", _exactly(wire, 5)[1:])[0]
             said = _exactly(wire, size - 4).rstrip(b"\0").decode()
-            if not said or said != self.server.node.password:
+            node = self.server.node
+            if not said or said != node.passwords.get(told["user"]) or told["user"] not in node.admins:
                 return self.refuse(wire, "28P01", f"password authentication failed for user {told['user']}")
         if told.get("database") not in self.server.node.databases:
             return self.refuse(wire, "3D000", f'database "{told.get("database")}" does not exist')
