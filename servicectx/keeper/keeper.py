@@ -18,7 +18,8 @@ from servicectx.keeper.restart_inbox import RestartInbox
 from servicectx.keeper.shutdown import LOCK_TIMEOUT, current, exit_text, record_death, remove_when_unused
 from servicectx.services import plan
 from servicectx.state import container, owned_files, persistent
-from servicectx.state.instance import KEEPER, Instance
+from servicectx.state.instance import Instance
+from servicectx.state.instance_view import KEEPER
 from servicectx.state.record import FAILED, READY, STOPPING, Processes, State, StateError
 from servicectx.system import faults, linux, processes
 from servicectx.system.checkpoints import step
