@@ -61,7 +61,7 @@ def _tail(log_tail: str | None) -> str:
 _GIVE_PATH = "\ngive the path of the program, or add its directory to PATH"
 
 
-# Products that are no service here, and the service with their protocol.
+# Products without a service of their own, and the service to use instead.
 REPLACED_BY = {
     "minio": "s3",
     "localstack": "moto",

@@ -147,7 +147,7 @@ def main() -> None:
     for path in files:
         print(f"{path.relative_to(ROOT)}, {path.stat().st_size // 1000} kB: complete, reproducible, metadata passed")
     wheel.main()
-    print(f"Nothing was uploaded. The next step: git tag --annotate v{found}, see RELEASING.md")
+    print(f"Nothing was uploaded. Next: commit, wait for CI, then tag v{found}; see RELEASING.md")
 
 
 if __name__ == "__main__":

@@ -190,11 +190,13 @@ def _variables(name: str) -> Finding:
     """
     aliases = {word for service in registry.names() for word in words(service)}
     found = own_variables.unknown(os.environ, sorted({*aliases, *config.names()}))
+    settings = ", ".join(own_variables.settings(os.environ)) or "none"
     if not found:
-        return Finding(name, FINE, f"set: {', '.join(own_variables.settings(os.environ)) or 'no SERVICECTX_...'}")
+        return Finding(name, FINE, f"set: {settings}")
     texts = [one.variable + (f" (did you mean {one.guess}?)" if one.guess else "") for one in found]
     result = WRONG if any(one.guess for one in found) else ABSENT
-    return Finding(name, result, f"without effect: {', '.join(texts)}", "correct the names, or unset the variables")
+    text = f"without effect: {', '.join(texts)}; set: {settings}"
+    return Finding(name, result, text, "correct the names, or unset the variables")
 
 
 CHECKS: dict[str, Callable[[str], Finding]] = {

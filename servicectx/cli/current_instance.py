@@ -1,4 +1,4 @@
-"""The instance that the project means now, among several of one name.
+"""The instance of the present configuration, among several of one name.
 
 An edited set-up or option leads to another instance, and the former one stays where `servicectx up` started both.
 """
@@ -11,7 +11,7 @@ from servicectx.client.inventory import Running
 from servicectx.errors import ServiceCtxError
 
 
-def among(found: list[Running]) -> Running:
+def configured_or_latest(found: list[Running]) -> Running:
     """The instance of the present configuration, otherwise the latest one. A note names the others."""
     key = _configured_key(found[0].state.name)
     configured = [instance for instance in found if instance.key == key]
@@ -25,14 +25,14 @@ def of_each_name(found: list[Running]) -> list[Running]:
     named: dict[tuple[str, str], list[Running]] = {}
     for instance in found:
         named.setdefault((instance.state.name, instance.state.scope), []).append(instance)
-    return [instances[0] if len(instances) == 1 else among(instances) for instances in named.values()]
+    return [instances[0] if len(instances) == 1 else configured_or_latest(instances) for instances in named.values()]
 
 
 def note_others(chosen: Running, found: list[Running], reason: str) -> None:
     """Name the instances beside the chosen one, with the command that stops them."""
     others = " ".join(instance.key for instance in found if instance.key != chosen.key)
-    name = chosen.state.name
-    note(f"servicectx: {name} runs {len(found)} times here, and {chosen.key} {reason}; stop: servicectx down {others}")
+    text = f"{chosen.state.name} runs {len(found)} times here, and {chosen.key} {reason}"
+    note(f"servicectx: {text}; stop the others with: servicectx down {others}")
 
 
 def _configured_key(name: str) -> str | None:

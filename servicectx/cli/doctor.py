@@ -55,7 +55,7 @@ def command(services: tuple[str, ...], as_json: bool, as_form: bool) -> None:
 
 def _print(finding: Finding, width: int, terminal: "Console | None") -> None:
     mark, style = MARKS.get(finding.result, ("-", "yellow"))
-    line = f"{finding.what.ljust(width)}  {finding.said}"
+    line = f"{finding.what.ljust(width)}  {finding.text}"
     if terminal is None:
         console.say(f"{mark:5}  {line}")
     else:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from servicectx import ServiceCtxError
+from servicectx import DetailsError, ServiceCtxError
 from servicectx.cli.finding import ABSENT, FINE, WRONG, Finding
 from servicectx.request import config, external
 from servicectx.services import registry
@@ -23,7 +23,7 @@ def external_details() -> Iterator[Finding]:
     for variable, (name, service) in services.items():
         if service is None:
             problem = f"{variable}: not tried, because no service of the project is called {name!r}"
-            cure = 'details with a field "service" name it; so does [tool.servicectx] in pyproject.toml'
+            cure = 'add the field "service" to the details, or name the service in [tool.servicectx] of pyproject.toml'
             yield Finding(NAME, ABSENT, problem, cure)
         else:
             yield _tried(variable, name, service)
@@ -33,11 +33,11 @@ def _tried(variable: str, name: str, service: str) -> Finding:
     """Read the details, and connect to the address."""
     try:
         details = external.read(variable, registry.find(service), name)
-        external.reach(details, variable)
+        connected = external.reach(details, variable)
     except ServiceCtxError as error:
-        problem, _, cure = str(error).partition("; ")
-        return Finding(NAME, WRONG, problem, cure or f"correct the value, or unset {variable}")
-    return Finding(NAME, FINE, f"{variable}: {details.service} at {details.host}:{details.port} accepts connections")
+        return Finding(NAME, WRONG, str(error), f"correct the value, or unset {variable}")
+    result = "accepts connections" if connected else "is described; no connection was tried"
+    return Finding(NAME, FINE, f"{variable}: {details.service} at {details.host}:{details.port} {result}")
 
 
 def _services() -> dict[str, tuple[str, str | None]]:
@@ -60,8 +60,10 @@ def _services() -> dict[str, tuple[str, str | None]]:
 
 def _named_service(value: str) -> str | None:
     """The field "service" of details in JSON, or in a file."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        text = value if value.lstrip().startswith("{") else Path(value).expanduser().read_text(encoding="utf-8")
+    from servicectx.services.details import read_text
+
+    with contextlib.suppress(DetailsError, ValueError, AttributeError, RuntimeError):
+        text = value if value.lstrip().startswith("{") else read_text(Path(value).expanduser())
         service = json.loads(text).get("service")
         return service if service in registry.names() else None
     return None

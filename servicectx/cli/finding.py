@@ -10,5 +10,5 @@ class Finding(NamedTuple):
 
     what: str
     result: str
-    said: str
+    text: str
     cure: str = ""

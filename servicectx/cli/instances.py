@@ -87,7 +87,7 @@ def _one(name: str, every: list[Running], scopes: list[str], strict: bool, curre
     if not found:
         raise Failed(absent(name, named or every, f"in {shown_place(scopes[-1])}"))
     if len(found) > 1 and current:
-        return current_instance.among(found)
+        return current_instance.configured_or_latest(found)
     if len(found) > 1:
         lines = "".join(f"\n  {instance.key}  {described(instance)}" for instance in found)
         raise Failed(f"{name!r} may be one of these; name one by its key:{lines}")

@@ -66,10 +66,10 @@ def remove(name: str, scope: str | None, yes: bool) -> None:
     """
     found = _one(name, scope)
     if found.in_use:
-        raise Failed(f"{name}: an instance runs on the data in {found.path}, and they stay; {persistent.IN_USE}")
+        raise Failed(f"{name}: an instance runs on the data in {found.path}, and it stays; {persistent.IN_USE}")
     shown = f"{name}: {found.record.service} {found.record.server_version or ''}".rstrip()
     console.note(f"{shown}, {console.size(memory.room(found.path))}, in {found.path}")
-    if not yes and not (sys.stdin.isatty() and click.confirm("Remove these data?")):
+    if not yes and not (sys.stdin.isatty() and click.confirm("Remove this data?")):
         raise Failed("nothing was removed; `servicectx persist remove NAME --yes` removes without confirmation")
     persistent.remove(found.path)
     console.say(f"{name}: removed")

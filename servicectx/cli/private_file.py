@@ -1,11 +1,11 @@
 """Files with passwords that a command writes: mode 0600, replaced at once."""
 
-import contextlib
 import os
 import stat
 from pathlib import Path
 
 from servicectx.cli.app import Failed
+from servicectx.system import files
 
 
 def write(path: str, text: str) -> None:
@@ -14,19 +14,10 @@ def write(path: str, text: str) -> None:
     Raises Failed for a path that cannot be written, that is not a regular file, or that another user could redirect.
     """
     target = _target(path)
-    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     try:
         if target.exists() and not target.is_file():
             raise Failed(f"--output {path}: it exists and is not a regular file")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with open(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-            raise
+        files.replace(target, files.beside(target), text)
     except OSError as error:
         raise Failed(f"--output {path}: {error.strerror}") from None
 

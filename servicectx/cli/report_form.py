@@ -20,7 +20,7 @@ def form(findings: Iterable[Finding]) -> str:
     shown = [finding for finding in findings if finding.what not in absent]
     width = max(len(NOT_INSTALLED), *(len(finding.what) for finding in shown))
     lines = [
-        f"{MARKS.get(finding.result, finding.result):5}  {finding.what.ljust(width)}  {_public(finding.said)}"
+        f"{MARKS.get(finding.result, finding.result):5}  {finding.what.ljust(width)}  {_public(finding.text)}"
         for finding in shown
     ]
     if absent:

@@ -11,7 +11,7 @@ from servicectx.system.originals import json
 
 
 def record_facts(claim: Claim, request: Request[Any], answer: dict[str, Any]) -> bool:
-    """Record the facts of the new server in the claim and the state file. Whether one of them changed.
+    """Record the facts of the new server in the claim and the state file. Return whether one of them changed.
 
     The state file is read by processes that join later. A keeper of an older version reports no facts.
     """
@@ -28,7 +28,7 @@ def record_facts(claim: Claim, request: Request[Any], answer: dict[str, Any]) ->
 
 
 def read_facts(claim: Claim) -> bool:
-    """Read the facts that the requester of a restart recorded, into the claim. Whether one of them changed.
+    """Read the facts that the requester of a restart recorded, into the claim. Return whether one of them changed.
 
     False, too, where this process cannot read the state file any more, and after the end of the instance.
     """

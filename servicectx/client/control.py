@@ -34,8 +34,8 @@ class ServerControl(Generic[D]):
     def details(self) -> D | None:
         """The details, while it is entered and afterwards; None before.
 
-        Another object where a restart changed a fact of the server, such as its process id, also a restart by another
-        user. Port and password stay.
+        After a restart, by any user, that changed a fact of the server, such as its process id, this is a new object.
+        Port and password stay.
         """
         if self._claim is not None and self._pid == os.getpid():
             from servicectx.client.after_restart import read_facts

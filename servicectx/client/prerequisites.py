@@ -29,7 +29,10 @@ def check_processes(service: str, name: str) -> None:
 
 
 def check_loopback(service: str, name: str) -> None:
-    """Raise StartFailed, with the cure, where nothing can connect. A join calls it once a ping has failed."""
+    """Raise StartFailed, with the cure, where nothing can connect.
+
+    Called before a start, and by a join after a failed ping.
+    """
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((HOST, 9))  # sends nothing, and fails at once where there is no way

@@ -19,7 +19,7 @@ EMPTY = "restart(empty=True) starts it again without its data"
 
 
 def restart(claim: Claim, request: Request[Any], kill: bool, empty: bool, timeout: float) -> bool:
-    """Restart the server of a claimed instance, and wait until its probe succeeds. Whether a fact of it changed.
+    """Restart the server of a claimed instance, and wait until its probe succeeds. Return whether a fact changed.
 
     Raises HomeError, NotSupported, ServiceDied, StartTimeout.
     """

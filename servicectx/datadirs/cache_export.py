@@ -39,7 +39,9 @@ def export(cache: Cache, file: Path, entries: Sequence[Entry], machine: str) -> 
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
     except OSError as error:
-        raise ArchiveError(f"{file} was not written: {error.strerror or error}") from error
+        raise ArchiveError(
+            f"{file} was not written: {error.strerror or error}; free some space, or choose another file"
+        ) from error
     return left_out
 
 

@@ -52,7 +52,7 @@ def import_archive(cache: Cache, file: Path, machine: str) -> Imported:
         except DAMAGED as error:
             raise importer.fault(f"it is incomplete or damaged ({error}); {AGAIN}") from error
         except OSError as error:
-            raise importer.fault(f"{error.strerror or error}") from error
+            raise importer.fault(f"{error.strerror or error}; free some space, or import again") from error
 
 
 def _opened(file: Path) -> IO[bytes]:
@@ -60,10 +60,10 @@ def _opened(file: Path) -> IO[bytes]:
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
-        raise ArchiveError(f"{file} cannot be read: {error.strerror}") from None
+        raise ArchiveError(f"{file} cannot be read: {error.strerror}; check the file and its permissions") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ArchiveError(f"{file} is not a regular file, but a directory, a device or a FIFO")
+        raise ArchiveError(f"{file} is not a regular file, but a directory, a device or a FIFO; name the archive")
     return open(descriptor, "rb")
 
 
@@ -97,7 +97,9 @@ class _Importer:
                 end = self._record(tar, member).get("copies")
             elif isinstance(place, Copy):
                 if not has_head:
-                    raise self.fault(f"its {archive.HEAD} is missing, so `servicectx cache export` did not write it")
+                    raise self.fault(
+                        f"its {archive.HEAD} is missing, so `servicectx cache export` did not write it; {AGAIN}"
+                    )
                 self._unpack(tar, member, place)
         found = [[copy.kind, copy.name] for copy in (*self._stored, *self._kept)]
         if end is None:
@@ -120,12 +122,14 @@ class _Importer:
         name = member.name
         parts = name.split("/")
         if name.startswith("/"):
-            raise self.fault(f"the path {name!r} is absolute, and could be anywhere; nothing of it was unpacked")
+            raise self.fault(
+                f"the path {name!r} is absolute, and could be anywhere; nothing of it was unpacked; {AGAIN}"
+            )
         if {"", ".", ".."} & {*parts} or "\0" in name:
-            raise self.fault(f"the path {name!r} leaves the cache or is not plain; nothing of it was unpacked")
+            raise self.fault(f"the path {name!r} leaves the cache or is not plain; nothing of it was unpacked; {AGAIN}")
         if not (member.isdir() or member.issym() or (member.isreg() and not member.issparse())):
             kind = OTHER_KINDS.get(member.type, "of an unknown kind")
-            raise self.fault(f"{name!r} is {kind}; copies have directories, regular files and symbolic links")
+            raise self.fault(f"{name!r} is {kind}; copies have directories, regular files and symbolic links; {AGAIN}")
         top, *inside = parts
         if top == archive.TOP and (not inside or inside in ([kind] for kind in archive.TRAVELS)) and member.isdir():
             return None
@@ -136,7 +140,7 @@ class _Importer:
                 return None
         if top != archive.TOP or len(inside) < 2 or inside[0] not in archive.TRAVELS:
             expected = ", ".join(f"{archive.TOP}/{kind}/NAME" for kind in archive.TRAVELS)
-            raise self.fault(f"unknown member {name!r}: an archive of a cache has {expected}")
+            raise self.fault(f"unknown member {name!r}: an archive of a cache has {expected}; {AGAIN}")
         if not archive.NAME.fullmatch(inside[1]):
             raise self.fault(
                 f"the name {inside[1]!r} is not that of a copy, SERVICE-DIGEST with 16 digits: another version of"
@@ -205,7 +209,7 @@ class _Importer:
         if place.path in self._members or (place.path and not self._members.get(parent)):
             raise self.fault(f"{member.name!r} is there twice, or its directory is not; {AGAIN}")
         if member.issym() and not archive.is_inside(place.path, member.linkname):
-            raise self.fault(f"the link {member.name!r} leads to {member.linkname!r}, out of its copy")
+            raise self.fault(f"the link {member.name!r} leads to {member.linkname!r}, out of its copy; {AGAIN}")
 
     def _finish(self) -> None:
         """Check the copy that was unpacked, and store it."""
@@ -219,7 +223,9 @@ class _Importer:
         named = label.from_manifest(manifest, current.name)
         self._cache.keep(self._copy, place, manifest.get("secret", ""), named=named)
         if not prepared.is_prepared(place):
-            raise self.fault(f"{current} was not stored in {self._cache.path}: there is no room on its file system")
+            raise self.fault(
+                f"{current} was not stored in {self._cache.path}: no room on its file system; make some, or set SERVICECTX_CACHE"
+            )
         since = min(self._since, time.time())
         os.utime(place, (since, since))
         self._stored.append(current)

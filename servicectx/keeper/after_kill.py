@@ -1,4 +1,4 @@
-"""Cleanup calls for resources that a killed server leaves, in a file that the watchdog and later visitors can read."""
+"""Cleanup calls for resources that a killed server leaves, in a file that the watchdog and later starts can read."""
 
 import contextlib
 from pathlib import Path

@@ -96,8 +96,10 @@ def _text_of(path: str, source: str) -> str:
         raise DetailsError(source=source, path=path, problem=problem) from None
 
 
-def reach(details: "ServiceDetails", source: str, cancelled: Callable[[], bool] = lambda: False) -> None:
+def reach(details: "ServiceDetails", source: str, cancelled: Callable[[], bool] = lambda: False) -> bool:
     """Raise DetailsError where no server accepts connections at the address of `details`, within 2 s.
+
+    False: no connection was tried, because the address is that of a Unix socket, or the check is disabled.
 
     `SERVICECTX_EXTERNAL_WAIT` is the time to wait for a server that is about to start; 0 disables the check.
     A name that takes too long to resolve counts as no answer.
@@ -108,7 +110,7 @@ def reach(details: "ServiceDetails", source: str, cancelled: Callable[[], bool] 
     except ValueError as error:
         raise DetailsError(source="SERVICECTX_EXTERNAL_WAIT", problem=str(error)) from None
     if not wait or details.host.startswith("/"):  # the directory of a socket, as in libpq
-        return
+        return False
     from servicectx.request import reachable
 
     if problem := reachable.problem(details.host, details.port, wait, patient=bool(setting), cancelled=cancelled):
@@ -119,6 +121,7 @@ def reach(details: "ServiceDetails", source: str, cancelled: Callable[[], bool] 
             f"{source} to have a service started. SERVICECTX_EXTERNAL_WAIT=30s waits for a server that is about to "
             "start; SERVICECTX_EXTERNAL_WAIT=0 does not look",
         )
+    return True
 
 
 def _renamed(text: str, model: "type[ServiceDetails]") -> str:

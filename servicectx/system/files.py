@@ -45,7 +45,7 @@ def replace(target: Path, temporary: Path, text: str) -> None:
     """Write a private file atomically, in place of an existing one, through the new `temporary`. Raises OSError."""
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
         step("replacing")
         os.replace(temporary, target)

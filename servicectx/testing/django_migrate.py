@@ -27,7 +27,7 @@ def main(host: str, port: str, name: str) -> None:
 
 
 def _target(connection: Any) -> Target:
-    """The server of the connection. libpq combines settings, variables and files, so an open connection tells it."""
+    """The server of the connection. Only an open connection has what libpq made of settings and files."""
     settings = connection.settings_dict
     if connection.vendor != "postgresql":
         return Target(settings["HOST"] or "", str(settings["PORT"] or ""), str(settings["NAME"]))

@@ -27,16 +27,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def said(name: str) -> str:
-    return surroundings.CHECKS[name](name).said
+def text(name: str) -> str:
+    return surroundings.CHECKS[name](name).text
 
 
 def test_versions_and_system() -> None:
-    assert said("servicectx") == f"{servicectx.__version__}, {Path(servicectx.__file__).parent}"
+    assert text("servicectx") == f"{servicectx.__version__}, {Path(servicectx.__file__).parent}"
     for package in ("mirakuru", "pydantic", "pytest", "click"):
-        assert f"{package} {importlib.metadata.version(package)}" in said("packages").split(", ")
-    assert f"{platform.machine()}, " in said("system")
-    assert f"{os.cpu_count()} processors" in said("system")
+        assert f"{package} {importlib.metadata.version(package)}" in text("packages").split(", ")
+    assert f"{platform.machine()}, " in text("system")
+    assert f"{os.cpu_count()} processors" in text("system")
 
 
 def test_container_and_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,12 +44,12 @@ def test_container_and_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     marks = {str(tmp_path / "mark"): "Podman"}
     monkeypatch.setattr(surroundings, "MARKS", marks)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    assert said("container") == "not in a known container; no engine on PATH, none is used"
+    assert text("container") == "not in a known container; no engine on PATH, none is used"
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert said("container").startswith("in a container of Kubernetes;")
+    assert text("container").startswith("in a container of Kubernetes;")
     (tmp_path / "mark").touch()
     (tmp_path / "podman").touch(mode=0o755)
-    assert said("container") == f"in a container of Podman; engine: {tmp_path}/podman, which no service uses"
+    assert text("container") == f"in a container of Podman; engine: {tmp_path}/podman, which no service uses"
 
 
 def test_variables_that_are_set(project: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,13 +57,13 @@ def test_variables_that_are_set(project: Path, home: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SERVICECTX_POSTGRES_BIN", "/opt/pg/bin")
     found = checks.CHECKS["variables"]("variables")
     assert found.result == FINE
-    assert f"SERVICECTX_HOME={home}, SERVICECTX_POSTGRES_BIN=/opt/pg/bin, SERVICECTX_REDIS_DETAILS" in found.said
+    assert f"SERVICECTX_HOME={home}, SERVICECTX_POSTGRES_BIN=/opt/pg/bin, SERVICECTX_REDIS_DETAILS" in found.text
     assert "hidden" not in str(found)
 
 
 def test_details_from_outside_get_a_connection(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (empty,) = external_details()
-    assert (empty.result, empty.said) == (FINE, "no variable with details is set: services are started here")
+    assert (empty.result, empty.text) == (FINE, "no variable with details is set: services are started here")
     (project / "pyproject.toml").write_text('[tool.servicectx]\norders = "redis"\n')
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -75,26 +75,26 @@ def test_details_from_outside_get_a_connection(project: Path, monkeypatch: pytes
         monkeypatch.setenv("SERVICECTX_OTHER_DETAILS", redis.url)
         monkeypatch.setenv("SERVICECTX_POSTGRES_DETAILS", f"postgresql://u:hidden@127.0.0.1:{port}/db")
         monkeypatch.setenv("SERVICECTX_KAFKA_DETAILS", "")
-        found = {finding.said.partition(":")[0]: finding for finding in external_details()}
+        found = {finding.text.partition(":")[0]: finding for finding in external_details()}
     where = f"redis at 127.0.0.1:{redis.port} accepts connections"
-    assert found["SERVICECTX_ORDERS_DETAILS"].said.endswith(where)
-    assert found["SERVICECTX_SHOP_DETAILS"].said.endswith(where)
+    assert found["SERVICECTX_ORDERS_DETAILS"].text.endswith(where)
+    assert found["SERVICECTX_SHOP_DETAILS"].text.endswith(where)
     assert {finding.what for finding in found.values()} == {"details"}
     unknown = found["SERVICECTX_OTHER_DETAILS"]
-    assert (unknown.result, "no service of the project is called 'other'" in unknown.said) == (ABSENT, True)
+    assert (unknown.result, "no service of the project is called 'other'" in unknown.text) == (ABSENT, True)
     refused = found["SERVICECTX_POSTGRES_DETAILS"]
-    assert (refused.result, f"no server answers at 127.0.0.1:{port}" in refused.said) == (WRONG, True)
+    assert (refused.result, f"no server answers at 127.0.0.1:{port}" in refused.text) == (WRONG, True)
     assert refused.cure.startswith("start it, correct the address, or unset SERVICECTX_POSTGRES_DETAILS")
-    assert "it is set but empty" in found["SERVICECTX_KAFKA_DETAILS"].said
+    assert "it is set but empty" in found["SERVICECTX_KAFKA_DETAILS"].text
     assert "unset it to have a service started" in found["SERVICECTX_KAFKA_DETAILS"].cure
     assert not any(secret in str(finding) for finding in found.values() for secret in ("hidden", redis.password))
 
 
 def test_servers_and_why_each_is_chosen(project: Path) -> None:
     found = {finding.what: finding for finding in checks.programs(("redis",))}
-    assert ", from the wheel " in found["redis"].said
-    assert found["redis"].said.partition(",")[0].replace(".", "").isdigit()
-    assert "pg_trgm" in found["postgres extensions"].said.split(", ")
+    assert ", from the wheel " in found["redis"].text
+    assert found["redis"].text.partition(",")[0].replace(".", "").isdigit()
+    assert "pg_trgm" in found["postgres extensions"].text.split(", ")
 
 
 def test_the_form(project: Path) -> None:

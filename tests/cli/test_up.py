@@ -207,7 +207,7 @@ def test_of_several_instances_the_one_of_the_present_configuration_is_meant(proj
             assert json.loads(done.stdout)["REDIS_PORT"] == str(ports[size])
             reason = "its configuration is the present one" if edited else "is the latest"
             assert reason in done.stderr
-            assert "stop: servicectx down cache-" in done.stderr
+            assert "stop the others with: servicectx down cache-" in done.stderr
     refused = cli("down", "cache", cwd=project)
     assert refused.returncode == 1
     assert "'cache' may be one of these; name one by its key" in refused.stderr

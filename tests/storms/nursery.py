@@ -57,10 +57,10 @@ class Fork:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._descriptor, number)
 
-    def _is_over(self, seconds: float | None) -> bool:
+    def _is_over(self, milliseconds: float | None) -> bool:
         poller = select.poll()
         poller.register(self._descriptor, select.POLLIN)
-        return bool(poller.poll(seconds))
+        return bool(poller.poll(milliseconds))
 
 
 class Nursery:

@@ -11,6 +11,7 @@ from servicectx.services import binaries, login, login_checks, settings, version
 from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.plan import PathLimits, Plan, SnapshotSupport, literal, quoted, refused_without_cwd
 from servicectx.services.redis.databases import DATABASES, RedisDatabases
+from servicectx.services.version_choice import VersionRange
 
 if TYPE_CHECKING:
     from servicectx.services.redis.details import RedisDetails  # the type parameter below
@@ -156,10 +157,9 @@ class Redis(Service["RedisDetails"]):
         if user == USER:
             return [f'requirepass "{quoted(literal(password), "redis")}"']
         version = version_choice.version_of(self, program)
-        numbers = [int(number) for number in (version or "").split(".")[:2] if number.isdecimal()]
-        if numbers and numbers < [6]:
+        if VersionRange.parse("<6").matches(version):
             raise login_checks.refused(self, "user", f"users came with version 6, and {program} is version {version}")
-        channels = "" if numbers and numbers < [6, 2] else "&* "
+        channels = "" if VersionRange.parse("<6.2").matches(version) else "&* "
         name, proof = (quoted(literal(text), "redis") for text in (user, f">{password}"))
         return ["user default off", f'user "{name}" on "{proof}" ~* {channels}+@all']
 
