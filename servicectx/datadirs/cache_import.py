@@ -223,9 +223,8 @@ class _Importer:
         named = label.from_manifest(manifest, current.name)
         self._cache.keep(self._copy, place, manifest.get("secret", ""), named=named)
         if not prepared.is_prepared(place):
-            raise self.fault(
-                f"{current} was not stored in {self._cache.path}: no room on its file system; make some, or set SERVICECTX_CACHE"
-            )
+            room = f"no room in {self._cache.path}; free some space, or set SERVICECTX_CACHE"
+            raise self.fault(f"{current} was not stored: there is {room}")
         since = min(self._since, time.time())
         os.utime(place, (since, since))
         self._stored.append(current)
