@@ -84,10 +84,17 @@ def test_details_from_outside_get_a_connection(project: Path, monkeypatch: pytes
     assert (unknown.result, "no service of the project is called 'other'" in unknown.text) == (ABSENT, True)
     refused = found["SERVICECTX_POSTGRES_DETAILS"]
     assert (refused.result, f"no server answers at 127.0.0.1:{port}" in refused.text) == (WRONG, True)
-    assert refused.cure.startswith("start it, correct the address, or unset SERVICECTX_POSTGRES_DETAILS")
+    assert "start it, correct the address, or unset SERVICECTX_POSTGRES_DETAILS" in refused.text
+    assert refused.cure == "correct the value, or unset SERVICECTX_POSTGRES_DETAILS"
     assert "it is set but empty" in found["SERVICECTX_KAFKA_DETAILS"].text
-    assert "unset it to have a service started" in found["SERVICECTX_KAFKA_DETAILS"].cure
+    assert "unset it to have a service started" in found["SERVICECTX_KAFKA_DETAILS"].text
     assert not any(secret in str(finding) for finding in found.values() for secret in ("hidden", redis.password))
+    os.mkfifo(project / "fifo")
+    monkeypatch.setenv("SERVICECTX_SHOP_DETAILS", str(project / "fifo"))
+    monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0")
+    found = {finding.text.partition(":")[0]: finding for finding in external_details()}
+    assert found["SERVICECTX_SHOP_DETAILS"].result == ABSENT
+    assert found["SERVICECTX_ORDERS_DETAILS"].text.endswith(" is described; no connection was tried")
 
 
 def test_servers_and_why_each_is_chosen(project: Path) -> None:
