@@ -7,13 +7,12 @@ from typing import Any
 
 import click
 
-from servicectx.cli import console, current_instance
+from servicectx.cli import console
 from servicectx.cli.app import Failed
-from servicectx.cli.selection import F
+from servicectx.cli.parameters import F
 from servicectx.client import inventory
 from servicectx.client.inventory import Running
 from servicectx.request import key
-from servicectx.request.resolve import run_scope
 from servicectx.state.record import READY
 from servicectx.system.typos import closest
 
@@ -64,6 +63,8 @@ def choose(
     A name means an instance of this run first, below `servicectx run`. Raises Failed, which lists instances of other
     scopes.
     """
+    from servicectx.request.resolve import run_scope
+
     every = [instance for instance in inventory.running() if not phases or instance.state.phase in phases]
     run = run_scope()
     default = os.environ.get("SERVICECTX_SCOPE") or "project"
@@ -72,7 +73,7 @@ def choose(
         chosen = [instance for instance in every if instance.state.scope in scopes]
         if not chosen:
             raise Failed(f"nothing runs in {shown_place(scopes[-1])}{_elsewhere(every) or START.format('')}")
-        return current_instance.of_each_name(chosen) if current else chosen
+        return _of_each_name(chosen) if current else chosen
     return [_one(name, every, scopes, strict=scope is not None, current=current) for name in names]
 
 
@@ -87,11 +88,19 @@ def _one(name: str, every: list[Running], scopes: list[str], strict: bool, curre
     if not found:
         raise Failed(absent(name, named or every, f"in {shown_place(scopes[-1])}"))
     if len(found) > 1 and current:
-        return current_instance.configured_or_latest(found)
+        from servicectx.cli.current_instance import configured_or_latest
+
+        return configured_or_latest(found)
     if len(found) > 1:
         lines = "".join(f"\n  {instance.key}  {described(instance)}" for instance in found)
         raise Failed(f"{name!r} may be one of these; name one by its key:{lines}")
     return found[0]
+
+
+def _of_each_name(found: list[Running]) -> list[Running]:
+    from servicectx.cli.current_instance import of_each_name  # imports all that a start needs
+
+    return of_each_name(found)
 
 
 def described(instance: Running) -> str:

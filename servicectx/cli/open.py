@@ -14,8 +14,9 @@ from servicectx import Managed, ServiceCtxError, UnknownService, managed
 from servicectx.cli import child_process, console, env_templates
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.command_watchdog import CommandWatchdog
+from servicectx.cli.parameters import Seconds
 from servicectx.cli.run import ARGV, OWN_FAILURE, WithCommand, _environment, _interruptible
-from servicectx.cli.selection import Member, Seconds
+from servicectx.cli.selection import Member
 from servicectx.cli.start_display import outcome, started
 from servicectx.request import opened_data
 from servicectx.services import registry

@@ -3,31 +3,17 @@
 They use the same names and values as the project's files, so that both lead to the same keys.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import click
 
 from servicectx import Managed, managed, service_names
+from servicectx.cli.parameters import F, Seconds
 from servicectx.client import inventory
-from servicectx.request import config, durations
+from servicectx.request import config
 from servicectx.request.project import project
 from servicectx.request.resolve import run_scope
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Seconds(click.ParamType):  # type: ignore[type-arg]
-    """A click type: a length of time, in seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return durations.seconds(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class Member(NamedTuple):

@@ -8,7 +8,7 @@ import click
 from servicectx.cli import console, instance_status, table
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.instances import absent, complete_name, scope_option, scope_text, shown_place
-from servicectx.cli.selection import Seconds
+from servicectx.cli.parameters import Seconds
 from servicectx.client.inventory import Running, running
 from servicectx.state import persistent
 

@@ -9,7 +9,8 @@ from servicectx.cli import current_instance, env_formats
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.console import age, say
 from servicectx.cli.env import written
-from servicectx.cli.selection import Member, Seconds, members, service_options
+from servicectx.cli.parameters import Seconds
+from servicectx.cli.selection import Member, members, service_options
 from servicectx.cli.start_display import started
 from servicectx.client import inventory
 from servicectx.client.inventory import Running
