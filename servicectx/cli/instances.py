@@ -87,7 +87,7 @@ def _one(name: str, every: list[Running], scopes: list[str], strict: bool, curre
         found = [instance for instance in named if not instance.state.scope.startswith("project:")]
     if not found:
         raise Failed(absent(name, named or every, f"in {shown_place(scopes[-1])}"))
-    if len(found) > 1 and current:
+    if len(found) > 1 and current and len({instance.state.scope for instance in found}) == 1:
         from servicectx.cli.current_instance import configured_or_latest
 
         return configured_or_latest(found)

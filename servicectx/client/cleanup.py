@@ -53,7 +53,9 @@ def clear(instance: Instance, state: State) -> None:
         )  # it ends with its keeper, except when that was killed: then it waits for the lock
     if not ended:  # the keeper did not end the processes below and beside its server
         process_marks.end(instance.directory(state.id), spared=known)
-    after_kill.run(instance.directory(state.id))  # without effect where the keeper did it
+    data = Path(state.data_directory or "")
+    if instance.made_data(state) or not presence.is_held(data / container.LOCK):  # another instance may run on it
+        after_kill.run(instance.directory(state.id))  # without effect where the keeper did it
     for process in known:
         pids.reap(process)
     step("clearing")

@@ -12,7 +12,7 @@ from servicectx.datadirs import archive, prepared
 from servicectx.datadirs.archive import ArchiveError
 from servicectx.datadirs.cache import Cache, Entry
 from servicectx.datadirs.label import Label
-from servicectx.system import directories
+from servicectx.system import directories, files
 
 LEVEL = 3  # of gzip: higher levels take much longer for a few percent
 
@@ -23,10 +23,9 @@ def export(cache: Cache, file: Path, entries: Sequence[Entry], machine: str) -> 
     Returns the copies that were left out, each with its reason. `machine` is checked by the import. Raises
     ArchiveError where no copy is left, and where the file cannot be written.
     """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary = files.beside(file)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+        files.check_replaceable(file)
         descriptor = os.open(temporary, directories.NEW_FILE, 0o600)
         try:
             with (

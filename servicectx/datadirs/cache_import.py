@@ -3,8 +3,8 @@
 A copy is unpacked into a private directory, compared with the digest in its manifest, and stored as a new one.
 """
 
+import gzip
 import json
-import lzma
 import os
 import posixpath
 import stat
@@ -19,7 +19,10 @@ from servicectx.datadirs.archive import ArchiveError, Copy
 from servicectx.datadirs.cache import Cache
 from servicectx.system.removal import remove_tree
 
-DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
+DAMAGED = (tarfile.TarError, EOFError, zlib.error, ValueError, TypeError, OverflowError)
+BLOCK = 512  # bytes that a member takes at least, in the archive and on most file systems
+LARGEST_READ = 2**20  # bytes; tarfile reads the extended header of a member as a whole
+GZIP = b"\x1f\x8b"
 OTHER_KINDS = {
     tarfile.LNKTYPE: "a hard link",
     tarfile.CHRTYPE: "a device",
@@ -47,7 +50,7 @@ def import_archive(cache: Cache, file: Path, machine: str) -> Imported:
     with _opened(file) as raw, archive.workspace(cache, "import") as work:
         importer = _Importer(cache, file, machine, work)
         try:
-            with tarfile.open(fileobj=raw, mode="r:*") as tar:
+            with tarfile.open(fileobj=_unpacked(raw), mode="r:") as tar:
                 return importer.run(tar)
         except DAMAGED as error:
             raise importer.fault(f"it is incomplete or damaged ({error}); {AGAIN}") from error
@@ -67,6 +70,26 @@ def _opened(file: Path) -> IO[bytes]:
     return open(descriptor, "rb")
 
 
+def _unpacked(raw: IO[bytes]) -> Any:
+    compressed = raw.read(len(GZIP)) == GZIP
+    raw.seek(0)
+    return _Bounded(gzip.GzipFile(fileobj=raw) if compressed else raw)
+
+
+class _Bounded:
+    """A stream without large reads, which an archive from a stranger could ask for."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.tell = stream.tell
+        self.seek = stream.seek
+
+    def read(self, size: int) -> bytes:
+        if size > LARGEST_READ:
+            raise tarfile.ReadError(f"a header has {size} bytes")
+        return bytes(self._stream.read(size))
+
+
 class _Importer:
     """The import of one archive, member by member."""
 
@@ -78,6 +101,7 @@ class _Importer:
         self._stored: list[Copy] = []
         self._kept: list[Copy] = []
         self._size = 0  # bytes unpacked
+        self._room = 0  # the same with a block for each member, however small
         self._current: Copy | None = None
         self._members: dict[str, bool] = {}  # of the current copy: whether each one is a directory
         self._since = 0.0  # when the current copy was stored
@@ -86,6 +110,7 @@ class _Importer:
         """Import all members. The order is that of an export: head, copies one after the other, end."""
         has_head, end = False, None
         for member in tar:
+            tar.members.clear()  # type: ignore[attr-defined]  # millions of members would fill the memory
             if end is not None:
                 raise self.fault(f"it goes on after its end with {member.name!r}; {AGAIN}")
             place = self._place(member)
@@ -180,8 +205,11 @@ class _Importer:
         if whole in self._kept:
             return
         self._check(member, place)
+        if member.size < 0:
+            raise self.fault(f"{member.name!r} has {member.size} bytes; {AGAIN}")
         self._size += member.size
-        if self._size > self._cache.limit:
+        self._room += max(member.size, BLOCK)
+        if self._room > self._cache.limit:
             raise self.fault(
                 f"its copies have more than the {self._cache.limit} bytes of the cache; set SERVICECTX_CACHE_SIZE to "
                 "a larger size, or export fewer copies by their names"

@@ -231,8 +231,14 @@ def _worker_process(tree: Folder, source: int, target: int, job: Job, worker: in
         raise OSError(f"{_count(tree)} files could not be copied")
 
 
+def _is_own(name: str, folder: int) -> bool:
+    """Whether only this user can write the file. A hard link is the same file, and its owner could change it."""
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
 def _copy_file(name: str, source: int, target: int, checksum: int, job: Job) -> tuple[os.stat_result, int]:
-    if job.link:
+    if job.link and _is_own(name, source):
         with contextlib.suppress(OSError):
             os.link(name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
             return os.stat(name, dir_fd=target, follow_symlinks=False), 0

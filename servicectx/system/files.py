@@ -1,6 +1,7 @@
 """Files that a user named: bounded, non-blocking reading of any kind of entry, and atomic writing."""
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -41,8 +42,18 @@ def beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.urandom(4).hex()}")
 
 
+def check_replaceable(target: Path) -> None:
+    """Raise OSError for a device, a FIFO or a socket, and for a link to one: a rename would destroy it."""
+    for status in (os.lstat, os.stat):
+        with contextlib.suppress(FileNotFoundError):
+            mode = status(target).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+                raise OSError(errno.EINVAL, "it is a device, a FIFO or a socket; name a regular file", str(target))
+
+
 def replace(target: Path, temporary: Path, text: str) -> None:
     """Write a private file atomically, in place of an existing one, through the new `temporary`. Raises OSError."""
+    check_replaceable(target)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "w", encoding="utf-8", newline="") as file:

@@ -27,13 +27,18 @@ def main(host: str, port: str, name: str) -> None:
 
 
 def _target(connection: Any) -> Target:
-    """The server of the connection. Only an open connection has what libpq made of settings and files."""
-    settings = connection.settings_dict
-    if connection.vendor != "postgresql":
-        return Target(settings["HOST"] or "", str(settings["PORT"] or ""), str(settings["NAME"]))
-    connection.ensure_connection()
-    info = connection.connection.info
-    return Target(info.host, str(info.port), info.dbname)
+    """The database of the open connection: client libraries combine settings, variables, files and defaults."""
+    if connection.vendor == "postgresql":
+        connection.ensure_connection()
+        info = connection.connection.info
+        return Target(info.host, str(info.port), info.dbname)
+    if connection.vendor == "mysql":
+        given = connection.get_connection_params()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@port, DATABASE()")
+            port, name = cursor.fetchone()
+        return Target(str(given.get("unix_socket") or given.get("host") or ""), str(port), str(name))
+    return Target("", "", str(connection.settings_dict["NAME"]))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """Set-ups for the migrations of Alembic and Django, with the files that they depend on."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +29,8 @@ class AlembicSetup:
 
         config = self._config()
         config.set_main_option("sqlalchemy.url", details.sqlalchemy_url.replace("%", "%%"))
-        _check_target(config, details.sqlalchemy_url)
-        command.upgrade(config, self.revision)
+        with _one_target(Target(details.env().get("PGHOST", details.host), str(details.port), details.dbname)):
+            command.upgrade(config, self.revision)
 
     @property
     def depends(self) -> list[str]:
@@ -45,31 +48,43 @@ class AlembicSetup:
         return Config(os.path.join(project(), self.config))
 
 
-def _check_target(config: Any, url: str) -> None:
-    """Run `env.py` without migrations, and look where it connects."""
-    from alembic.runtime.environment import EnvironmentContext
-    from alembic.script import ScriptDirectory
-    from sqlalchemy.engine import make_url
+@contextlib.contextmanager
+def _one_target(wanted: Target) -> Iterator[None]:
+    """In this thread, let SQLAlchemy connect to one database only. Raises RuntimeError for others, and without any."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
 
-    def check(_: Any, context: Any) -> list[Any]:
-        found = _target(context.connection.engine.url)
-        if not found.equals(wanted):
+    thread, found = threading.get_ident(), []
+
+    def check(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+        if threading.get_ident() == thread:
+            found.append(_target(parameters))
+            refuse()
+
+    def refuse() -> None:
+        if others := [target for target in found if not target.equals(wanted)]:
             raise RuntimeError(
-                f"nothing was migrated: env.py of Alembic connects to {found}, and this instance is {wanted}; "
-                "let it connect to the option sqlalchemy.url of the configuration"
+                f"nothing was migrated: env.py of Alembic connects to {others[0]}, and {_wanted(wanted)}"
             )
-        return []
 
-    wanted = _target(make_url(url))
-    script = ScriptDirectory.from_config(config)
-    with EnvironmentContext(config, script, fn=check, dont_mutate=True):
-        script.run_env()
+    event.listen(Engine, "do_connect", check)
+    try:
+        yield
+        refuse()  # env.py may have caught the error
+        if not found:
+            raise RuntimeError(f"nothing was migrated: env.py of Alembic made no connection, and {_wanted(wanted)}")
+    finally:
+        event.remove(Engine, "do_connect", check)
 
 
-def _target(url: Any) -> Target:
-    """The database of SQLAlchemy's URL, in which the address of a Unix socket is in the query."""
-    host, port = (url.query.get(name) for name in ("host", "port"))
-    return Target(str(url.host or host or ""), str(url.port or port or ""), str(url.database))
+def _wanted(target: Target) -> str:
+    return f"this instance is {target}; let env.py connect to the option sqlalchemy.url of the configuration"
+
+
+def _target(parameters: dict[str, Any]) -> Target:
+    """The database in the arguments of a driver's `connect`; each driver has its own word for it."""
+    name = next((parameters[word] for word in ("dbname", "database", "db") if parameters.get(word)), "")
+    return Target(str(parameters.get("host", "")), str(parameters.get("port", "")), str(name))
 
 
 def alembic_setup(config: str | os.PathLike[str] = "alembic.ini", revision: str = "head") -> AlembicSetup:

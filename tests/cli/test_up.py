@@ -179,6 +179,8 @@ def test_scopes_and_names(project: Path, tmp_path: Path) -> None:
     ok("up", "-q", "redis", cwd=project)
     ok("up", "-q", "redis", "--set", "redis.settings.maxmemory=64mb", cwd=project)
     assert json.loads(ok("details", "mine", cwd=tmp_path))["name"] == "mine"
+    ok("up", "-q", "--scope", "nightly", "--name", "mine=redis", cwd=project)
+    assert "'mine' may be one of these" in cli("details", "mine", cwd=tmp_path).stderr
     doubtful = cli("down", "redis", cwd=project)
     assert doubtful.returncode == 1
     key = doubtful.stderr.splitlines()[1].split()[0]

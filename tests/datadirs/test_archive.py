@@ -86,8 +86,8 @@ def members(file: Path) -> list[Member]:
 def rewritten(file: Path, found: list[Member]) -> None:
     with tarfile.open(file, "w:gz") as tar:
         for member, content in found:
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
+            member.size = len(content) if member.size >= 0 else member.size
+            tar.addfile(member, io.BytesIO(content) if content else None)
 
 
 def contents(folder: Path) -> dict[str, object]:
@@ -254,6 +254,9 @@ HOSTILE = {
     ),
     "fewer": (_edited("end.json", lambda _: b'{"copies": []}'), "it names 0 copies and has 2"),
     "after": (lambda found: [*found, found[2]], "it goes on after its end"),
+    "count": (_edited("end.json", lambda _: b'{"copies": 5}'), "it is incomplete or damaged"),
+    "negative size": (_named(f"{IN_FIRST}/evil", type=tarfile.DIRTYPE, size=-(2**50)), "bytes; make the archive again"),
+    "long header": (_named(f"{IN_FIRST}/evil", pax_headers={"comment": "x" * 2**21}), "a header has 20"),
 }
 
 
@@ -292,6 +295,17 @@ def test_a_truncated_archive_is_refused(original: Path, place: Path, share: floa
     output = command("import", "half.tar.gz")
     assert output.startswith("1 servicectx: half.tar.gz: it is "), output
     assert "make the archive again with `servicectx cache export`" in output
+
+
+def test_an_export_replaces_no_special_file(file: Path, place: Path, command: Command) -> None:
+    os.mkfifo(place / "fifo")
+    (place / "link").symlink_to("/dev/null")
+    for name in ("fifo", "link"):
+        before = os.lstat(place / name)
+        assert "it is a device, a FIFO or a socket; name a regular file" in command(
+            "export", str(place / name), of="old"
+        )
+        assert os.path.samestat(before, os.lstat(place / name))
 
 
 def test_what_is_no_archive_is_refused(place: Path, command: Command) -> None:

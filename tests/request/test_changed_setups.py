@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,9 +213,21 @@ def test_migrations_change_no_other_database(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(RuntimeError, match=problem):
             django_setup("project.settings")(instance)
         alembic = project_copy("sqlalchemy_alembic", tmp_path, monkeypatch) / "migrations" / "env.py"
-        start = f"context.config.set_main_option('sqlalchemy.url', {own.sqlalchemy_url!r})\n"
-        alembic.write_text(alembic.read_text().replace("\n\n", f"\n\n{start}\n\n", 1))
-        with pytest.raises(RuntimeError, match=problem):
+        start, usual = (
+            f"context.config.set_main_option('sqlalchemy.url', {own.sqlalchemy_url!r})\n",
+            alembic.read_text(),
+        )
+        foreign = usual.replace("\n\n", f"\n\n{start}\n\n", 1)
+        changes = foreign.replace(
+            "    context.conf", "    connection.exec_driver_sql('create table x ()')\n    context.conf"
+        )
+        silent = "import contextlib\nwith contextlib.suppress(Exception):\n" + textwrap.indent(foreign, "    ")
+        for text in (foreign, changes, silent):
+            alembic.write_text(text)
+            with pytest.raises(RuntimeError, match=problem):
+                alembic_setup()(instance)
+        alembic.write_text("")
+        with pytest.raises(RuntimeError, match=r"env\.py of Alembic made no connection"):
             alembic_setup()(instance)
         assert not tables(own)
         assert not tables(instance)

@@ -8,6 +8,7 @@ from another PID namespace, too, where process ids have no meaning: src/backend/
 
 import contextlib
 import os
+import re
 import struct
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from servicectx.system import directories, processes, segments
 from servicectx.system.originals import open, time
 from servicectx.system.segments import Segment
 
+NUMBER = re.compile(r"[0-9]{1,10}")
 KEYS = 64  # keys after the inode, which the server tries where segments of others have them
 DYING = 2.0  # seconds for killed processes to let go of a segment
 MAGIC = struct.Struct("=i")
@@ -67,8 +69,8 @@ def _server(folder: int) -> Server:
         status.st_uid,
         status.st_dev,
         status.st_ino,
-        int(pid) if pid.isdecimal() else 0,
-        int(fields[1]) if len(fields) == 2 and fields[1].isdecimal() else -1,
+        int(pid) if NUMBER.fullmatch(pid) else 0,
+        int(fields[1]) if len(fields) == 2 and NUMBER.fullmatch(fields[1]) else -1,
     )
 
 
@@ -143,7 +145,7 @@ def _remove_dynamic(control: int, owner: int) -> None:
         segment = segments.look(id) if id is not None else None
         return segment if segment is not None and segment.owner == owner and _is_unused(segment) else None
 
-    if (listing := found(control)) is not None:
+    if (listing := found(control)) is not None and segments.read(listing).startswith(ITEM.pack(CONTROL_MAGIC)):
         for handle in _handles(segments.read(listing, CONTROL_SIZE)):
             if (segment := found(handle)) is not None:
                 segments.remove(segment)
