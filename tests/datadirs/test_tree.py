@@ -105,6 +105,18 @@ def test_a_linked_copy_shares_files_but_not_directories(tree: Path, tmp_path: Pa
     assert not (tree / "deep" / "more").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to other users")
+def test_a_file_that_another_user_can_write_is_not_linked(tree: Path, tmp_path: Path) -> None:
+    os.chown(tree / "one", 65534, -1)
+    (tree / "deep" / "open").touch()
+    (tree / "deep" / "open").chmod(0o666)
+    copying.copy_tree(tree, tmp_path / "copy", link=True)
+    for name in ("one", "deep/open"):
+        assert not (tmp_path / "copy" / name).samefile(tree / name)
+        assert (tmp_path / "copy" / name).stat().st_uid == 0
+        assert (tmp_path / "copy" / name).read_bytes() == (tree / name).read_bytes()
+
+
 def test_an_existing_target_is_not_touched(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
     with pytest.raises(FileExistsError):
