@@ -235,7 +235,8 @@ def own_command() -> list[str]:
     if module != "__main__":
         return ["python", "-m", module, *arguments]
     if program == "-c":
-        if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # its code is the same for every worker
+        worker = os.environ.get("PYTEST_XDIST_WORKER")
+        if worker and "execnet" in sys.modules:  # a worker itself, not a program that it started
             return ["pytest", f"worker {worker}"]
         return ["python", "-c", _code(), *arguments]
     return ["python", *arguments] if program in ("", "-") else words

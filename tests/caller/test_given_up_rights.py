@@ -36,7 +36,7 @@ def change(request: pytest.FixtureRequest) -> str:
 
 def test_leaving_frees_the_lease_and_the_keeper_removes_the_rest(change: str, home: Path) -> None:
     code = f"""
-import os, servicectx
+import encodings.idna, os, servicectx
 service = servicectx.managed("redis")
 with service:
     assert service.alive  # reads Python's modules now, since they may be out of reach later
@@ -82,7 +82,7 @@ with servicectx.managed("redis") as details:
 
 def test_a_database_of_ones_own_is_given_back(change: str) -> None:
     code = f"""
-import os, servicectx
+import encodings.idna, os, servicectx
 with servicectx.managed("postgres") as pg, servicectx.isolated(pg):
     {change.strip().replace(chr(10), chr(10) + "    ")}
 print("left")

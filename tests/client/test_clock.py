@@ -12,6 +12,7 @@ FOR_PEOPLE = {
     "state/keep_record.py": "the start of the instance of kept data",
     "state/persistent.py": "the last start on persistent data, for display",
     "client/persistent_start.py": "the run of a set-up on persistent data, for display",
+    "datadirs/cache_import.py": "the age of a copy that an archive brings: none is of the future",
     "datadirs/prepared.py": "prepared data that have not been used for a month",
 }
 

@@ -103,6 +103,10 @@ def plugins(*more: str) -> dict[str, str]:
     return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": options}
 
 
+#: Variables of a nested pytest that finds its plugins by itself, but for some that only slow it down.
+FINDS_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "", "PYTEST_ADDOPTS": "-p no:fakefs -p no:valkey -p no:django"}
+
+
 def services_left(project: Path) -> list[str]:
     """Processes and files of services, without processes of the run itself, which work in the project."""
     home = Path(os.environ["SERVICECTX_HOME"])

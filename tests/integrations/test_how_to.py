@@ -18,6 +18,7 @@ from tests.integrations.test_recipes import EXAMPLES, ON_SHARED_SERVERS, command
 from tests.leftovers import end, wait_for_none
 
 SCOPE = "how-to"
+ASYNC = ("fastapi_async", "sqlalchemy_session")  # projects with coroutines as tests
 TIMEOUT = 300  # seconds
 pytestmark = pytest.mark.timeout(2 * TIMEOUT)
 COMMANDS = [(name, command) for name in ON_SHARED_SERVERS for command in commands(EXAMPLES / name)]
@@ -48,7 +49,7 @@ def run(command: str, folder: Path, *, shared: bool = True, **environment: str) 
     variables = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONDONTWRITEBYTECODE": "1",
-        **plugins("no:cacheprovider", *(["asyncio"] if folder.name == "fastapi_async" else [])),
+        **plugins("no:cacheprovider", *(["asyncio", "anyio"] if folder.name in ASYNC else [])),
     }
     inherited = os.environ | variables | environment
     done = subprocess.run(

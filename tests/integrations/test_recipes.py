@@ -58,7 +58,7 @@ def test_a_project_runs(project: Path, command: str, place: Path) -> None:
 
 @pytest.mark.parametrize("project", ["celery_worker", "fastapi_async"])
 def test_workers_share_what_a_recipe_starts(project: str, place: Path) -> None:
-    environment: Any = plugins("asyncio")
+    environment: Any = plugins("asyncio", "anyio")
     Run(copy(EXAMPLES / project, place / project), "python -m pytest -n 2", **environment).passes()
 
 

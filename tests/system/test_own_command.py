@@ -27,10 +27,11 @@ def folder(tmp_path: Path) -> Path:
         (("-m", "tool"), {}, ["python", "-m", "tool"]),
         (("tool", "x"), {}, ["tool", "x"]),
         (("-c", f"\n{SHOW} # {'long ' * 20}", "x"), {}, ["python", "-c", f"{SHOW[:60]}...", "x"]),
-        (("-c", SHOW), {"PYTEST_XDIST_WORKER": "gw3"}, ["pytest", "worker gw3"]),
+        (("-c", f"import execnet; {SHOW}"), {"PYTEST_XDIST_WORKER": "gw3"}, ["pytest", "worker gw3"]),
+        (("-c", SHOW), {"PYTEST_XDIST_WORKER": "gw3"}, ["python", "-c", f"{SHOW[:60]}..."]),
         (("-",), {}, ["python"]),
     ],
-    ids=["script", "module", "package", "directory", "code", "worker", "standard input"],
+    ids=["script", "module", "package", "directory", "code", "worker", "program of a worker", "standard input"],
 )
 def test_each_way(folder: Path, arguments: tuple[str, ...], variables: dict[str, str], expected: list[str]) -> None:
     environment = {name: text for name, text in os.environ.items() if name != "PYTEST_XDIST_WORKER"}

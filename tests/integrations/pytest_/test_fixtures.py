@@ -12,6 +12,7 @@ from servicectx_pytest._fixtures import STATIC
 
 import servicectx
 from tests.integrations.pytest_.projects import Project
+from tests.integrations.runs import FINDS_PLUGINS
 
 LEGACY = {"cockroach", "moto", "redis", "vault"}
 
@@ -336,7 +337,7 @@ def test_without_autoload(tmp_path: Path, way: str) -> None:
 
 def test_the_plugin_can_be_left_out(tmp_path: Path) -> None:
     run = Project(tmp_path, test_cache="def test_cache(managed_redis): pass").run(
-        "-p", "no:servicectx_pytest", status=1
+        "-p", "no:servicectx_pytest", status=1, **FINDS_PLUGINS
     )
     assert "fixture 'managed_redis' not found" in run.output
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.integrations.pytest_.projects import Project
+from tests.integrations.runs import FINDS_PLUGINS
 
 SLOW_ONCE = """
     import os
@@ -161,7 +162,7 @@ def test_a_run_without_the_plugin(tmp_path: Path) -> None:
                 assert "servicectx" not in sys.modules
         """,
     )
-    assert "1 passed" in project.run("-p", "no:servicectx_pytest").output
+    assert "1 passed" in project.run("-p", "no:servicectx_pytest", status=0, **FINDS_PLUGINS).output
 
 
 def test_a_run_that_uses_no_service_imports_none_of_the_library(tmp_path: Path) -> None:
