@@ -52,7 +52,7 @@ def with_instance(error: PortInUse, request: Request[Any]) -> PortInUse:
     holder = f"the instance {state.name!r} ({state.service}) of {_shown(state.scope)}"
     process = f"process {error.pid} ({error.owner})" if error.pid is not None else "a server of servicectx"
     users = [f"process {user['pid']} ({' '.join(user['command'])[:60]})" for user in instance.users(state.id)]
-    cure = f"end {', '.join(users[:3])}, or stop it while it is in use with" if users else "stop it with"
+    cure = f"end {', '.join(users[:3])}, or stop it despite its users with" if users else "stop it with"
     reason = (
         f"the chosen port {error.port} is in use by {process}: {holder}\n"
         f"{cure} `servicectx down {'--force ' if users else ''}{stop}`, {ANOTHER}"

@@ -159,7 +159,7 @@ def test_an_instance_on_the_port_is_named_with_the_command_that_stops_it(port: i
         assert "it is" not in str(error)
         assert ": the instance 'orders' (fake) of the project " in str(error)
         users = (
-            rf"\nend process {os.getpid()} \(.+\), or stop it while it is in use with `servicectx down --force orders`"
+            rf"\nend process {os.getpid()} \(.+\), or stop it despite its users with `servicectx down --force orders`"
         )
         assert re.search(f"{users}, or choose another port", str(error)), str(error)
         assert error.instance == managed(FakeService, name="orders", port=port).key
