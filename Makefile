@@ -7,7 +7,8 @@ WORKERS ?= 4
 ARGS ?=
 PYTHONS ?=
 TAG ?=
-PORTABLE := tests/keeper tests/datadirs tests/request/test_setup.py tests/services/test_stolen_ports.py \
+PORTABLE := tests/keeper tests/services/test_stolen_ports.py \
+	$(addprefix tests/datadirs/test_,$(addsuffix .py,spares tree snapshot_crashes)) \
 	$(addprefix tests/client/test_,$(addsuffix .py,crashes races managed hold)) \
 	$(addprefix tests/isolation/test_,$(addsuffix .py,pool prefetcher prefetched isolated))
 
