@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pymysql
 import pytest
@@ -224,10 +225,12 @@ def test_the_short_directory_is_removed_after_kills(service: str, home: Path) ->
                 path, port = user.stdout.readline().split()
                 if everything:
                     server = servers.owner(int(port))
-                    for process in (*server.parents()[1::-1], server):
+                    killed = [*server.parents()[1::-1], server]
+                    for process in killed:
                         os.kill(process.pid, signal.SIGKILL)
                 user.kill()
             if everything:
+                wait_for(lambda: all(map(_is_dead, killed)), 20)  # a start skips what still lives
                 assert Path(path).parent.is_dir()
                 with managed("redis", name="next"):
                     pass
@@ -248,3 +251,10 @@ def test_a_snapshot_may_have_a_socket() -> None:
 def store(redis: RedisDetails) -> None:
     with redis_client.Redis.from_url(redis.url) as connection:
         connection.set("a", "1")
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
