@@ -216,6 +216,7 @@ def test_the_short_directory_is_removed_after_kills(service: str, home: Path) ->
         "details = lease.__enter__()\n"
         "print(details.socket, details.port, flush=True); sys.stdin.readline()"
     )
+    killed: list[psutil.Process] = []
     try:
         for everything in (False, True):
             with subprocess.Popen(
@@ -225,7 +226,7 @@ def test_the_short_directory_is_removed_after_kills(service: str, home: Path) ->
                 path, port = user.stdout.readline().split()
                 if everything:
                     server = servers.owner(int(port))
-                    killed = [*server.parents()[1::-1], server]
+                    killed += [*server.parents()[1::-1], server]
                     for process in killed:
                         os.kill(process.pid, signal.SIGKILL)
                 user.kill()
