@@ -1,6 +1,7 @@
 """`socket=True`: clients of four services use a Unix socket, whose path is always short."""
 
 import asyncio
+import functools
 import os
 import re
 import shutil
@@ -231,7 +232,7 @@ def test_the_short_directory_is_removed_after_kills(service: str, home: Path) ->
                         os.kill(process.pid, signal.SIGKILL)
                 user.kill()
             if everything:
-                wait_for(lambda: all(map(_is_dead, killed)), 20)  # a start skips what still lives
+                wait_for(functools.partial(_are_dead, killed), 20)  # a start skips what still lives
                 assert Path(path).parent.is_dir()
                 with managed("redis", name="next"):
                     pass
@@ -252,6 +253,10 @@ def test_a_snapshot_may_have_a_socket() -> None:
 def store(redis: RedisDetails) -> None:
     with redis_client.Redis.from_url(redis.url) as connection:
         connection.set("a", "1")
+
+
+def _are_dead(processes: list[psutil.Process]) -> bool:
+    return all(map(_is_dead, processes))
 
 
 def _is_dead(process: psutil.Process) -> bool:
