@@ -260,7 +260,7 @@ with managed(FakeService, delay=3.0):
         reason = caught.value.waiting_for
         found = re.search(r"process (\d+) \((.*)\) has held the lock for (\d+\.\d) s", reason)
         assert found is not None, reason
-        assert (int(found[1]), found[2]) == (requester.pid, "-c some words")
+        assert (int(found[1]), found[2]) == (requester.pid, "python -c from servicectx import managed some words")
         assert 0.4 <= float(found[3]) < 60
         assert "within 0.4 s" in str(caught.value)
         assert requester.wait(30) == 0
