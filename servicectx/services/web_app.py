@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
-from servicectx.services import binaries, python_servers, settings
+from servicectx.services import binaries, python_servers, reasons, settings
 from servicectx.services.base import Service, inherited, option_names
 from servicectx.services.plan import Plan, Ports, Stop, literal
 
@@ -36,6 +36,13 @@ class App(Service["AppDetails"]):
     """An app, served in its own process. It gets SIGTERM at the end, so that it can clean up."""
 
     Details: ClassVar[Any] = "servicectx.services.web_app_details:AppDetails"
+    not_possible: ClassVar[Mapping[str, str]] = {
+        "user": reasons.APP_LOGINS,
+        "password": reasons.APP_LOGINS,
+        "dbname": reasons.NO_DATABASES,
+        "socket": reasons.CLIENTS_USE_PORTS,
+        "version": reasons.THIS_PACKAGE,
+    }
     volatile: ClassVar[str] = "the app keeps its data in other services; use keep_data there, and leave it out here"
     search: ClassVar[binaries.Search]
     packages: ClassVar[tuple[str, ...]]

@@ -12,14 +12,7 @@ class Asgi(App):
 
     name: ClassVar[str] = "asgi"
     Options: ClassVar[type] = AppOptions
-    not_possible: ClassVar[Mapping[str, str]] = {
-        "user": reasons.APP_CHECKS,
-        "password": reasons.APP_CHECKS,
-        "dbname": reasons.NO_DATABASES,
-        "socket": reasons.CLIENTS_USE_PORTS,
-        "version": reasons.THIS_PACKAGE,
-        "flavour": reasons.ONE_SERVER,
-    }
+    not_possible: ClassVar[Mapping[str, str]] = {**App.not_possible, "flavour": reasons.ONE_SERVER}
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[asgi]'",
         "apt": "apt-get install uvicorn  # SERVICECTX_ASGI_BIN: /usr/bin",

@@ -1,10 +1,9 @@
 """A WSGI app, served by gunicorn or waitress: `managed("wsgi", app="package.module:app")`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from servicectx.services import binaries, python_servers, reasons
+from servicectx.services import binaries, python_servers
 from servicectx.services.web_app import App, AppOptions
 from servicectx.services.wsgi.server import SERVERS
 
@@ -21,13 +20,6 @@ class Wsgi(App):
 
     name: ClassVar[str] = "wsgi"
     Options: ClassVar[type] = WsgiOptions
-    not_possible: ClassVar[Mapping[str, str]] = {
-        "user": reasons.APP_CHECKS,
-        "password": reasons.APP_CHECKS,
-        "dbname": reasons.NO_DATABASES,
-        "socket": reasons.CLIENTS_USE_PORTS,
-        "version": reasons.THIS_PACKAGE,
-    }
     install: ClassVar[dict[str, str]] = {
         "pip": "pip install 'servicectx[wsgi]'",
         "apt": "apt-get install gunicorn  # SERVICECTX_WSGI_BIN: /usr/bin",
