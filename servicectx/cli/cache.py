@@ -129,7 +129,9 @@ def _cache(make: bool = False) -> Cache:
 
 def _selected(cache: Cache, names: tuple[str, ...]) -> list[Entry]:
     """The copies with these names, or of the services with these names; all of them without names. Raises Failed."""
-    found = [entry for entry in cache.entries() if entry.kind in archive.TRAVELS and archive.NAME.fullmatch(entry.name)]
+    found = [
+        entry for entry in cache.entries() if entry.kind in archive.EXPORTED and archive.NAME.fullmatch(entry.name)
+    ]
     known = {text for entry in found for text in (entry.name, entry.service)}
     for name in names:
         if name not in known:

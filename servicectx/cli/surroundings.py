@@ -13,7 +13,8 @@ from servicectx.cli.finding import FINE, Finding
 # Distributions whose versions explain errors: the dependencies, the command line, and the runners of tests.
 PACKAGES = ("mirakuru", "pydantic", "filelock", "platformdirs", "click", "rich", "pytest", "pytest-xdist", "behave")
 ENGINES = ("docker", "podman", "nerdctl")
-MARKS = {"/.dockerenv": "Docker", "/run/.containerenv": "Podman"}  # files that an engine puts into its containers
+# Files that an engine puts into its containers.
+CONTAINER_FILES = {"/.dockerenv": "Docker", "/run/.containerenv": "Podman"}
 
 
 def _servicectx(name: str) -> Finding:
@@ -38,7 +39,7 @@ def _system(name: str) -> Finding:
 
 def _container(name: str) -> Finding:
     """Whether this process runs in a container, and the engine on PATH. Services use no engine."""
-    inside = next((engine for path, engine in MARKS.items() if os.path.exists(path)), None)
+    inside = next((engine for path, engine in CONTAINER_FILES.items() if os.path.exists(path)), None)
     if inside is None and "KUBERNETES_SERVICE_HOST" in os.environ:
         inside = "Kubernetes"
     here = f"in a container of {inside}" if inside else "not in a known container"

@@ -11,7 +11,7 @@ from servicectx.errors import HomeError
 from servicectx.keeper import after_kill, process_marks
 from servicectx.state import container, marked, names, presence
 from servicectx.state.instance import Instance
-from servicectx.state.instance_view import KEEPER
+from servicectx.state.instance_files import KEEPER
 from servicectx.state.record import State
 from servicectx.system import processes as pids
 from servicectx.system import reading

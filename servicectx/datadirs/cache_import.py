@@ -156,15 +156,15 @@ class _Importer:
             kind = OTHER_KINDS.get(member.type, "of an unknown kind")
             raise self.fault(f"{name!r} is {kind}; copies have directories, regular files and symbolic links; {AGAIN}")
         top, *inside = parts
-        if top == archive.TOP and (not inside or inside in ([kind] for kind in archive.TRAVELS)) and member.isdir():
+        if top == archive.TOP and (not inside or inside in ([kind] for kind in archive.EXPORTED)) and member.isdir():
             return None
         if top == archive.TOP and len(inside) == 1 and member.isreg():
             if inside[0] in (archive.HEAD, archive.END):
                 return inside[0]
             if inside[0] == archive.MARKER:
                 return None
-        if top != archive.TOP or len(inside) < 2 or inside[0] not in archive.TRAVELS:
-            expected = ", ".join(f"{archive.TOP}/{kind}/NAME" for kind in archive.TRAVELS)
+        if top != archive.TOP or len(inside) < 2 or inside[0] not in archive.EXPORTED:
+            expected = ", ".join(f"{archive.TOP}/{kind}/NAME" for kind in archive.EXPORTED)
             raise self.fault(f"unknown member {name!r}: an archive of a cache has {expected}; {AGAIN}")
         if not archive.NAME.fullmatch(inside[1]):
             raise self.fault(

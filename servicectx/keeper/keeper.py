@@ -19,7 +19,7 @@ from servicectx.keeper.shutdown import LOCK_TIMEOUT, current, exit_text, record_
 from servicectx.services import plan
 from servicectx.state import container, owned_files, persistent
 from servicectx.state.instance import Instance
-from servicectx.state.instance_view import KEEPER
+from servicectx.state.instance_files import KEEPER
 from servicectx.state.record import FAILED, READY, STOPPING, Processes, State, StateError
 from servicectx.system import faults, linux, processes
 from servicectx.system.checkpoints import step

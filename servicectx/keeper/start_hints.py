@@ -12,12 +12,12 @@ NO_PORT = (
 )
 
 
-def ended(described: str, status: int | None) -> str:
+def end_reason(described: str, status: int | None) -> str:
     """The reason of a server that ended before it was usable, with its described status."""
     return f"the server ended before it was usable ({described}){BACKGROUND if status == 0 else ''}"
 
 
-def waited(doing: str, service_plan: plan.Plan) -> str:
+def wait_reason(doing: str, service_plan: plan.Plan) -> str:
     """`doing`, with a hint if the plan's server cannot know its port."""
     if service_plan.ports.inherits_socket or service_plan.ready["kind"] not in ("tcp", "http", "exchange"):
         return doing

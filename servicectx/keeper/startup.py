@@ -250,9 +250,9 @@ class Startup:
             raise PortLost
         self.command = server.command
         self._check_chosen_ports(lost=False)
-        from servicectx.keeper.start_hints import ended
+        from servicectx.keeper.start_hints import end_reason
 
-        raise self.failure(ended(process.status_text(status), status), status)
+        raise self.failure(end_reason(process.status_text(status), status), status)
 
     # -- small parts -----------------------------------------------------------------------------------------------
 
@@ -293,13 +293,13 @@ class Startup:
     def _check(self, doing: str) -> None:
         self._host.requester.check()
         if time.monotonic() > self.deadline:
-            from servicectx.keeper.start_hints import waited  # only for a failure
+            from servicectx.keeper.start_hints import wait_reason  # only for a failure
 
             raise StartTimeout(
                 service=self.plan.service,
                 name=self.name,
                 timeout=self.timeout,
-                waiting_for=waited(doing, self.plan),
+                waiting_for=wait_reason(doing, self.plan),
                 command=process.shown(self.command),
                 log_tail=self.log_tail(),
             )

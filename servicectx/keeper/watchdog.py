@@ -16,7 +16,7 @@ from servicectx.keeper.keeper import Keeper
 from servicectx.keeper.requester import RequesterGone, write_report
 from servicectx.keeper.shutdown import LOCK_TIMEOUT, current, exit_text, record_death, remove_when_unused
 from servicectx.state.instance import Instance
-from servicectx.state.instance_view import WATCHDOG
+from servicectx.state.instance_files import WATCHDOG
 from servicectx.state.kernel_lock import KernelLock
 from servicectx.system import linux
 from servicectx.system import processes as pids

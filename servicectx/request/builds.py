@@ -77,10 +77,10 @@ def is_shim(program: str) -> bool:
 
 def _shim_version(service: Service[Any], program: str) -> str | None:
     """The version that a shim prints in this directory, asked once in this process."""
-    asked = service.name, program, working_directory()
-    if asked not in _shim_versions:
-        _shim_versions[asked] = service.version(program)
-    return _shim_versions[asked]
+    key = service.name, program, working_directory()
+    if key not in _shim_versions:
+        _shim_versions[key] = service.version(program)
+    return _shim_versions[key]
 
 
 _shim_versions: dict[tuple[str, str, str], str | None] = {}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from servicectx.errors import HomeError
 from servicectx.state import container, keep_record, leases, marked, names, owned_files, presence, storage
-from servicectx.state.instance_view import STATE, InstanceView, decoded
+from servicectx.state.instance_files import STATE, InstanceFiles, decoded
 from servicectx.state.key_lock import FileLock, KeyLock
 from servicectx.state.private_file import NO_SPACE_CURE, write_private
 from servicectx.state.record import State, StateError, encode
@@ -27,7 +27,7 @@ RESERVE_SIZE = 16384  # bytes
 BEFORE = "before.json"
 
 
-class Instance(InstanceView):
+class Instance(InstanceFiles):
     """The files and locks of one key below `home`. It starts and ends no processes.
 
     `make_lock` makes the lock of the key: `KernelLock` in a keeper, by default filelock's.

@@ -10,7 +10,7 @@ import pytest
 from servicectx.client import cleanup
 from servicectx.state import container, marked, origin, presence
 from servicectx.state.instance import Instance
-from servicectx.state.instance_view import KEEPER
+from servicectx.state.instance_files import KEEPER
 from servicectx.state.record import READY, State
 from servicectx.system import processes
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from servicectx.services.postgres import after_kill
+from servicectx.services.postgres import shared_memory
 from servicectx.system.segments import IPC_RMID, IPC_STAT
 from tests.detector import wait_for
 from tests.hostile.intruder import Intruder
@@ -76,7 +76,7 @@ def is_there(segment: int) -> bool:
 
 def test_a_segment_of_root_s_stays(data: Path, segment: Segment, account: pwd.struct_passwd) -> None:
     note(data, segment.number, segment.creator, account)
-    after_kill.free_after_kill(data=str(data))
+    shared_memory.free_after_kill(data=str(data))
     assert is_there(segment.number)
 
 
@@ -84,7 +84,7 @@ def test_what_a_live_process_has_stays(data: Path, account: pwd.struct_passwd, i
     process = intruder.start(f"{MAKE}\nprint(flush=True)\nimport time; time.sleep(60)")
     number = segment_of(process.pid)
     note(data, number, process.pid, account)
-    after_kill.free_after_kill(data=str(data))
+    shared_memory.free_after_kill(data=str(data))
     assert is_there(number)
     assert (data / "postmaster.pid").exists()
     ctypes.CDLL(None).shmctl(number, IPC_RMID, None)
@@ -95,7 +95,7 @@ def test_the_pid_file_of_a_zombie_goes(data: Path, account: pwd.struct_passwd) -
     zombie = subprocess.Popen(["true"])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     note(data, 0, zombie.pid, account)
-    after_kill.free_after_kill(data=str(data))
+    shared_memory.free_after_kill(data=str(data))
     assert not (data / "postmaster.pid").exists()
     zombie.wait()
 
@@ -105,14 +105,14 @@ def test_the_server_s_own_segment_goes(data: Path, account: pwd.struct_passwd, i
     assert process.wait(10) == 0
     number = segment_of(process.pid)
     note(data, number, process.pid, account)
-    after_kill.free_after_kill(data=str(data))
+    shared_memory.free_after_kill(data=str(data))
     assert not is_there(number)
 
 
 def test_a_pid_file_that_is_no_file_is_not_waited_for(data: Path, segment: Segment) -> None:
     os.mkfifo(data / "postmaster.pid")
-    after_kill.free_after_kill(data=str(data))
+    shared_memory.free_after_kill(data=str(data))
     (data / "postmaster.pid").unlink()
     (data / "postmaster.pid").symlink_to("/etc/passwd")
-    after_kill.free_after_kill(data=str(data))
+    shared_memory.free_after_kill(data=str(data))
     assert is_there(segment.number)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from servicectx.services.postgres import after_kill
+from servicectx.services.postgres import shared_memory
 from servicectx.system import segments
 from tests import namespaces
 from tests.actor import Actor
@@ -110,7 +110,7 @@ def test_segments_that_no_file_names_are_removed_when_all_processes_are_killed(d
         files = {Path(place.path) for place in server.memory_maps() if Path(place.path).name.startswith("PostgreSQL.")}
         assert len(made) > 1 if kind == "sysv" else files
         (file,) = detected.own.glob("data/*/run/data/postmaster.pid")
-        after_kill.free_after_kill(data=str(file.parent))
+        shared_memory.free_after_kill(data=str(file.parent))
         assert made <= listed().keys(), "the segment of a live server"
         assert all(path.exists() for path in files)
         lines = file.read_text().splitlines(keepends=True)

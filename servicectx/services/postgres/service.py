@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from servicectx.services.postgres.details import PostgresDetails
 
 WIRE = "servicectx.services.postgres.wire"
-AFTER_KILL = "servicectx.services.postgres.after_kill:free_after_kill"
+AFTER_KILL = "servicectx.services.postgres.shared_memory:free_after_kill"
 OURS = ("port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file", "external_pid_file")
 LONGEST_NAME = 63  # bytes; the server cuts longer names
 
@@ -296,7 +296,7 @@ class Postgres(Service["PostgresDetails"]):
         command = [
             *(initdb, "-D", "{data}", "-U", literal(options.user), "--pwfile={dir}/initdb.password"),
             *("--auth=scram-sha-256", "--encoding=UTF8", f"--locale={options.locale}"),
-            *("--no-sync", "--no-instructions", "--no-clean"),  # `after_kill` needs the directory
+            *("--no-sync", "--no-instructions", "--no-clean"),  # `shared_memory` needs the directory
         ]
         secret = os.urandom(16).hex()
         return Template(

@@ -1,4 +1,4 @@
-"""What can be read and recorded of the instances of one key without the key's lock."""
+"""The files of the instances of one key that are read and written without the key's lock."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ STATE = "state.json"
 KEEPER, WATCHDOG = "keeper.lock", "watchdog.lock"
 
 
-class InstanceView:
+class InstanceFiles:
     """The files of one key below `home`: state, users, preferences of users, processes."""
 
     def __init__(self, home: Path, key: str) -> None:
