@@ -18,7 +18,7 @@ from servicectx.system import reading
 from servicectx.system.descriptors import Identity, identity
 from servicectx.system.interrupts import run_to_end
 from servicectx.system.originals import json, time
-from servicectx.system.processes import own_command
+from servicectx.system.own_command import own_command
 
 
 class KeyLock:

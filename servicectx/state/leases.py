@@ -15,7 +15,7 @@ from servicectx.errors import HomeError
 from servicectx.system import faults
 from servicectx.system.descriptors import Descriptor
 from servicectx.system.originals import json, time
-from servicectx.system.processes import own_command
+from servicectx.system.own_command import own_command
 
 _NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or a foreign file
 

@@ -15,7 +15,7 @@ import pytest
 
 import servicectx
 from servicectx.cli.app import COMMANDS
-from servicectx.system.processes import own_command
+from servicectx.system.own_command import own_command
 from tests.actor import Actor
 from tests.cli.command import COMMAND_TIMEOUT, Terminal, cli, spawn
 from tests.detector import Home

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHOW = "from servicectx.system.processes import own_command; print(own_command())"
+SHOW = "from servicectx.system.own_command import own_command; print(own_command())"
 
 
 @pytest.fixture
