@@ -11,7 +11,8 @@ from servicectx.request import opened_data
 from servicectx.request.key import program_state, scope_text
 from servicectx.request.opened_data import Opened
 from servicectx.services import version_choice
-from servicectx.services.base import Service, Written, option_names
+from servicectx.services.base import Service, Written
+from servicectx.services.options import option_names
 from servicectx.state import persistent, setup_record
 from servicectx.state.persistent import PersistentRecord
 from servicectx.state.setup_record import SetupRecord

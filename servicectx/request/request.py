@@ -15,7 +15,8 @@ from servicectx.request.depends import Depends
 from servicectx.request.persistent_data import Persistent
 from servicectx.request.setup import labels
 from servicectx.services import binaries, version_choice
-from servicectx.services.base import Plan, Service, Template, option_values
+from servicectx.services.base import Plan, Service, Template
+from servicectx.services.options import option_values
 from servicectx.state import keep_record, setup_record
 from servicectx.state.setup_record import SetupRecord
 

@@ -1,11 +1,10 @@
 """The base class of all services, built-in and custom: required and optional methods."""
 
-import functools
 import importlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
@@ -13,6 +12,7 @@ from servicectx.errors import InvalidOption, StartFailed
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, version_choice
 from servicectx.services.binaries import Search
+from servicectx.services.options import checked, option_names, option_values
 from servicectx.services.plan import (
     Companion,
     Leftovers,
@@ -31,23 +31,6 @@ if TYPE_CHECKING:
     from servicectx.services.details import ServiceDetails
 
 D = TypeVar("D", bound="ServiceDetails")
-
-
-# Keyword arguments of `managed()` that are not options of a service.
-ARGUMENTS = (
-    "name",
-    "scope",
-    "setup",
-    "snapshot",
-    "linger",
-    "keep_data",
-    "storage",
-    "timeout",
-    "port",
-    "ports",
-    "persist",
-)
-SYNONYMS = {"db": "dbname", "database": "dbname", "username": "user", "passwd": "password", "tag": "version"}
 
 
 class Client(NamedTuple):
@@ -208,7 +191,7 @@ class Service(Generic[D]):
             if name not in known and name in self.not_possible:
                 problem = f"not possible: {self.not_possible[name]}"
                 raise InvalidOption(service=self.name, option=name, problem=problem, known=known)
-        options = _checked(self.name, self.Options, given)
+        options = checked(self.name, self.Options, given)
         version_choice.check(self.name, options)
         return options
 
@@ -217,49 +200,6 @@ class Service(Generic[D]):
             module, _, kind = self.Details.partition(":")
             return cast("type[D]", getattr(importlib.import_module(module), kind))
         return cast("type[D]", self.Details)
-
-
-def option_names(options: type) -> list[str]:
-    return [*_option_names(options)]
-
-
-@functools.cache
-def _option_names(options: type) -> tuple[str, ...]:
-    return tuple(getattr(options, "model_fields", None) or [field.name for field in fields(options)])
-
-
-def option_values(options: Any) -> dict[str, Any]:
-    """The options that differ from their defaults. They are part of the key."""
-    defaults = type(options)()
-    names = option_names(type(options))
-    return {name: value for name in names if (value := getattr(options, name)) != getattr(defaults, name)}
-
-
-def _checked(service: str, kind: type, given: dict[str, Any]) -> Any:
-    from pydantic import TypeAdapter, ValidationError
-
-    known = option_names(kind)
-    for name in given:
-        if name not in known:
-            raise InvalidOption(service=service, option=name, problem=_unknown(name, known), known=known)
-    try:
-        return TypeAdapter(kind).validate_python(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        option = str(first["loc"][0]) if first["loc"] else next(iter(given))
-        raise InvalidOption(service=service, option=option, problem=first["msg"], known=known) from None
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    from difflib import get_close_matches
-
-    if name in ("host", "hostname", "bind"):
-        return "unknown; servers listen on loopback, and their details have the address"
-    if name == "isolated":
-        return "unknown; enter the service, and then `isolated(details)` for each test"
-    close = [SYNONYMS[name]] if SYNONYMS.get(name) in (*known, *ARGUMENTS) else []
-    close = close or get_close_matches(name, known, n=1) or get_close_matches(name, ARGUMENTS, n=1)
-    return f"unknown; did you mean {close[0]!r}?" if close else "unknown"
 
 
 def _numbers(version: str) -> list[int]:

@@ -4,8 +4,9 @@ import re
 from typing import Any
 
 from servicectx.errors import InvalidOption
-from servicectx.services.base import Service, option_names
+from servicectx.services.base import Service
 from servicectx.services.login import RANDOM
+from servicectx.services.options import option_names
 
 LONGEST = 200  # bytes; some protocols write a length in one byte
 

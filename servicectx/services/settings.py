@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from servicectx.errors import InvalidOption
-from servicectx.services.base import Service, option_names
+from servicectx.services.base import Service
+from servicectx.services.options import option_names
 
 
 def check(service: Service[Any], given: Iterable[str], ours: Collection[str]) -> None:

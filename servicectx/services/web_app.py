@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries, python_servers, reasons, settings
-from servicectx.services.base import Service, inherited, option_names
+from servicectx.services.base import Service, inherited
+from servicectx.services.options import option_names
 from servicectx.services.plan import Plan, Ports, Stop, literal
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Budgets on Python 3.11. The goals are 80 and 70; the package's own modules are 106 and 72 of these, filelock has 21.
-MAX_MODULES = {"caller": 253, "keeper": 173}
+# Budgets on Python 3.11. The goals are 80 and 70; the package's own modules are 107 and 72 of these, filelock has 21.
+MAX_MODULES = {"caller": 254, "keeper": 173}
 NEWER = 40  # more on newer versions, whose standard library has more parts
 
 # Modules that a start must not load before that moment, with the moment when they are loaded, if they are.

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from servicectx.services.base import Plan, Service, option_names
+from servicectx.services.base import Plan, Service
+from servicectx.services.options import option_names
 from tests.services import sources
 
 NEEDED = {"app": "package.module:app", "command": ["program", "{port}"]}  # options that have no default

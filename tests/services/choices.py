@@ -10,7 +10,8 @@ from typing import Any
 
 from servicectx import service_names
 from servicectx.services import registry
-from servicectx.services.base import Service, option_names
+from servicectx.services.base import Service
+from servicectx.services.options import option_names
 
 FOLDER = Path(__file__).parents[2] / "docs/services"
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from servicectx import service_names
 from servicectx.services import aliases, registry
-from servicectx.services.base import Service, option_names
+from servicectx.services.base import Service
+from servicectx.services.options import option_names
 from tests.services import accounts, choices, measuring, sources, table
 
 ROOT = Path(__file__).parents[2]

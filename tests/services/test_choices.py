@@ -8,7 +8,7 @@ import pytest
 
 from servicectx import InvalidOption, managed
 from servicectx.services import registry
-from servicectx.services.base import option_names
+from servicectx.services.options import option_names
 from tests.services import choices, table
 
 EXAMPLES: dict[str, Any] = {

@@ -10,7 +10,7 @@ import pytest
 
 from servicectx import InvalidOption, managed
 from servicectx.services import registry
-from servicectx.services.base import option_names
+from servicectx.services.options import option_names
 from tests.services import table
 from tests.services.row import Login, Row
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
 from servicectx.services import binaries, login_checks, reasons, scripts, templates
-from servicectx.services.base import Client, Service, VersionOptions, environment, option_names
+from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.cockroach.databases import CockroachDatabases
 from servicectx.services.login import RANDOM, Password, chosen
+from servicectx.services.options import option_names
 from servicectx.services.plan import Plan, Ports, Template, literal
 
 if TYPE_CHECKING:

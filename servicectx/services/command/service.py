@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from servicectx.errors import InvalidOption
 from servicectx.services import binaries, reasons
-from servicectx.services.base import Service, inherited, option_names
+from servicectx.services.base import Service, inherited
+from servicectx.services.options import option_names
 from servicectx.services.plan import Plan, Ports, Stop, literal
 
 if TYPE_CHECKING:

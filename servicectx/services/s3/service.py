@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
 from servicectx.services import aws_options, binaries, login_checks, reasons, settings
-from servicectx.services.base import Service, VersionOptions, environment, option_names
+from servicectx.services.base import Service, VersionOptions, environment
 from servicectx.services.login import RANDOM, Password
+from servicectx.services.options import option_names
 from servicectx.services.plan import Companion, Plan, Ports, SnapshotSupport, literal
 from servicectx.services.s3.buckets import S3Buckets
 
