@@ -61,31 +61,21 @@ def _tail(log_tail: str | None) -> str:
 _GIVE_PATH = "\ngive the path of the program, or add its directory to PATH"
 
 
-# Products without a service of their own, and the service to use instead.
-REPLACED_BY = {
-    "minio": "s3",
-    "localstack": "moto",
-    "rustfs": "s3",
-    "keydb": "redis",
-    "mailpit": "smtp",
-    "redpanda": "kafka",
-}
-
-
 class UnknownService(ServiceCtxError):
-    """No service of this name is registered. Attributes: `service`, `known`."""
+    """No service of this name is registered. Attributes: `service`, `known`, and `instead`, or None."""
 
-    fields = ("service", "known")
+    fields = ("service", "known", "instead")
     service: str
     known: list[str]
+    instead: str | None
 
     def message(self) -> str:
         from difflib import get_close_matches
 
         close = get_close_matches(self.service, self.known, n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
-        if self.service in REPLACED_BY:
-            guess = f" {REPLACED_BY[self.service]!r} replaces it."
+        if self.instead:
+            guess = f" {self.instead!r} replaces it."
         return (
             f"no service is called {self.service!r}.{guess} Known: {', '.join(self.known)}. "
             'Any other program can be run with managed("command", command=[...]); '

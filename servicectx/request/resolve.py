@@ -145,7 +145,8 @@ def _find(service: Any) -> Service[Any]:
     try:
         return registry.find(service)
     except UnknownService as error:
-        raise UnknownService(service=error.service, known=sorted({*error.known, *config.names()})) from None
+        known = sorted({*error.known, *config.names()})
+        raise UnknownService(service=error.service, known=known, instead=error.instead) from None
 
 
 def _snapshot(

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from servicectx.errors import UnknownService
-from servicectx.services.aliases import ALIASES
+from servicectx.services.aliases import ALIASES, REPLACED_BY
 from servicectx.services.base import Service
 
 # Folder NAME has the class Name in NAME/service.py. A module is imported at the first use of its service.
@@ -116,7 +116,7 @@ def find(service: str | type[Service[Any]] | Service[Any]) -> Service[Any]:
             module = importlib.import_module(f"servicectx.services.{name}.service")
             _registered[name] = _checked(getattr(module, name.capitalize()))
         elif not _register_entry_point(name):
-            raise UnknownService(service=service, known=names())
+            raise UnknownService(service=service, known=names(), instead=REPLACED_BY.get(service))
     return _registered[name]
 
 

@@ -11,7 +11,7 @@ from servicectx import errors
 
 EXAMPLES: dict[type[errors.ServiceCtxError], dict[str, Any]] = {
     errors.ServiceCtxError: {},
-    errors.UnknownService: {"service": "postgers", "known": ["postgres", "redis"]},
+    errors.UnknownService: {"service": "postgers", "known": ["postgres", "redis"], "instead": None},
     errors.InvalidOption: {"service": "redis", "option": "settngs", "problem": "unknown", "known": ["settings"]},
     errors.BinaryNotFound: {
         "service": "redis",
