@@ -73,7 +73,11 @@ def choose(
         chosen = [instance for instance in every if instance.state.scope in scopes]
         if not chosen:
             raise Failed(f"nothing runs in {shown_place(scopes[-1])}{_elsewhere(every) or START.format('')}")
-        return _of_each_name(chosen) if current else chosen
+        if not current:
+            return chosen
+        from servicectx.cli.current_instance import of_each_name  # imports all that a start needs
+
+        return of_each_name(chosen)
     return [_one(name, every, scopes, strict=scope is not None, current=current) for name in names]
 
 
@@ -95,12 +99,6 @@ def _one(name: str, every: list[Running], scopes: list[str], strict: bool, curre
         lines = "".join(f"\n  {instance.key}  {described(instance)}" for instance in found)
         raise Failed(f"{name!r} may be one of these; name one by its key:{lines}")
     return found[0]
-
-
-def _of_each_name(found: list[Running]) -> list[Running]:
-    from servicectx.cli.current_instance import of_each_name  # imports all that a start needs
-
-    return of_each_name(found)
 
 
 def described(instance: Running) -> str:

@@ -15,8 +15,6 @@ def write(path: str, text: str) -> None:
     """
     target = _target(path)
     try:
-        if target.exists() and not target.is_file():
-            raise Failed(f"--output {path}: it exists and is not a regular file")
         files.replace(target, files.beside(target), text)
     except OSError as error:
         raise Failed(f"--output {path}: {error.strerror}") from None

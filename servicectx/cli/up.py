@@ -79,7 +79,8 @@ def command(
         here = [_running(member) for member in selected if not member.managed.external]
         for instance in here:
             instance.instance.mark_up(instance.state.id)
-            _note_former(instance)
+            if not quiet:
+                _note_former(instance)
         if details_dir is not None:
             _write_details(here, details_dir)
     if form is not None:
@@ -95,7 +96,7 @@ def _running(member: Member) -> Running:
 
 
 def _note_former(started: Running) -> None:
-    """Name instances of another configuration that `servicectx up` started before under this name."""
+    """Name the instances of other configurations that have this name."""
     state = started.state
     same = [each for each in inventory.running() if (each.state.name, each.state.scope) == (state.name, state.scope)]
     if len(same) > 1:

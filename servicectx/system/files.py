@@ -43,12 +43,12 @@ def beside(target: Path) -> Path:
 
 
 def check_replaceable(target: Path) -> None:
-    """Raise OSError for a device, a FIFO or a socket, and for a link to one: a rename would destroy it."""
+    """Raise OSError where something other than a file is, or a link to such: a rename would destroy a device."""
     for status in (os.lstat, os.stat):
         with contextlib.suppress(FileNotFoundError):
             mode = status(target).st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
-                raise OSError(errno.EINVAL, "it is a device, a FIFO or a socket; name a regular file", str(target))
+            if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+                raise OSError(errno.EINVAL, "it exists and is not a regular file; name another file", str(target))
 
 
 def replace(target: Path, temporary: Path, text: str) -> None:

@@ -197,8 +197,9 @@ def test_of_several_instances_the_one_of_the_present_configuration_is_meant(proj
         (project / "pyproject.toml").write_text(
             f'[tool.servicectx]\ncache = {{service = "redis", settings = {{maxmemory = "{size}"}}}}\n'
         )
-        done = cli("up", "-q", cwd=project)
+        done = cli("up", cwd=project)
         assert ("cache runs 2 times here" in done.stderr) == (size == "32mb"), done.stderr
+        assert "2 times" not in cli("up", "-q", cwd=project).stderr
         ports[size] = json.loads(ok("details", "cache", cwd=project))["port"]
     assert len(set(ports.values())) == 2
     text = (project / "pyproject.toml").read_text()

@@ -302,7 +302,7 @@ def test_an_export_replaces_no_special_file(file: Path, place: Path, command: Co
     (place / "link").symlink_to("/dev/null")
     for name in ("fifo", "link"):
         before = os.lstat(place / name)
-        assert "it is a device, a FIFO or a socket; name a regular file" in command(
+        assert "it exists and is not a regular file; name another file" in command(
             "export", str(place / name), of="old"
         )
         assert os.path.samestat(before, os.lstat(place / name))
