@@ -48,7 +48,8 @@ def check_replaceable(target: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             mode = status(target).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-                raise OSError(errno.EINVAL, "it exists and is not a regular file; name another file", str(target))
+                kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+                raise OSError(kind, "it exists and is not a regular file; name another file", str(target))
 
 
 def replace(target: Path, temporary: Path, text: str) -> None:
