@@ -1,4 +1,4 @@
-"""Django's `migrate`, on the database of one server only: `python -m servicectx.testing.django_migrate HOST PORT NAME`.
+"""Django's `migrate`, on one database only: `python -m servicectx.testing.django_migrate PORT NAME HOST...`.
 
 Settings may name another server, such as a developer's own. Then nothing is migrated.
 """
@@ -10,17 +10,17 @@ from typing import Any
 from servicectx.testing.targets import Target
 
 
-def main(host: str, port: str, name: str) -> None:
+def main(port: str, name: str, *hosts: str) -> None:
     import django
     from django.core.management import call_command
     from django.db import connection
 
     django.setup()
-    wanted, found = Target(host, port, name), _target(connection)
-    if not found.equals(wanted):
+    wanted, found = [Target(host, port, name) for host in hosts], _target(connection)
+    if not any(found.equals(target) for target in wanted):
         sys.exit(
             f"nothing was migrated: DATABASES['default'] of {os.environ['DJANGO_SETTINGS_MODULE']} is {found}, "
-            f"and this instance is {wanted}; let the settings read the variables of the service, such as PGHOST, "
+            f"and this instance is {wanted[0]}; let the settings read the variables of the service, such as PGHOST, "
             f"PGPORT, PGUSER, PGPASSWORD and PGDATABASE of postgres"
         )
     call_command("migrate", interactive=False)

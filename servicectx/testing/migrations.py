@@ -1,16 +1,14 @@
 """Set-ups for the migrations of Alembic and Django, with the files that they depend on."""
 
-import contextlib
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from servicectx.request.project import project
-from servicectx.testing.targets import Target
+from servicectx.testing.connections import only_to
+from servicectx.testing.targets import targets
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class AlembicSetup:
 
         config = self._config()
         config.set_main_option("sqlalchemy.url", details.sqlalchemy_url.replace("%", "%%"))
-        with _one_target(Target(details.env().get("PGHOST", details.host), str(details.port), details.dbname)):
+        with only_to(targets(details)):
             command.upgrade(config, self.revision)
 
     @property
@@ -46,45 +44,6 @@ class AlembicSetup:
         from alembic.config import Config
 
         return Config(os.path.join(project(), self.config))
-
-
-@contextlib.contextmanager
-def _one_target(wanted: Target) -> Iterator[None]:
-    """In this thread, let SQLAlchemy connect to one database only. Raises RuntimeError for others, and without any."""
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
-
-    thread, found = threading.get_ident(), []
-
-    def check(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
-        if threading.get_ident() == thread:
-            found.append(_target(parameters))
-            refuse()
-
-    def refuse() -> None:
-        if others := [target for target in found if not target.equals(wanted)]:
-            raise RuntimeError(
-                f"nothing was migrated: env.py of Alembic connects to {others[0]}, and {_wanted(wanted)}"
-            )
-
-    event.listen(Engine, "do_connect", check)
-    try:
-        yield
-        refuse()  # env.py may have caught the error
-        if not found:
-            raise RuntimeError(f"nothing was migrated: env.py of Alembic made no connection, and {_wanted(wanted)}")
-    finally:
-        event.remove(Engine, "do_connect", check)
-
-
-def _wanted(target: Target) -> str:
-    return f"this instance is {target}; let env.py connect to the option sqlalchemy.url of the configuration"
-
-
-def _target(parameters: dict[str, Any]) -> Target:
-    """The database in the arguments of a driver's `connect`; each driver has its own word for it."""
-    name = next((parameters[word] for word in ("dbname", "database", "db") if parameters.get(word)), "")
-    return Target(str(parameters.get("host", "")), str(parameters.get("port", "")), str(name))
 
 
 def alembic_setup(config: str | os.PathLike[str] = "alembic.ini", revision: str = "head") -> AlembicSetup:
@@ -119,7 +78,8 @@ class DjangoSetup:
             f"SERVICECTX_{name}_DETAILS": details.model_dump_json(),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(project()), os.environ.get("PYTHONPATH")])),
         }
-        target = (details.env().get("PGHOST", details.host), str(details.port), details.dbname)
+        wanted = targets(details)
+        target = (wanted[0].port, wanted[0].name, *(each.host for each in wanted))
         done = subprocess.run(
             [sys.executable, "-m", "servicectx.testing.django_migrate", *target],
             env=details.environment() | variables,

@@ -1,12 +1,12 @@
 """The database that a migration is about to change."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class Target(NamedTuple):
-    """A database by its server. `host` may be the directory of a Unix socket."""
+    """A database by its server. `host` may be the path of a Unix socket, or its directory."""
 
     host: str
     port: str
@@ -20,3 +20,10 @@ class Target(NamedTuple):
     def __str__(self) -> str:
         address = f"{self.host}:{self.port}" if self.host or self.port else "no server"
         return f"{address}, database {self.name!r}"
+
+
+def targets(details: Any) -> list[Target]:
+    """The database of some details, by each of its addresses."""
+    sockets = [details.env().get("PGHOST"), getattr(details, "socket", "")]
+    hosts = dict.fromkeys([details.host, *filter(None, sockets)])
+    return [Target(host, str(details.port), details.dbname) for host in hosts]

@@ -222,12 +222,18 @@ def test_migrations_change_no_other_database(tmp_path: Path, monkeypatch: pytest
             "    context.conf", "    connection.exec_driver_sql('create table x ()')\n    context.conf"
         )
         silent = "import contextlib\nwith contextlib.suppress(Exception):\n" + textwrap.indent(foreign, "    ")
+        creator = f"lambda: psycopg.connect({own.url!r})"
+        other = f"import psycopg\ncreate_engine = lambda _, **options: old(_, creator={creator})\n"
+        unknown = usual.replace("import create_engine, pool\n", f"import create_engine as old, pool\n{other}")
+        alembic.write_text(unknown)
+        with pytest.raises(RuntimeError, match=r"env\.py of Alembic uses a connection with an unknown target"):
+            alembic_setup()(instance)
         for text in (foreign, changes, silent):
             alembic.write_text(text)
             with pytest.raises(RuntimeError, match=problem):
                 alembic_setup()(instance)
         alembic.write_text("")
-        with pytest.raises(RuntimeError, match=r"env\.py of Alembic made no connection"):
+        with pytest.raises(RuntimeError, match=r"env\.py of Alembic makes no connection"):
             alembic_setup()(instance)
         assert not tables(own)
         assert not tables(instance)
