@@ -80,7 +80,7 @@ class Service(Generic[D]):
         `VersionOptions`), `flavour`, and what `lacks` looks at.
         """
         if not hasattr(self, "search"):
-            raise NotImplementedError
+            raise self._missing("program()` or the attribute `search")
         return version_choice.choose(self, self.search, options)
 
     def refusal(self, program: str) -> str | None:
@@ -113,7 +113,7 @@ class Service(Generic[D]):
 
     def plan(self, options: Any, program: str, secret: str) -> Plan:
         """The plan that a keeper runs. `secret` is a fresh random text, suitable as a password."""
-        raise NotImplementedError
+        raise self._missing("plan()")
 
     def kept_plan(self, options: Any, program: str, secret: str, data: Path | None) -> Plan | None:
         """The plan of an instance that keeps its data: with crash-safe settings. None: the service has no data.
@@ -145,7 +145,7 @@ class Service(Generic[D]):
 
     def run_files(self, details: D, files: list[Path], program: str) -> None:
         """Run the files of a set-up. Without an override, files are refused before the start."""
-        raise NotImplementedError
+        raise self._missing("run_files()")
 
     def isolation(self, details: D, data: str = "") -> Isolation[D] | None:
         """The namespaces of the instance with these details, for `isolated()`. None: the service has no namespaces.
@@ -194,6 +194,9 @@ class Service(Generic[D]):
         options = checked(self.name, self.Options, given)
         version_choice.check(self.name, options)
         return options
+
+    def _missing(self, part: str) -> NotImplementedError:
+        return NotImplementedError(f"the class {type(self).__name__} needs `{part}`; see docs/own-services.md")
 
     def details_model(self) -> type[D]:
         if isinstance(self.Details, str):

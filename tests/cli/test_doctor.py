@@ -20,13 +20,6 @@ from tests.cli.command import cli
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "pyproject.toml").touch()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def text(name: str) -> str:
     return surroundings.CHECKS[name](name).text
 
@@ -42,7 +35,7 @@ def test_versions_and_system() -> None:
 def test_container_and_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     marks = {str(tmp_path / "mark"): "Podman"}
-    monkeypatch.setattr(surroundings, "MARKS", marks)
+    monkeypatch.setattr(surroundings, "CONTAINER_FILES", marks)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert text("container") == "not in a known container; no engine on PATH, none is used"
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")

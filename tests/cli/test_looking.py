@@ -23,13 +23,6 @@ from tests.detector import Home
 PLAIN = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "pyproject.toml").touch()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_status_tells_all(project: Path) -> None:
     with servicectx.managed("redis") as redis, servicectx.managed("postgres", linger=0.1):
         done = cli("status", "--json", cwd=project)

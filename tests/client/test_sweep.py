@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from servicectx.client import cleanup
+from servicectx.keeper import after_kill
 from servicectx.state import container, marked, origin, presence
 from servicectx.state.instance import Instance
 from servicectx.state.instance_files import KEEPER
@@ -106,3 +107,21 @@ def test_a_dead_instance_among_live_ones_goes(crowd: Crowd) -> None:
     crowd.sweep()
     assert sorted(os.listdir(crowd.home)) == [marked.MARKER, "data"]
     assert os.listdir(crowd.root) == [marked.MARKER]
+
+
+def test_the_cleanup_call_of_data_that_another_instance_runs_on_is_left_out(crowd: Crowd, tmp_path: Path) -> None:
+    """Persistent data has one instance after the other. The record of a dead one stays until a start finds it."""
+    data = tmp_path / "persistent"
+    data.mkdir()
+    held = presence.hold(data / container.LOCK, in_children=True)
+    for name, called in (("locked", False), ("free", True)):
+        instance = crowd.instance()
+        state = instance.look()
+        assert state is not None
+        state = state._replace(data_directory=str(data))
+        instance.write(state)
+        after_kill.note(instance.directory(state.id), {"target": "os:mkdir", "path": str(tmp_path / name)})
+        cleanup.clear(instance, state)
+        assert (tmp_path / name).exists() == called
+        if not called:
+            os.close(held)

@@ -1,6 +1,7 @@
 """Custom services: passed, registered, or shipped by another package."""
 
 import configparser
+import re
 import sys
 from pathlib import Path
 from typing import Any, get_args, get_overloads
@@ -209,3 +210,22 @@ def test_a_built_in_or_odd_name_is_refused(name: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         register(type("Custom", (Service,), {"name": name}))
     assert type(registry.find("redis")).__module__ == "servicectx.services.redis.service"
+
+
+class Unplanned(Service):  # type: ignore[type-arg]
+    name = "unplanned"
+    Details = FakeDetails
+
+    def program(self, options: Any) -> str:
+        return sys.executable
+
+
+class Unfound(Service):  # type: ignore[type-arg]
+    name = "unfound"
+    Details = FakeDetails
+
+
+@pytest.mark.parametrize(("service", "part"), [(Unplanned, "plan()"), (Unfound, "program()` or the attribute `search")])
+def test_a_class_without_a_part_is_an_error_that_names_it(service: type[Service[Any]], part: str) -> None:
+    with pytest.raises(NotImplementedError, match=re.escape(f"the class {service.__name__} needs `{part}`")):
+        managed(service).__enter__()
