@@ -96,7 +96,7 @@ class Redis(Service["RedisDetails"]):
             "port {port}",
             'dir "{data|redis}"',
             f"databases {DATABASES}",
-            *([] if password is None else self._users(options.user, password, program)),
+            *([] if password is None else self._login_lines(options.user, password, program)),
             *(["unixsocket {socket_dir}/redis.sock", "unixsocketperm 700"] if options.socket else []),
         ]
         log_in, logged_in = _login(options.user, password)
@@ -152,7 +152,7 @@ class Redis(Service["RedisDetails"]):
             "version": facts.get("valkey") or facts.get("version"),
         }
 
-    def _users(self, user: str, password: str, program: str) -> list[str]:
+    def _login_lines(self, user: str, password: str, program: str) -> list[str]:
         """The lines with the only user. Raises InvalidOption for a server without users: they came with Redis 6."""
         if user == USER:
             return [f'requirepass "{quoted(literal(password), "redis")}"']
