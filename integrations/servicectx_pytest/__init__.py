@@ -9,6 +9,7 @@ Nothing is started or opened before a test uses one of these fixtures. Until the
 is imported: it copies functions that tests may replace later, such as `socket.socket` and `time.monotonic`.
 """
 
+import servicectx_pytest._rewriting  # isort: skip  # noqa: F401  # before the library
 import servicectx  # noqa: F401  # before any test
 from servicectx_pytest._fixtures import (
     STATIC,

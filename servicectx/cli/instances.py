@@ -35,6 +35,10 @@ def name_argument(function: F) -> F:
     return click.argument("name", metavar="NAME", shell_complete=complete_name)(function)
 
 
+def optional_name_argument(function: F) -> F:
+    return click.argument("name", required=False, metavar="[NAME]", shell_complete=complete_name)(function)
+
+
 def scope_option(function: F) -> F:
     text = "Only instances of this scope: project, project:DIRECTORY, user, or any text."
     return click.option("--scope", help=text)(function)
@@ -79,6 +83,15 @@ def choose(
 
         return of_each_name(chosen)
     return [_one(name, every, scopes, strict=scope is not None, current=current) for name in names]
+
+
+def choose_one(name: str | None, scope: str | None, phases: tuple[str, ...] = (READY,)) -> Running:
+    """The instance of this name or key; without a name, the only one of the scope. Raises Failed if it has several."""
+    chosen = choose((name,) if name else (), scope, phases, current=True)
+    if len(chosen) > 1:
+        names = ", ".join(sorted({instance.state.name for instance in chosen}))
+        raise Failed(f"several services run here; name one of them: {names}")
+    return chosen[0]
 
 
 def _one(name: str, every: list[Running], scopes: list[str], strict: bool, current: bool) -> Running:

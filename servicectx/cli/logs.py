@@ -9,32 +9,33 @@ from typing import BinaryIO
 import click
 
 from servicectx.cli.app import Failed, debug_option
-from servicectx.cli.instances import choose, name_argument, scope_option
+from servicectx.cli.instances import choose_one, optional_name_argument, scope_option
 from servicectx.client.inventory import Running
 
 
 @click.command(
     epilog="""\b
 Examples:
+  servicectx logs
   servicectx logs postgres
   servicectx logs postgres -n 20 -f
 """,
 )
-@name_argument
+@optional_name_argument
 @scope_option
 @click.option("-n", "--lines", type=click.IntRange(min=0), help="Print the last N lines only.")
 @click.option("-f", "--follow", is_flag=True, help="Print new lines until the instance is gone, or Ctrl-C.")
 @debug_option
-def command(name: str, scope: str | None, lines: int | None, follow: bool) -> None:
-    """Print the log of an instance: stdout and stderr of its server."""
-    (instance,) = choose((name,), scope, phases=(), current=True)
+def command(name: str | None, scope: str | None, lines: int | None, follow: bool) -> None:
+    """Print the log of an instance: stdout and stderr of its server. NAME may be left out where one service runs."""
+    instance = choose_one(name, scope, phases=())
     try:
         with open(instance.log, "rb") as file:
             _print(file if lines is None else deque(file, lines))
             if follow:
                 _follow(instance, file)
     except FileNotFoundError:
-        raise Failed(f"{name} has no log: the instance is gone, or its server has not started yet") from None
+        raise Failed(f"{instance.state.name} has no log: the instance is gone, or its server has not started yet") from None
     except KeyboardInterrupt:
         if not follow:
             raise

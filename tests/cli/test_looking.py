@@ -104,6 +104,11 @@ def test_logs(project: Path) -> None:
         whole = cli("logs", "postgres", cwd=project).stdout
         assert "ready to accept connections" in whole
         assert cli("logs", "postgres", "-n", "1", cwd=project).stdout == whole.splitlines(keepends=True)[-1]
+        assert cli("logs", cwd=project).stdout == whole
+        with servicectx.managed("redis"):
+            several = cli("logs", cwd=project)
+            assert (several.returncode, several.stdout) == (1, "")
+            assert "name one of them: postgres, redis" in several.stderr
     assert cli("logs", "postgres", cwd=project).returncode == 1
 
 

@@ -55,6 +55,27 @@ def test_a_run_that_uses_no_service_imports_nothing(tmp_path: Path) -> None:
     project.run("-p", "no:platformdirs", "-n1")
 
 
+def test_pytest_compiles_none_of_the_library_anew(tmp_path: Path) -> None:
+    modules = {
+        "test_library": """
+        import sys
+
+        def test_loaders(managed_redis):
+            import servicectx.testing
+
+            rewritten = {
+                name
+                for name, module in sys.modules.items()
+                if name.startswith("servicectx.") and type(module.__loader__).__name__ == "AssertionRewritingHook"
+            }
+            assert "servicectx.testing" in rewritten
+            assert {name for name in rewritten if not name.startswith("servicectx.testing")} == set()
+            assert type(sys.modules["servicectx"].__loader__).__name__ == "SourceFileLoader"
+        """
+    }
+    Project(tmp_path, **modules).run(status=0, **FINDS_PLUGINS)
+
+
 def test_services_of_others(tmp_path: Path) -> None:
     """Services registered by the first conftest, by a deeper one, by the test module, and by an installed package."""
     project = Project(
