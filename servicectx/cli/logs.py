@@ -35,7 +35,9 @@ def command(name: str | None, scope: str | None, lines: int | None, follow: bool
             if follow:
                 _follow(instance, file)
     except FileNotFoundError:
-        raise Failed(f"{instance.state.name} has no log: the instance is gone, or its server has not started yet") from None
+        raise Failed(
+            f"{instance.state.name} has no log: the instance is gone, or its server has not started yet"
+        ) from None
     except KeyboardInterrupt:
         if not follow:
             raise

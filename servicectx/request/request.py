@@ -48,6 +48,7 @@ class Request(NamedTuple, Generic[D]):
     persist: bool = False
     persistent: Persistent | None = None  # the data on disk; set by `located`
     given: dict[str, Any] = {}  # the options of the caller and the project
+    nonce: str = ""  # of the scope `private`: no other request has it
 
     def located(self) -> "Request[D]":
         """With `persist`: this request with its data as it is on disk now. Raises KeptDataError."""
@@ -99,7 +100,11 @@ class Request(NamedTuple, Generic[D]):
         if self.persist:
             options["persist"] = True
         options |= self.address.for_key()
-        return _key.key(self.scope, self.name, self.service.name, options, setup, program)
+        return _key.key(self._scope_of_key(), self.name, self.service.name, options, setup, program)
+
+    def _scope_of_key(self) -> str:
+        """A private request has one key in each process: a forked child that enters it gets an instance of its own."""
+        return f"private:{self.nonce}:{os.getpid()}" if self.scope == "private" else self.scope
 
     def setup_text(self) -> str:
         """The identity of the set-up, from its code and its files as they are now."""

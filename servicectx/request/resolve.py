@@ -90,6 +90,7 @@ def resolve(
             depends=None if setup is None else depends_of(found, setup, patterns, _root(effective_scope)),
             persist=persists,
             given=merged,
+            nonce=os.urandom(8).hex() if effective_scope == "private" else "",
         )
 
 

@@ -19,6 +19,8 @@ ARGUMENTS = (
     "port",
     "ports",
     "persist",
+    "data",
+    "depends",
 )
 SYNONYMS = {"db": "dbname", "database": "dbname", "username": "user", "passwd": "password", "tag": "version"}
 

@@ -1,5 +1,6 @@
 """Invalid arguments of `managed()` and `isolated()`: each has its own error, with a cure."""
 
+import inspect
 import os
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 
 import servicectx
 from servicectx import ConfigError, InvalidOption, RedisDetails, isolated, managed, managed_all
+from servicectx.request import config
+from servicectx.request.arguments import Arguments
+from servicectx.services import options
 from servicectx.system.typos import closest
 
 
@@ -50,6 +54,13 @@ def test_an_argument_is_not_called_an_option_of_the_service(argument: str, value
 def test_a_misspelt_argument_gets_a_guess() -> None:
     assert "did you mean 'linger'?" in str(refused("postgres", lingre=1))
     assert "did you mean 'timeout'?" in str(refused("redis", timout=1))
+    assert "did you mean 'depends'?" in str(refused("redis", depend="*.sql"))
+
+
+def test_the_lists_of_arguments_are_the_signature() -> None:
+    signature = set(inspect.signature(managed).parameters) - {"service", "options"}
+    assert set(options.ARGUMENTS) == set(Arguments.__annotations__) == signature
+    assert set(config.ARGUMENTS) == signature - {"name", "data"} | {"service"}  # `open` has the data
 
 
 # -- scopes ------------------------------------------------------------------------------------------------------

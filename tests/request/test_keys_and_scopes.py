@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from servicectx import managed
+from servicectx.client import inventory
 from servicectx.request.fingerprint import called, coded
 from servicectx.request.project import project
 from servicectx.testing import FakeDetails, FakeService
@@ -84,6 +85,22 @@ def test_private_is_private_even_for_one_object() -> None:
         assert first.port != second.port
 
 
+def test_a_private_key_is_that_of_its_instance() -> None:
+    one, other = managed(FakeService, scope="private"), managed(FakeService, scope="private")
+    assert one.key == one.key != other.key
+    with one:
+        assert one.key == inventory.running()[0].key
+    key_of_child = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(key_of_child[1], str(one.key).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(key_of_child[1])
+    with open(key_of_child[0]) as read:
+        assert read.read() not in ("", one.key)
+
+
 def test_names_that_look_alike_in_a_file_name_differ() -> None:
     names = ["a b", "ab", "a/b", "../ab", "AB", "a\nb", "ä" * 300, "ä" * 301]
     several = [managed(FakeService, name=name) for name in names]
@@ -109,6 +126,7 @@ def test_another_program_is_another_instance(tmp_path: Path, monkeypatch: pytest
 
 USER = """
 from servicectx import managed
+from servicectx.client import inventory
 from servicectx.testing import FakeService
 import sys
 with managed(FakeService) as fake:
@@ -176,6 +194,7 @@ def test_the_scope_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
 MIGRATION = """\
 import functools, sys
 from servicectx import managed
+from servicectx.client import inventory
 from servicectx.testing import FakeService
 def migrate(fake): fake.ask("SET a 1")
 class Steps:
