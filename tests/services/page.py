@@ -1,6 +1,7 @@
 """The table of services, and the facts on the page of each service, generated from the code and the last measurement.
 
-`python -m tests.services.page` writes them; `--measure` first starts every installed service, which takes minutes.
+`python -m tests.services.page` writes them; `--measure` first starts every installed service, which takes minutes, and
+`--measure NAME` that one.
 """
 
 import argparse
@@ -24,7 +25,7 @@ BEGIN, END = "<!-- the table: python -m tests.services.page writes it -->\n", "<
 COMMON = {"service", "name", "host", "port", "external", "setup", "program", "program_reason", "version"}
 FOREIGN_NAMES = {"hostname", "ws_base", "username", "sql_port", "sync_dsn", "async_dsn", "webui"}  # see coming-from/
 
-# Kinds and services in the order in which readers look for them. A service without a kind is in the last one.
+# Kinds and services in the order in which readers look for them. Others follow, by KIND in their test file.
 KINDS = {
     "Databases": ("postgres", "mariadb", "mongodb", "cockroach"),
     "Caches": ("redis", "memcached"),
@@ -53,8 +54,10 @@ def render(measured: dict[str, Any]) -> str:
 
 def kinds() -> dict[str, list[Service[Any]]]:
     """All services by kind."""
-    others = tuple(name for name in service_names() if not any(name in names for names in KINDS.values()))
-    named = KINDS | ({OTHERS: others} if others else {})
+    named = {kind: [*names] for kind, names in KINDS.items()}
+    for name in service_names():
+        if not any(name in names for names in KINDS.values()):
+            named.setdefault(table.declared(name, "KIND") or OTHERS, []).append(name)
     return {kind: [registry.find(name) for name in names if name in service_names()] for kind, names in named.items()}
 
 
@@ -162,8 +165,11 @@ def _codes(names: list[str]) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.services.page", description=__doc__)
-    parser.add_argument("--measure", action="store_true", help="measure again")
-    if parser.parse_args().measure:
-        MEASURED.write_text(json.dumps(measuring.measure(), indent=1) + "\n", encoding="utf-8")
+    parser.add_argument("--measure", nargs="*", metavar="SERVICE", help="measure these again, or all")
+    services = parser.parse_args().measure
+    if services is not None:
+        fresh = measuring.measure(services)
+        rows = measured()["rows"] | fresh["rows"] if services else fresh["rows"]
+        MEASURED.write_text(json.dumps(fresh | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
     for path, text in pages(measured()).items():
         path.write_text(text, encoding="utf-8")

@@ -43,6 +43,11 @@ def _tests(service: str) -> Any:
         raise AssertionError(f"write tests/services/test_{service}.py, with ROWS, put and get") from error
 
 
+def declared(service: str, name: str) -> Any:
+    """A constant in the test file of a service, or None: KIND, URLS and SENDS_REPORTS of a service that is new."""
+    return getattr(_tests(service), name, None) if service in registry.BUILT_IN else None
+
+
 def row(name: str) -> Row:
     """The named row. Only the test file of its service is imported, because those files import all clients."""
     services = [service for service in registry.BUILT_IN if name.partition("-")[0] == service]

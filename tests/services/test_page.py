@@ -41,7 +41,7 @@ def test_the_tables_are_what_the_code_says() -> None:
 
 def test_every_service_is_in_the_table_once() -> None:
     assert sorted(service.name for some in page.kinds().values() for service in some) == sorted(service_names())
-    assert page.OTHERS not in page.kinds()
+    assert page.OTHERS not in page.kinds(), "write KIND into the test file of the service"
 
 
 def test_a_service_without_a_kind_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_every_service_has_its_page() -> None:
 
 
 def test_every_row_that_runs_here_was_measured() -> None:
-    assert sorted(page.measured()["rows"]) == sorted(ROWS)
+    assert sorted(page.measured()["rows"]) == sorted(ROWS), "python -m tests.services.page --measure SERVICE"
 
 
 @pytest.mark.parametrize("row", ROWS)
