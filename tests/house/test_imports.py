@@ -176,6 +176,11 @@ def test_services_see_neither_locks_nor_processes() -> None:
     assert not [name for name in seen if within(name, "servicectx.datadirs")]
 
 
+def test_requests_see_no_processes_of_a_start() -> None:
+    seen = {entry.imported for entry in INTERNAL if within(entry.importer, "servicectx.request")}
+    assert not [name for name in seen if within(name, "servicectx.keeper") or within(name, "servicectx.client")]
+
+
 @pytest.mark.parametrize("package", ONLY_IN)
 def test_a_package_is_imported_in_its_place_alone(package: str) -> None:
     strays = [entry for entry in OURS if within(entry.imported, package)]
@@ -255,6 +260,28 @@ def test_every_public_name_is_there() -> None:
         assert getattr(servicectx, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'manged'"):
         servicectx.manged  # noqa: B018
+
+
+def test_the_lists_of_public_names_agree() -> None:
+    """For type checkers, for the first use, and for `import *`."""
+    tree = ast.parse((ROOT / "servicectx/__init__.py").read_text(encoding="utf-8"))
+    blocks = [node for node in tree.body if isinstance(node, ast.If)]
+    imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
+    typed = {(str(node.module).removeprefix("servicectx."), name.name) for node in imports for name in node.names}
+    for_ipython = {("notebook.extension", name) for name in ("load_ipython_extension", "unload_ipython_extension")}
+    modules = {(module, name) for module, names in servicectx._MODULES.items() for name in names}
+    assert typed | for_ipython == modules
+    assert {name for _, name in typed} | {"__version__"} == set(servicectx.__all__)
+
+
+def test_the_reference_has_every_public_name() -> None:
+    text = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    for module, names in servicectx._MODULES.items():
+        if (module.endswith("details") and module != "services.details") or module in ("errors", "notebook.extension"):
+            continue  # the pages of the services, one entry for all errors, and a page for notebooks
+        for name in names:
+            place = getattr(servicectx, name).__module__
+            assert f"::: {place}.{name}\n" in f"{text}\n", f"write `::: {place}.{name}` into docs/reference.md"
 
 
 def test_public_names_are_seen_by_import_star_and_pickle() -> None:

@@ -25,7 +25,7 @@ from servicectx.services.postgres.prefetch import PostgresPrefetch
 from servicectx.services.postgres.recycle import EMPTY_CLONE, Recycling
 from servicectx.services.postgres.wire import Connection
 from tests.detector import wait_for
-from tests.services import table
+from tests.services import page, table
 
 SETTINGS = {"wal_level": "logical", "max_prepared_transactions": 4}
 
@@ -698,6 +698,11 @@ def test_the_switch_turns_recycling_off(
     assert not Recycling(data).recycle(session, "old", "new", TEMPLATE)
     monkeypatch.delenv("SERVICECTX_POSTGRES_RECYCLE")
     assert Recycling(data).recycle(session, "old", "new", TEMPLATE)
+
+
+def test_each_server_of_the_conformance_table_is_in_the_list() -> None:
+    rows = [figure for row, figure in page.measured()["rows"].items() if row.partition("-")[0] == "postgres"]
+    assert {int(figure["version"].partition(".")[0]) for figure in rows} <= set(recycle.TESTED_VERSIONS)
 
 
 def test_a_version_that_was_not_tested_is_not_recycled(

@@ -38,7 +38,7 @@ from servicectx.services.postgres.stamps import CannotRestore
 from servicectx.services.postgres.wire import Connection, Refused, literal, quoted
 from servicectx.system.checkpoints import step
 
-TESTED_VERSIONS = (15, 17, 18)  # major versions that the tests run with
+TESTED_VERSIONS = (15, 16, 17, 18)  # major versions that the tests run with
 SWITCH = "SERVICECTX_POSTGRES_RECYCLE"
 EMPTY_CLONE = f"{TEMPLATE_PREFIX}shell_"
 USUAL = 1663  # the oid of the default tablespace: src/include/catalog/pg_tablespace.dat
