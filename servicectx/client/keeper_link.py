@@ -19,6 +19,11 @@ from servicectx.system.originals import json, time
 
 GRACE = 3.0  # seconds after a deadline for a keeper to read a command or to write a report
 
+# A caller in the background of a shell, or under nohup, ignores some of these; its keeper and its server must not.
+USUAL_EFFECT = tuple(
+    getattr(signal, f"SIG{name}") for name in ("INT", "QUIT", "TERM", "HUP", "CHLD", "PIPE", "ALRM", "USR1", "USR2")
+)
+
 # The marks by which mirakuru and `servicectx run` find the processes that they started: a keeper is not one of them.
 NOT_THE_KEEPERS = ("mirakuru_uuid", "SERVICECTX_RUN")
 
@@ -90,7 +95,7 @@ class KeeperLink:
                     (os.POSIX_SPAWN_DUP2, log.number, 2),
                 ],
                 setsigmask=[],
-                setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE],
+                setsigdef=USUAL_EFFECT,
             )
         os.set_blocking(self._orders.number, False)
 
