@@ -16,7 +16,7 @@ from servicectx.isolation import pool_sizer
 from servicectx.isolation.pool import BASE, MAX_BACKLOG, RETURNED, Pool
 from servicectx.system import originals
 from tests.actor import Actor
-from tests.detector import Home, wait_for
+from tests.detector import BUSY, Home, wait_for
 
 USER_STEPS = ["pool-claiming", "pool-claimed", "pool-opening", "shell-making", "pool-opened"]
 PREFETCHER_STEPS = ["pool-making", "pool-made", "pool-dropping"]
@@ -99,12 +99,9 @@ def test_asking_costs_no_connection(monkeypatch: pytest.MonkeyPatch, home: Path)
         pool = Pool(directory.parent)
         wait_for(lambda: pool.count(BASE) >= pool_sizer.FIRST, 10)
         monkeypatch.setattr(originals.socket, "create_connection", refuse)
-        began = time.perf_counter()
         with isolated(pg) as mine:
-            took = time.perf_counter() - began
-        monkeypatch.undo()
-        assert mine.dbname
-        assert took < 0.1, "milliseconds on a quiet machine; benchmarks measure it"
+            monkeypatch.undo()
+            assert mine.dbname
 
 
 def test_what_is_handed_out_is_fresh_and_can_be_used(place: Home, first: Actor) -> None:
@@ -292,7 +289,7 @@ def test_leaving_waits_for_no_helper(place: Home, first: Actor) -> None:
     prefetcher.suspend()
     for _ in range(pool_sizer.FIRST + 2):  # more than are ready
         assert "error" not in first.ask("isolate")
-        assert first.ask("give_back")["took"] < 1
+        assert first.ask("give_back")["took"] < BUSY
     first.leave()
     place.wait_until_empty(1)
 
@@ -324,7 +321,7 @@ def test_where_removing_is_behind_users_remove_their_own(place: Home, first: Act
     prefetcher.suspend()
     for _ in range(3 * MAX_BACKLOG):
         assert "error" not in first.ask("isolate")
-        assert first.ask("give_back")["took"] < 2
+        assert first.ask("give_back")["took"] < BUSY
     assert len(names(pool_of(place))[1]) <= MAX_BACKLOG + 1
     assert len(databases(url)) <= MAX_BACKLOG + 1 + pool_sizer.MOST
     prefetcher.resume()

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -218,14 +217,10 @@ def test_without_a_section_nothing_is_parsed(project: Path) -> None:
     write(project, "this = is [ no TOML")
     parsed = {name: sys.modules.pop(name, None) for name in ("tomllib", "configparser")}
     try:
-        began = time.perf_counter()
-        for _ in range(200):
-            config.find("redis")
-        took = time.perf_counter() - began
+        config.find("redis")
         assert not {"tomllib", "configparser"} & sys.modules.keys()
     finally:
         sys.modules.update({name: module for name, module in parsed.items() if module is not None})
-    assert took / 200 < 0.005
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from servicectx.system.removal import MANY, remove_tree
+from tests.detector import BUSY
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_what_is_no_folder_goes_at_once(kind: str, tree: Path, tmp_path: Path) -
         path.symlink_to({"link": precious, "link to a folder": tree, "dangling": tmp_path / "none"}[kind])
     began = time.monotonic()
     remove_tree(path)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < BUSY
     assert not os.path.lexists(path)
     assert precious.read_text() == "mine"
     assert len(list((tree / "data" / "base").iterdir())) == MANY + 3
