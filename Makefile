@@ -1,5 +1,5 @@
-# Needs Python 3.11 or newer with pip. Everything else goes into .venv; but for `make system-servers`, which says so,
-# nothing outside this directory changes.
+# Needs Python 3.11 or newer with pip. All packages are installed into .venv. Nothing outside this directory
+# changes, except by `make system-servers`.
 
 PYTHON ?= python3
 MINUTES ?= 5
@@ -41,7 +41,7 @@ define PLAIN_PATHS
 	for name in glob.glob(sysconfig.get_path("purelib") + "/__editable__.servicectx-*.pth")]'
 endef
 
-# Stamps: an environment is made anew when another Python is asked for, and filled again when setup.cfg changes.
+# Stamps: an environment is made anew for another Python, and filled again when setup.cfg changes.
 MADE := $(VENV)/.made-with-$(VERSION)
 USER := $(VENV)/.installed-for-users
 DEV := $(VENV)/.installed-for-development
@@ -119,7 +119,7 @@ clean: ## remove all that make made here
 # A machine without ensurepip (Debian without python3-venv) still has pip, which can fill an environment from outside.
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "$(PYTHON) is no Python 3.11 or newer; say which one: make PYTHON=python3.12 ..." >&2; exit 1; }
+		{ echo "$(PYTHON) is older than Python 3.11 or does not run; choose one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@if ! $(BIN)/python -m pip --version 2>/dev/null | grep -q '(python $(VERSION))'; then \
 		echo "making $(VENV) with Python $(VERSION)"; \
 		rm -rf $(VENV); \

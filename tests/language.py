@@ -29,6 +29,8 @@ GROUPS = {
     "CHANGELOG.md": ("CHANGELOG.md",),
     "CONTRIBUTING.md": ("CONTRIBUTING.md",),
     "SECURITY.md": ("SECURITY.md",),
+    "RELEASING.md": ("RELEASING.md",),
+    "scripts": ("Makefile", "action.yml", ".ci", ".github", "ruff.toml", "setup.cfg", ".pre-commit-config.yaml"),
 }
 
 _WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
@@ -49,11 +51,15 @@ class Sentence(NamedTuple):
 
 
 def sentences(path: Path) -> Iterator[Sentence]:
-    """The prose of a page or a module."""
+    """The prose of a page, of a module, or of the comments in a script."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         text = _CODE.sub(lambda match: "\n" * match[0].count("\n"), text)
         yield from (Sentence(path, number, line) for number, line in enumerate(text.splitlines(), 1))
+        return
+    if path.suffix != ".py":
+        lines = enumerate(text.splitlines(), 1)
+        yield from (Sentence(path, number, line.partition("#")[2]) for number, line in lines if "#" in line)
         return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
@@ -65,6 +71,10 @@ def sentences(path: Path) -> Iterator[Sentence]:
                 yield Sentence(path, node.lineno + number, line)
 
 
+def _is_text(path: Path) -> bool:
+    return path.is_file() and (path.suffix in (".py", ".md") or path.parts[len(ROOT.parts)] in (".ci", ".github"))
+
+
 def _is_prose(text: str) -> bool:
     return len(text.split()) > 2 and not _PROGRAM.search(text)
 
@@ -73,9 +83,7 @@ def files(names: tuple[str, ...]) -> list[Path]:
     found: list[Path] = []
     for name in names:
         path = ROOT / name
-        found += (
-            [path] if path.is_file() else [each for each in sorted(path.rglob("*")) if each.suffix in (".py", ".md")]
-        )
+        found += [path] if path.is_file() else [each for each in sorted(path.rglob("*")) if _is_text(each)]
     return found
 
 

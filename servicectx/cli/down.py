@@ -26,7 +26,7 @@ Examples:
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @debug_option
 def command(names: tuple[str, ...], everything: bool, scope: str | None, force: bool, quiet: bool) -> None:
-    """Stop instances: the named ones, else all of this project. Their data are removed, unless keep_data is set.
+    """Stop instances: the named ones, else all of this project. Their data is removed, unless keep_data is set.
     Persistent data stays.
 
     An instance that is in use is not stopped: the command lists its holders and exits with status 1. With --force it

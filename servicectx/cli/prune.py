@@ -28,7 +28,7 @@ def command(kept_data: bool, yes: bool, as_json: bool) -> None:
     instance is never touched, whichever process, home or container holds the lock.
 
     The command lists the items, and removes them after confirmation. Without a terminal it removes nothing, unless
-    --yes is given. Data kept by keep_data are listed, and removed with --kept-data.
+    --yes is given. Data kept by keep_data is listed, and removed with --kept-data.
     """
     found = inventory.remains()
     kept = {str(path): memory.room(path) for path in found.kept}

@@ -188,7 +188,7 @@ class StartAttempt:
             if self.request.persist and (isolation := isolation_of(self.request.service, details)) is not None:
                 try:
                     isolation.forget_earlier()
-                except Exception as error:  # noqa: BLE001  # the data are usable without
+                except Exception as error:  # noqa: BLE001  # the data is usable without
                     log.warning("namespaces of earlier runs stay in %s: %s", self.request.name, error)
             return
         request, frozen = self.request, True

@@ -327,7 +327,7 @@ def test_a_server_holds_its_data_longer_than_a_killed_keeper(fake_path: Path, ho
         os.kill(processes.watchdog.pid, signal.SIGCONT)
 
 
-# -- opened data are a user's --------------------------------------------------------------------------------------
+# -- opened data is a user's --------------------------------------------------------------------------------------
 
 
 def wait_for_end(lease: Managed[Any]) -> None:

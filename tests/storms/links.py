@@ -80,7 +80,7 @@ class Links(Hazard):
             try:
                 attack = intruder.start(SWAP, data, self.canary.path, SECONDS)
             except AssertionError:
-                return  # the instance was killed, and its data are gone
+                return  # the instance was killed, and its data is gone
             self.round.victims[KEY.name] |= {"keeper", "watchdog"}  # a race may leave remains for a visitor
             with self.round.disturbed(0.2, KEY.name):
                 self.use(user)
