@@ -17,14 +17,16 @@ from tests.leftovers import end, files, processes, wait_for_none
 RUN = "TESTS_RUN_DIRECTORY"  # environment variable: the directory of the run, for its workers
 CLEANUP_WAIT = 5.0  # seconds
 
-# Tests that share an expensive fixture run in one worker.
+# Tests that share an expensive fixture run in one worker; all of ORDINARY do.
+ORDINARY = (
+    "tests/services/test_conformance.py::test_an_ordinary_user_uses_it",
+    "tests/services/test_keep_data.py::test_an_ordinary_user",
+)
 TOGETHER = (
     "tests/services/test_own_service.py::",
     "tests/house/test_packaging.py::",
     "tests/integrations/test_how_to.py::",
     "tests/notebook/",
-    "tests/services/test_conformance.py::test_an_ordinary_user_uses_it",
-    "tests/services/test_keep_data.py::test_an_ordinary_user",
     "tests/services/test_rabbitmq.py::",
     "tests/website/test_site.py::",
 )
@@ -47,6 +49,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith(ORDINARY):
+                return ORDINARY[0]
             return next((start for start in TOGETHER if nodeid.startswith(start)), nodeid)
 
     return Together(config, log)

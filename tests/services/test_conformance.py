@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,17 +22,11 @@ def test_it_keeps_its_promises(row: Row) -> None:
     table.check(row)
 
 
-@pytest.fixture(scope="module")
-def user() -> Iterator[ordinary.User]:
-    with ordinary.user(everything=True) as user:
-        yield user
-
-
 @ROWS
 @pytest.mark.timeout(300)
-def test_an_ordinary_user_uses_it(row: Row, user: ordinary.User) -> None:
+def test_an_ordinary_user_uses_it(row: Row, ordinary_user: ordinary.User) -> None:
     table.require(str(row))
-    done = user.run(f"from tests.services.table import use; use({str(row)!r})", wait=250)
+    done = ordinary_user.run(f"from tests.services.table import use; use({str(row)!r})", wait=250)
     assert done.returncode == 0, done.stderr
 
 

