@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     keep_failed = "keep the isolated databases of failed tests, and print how to connect to them"
     storage = "place of the data: memory, disk, or a directory"
     group.addoption("--servicectx-scope", metavar="SCOPE", help=scope)
-    group.addoption("--servicectx-linger", metavar="SECONDS", help=linger)
+    group.addoption("--servicectx-linger", metavar="DURATION", help=linger)
     group.addoption("--servicectx-keep-data", action="store_true", help=keep_data)
     group.addoption("--servicectx-storage", metavar="WHERE", help=storage)
     group.addoption("--servicectx-keep-failed", action="store_true", help=keep_failed)
@@ -81,9 +81,6 @@ def _seconds(text: str) -> float | None:
     from servicectx import seconds as parsed
 
     try:
-        seconds = parsed(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise pytest.UsageError(f"servicectx linger: {text!r} is not a number of seconds, such as 300")
-    return seconds
+        return parsed(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"servicectx linger: {error}") from None

@@ -1,12 +1,14 @@
 """Invalid arguments of `managed()` and `isolated()`: each has its own error, with a cure."""
 
 import inspect
+import math
 import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servicectx_pytest import _settings
 
 import servicectx
 from servicectx import ConfigError, InvalidOption, RedisDetails, isolated, managed, managed_all
@@ -202,7 +204,17 @@ def test_isolated_takes_details(given: Any, kind: str, service: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "meaning"),
-    [("2h", 7200), ("90s", 90), ("1.5", 1.5), (" 5m ", 300), (3, 3), (".5", 0.5), (Decimal("1.5"), 1.5), ("0", 0)],
+    [
+        ("2h", 7200),
+        ("90s", 90),
+        ("1.5", 1.5),
+        (" 5m ", 300),
+        (3, 3),
+        (".5", 0.5),
+        (Decimal("1.5"), 1.5),
+        ("0", 0),
+        ("forever", math.inf),
+    ],
 )
 def test_one_parser_for_every_door(value: Any, meaning: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -217,6 +229,7 @@ def test_one_parser_for_every_door(value: Any, meaning: float, tmp_path: Path, m
         )
         assert getattr(managed("jobs")._request, argument) == meaning
         os.unlink(tmp_path / "pyproject.toml")
+    assert _settings._seconds(str(value)) == meaning  # --servicectx-linger
 
 
 @pytest.mark.parametrize("value", ["1 s", "soon", "-1", "nan", "1x", "1_0", "٣", None, [], -1, float("nan"), True])

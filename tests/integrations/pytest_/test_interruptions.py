@@ -181,9 +181,9 @@ def test_a_run_that_uses_no_service_imports_none_of_the_library(tmp_path: Path) 
 
 
 BAD = {
-    "--servicectx-linger=nan": "servicectx linger: 'nan' is not a number of seconds, such as 300",
-    "--servicectx-linger=-1": "servicectx linger: '-1' is not a number of seconds, such as 300",
-    "--servicectx-linger=inf": "servicectx linger: 'inf' is not a number of seconds, such as 300",
+    "--servicectx-linger=nan": "servicectx linger: 'nan' is not a number of seconds, such as 1.5, or a duration",
+    "--servicectx-linger=-1": "servicectx linger: '-1' is not a number of seconds, such as 1.5, or a duration",
+    "--servicectx-linger=soon": "servicectx linger: 'soon' is not a number of seconds",
     "--servicectx-storage=/no/such/place": "servicectx storage: /no/such/place is not a directory",
 }
 
