@@ -16,7 +16,7 @@ NAME = "beanstalk"
 MEASURED = "docs/services/measured.json"
 
 # Files with tests of all services together. In the other files `-k` selects the tests of one service.
-TOGETHER = ("test_generate.py", "test_registry.py", "test_security.py", "test_imports.py")
+TOGETHER: tuple[str, ...] = ("test_generate.py", "test_registry.py", "test_security.py", "test_imports.py")
 TOGETHER += tuple(f"test_{name}.py" for name in ("choices", "details_urls", "telemetry", "page"))
 OF_ALL = "generate.py or registry or security or imports or every or each_service or each_option"
 
