@@ -12,7 +12,8 @@ PORTABLE := tests/keeper tests/services/test_stolen_ports.py \
 	$(addprefix tests/client/test_,$(addsuffix .py,crashes races managed hold)) \
 	$(addprefix tests/isolation/test_,$(addsuffix .py,pool prefetcher prefetched isolated))
 
-WITHOUT_SERVERS := tests/house/test_imports.py tests/house/test_language.py tests/house/test_security.py tests/request \
+WITHOUT_SERVERS := tests/house/test_imports.py tests/house/test_language.py tests/house/test_security.py \
+	$(addprefix tests/request/test_,$(addsuffix .py,arguments config depends fingerprint)) \
 	$(addprefix tests/services/test_,$(addsuffix .py,generate registry plan plan_files quoting details_mistakes options))
 
 # Tests that count the modules, calls and files of a process, where coverage.py would count, too.

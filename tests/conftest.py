@@ -24,6 +24,7 @@ ORDINARY = (
 )
 TOGETHER = (
     "tests/services/test_own_service.py::",
+    "tests/services/test_generate.py::",
     "tests/house/test_packaging.py::",
     "tests/integrations/test_how_to.py::",
     "tests/notebook/",
