@@ -204,7 +204,13 @@ def test_cache(project: Path) -> None:
     small = environment | {"SERVICECTX_CACHE_SIZE": "1M"}
     assert "of at most 1 MB in" in cli("cache", cwd=project, env=small).stdout, "showing the cache changes nothing"
     assert "is empty; at most 1 MB" in cli("cache", "--trim", cwd=project, env=small).stdout
-    cli("run", "postgres", "-q", "--", "true", cwd=project, env=environment)
+    (project / "schema.sql").write_text("create table things (id int)")
+    shop = 'shop = {service = "postgres", setup = "schema.sql", snapshot = true}'
+    (project / "pyproject.toml").write_text(f"[tool.servicectx]\n{shop}")
+    cli("run", "shop", "-q", "--", "true", cwd=project, env=environment)
+    output = cli("cache", cwd=project, env=environment).stdout
+    row = rf"after the set-up +postgres +1\d\.\d+ +schema\.sql \(\w+\) +{project.name} +\d+ MB "
+    assert re.search(row, output), output
     assert "removed" in cli("cache", "--clear", cwd=project, env=environment).stdout
     assert "is empty" in cli("cache", cwd=project, env=environment).stdout
 
