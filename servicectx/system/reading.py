@@ -2,6 +2,9 @@
 
 import os
 import stat
+from typing import Any
+
+from servicectx.system.originals import json
 
 LIMIT = 4 * 2**20  # bytes; details with certificates take some thousands
 
@@ -34,6 +37,25 @@ def read_text(path: str | os.PathLike[str], limit: int = LIMIT, folder: int | No
     """The content of `read` as text. Bytes that are not UTF-8 are replaced, so no UnicodeDecodeError is raised."""
     content = read(path, limit, folder)
     return None if content is None else content.decode("utf-8", errors="replace")
+
+
+def read_json(path: str | os.PathLike[str], limit: int = LIMIT, folder: int | None = None) -> Any:
+    """The JSON in the file of `read`. Raises Unreadable, also for a missing file, which `read` reports as None."""
+    text = read_text(path, limit, folder)
+    if text is None:
+        raise Unreadable("there is no such file")
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise Unreadable(f"it is not JSON: {error}") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value in `text`, which another program may have written. Raises ValueError, also for too deep nesting."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _content(descriptor: int, limit: int) -> bytes:

@@ -1,20 +1,28 @@
 """Damaged or replaced files of an instance: users enter and leave, and all files are removed."""
 
+import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from servicectx import HomeError, managed
-from servicectx.state import container, marked
+from servicectx import HomeError, KeptDataError, ServiceCtxError, managed
+from servicectx.cli.app import app
+from servicectx.state import container, keep_record, leases, marked, persistent
 from servicectx.state.instance import Instance
 from servicectx.state.record import READY, State, StateError, decode, decode_processes
+from servicectx.state.restart_requests import RestartRequests
 from servicectx.system import processes, reading
 from servicectx.testing import FakeService
 
-FILES = ("state.json", "processes.json", "keeper.lock", "watchdog.lock", "handouts", "leftovers", "linger-x", "keep")
+FILES = (
+    *("state.json", "processes.json", "keeper.lock", "watchdog.lock", "handouts", "leftovers", "linger-x", "keep"),
+    *("cleanup.json", "kept.json"),
+)
 DEEP = "[" * 100_000
 
 
@@ -90,6 +98,57 @@ def test_remains_that_are_something_else(damage: Callable[[Path], None], home: P
 def left(home: Path) -> list[str]:
     own = home / "servicectx-home"
     return sorted(path.name for path in own.iterdir() if path.name not in ("SERVICECTX.TAG", "data"))
+
+
+def test_damaged_requests_for_a_restart_do_not_end_the_server(home: Path) -> None:
+    """Their requesters hold them, so they count. A complete record with other fields is answered."""
+    texts = ["", "{", "[]", DEEP, "{}", '{"kill": true}', '{"kill": 1, "empty": [], "timeout": "x"}']
+    service = managed(FakeService)
+    with service as fake, contextlib.ExitStack() as held:
+        (instance,) = home.glob("servicectx-home/*.*/")
+        requests = RestartRequests(instance)
+        submitted = [held.enter_context(requests.submit({})) for _ in texts]
+        for request, text in zip(submitted, texts, strict=True):
+            request._path.write_text(text)
+        service.restart(empty=True)
+        assert fake.ask("SET a 1") == "1"
+        answers = [request.answer() for request in submitted]
+        assert [answer is not None for answer in answers] == [False, False, False, False, True, True, True]
+        assert all("another version of servicectx" in str(answer["failed"]) for answer in answers if answer)
+        assert service.alive
+
+
+def test_damaged_leases_and_locks_are_listed_by_the_cli(home: Path) -> None:
+    texts = [DEEP, "{}", "[]", '{"pid": [], "command": 5, "since": "x"}']
+    with managed(FakeService, linger=60) as _, contextlib.ExitStack() as held:
+        (instance,) = home.glob("servicectx-home/*.*/")
+        for number, text in enumerate(texts):
+            lease = instance / "leases" / f"7-{number:08x}"
+            held.callback(os.close, leases.open_locked(lease))
+            lease.write_text(text)
+        found = CliRunner().invoke(app, ["status", "--json"])
+        pids = [user["pid"] for user in json.loads(found.stdout)[0]["holders"]]
+        assert sorted(pids) == [7, 7, 7, 7, os.getpid()]
+        assert CliRunner().invoke(app, ["status"]).exit_code == 0
+        refused = CliRunner().invoke(app, ["down"], standalone_mode=False)
+        assert "\n  7 an unknown program" in str(refused.exception)
+        lock = instance.with_suffix(".lock")
+        for text in texts:
+            lock.write_text(text)
+            assert Instance(instance.parent, instance.stem).holder() == "the lock file does not name its holder"
+    assert CliRunner().invoke(app, ["down"], standalone_mode=False).exception is None
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", DEEP])
+def test_a_damaged_record_of_kept_data_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "kept.json").write_text(text)
+    with pytest.raises(KeptDataError, match="not a record that this version can read"):
+        keep_record.read(tmp_path)
+    (tmp_path / "persistent.json").write_text(text)
+    with pytest.raises(KeptDataError, match="it cannot be read"):
+        persistent.read(tmp_path)
+    refused = CliRunner().invoke(app, ["open", str(tmp_path)], standalone_mode=False)
+    assert isinstance(refused.exception, ServiceCtxError)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
