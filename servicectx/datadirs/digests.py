@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from servicectx.datadirs.scratch import half_made
 from servicectx.datadirs.sealing import manifest_checksum
 from servicectx.state import marked, paths
 from servicectx.system import reading
@@ -115,10 +116,8 @@ def _write(name: str, entry: list[str], cache: Path | None) -> None:
         known.pop(name, None)
         known[name] = entry
         text = json.dumps(dict(list(known.items())[-MOST:]))
-        temporary = place / f".{FILE}.{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{text}\n{manifest_checksum([text])}")
-        os.replace(temporary, place / FILE)
+        with half_made(place) as temporary:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(f"{text}\n{manifest_checksum([text])}")
+            os.replace(temporary, place / FILE)

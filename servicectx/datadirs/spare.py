@@ -13,11 +13,11 @@ from pathlib import Path
 
 from servicectx.datadirs import label, prepared
 from servicectx.datadirs.cache import SPARES, Cache
+from servicectx.datadirs.scratch import half_made
 from servicectx.datadirs.tree import Entry, Owner, entry_of
 from servicectx.system import directories, linux, processes
 from servicectx.system.checkpoints import step
 from servicectx.system.processes import Process
-from servicectx.system.removal import remove_tree
 
 CALM = 0.3  # seconds; services that live shorter than this do not build a spare
 
@@ -91,13 +91,10 @@ def _make(cache: Cache, source: Path, spare: Path, owner: Owner | None) -> None:
     size = prepared.size(source)
     if spare.exists() or size is None or not cache.has_room(size) or not storage.is_roomy(cache.path, 4 * size):
         return
-    temporary = prepared.half_made(spare)
-    try:
+    with half_made(spare.parent) as temporary:
         manifest = prepared.restore(source, temporary, owner)
         if manifest is not None:
             named = label.from_manifest(manifest, source.name)
             prepared.write_manifest(temporary, label=named, secret=manifest.get("secret", ""))
             step("spare")
             os.rename(temporary, spare)
-    finally:
-        remove_tree(temporary)
