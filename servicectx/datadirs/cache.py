@@ -54,6 +54,10 @@ class Cache(NamedTuple):
                     found.append(Entry(kind, path.name, size, prepared.last_used(path), path, *facts))
         return found
 
+    def _removable(self) -> list[Entry]:
+        """Entries with a manifest, which may be damaged. A user may have put other directories into the cache."""
+        return [entry for entry in self.entries() if prepared.has_manifest(entry.path)]
+
     def has_room(self, size: int) -> bool:
         """Whether `size` more bytes are within the limit."""
         return sum(entry.size for entry in self.entries()) + size <= self.limit
@@ -79,9 +83,7 @@ class Cache(NamedTuple):
         for folder in (self.path, *(self.path / kind for kind in KINDS)):
             with contextlib.suppress(OSError):
                 prepared.drop_abandoned(folder)
-        entries = sorted(
-            filter(_is_removable, self.entries()), key=lambda entry: (entry.kind != SPARES, entry.last_used)
-        )
+        entries = sorted(self._removable(), key=lambda entry: (entry.kind != SPARES, entry.last_used))
         total = sum(entry.size for entry in entries)
         for entry in entries:
             if total <= self.limit:
@@ -91,7 +93,7 @@ class Cache(NamedTuple):
 
     def clear(self) -> list[Entry]:
         """Remove all entries and the half-made copies of dead processes. Return the removed entries."""
-        entries = list(filter(_is_removable, self.entries()))
+        entries = self._removable()
         for entry in entries:
             prepared.drop(entry.path)
         self.trim()
@@ -99,11 +101,6 @@ class Cache(NamedTuple):
             with contextlib.suppress(OSError):
                 (self.path / kind).rmdir()  # fails while a process is storing a copy there
         return entries
-
-
-def _is_removable(entry: Entry) -> bool:
-    """Whether it has a manifest, which may be damaged. A user may have put other directories into the cache."""
-    return prepared.has_manifest(entry.path)
 
 
 def _folders(place: Path) -> list[Path]:

@@ -90,10 +90,11 @@ def test_what_the_dead_left_half_made_goes(bounded: Cache, source: Path, mark: s
     """The kind of the entry does not matter: a killed process may have left a file, and a link is not followed."""
     fill(bounded, source, SNAPSHOTS, "whole")
     folder = bounded.path / SNAPSHOTS
-    for number, make in enumerate((Path.mkdir, Path.touch, lambda path: path.symlink_to(source), lambda path: None)):
-        half = folder / f"{HALF[:-1]}{number}"
-        half.with_name(f"{half.name}.lock").write_text(mark)
-        make(half)
+    for number in range(4):
+        (folder / f"{HALF[:-1]}{number}.lock").write_text(mark)
+    (folder / f"{HALF[:-1]}0").mkdir()
+    (folder / f"{HALF[:-1]}1").touch()
+    (folder / f"{HALF[:-1]}2").symlink_to(source)
     began = time.monotonic()
     bounded.trim()
     assert time.monotonic() - began < 1.0
