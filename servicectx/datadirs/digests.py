@@ -10,7 +10,6 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from servicectx.datadirs.scratch import half_made
 from servicectx.datadirs.sealing import manifest_checksum
 from servicectx.state import marked, paths
 from servicectx.system import reading
@@ -108,6 +107,8 @@ def _write(name: str, entry: list[str], cache: Path | None) -> None:
     """Add a digest to the file, which is replaced at once. Of two processes that write, one may be lost."""
     if paths.cache_size() == 0:
         return
+    from servicectx.datadirs.scratch import half_made  # only for a program that is new here
+
     with contextlib.suppress(OSError):
         place = paths.cache(make=True) if cache is None else cache
         if not marked.is_marked(place, marked.CACHE):

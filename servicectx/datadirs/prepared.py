@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 from servicectx.datadirs.label import Label
-from servicectx.datadirs.scratch import half_made, remove_abandoned
 from servicectx.datadirs.sealing import digest, manifest_checksum
 from servicectx.datadirs.tree import Copied, Entry, Owner, Size, copy_tree, measure, survey
 from servicectx.system import directories
@@ -40,7 +39,7 @@ def store(
     """
     with contextlib.suppress(OSError):
         _drop_unused(place.parent)
-        with half_made(place.parent) as temporary:
+        with _half_made(place.parent) as temporary:
             copied = copy_tree(source, temporary, link=link, owners=owners)
             if not link:
                 fields |= {"checksum": str(copied.checksum), "digest": digest(temporary, exclude=MANIFEST)}
@@ -120,7 +119,7 @@ def drop(place: Path) -> None:
     if not os.path.lexists(place):
         return
     try:
-        with half_made(place.parent) as renamed:
+        with _half_made(place.parent) as renamed:
             os.rename(place, renamed)
             step("dropping")
     except OSError as error:
@@ -130,6 +129,8 @@ def drop(place: Path) -> None:
 
 def drop_abandoned(folder: Path) -> None:
     """Remove half-made copies of dead processes, and prepared copies unused for `UNUSED` seconds. Raises OSError."""
+    from servicectx.datadirs.scratch import remove_abandoned
+
     remove_abandoned(folder)
     _drop_unused(folder)
 
@@ -213,6 +214,12 @@ def _manifest_in(directory: int) -> dict[str, str] | None:
     return None
 
 
+def _half_made(folder: Path) -> contextlib.AbstractContextManager[Path]:
+    from servicectx.datadirs.scratch import half_made  # most starts store nothing
+
+    return half_made(folder)
+
+
 def _is_complete(size: Size, manifest: dict[str, str]) -> bool:
     return (manifest["files"], manifest["bytes"]) == (str(size.files), str(size.bytes))
 
@@ -234,7 +241,7 @@ def _is_genuine(place: Path, copied: Copied, manifest: dict[str, str]) -> bool:
 
 def _write_manifest_again(place: Path, manifest: dict[str, str]) -> None:
     """Record the new stamps, so that the next use need not hash all files. The cache may be read-only."""
-    with contextlib.suppress(OSError), half_made(place.parent) as temporary, directories.parent_of(place) as parent:
+    with contextlib.suppress(OSError), _half_made(place.parent) as temporary, directories.parent_of(place) as parent:
         _write_manifest_at(parent, temporary.name, manifest)
         with directories.entered(place.name, parent, [os.geteuid()]) as directory:
             os.rename(temporary.name, MANIFEST, src_dir_fd=parent, dst_dir_fd=directory)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from servicectx.datadirs import label, prepared
 from servicectx.datadirs.cache import SPARES, Cache
-from servicectx.datadirs.scratch import half_made
 from servicectx.datadirs.tree import Entry, Owner, entry_of
 from servicectx.system import directories, linux, processes
 from servicectx.system.checkpoints import step
@@ -86,6 +85,7 @@ def _is_of_use(cache: Cache, data: Path) -> bool:
 
 
 def _make(cache: Cache, source: Path, spare: Path, owner: Owner | None) -> None:
+    from servicectx.datadirs.scratch import half_made
     from servicectx.state import storage
 
     size = prepared.size(source)
