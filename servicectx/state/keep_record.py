@@ -109,7 +109,7 @@ def read(container: Path) -> KeepRecord:
 def lock(container: Path) -> int:
     """Lock the data, until no process has the returned descriptor open. Raises KeptDataError: in use."""
     with _opened(container) as parent:
-        descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -124,7 +124,7 @@ def is_locked(container: Path) -> bool:
     """Whether an instance runs on the data; returns at once."""
     try:
         with _opened(container) as parent:
-            descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
     except OSError:
         return False
     try:

@@ -17,7 +17,7 @@ from servicectx.system.descriptors import Descriptor
 from servicectx.system.originals import json, time
 from servicectx.system.own_command import own_command
 
-_NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or a foreign file
+NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or a foreign file
 
 LOCK_TIMEOUT = 5.0  # seconds; a process that counts or checks holds the lock for an instant
 
@@ -196,7 +196,7 @@ def _open(path: Path) -> int | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in _NO_LEASE:
+        if error.errno in NO_LEASE:
             return None
         raise
     if stat.S_ISREG(os.fstat(descriptor).st_mode):

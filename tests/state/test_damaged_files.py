@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from servicectx import HomeError, KeptDataError, ServiceCtxError, managed
 from servicectx.cli.app import app
+from servicectx.isolation.pool import Pool
 from servicectx.state import container, keep_record, leases, marked, persistent
 from servicectx.state.instance import Instance
 from servicectx.state.record import READY, State, StateError, decode, decode_processes
@@ -69,6 +70,41 @@ def test_users_enter_and_leave_and_all_is_cleared(damage: Callable[[Path], None]
                 assert second.ask("SET a 1") == "1"
             assert first.ask("GET a") in ("", "1")
         assert left(home) == [], name
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_logs_and_records_that_are_something_else(damage: Callable[[Path], None], home: Path) -> None:
+    """Logs are read in part, and without a wait for a writer. The data go, although no record names their owner."""
+    service = managed(FakeService)
+    with service as first:
+        (instance,) = home.glob("servicectx-home/*.*/")
+        (record,) = home.glob("servicectx-home/data/*/record.json")
+        for path in (*(instance / name for name in ("up", "service.log", "keeper.log", "directories")), record):
+            damage(path)
+        if damage in (garbage, nested, gigabyte):
+            assert len(service.logs()) <= 1 << 26
+        else:
+            with pytest.raises(HomeError, match=r"service\.log: "):
+                service.logs()
+            refused = CliRunner().invoke(app, ["logs", "-n", "1"], standalone_mode=False).exception
+            assert "service.log cannot be read" in getattr(refused, "message", "")
+            with pytest.raises(ServiceCtxError):  # the server's output has no place
+                service.restart(empty=True)
+        with managed(FakeService) as second:
+            assert second.ask("SET a 1") == "1"
+        del first
+    assert left(home) == []
+
+
+@pytest.mark.parametrize("damage", [garbage, directory, fifo, link])
+def test_files_of_a_pool_that_are_something_else(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    pool.taken.mkdir(parents=True)
+    damage(pool.taken / f"{'a' * 8}-1")
+    assert all(len(taken.source) == 0 for taken in pool.returned())
+    (tmp_path / "kept").mkdir()
+    damage(tmp_path / "kept" / "kept.json")
+    assert not keep_record.is_locked(tmp_path / "kept")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
