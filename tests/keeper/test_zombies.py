@@ -90,7 +90,8 @@ print(json.dumps([zombies(), others()]))
 USER = 54321  # without other processes, and with access to this Python: process limits do not apply to root
 FEW = [
     *("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"),
-    *("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "prlimit", "--nproc=24:24"),
+    *("--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+    *("prlimit", "--nproc=24:24"),
 ]
 
 
