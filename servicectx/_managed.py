@@ -63,7 +63,7 @@ class Managed(ServerControl[D]):
                 if source is not None:
                     details: D = _external.read(source, self._request.service, self._request.name)
                     _external.check_version(details, source, self._request.options)
-                    _external.reach(details, source, self._cancelled.is_set)
+                    _external.reach(details, source, self._request.service.greeting, self._cancelled.is_set)
                 else:
                     self._claim = acquire(self._request, began, self._cancelled, held)
                     details = self._built(self._claim)
@@ -155,17 +155,23 @@ class Managed(ServerControl[D]):
 
     @property
     def alive(self) -> bool:
-        """Whether the instance answers now. For an external service: whether it accepts connections."""
+        """Whether the instance answers now. For an external service: whether it replies within 2 s."""
         if self._claim is not None:
             with RealFiles():
                 return self._claim.alive()
-        return self._details is not None and _connects(self._details.host, self._details.port)
+        return self._details is not None and self._answers(self._details.host, self._details.port)
 
     @property
     def failure(self) -> ServiceCtxError | None:
         """Why the instance is dead (a ServiceDied, with its exit status and log), or None while it lives."""
         with RealFiles():
             return None if self._claim is None or self.alive else self._claim.failure()
+
+    def _answers(self, host: str, port: int) -> bool:
+        from servicectx.request import reachable
+
+        greeting = self._request.service.greeting
+        return not reachable.problem(host, port, 2.0, greeting=greeting, patient=False, cancelled=lambda: False)
 
     if not TYPE_CHECKING:  # type checkers shall report unknown attributes
 
@@ -199,13 +205,3 @@ def release(held: list[Releasable]) -> None:
     with RealFiles():
         for entry in held:
             entry.release()
-
-
-def _connects(host: str, port: int) -> bool:
-    from servicectx.system.originals import socket
-
-    try:
-        socket.create_connection((host, port), 2.0).close()
-    except OSError:
-        return False
-    return True

@@ -36,8 +36,9 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=8)
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
-    tally = storm(Budget(chosen.minutes, chosen.kills), chosen.seed, chosen.users)
-    print(tally.last_line(), flush=True)
+    budget = Budget(chosen.minutes, chosen.kills)
+    tally = storm(budget, chosen.seed, chosen.users)
+    print(tally.last_line(budget.minutes()), flush=True)
     sys.exit(1 if tally.faults else 0)
 
 

@@ -101,10 +101,11 @@ def main() -> None:
     problems = {kind.name: kind.problem() for kind in kinds if kind.problem()}
     print(f"seed {chosen.seed}", flush=True)
     kinds = [kind for kind in kinds if kind.name not in problems]
-    tally = storm(Budget(chosen.minutes, chosen.kills), chosen.seed, chosen.users, kinds)
+    budget = Budget(chosen.minutes, chosen.kills)
+    tally = storm(budget, chosen.seed, chosen.users, kinds)
     for name, problem in problems.items():
         print(f"not run: {name}: {problem}", flush=True)
-    print(tally.last_line(), flush=True)
+    print(tally.last_line(budget.minutes()), flush=True)
     sys.exit(1 if tally.faults or (problems and "SERVICECTX_REQUIRE_SERVERS" in os.environ) else 0)
 
 

@@ -65,9 +65,9 @@ class Tally:
         self.worst = max(self.worst, other.worst)
         self.faults += other.faults
 
-    def last_line(self) -> str:
+    def last_line(self, minutes: float) -> str:
         """No process joins here; each database is one wait."""
-        return last_line(self.kills.total(), 0, len(self.given), self.worst, len(self.faults))
+        return last_line(minutes, self.kills.total(), 0, len(self.given), self.worst, len(self.faults))
 
     def fault(self, text: str) -> None:
         self.faults.append(text)
@@ -284,7 +284,7 @@ def main() -> None:
         tally.add(Storm(chosen.seed + rounds, seconds, chosen.users).run())
         print(tally.line(), flush=True)
         rounds += 1
-    print(tally.last_line(), flush=True)
+    print(tally.last_line(budget.minutes()), flush=True)
     sys.exit(1 if tally.faults else 0)
 
 

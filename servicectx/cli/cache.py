@@ -52,7 +52,7 @@ def command(ctx: click.Context, clear: bool, trim: bool, as_json: bool) -> None:
     cache = _cache()
     entries = cache.entries()
     if clear:
-        cache.clear()
+        entries = cache.clear()
     elif trim:
         cache.trim()
         entries = cache.entries()

@@ -32,11 +32,12 @@ def external_details() -> Iterator[Finding]:
 def _tried(variable: str, name: str, service: str) -> Finding:
     """Read the details, and connect to the address."""
     try:
-        details = external.read(variable, registry.find(service), name)
-        connected = external.reach(details, variable)
+        found = registry.find(service)
+        details = external.read(variable, found, name)
+        connected = external.reach(details, variable, found.greeting)
     except ServiceCtxError as error:
         return Finding(NAME, WRONG, str(error), f"correct the value, or unset {variable}")
-    result = "accepts connections" if connected else "is described; no connection was tried"
+    result = "answers" if connected else "is described; no connection was tried"
     return Finding(NAME, FINE, f"{variable}: {details.service} at {details.host}:{details.port} {result}")
 
 

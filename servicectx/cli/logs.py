@@ -11,6 +11,7 @@ import click
 from servicectx.cli.app import Failed, debug_option
 from servicectx.cli.instances import choose_one, optional_name_argument, scope_option
 from servicectx.client.inventory import Running
+from servicectx.system import reading
 
 
 @click.command(
@@ -30,7 +31,7 @@ def command(name: str | None, scope: str | None, lines: int | None, follow: bool
     """Print the log of an instance: stdout and stderr of its server. NAME may be left out where one service runs."""
     instance = choose_one(name, scope, phases=())
     try:
-        with open(instance.log, "rb") as file:
+        with reading.open_log(instance.log) as file:
             _print(file if lines is None else deque(file, lines))
             if follow:
                 _follow(instance, file)
@@ -38,6 +39,8 @@ def command(name: str | None, scope: str | None, lines: int | None, follow: bool
         raise Failed(
             f"{instance.state.name} has no log: the instance is gone, or its server has not started yet"
         ) from None
+    except OSError as error:
+        raise Failed(f"the log {instance.log} cannot be read: {error.strerror}") from None
     except KeyboardInterrupt:
         if not follow:
             raise

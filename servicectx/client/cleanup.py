@@ -16,7 +16,6 @@ from servicectx.state.record import State
 from servicectx.system import processes as pids
 from servicectx.system import reading
 from servicectx.system.checkpoints import step
-from servicectx.system.originals import json
 
 OF_INSTANCES = (names.LOCK, names.STATE, names.TEMPORARY, names.INSTANCE)
 GRACE = 3.0  # seconds for a keeper to end, before it is killed
@@ -92,8 +91,8 @@ def noted_places(home: Path) -> dict[Path, str]:
     found = {}
     for name in os.listdir(home):
         if names.key_of(name, names.PLACE):
-            with contextlib.suppress(reading.Unreadable, ValueError, TypeError, RecursionError):
-                path = Path(json.loads(reading.read_text(home / name, 65536) or ""))
+            with contextlib.suppress(reading.Unreadable, TypeError):
+                path = Path(reading.read_json(home / name, 65536))
                 if f"{path.name}.data" == name:
                     found[path] = name
     return found

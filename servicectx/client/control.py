@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from servicectx.client.claim import Claim
-from servicectx.errors import NotSupported
+from servicectx.errors import HomeError, NotSupported
 from servicectx.request import durations
 from servicectx.request.request import Request
 from servicectx.state import setup_record
+from servicectx.system import reading
 from servicectx.system.originals import time
 from servicectx.system.real_files import RealFiles
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from servicectx.services.details import ServiceDetails
 
 D = TypeVar("D", bound="ServiceDetails")
+LOGS_LIMIT = 2**26  # bytes
 
 
 class ServerControl(Generic[D]):
@@ -86,17 +88,20 @@ class ServerControl(Generic[D]):
         await asyncio.shield(asyncio.to_thread(self.restart, kill=kill, empty=empty, timeout=timeout))
 
     def logs(self, lines: int | None = None) -> str:
-        """The output of the server so far, or its last `lines` lines.
+        """The output of the server so far, or its last `lines` lines: at most the last 64 MiB.
 
-        Raises NotSupported for an external service, ServiceDied for an instance that is gone, RuntimeError when this
-        object is not entered.
+        Raises HomeError for a log that was replaced by something else than a file of this user's, NotSupported for an
+        external service, ServiceDied for an instance that is gone, RuntimeError when this object is not entered.
         """
         claim = self._local("logs()")
         with RealFiles():
             try:
-                text = claim.log().read_text(errors="replace")
+                text = reading.tail(claim.log(), LOGS_LIMIT).decode(errors="replace").replace("\r\n", "\n")
             except FileNotFoundError:
                 raise claim.failure() from None
+            except OSError as error:
+                problem, cure = error.strerror or str(error), "leave the service, and enter it again"
+                raise HomeError(path=str(claim.log()), problem=problem, cure=cure) from None
         return text if lines is None else "".join(text.splitlines(keepends=True)[-lines:] if lines > 0 else [])
 
     @property

@@ -12,7 +12,7 @@ from servicectx.errors import BinaryNotFound, HomeError, StartFailed, from_recor
 from servicectx.keeper import process_marks, search_path
 from servicectx.services import plan
 from servicectx.state.instance import Instance
-from servicectx.system import faults, interpreter, polling
+from servicectx.system import faults, interpreter, polling, reading
 from servicectx.system import processes as pids
 from servicectx.system.descriptors import Descriptor
 from servicectx.system.originals import json, time
@@ -180,9 +180,7 @@ class KeeperLink:
 def log_tail(log: Path) -> str:
     """The last lines of keeper.log."""
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-30:])
+        return "\n".join(reading.tail(log, 16384).decode(errors="replace").splitlines()[-30:])
     except OSError:
         return ""
 

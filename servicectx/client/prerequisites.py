@@ -1,6 +1,7 @@
 """What a process needs before any service can run: checked before a start or a join, in microseconds."""
 
 import errno
+import fcntl
 import os
 import resource
 import sys
@@ -17,6 +18,8 @@ LOOPBACK_IS_DOWN = (
 )
 NO_PROC = "processes cannot be looked up, because /proc is not mounted here\nmount it with: mount -t proc proc /proc"
 
+
+_GET_FLAGS, _UP = 0x8913, 1  # SIOCGIFFLAGS and IFF_UP of Linux
 
 # What root needs to start, watch and clear up after a server of another account: capability and bit.
 NEEDED = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
@@ -36,10 +39,23 @@ def check_loopback(service: str, name: str) -> None:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((HOST, 9))  # sends nothing, and fails at once where there is no way
+            if _is_down(probe.fileno()):
+                raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
     except OSError as error:
         if error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EHOSTUNREACH):
             reason = LOOPBACK_IS_DOWN.format(problem=error.strerror)
             raise StartFailed(service=service, name=name, reason=reason) from None
+
+
+def _is_down(descriptor: int) -> bool:
+    """Whether the loopback interface is down (Linux). The kernel keeps the route of an interface that was up before."""
+    if sys.platform != "linux":
+        return False
+    try:
+        flags = fcntl.ioctl(descriptor, _GET_FLAGS, b"lo".ljust(40, b"\0"))[16:18]
+    except OSError:  # the interface has another name
+        return False
+    return not int.from_bytes(flags, sys.byteorder) & _UP
 
 
 def check_account(account: str, service: str, name: str) -> None:

@@ -7,24 +7,22 @@ servicectx-cache/end.json               the copies in the archive: a file withou
 """
 
 import contextlib
-import re
 import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from servicectx.datadirs import prepared
+from servicectx.datadirs.cache import NAME as NAME
 from servicectx.datadirs.cache import SNAPSHOTS, TEMPLATES, Cache
+from servicectx.datadirs.scratch import half_made
 from servicectx.state import marked, paths
-from servicectx.system.removal import remove_tree
 
 FORMAT = 1  # of archives: members, manifests, and the form of the names of copies
 TOP = paths.IN_CACHE
 MARKER = marked.MARKER
 HEAD, END = "export.json", "end.json"
 EXPORTED = (SNAPSHOTS, TEMPLATES)  # a spare belongs to one account and one file system
-NAME = re.compile(r"[a-z][a-z0-9_-]*-[0-9a-f]{16}")  # service and digest of build, options and set-up
 LARGEST_RECORD = 1 << 20  # bytes of export.json and end.json
 NEEDED = ("data_filter", "3.11.4")  # an attribute of tarfile, and the release of Python that has it
 
@@ -45,15 +43,11 @@ class Copy(NamedTuple):
 
 
 @contextlib.contextmanager
-def workspace(cache: Cache, purpose: str) -> Iterator[Path]:
+def workspace(cache: Cache) -> Iterator[Path]:
     """A private directory in the cache for the block. The next use of the cache removes that of a killed process."""
-    work = prepared.half_made(cache.path / purpose)
-    remove_tree(work)
-    work.mkdir(mode=0o700)
-    try:
+    with half_made(cache.path) as work:
+        work.mkdir(mode=0o700)
         yield work
-    finally:
-        remove_tree(work)
 
 
 def safe_mode(mode: int, is_directory: bool) -> int:

@@ -1,6 +1,7 @@
 """The cache of prepared copies as a whole: its entries and its size limit."""
 
 import contextlib
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from servicectx.system.directories import Owners
 
 SNAPSHOTS, TEMPLATES, SPARES = "snapshots", "templates", "spares"
 KINDS = (SNAPSHOTS, TEMPLATES, SPARES)
+NAME = re.compile(r"[a-z][a-z0-9_-]*-[0-9a-f]{16}")  # service and digest of build, options and set-up
 
 
 class Entry(NamedTuple):
@@ -41,7 +43,7 @@ class Cache(NamedTuple):
         return self.path / kind / name
 
     def entries(self) -> list[Entry]:
-        """All copies in the cache, complete or damaged."""
+        """All copies in the cache, complete or damaged. Directories that this library did not make are left out."""
         found = []
         for kind in KINDS:
             for path in _folders(self.path / kind):
@@ -51,6 +53,10 @@ class Cache(NamedTuple):
                     facts = label.from_manifest(manifest, path.name)
                     found.append(Entry(kind, path.name, size, prepared.last_used(path), path, *facts))
         return found
+
+    def _removable(self) -> list[Entry]:
+        """Entries with a manifest, which may be damaged. A user may have put other directories into the cache."""
+        return [entry for entry in self.entries() if prepared.has_manifest(entry.path)]
 
     def has_room(self, size: int) -> bool:
         """Whether `size` more bytes are within the limit."""
@@ -77,7 +83,7 @@ class Cache(NamedTuple):
         for folder in (self.path, *(self.path / kind for kind in KINDS)):
             with contextlib.suppress(OSError):
                 prepared.drop_abandoned(folder)
-        entries = sorted(self.entries(), key=lambda entry: (entry.kind != SPARES, entry.last_used))
+        entries = sorted(self._removable(), key=lambda entry: (entry.kind != SPARES, entry.last_used))
         total = sum(entry.size for entry in entries)
         for entry in entries:
             if total <= self.limit:
@@ -87,7 +93,7 @@ class Cache(NamedTuple):
 
     def clear(self) -> list[Entry]:
         """Remove all entries and the half-made copies of dead processes. Return the removed entries."""
-        entries = self.entries()
+        entries = self._removable()
         for entry in entries:
             prepared.drop(entry.path)
         self.trim()
@@ -99,6 +105,7 @@ class Cache(NamedTuple):
 
 def _folders(place: Path) -> list[Path]:
     try:
-        return sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+        found = [path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        return sorted(path for path in found if NAME.fullmatch(path.name) or prepared.has_manifest(path))
     except OSError:
         return []

@@ -49,7 +49,7 @@ def _write(tar: tarfile.TarFile, cache: Cache, entries: Sequence[Entry], machine
     _add_bytes(tar, archive.HEAD, json.dumps({"format": archive.FORMAT, "machine": machine}).encode())
     written, left_out = [], []
     for entry in entries:
-        with archive.workspace(cache, "export") as work:
+        with archive.workspace(cache) as work:
             if problem := _seal(entry, work):
                 left_out.append((entry, problem))
                 continue

@@ -47,7 +47,7 @@ def import_archive(cache: Cache, file: Path, machine: str) -> Imported:
     cache. Copies that were stored before the fault stay; each of them is complete.
     """
     archive.check_python()
-    with _opened(file) as raw, archive.workspace(cache, "import") as work:
+    with _opened(file) as raw, archive.workspace(cache) as work:
         importer = _Importer(cache, file, machine, work)
         try:
             with tarfile.open(fileobj=_unpacked(raw), mode="r:") as tar:

@@ -107,6 +107,8 @@ def _write(name: str, entry: list[str], cache: Path | None) -> None:
     """Add a digest to the file, which is replaced at once. Of two processes that write, one may be lost."""
     if paths.cache_size() == 0:
         return
+    from servicectx.datadirs.scratch import half_made  # only for a program that is new here
+
     with contextlib.suppress(OSError):
         place = paths.cache(make=True) if cache is None else cache
         if not marked.is_marked(place, marked.CACHE):
@@ -115,10 +117,8 @@ def _write(name: str, entry: list[str], cache: Path | None) -> None:
         known.pop(name, None)
         known[name] = entry
         text = json.dumps(dict(list(known.items())[-MOST:]))
-        temporary = place / f".{FILE}.{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{text}\n{manifest_checksum([text])}")
-        os.replace(temporary, place / FILE)
+        with half_made(place) as temporary:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(f"{text}\n{manifest_checksum([text])}")
+            os.replace(temporary, place / FILE)

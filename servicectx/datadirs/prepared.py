@@ -7,14 +7,16 @@ damage by the disk, without any write.
 """
 
 import contextlib
+import errno
 import os
+import stat
 import time
 from pathlib import Path
 
 from servicectx.datadirs.label import Label
 from servicectx.datadirs.sealing import digest, manifest_checksum
 from servicectx.datadirs.tree import Copied, Entry, Owner, Size, copy_tree, measure, survey
-from servicectx.system import directories, processes
+from servicectx.system import directories
 from servicectx.system.checkpoints import step
 from servicectx.system.directories import Owners
 from servicectx.system.removal import remove_entry, remove_tree
@@ -36,8 +38,8 @@ def store(
     of a race is removed. Where a copy cannot be stored, the call has no effect.
     """
     with contextlib.suppress(OSError):
-        temporary = half_made(place)
-        try:
+        _drop_unused(place.parent)
+        with _half_made(place.parent) as temporary:
             copied = copy_tree(source, temporary, link=link, owners=owners)
             if not link:
                 fields |= {"checksum": str(copied.checksum), "digest": digest(temporary, exclude=MANIFEST)}
@@ -46,8 +48,6 @@ def store(
             if place.exists() and not is_prepared(place):
                 drop(place)
             os.rename(temporary, place)
-        finally:
-            remove_tree(temporary)
 
 
 def restore(place: Path, target: Path | Entry, owner: Owner | None = None, workers: int = 1) -> dict[str, str] | None:
@@ -91,13 +91,6 @@ def unwrap(directory: int) -> dict[str, str] | None:
     return None
 
 
-def half_made(place: Path) -> Path:
-    """The temporary path of this process for a copy to rename to `place`. Remains of dead processes are removed."""
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    drop_abandoned(place.parent)
-    return place.parent / f".{place.name}.{os.getpid()}"
-
-
 def is_prepared(place: Path) -> bool:
     """Whether `place` is a complete prepared copy, by number and size of its files. Only `restore` reads them."""
     manifest = read_manifest(place)
@@ -123,22 +116,38 @@ def stored_at(place: Path) -> float | None:
 
 def drop(place: Path) -> None:
     """Rename a prepared copy, then remove it, so that no process finds half of it. Concurrent calls are safe."""
-    renamed = place.parent / f".{place.name}.{os.getpid()}.{os.getpid()}"
-    with contextlib.suppress(OSError):
-        os.rename(place, renamed)
-        step("dropping")
-    remove_tree(renamed)
+    if not os.path.lexists(place):
+        return
+    try:
+        with _half_made(place.parent) as renamed:
+            os.rename(place, renamed)
+            step("dropping")
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # no room for the lock: a reader may find half of it
+            remove_tree(place)
 
 
 def drop_abandoned(folder: Path) -> None:
-    """Remove half-made copies of dead processes, and prepared copies unused for `UNUSED` seconds."""
-    for path in folder.iterdir():
-        maker = path.name.rpartition(".")[2] if path.name.startswith(".") else ""
-        if maker.isdigit():
-            if processes.identity(int(maker)) is None:
-                remove_tree(path)
-        elif last_used(path) < time.time() - UNUSED:
-            drop(path)
+    """Remove half-made copies of dead processes, and prepared copies unused for `UNUSED` seconds. Raises OSError."""
+    from servicectx.datadirs.scratch import remove_abandoned
+
+    remove_abandoned(folder)
+    _drop_unused(folder)
+
+
+def _drop_unused(folder: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if last_used(path) < time.time() - UNUSED:
+                drop(path)
+
+
+def has_manifest(place: Path) -> bool:
+    """Whether `place` is a directory with a manifest, which may be damaged. Any other entry is foreign."""
+    try:
+        return stat.S_ISREG((place / MANIFEST).lstat().st_mode)
+    except OSError:
+        return False
 
 
 def last_used(place: Path) -> float:
@@ -205,6 +214,12 @@ def _manifest_in(directory: int) -> dict[str, str] | None:
     return None
 
 
+def _half_made(folder: Path) -> contextlib.AbstractContextManager[Path]:
+    from servicectx.datadirs.scratch import half_made  # most starts store nothing
+
+    return half_made(folder)
+
+
 def _is_complete(size: Size, manifest: dict[str, str]) -> bool:
     return (manifest["files"], manifest["bytes"]) == (str(size.files), str(size.bytes))
 
@@ -226,15 +241,10 @@ def _is_genuine(place: Path, copied: Copied, manifest: dict[str, str]) -> bool:
 
 def _write_manifest_again(place: Path, manifest: dict[str, str]) -> None:
     """Record the new stamps, so that the next use need not hash all files. The cache may be read-only."""
-    temporary = f".{place.name}.notes.{os.getpid()}"
-    with contextlib.suppress(OSError), directories.parent_of(place) as parent:
-        remove_entry(parent, temporary)
-        try:
-            _write_manifest_at(parent, temporary, manifest)
-            with directories.entered(place.name, parent, [os.geteuid()]) as directory:
-                os.rename(temporary, MANIFEST, src_dir_fd=parent, dst_dir_fd=directory)
-        finally:
-            remove_entry(parent, temporary)
+    with contextlib.suppress(OSError), _half_made(place.parent) as temporary, directories.parent_of(place) as parent:
+        _write_manifest_at(parent, temporary.name, manifest)
+        with directories.entered(place.name, parent, [os.geteuid()]) as directory:
+            os.rename(temporary.name, MANIFEST, src_dir_fd=parent, dst_dir_fd=directory)
 
 
 def _touch(place: Path) -> None:

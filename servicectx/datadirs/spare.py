@@ -17,7 +17,6 @@ from servicectx.datadirs.tree import Entry, Owner, entry_of
 from servicectx.system import directories, linux, processes
 from servicectx.system.checkpoints import step
 from servicectx.system.processes import Process
-from servicectx.system.removal import remove_tree
 
 CALM = 0.3  # seconds; services that live shorter than this do not build a spare
 
@@ -86,18 +85,16 @@ def _is_of_use(cache: Cache, data: Path) -> bool:
 
 
 def _make(cache: Cache, source: Path, spare: Path, owner: Owner | None) -> None:
+    from servicectx.datadirs.scratch import half_made
     from servicectx.state import storage
 
     size = prepared.size(source)
     if spare.exists() or size is None or not cache.has_room(size) or not storage.is_roomy(cache.path, 4 * size):
         return
-    temporary = prepared.half_made(spare)
-    try:
+    with half_made(spare.parent) as temporary:
         manifest = prepared.restore(source, temporary, owner)
         if manifest is not None:
             named = label.from_manifest(manifest, source.name)
             prepared.write_manifest(temporary, label=named, secret=manifest.get("secret", ""))
             step("spare")
             os.rename(temporary, spare)
-    finally:
-        remove_tree(temporary)

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,7 +71,7 @@ class Pool:
         folder = self.ready / source
         for name in _names(folder):
             try:
-                descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             except FileNotFoundError:
                 continue
             try:
@@ -222,12 +223,15 @@ def _written(path: Path, source: str) -> int:
 def _locked(path: Path) -> int | None:
     """Lock the file and return its descriptor; None where another process holds it, or has removed it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in leases.NO_LEASE:
+            return None
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_nlink:
+        status = os.fstat(descriptor)
+        if status.st_nlink and stat.S_ISREG(status.st_mode):
             return descriptor
     except BlockingIOError:
         pass

@@ -6,6 +6,7 @@ from typing import Any
 
 from servicectx.keeper import probes
 from servicectx.state.private_file import write_private
+from servicectx.system import reading
 from servicectx.system.originals import json
 
 FILE = "cleanup.json"
@@ -19,8 +20,8 @@ def note(directory: Path, call: dict[str, Any]) -> None:
 def run(directory: Path) -> None:
     """Run the recorded call. The processes of the instance are gone, its data still exists."""
     try:
-        call = json.loads((directory / FILE).read_bytes())
-    except (OSError, ValueError):
+        call = reading.read_json(directory / FILE)
+    except reading.Unreadable:
         return
     with contextlib.suppress(Exception):  # for example a module that only the caller can import
         probes.call(**call)

@@ -13,8 +13,10 @@ import re
 from typing import Any
 
 from servicectx.keeper import search_path
-from servicectx.system import faults, sockets
-from servicectx.system.originals import open, socket
+from servicectx.system import faults, reading, sockets
+from servicectx.system.originals import socket
+
+LOG_LIMIT = 2**26  # bytes of the output of a start
 
 
 def run_probe(
@@ -98,7 +100,7 @@ def _http(wait: float, url: str) -> dict[str, Any] | None:
 
 
 def _log(path: str, start: int, pattern: str) -> dict[str, Any] | None:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        file.seek(start)
-        found = re.search(pattern, file.read(), re.MULTILINE)
+    with reading.open_log(path, start) as file:
+        text = file.read(LOG_LIMIT).decode(errors="replace").replace("\r\n", "\n")
+    found = re.search(pattern, text, re.MULTILINE)
     return found.groupdict() if found else None

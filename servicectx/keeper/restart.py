@@ -33,6 +33,8 @@ def carry_out(
     for request in inbox.pending():
         step("restart-received")
         try:
+            if not request.is_valid():
+                raise _refusal(start, "its request is damaged, or another version of servicectx wrote it")
             with instance.locked(LOCK_TIMEOUT):
                 if not perform(start, request.record, is_kept, prepare):
                     return  # the keeper records the death, and the requester reads it

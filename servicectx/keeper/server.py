@@ -16,8 +16,10 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servicectx.system import linux, platform, processes
+from servicectx.system import linux, platform, processes, reading
 from servicectx.system.processes import Process
+
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 if TYPE_CHECKING:
     from mirakuru import SimpleExecutor
@@ -114,7 +116,7 @@ class Server:
             switch = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
         if inherited or locks:  # the lock on the data then lasts as long as the server, even when the keeper is killed
             switch["pass_fds"] = (*locks, *([inherited.fileno()] if inherited else []))
-        with log.open("ab") as output:
+        with open(os.open(log, _APPEND, 0o600), "ab") as output:
             self._executor = _Executor(
                 command,
                 cwd=directory,
@@ -192,9 +194,7 @@ def status_text(status: int | None) -> str:
 def tail(log: Path, lines: int = 30, size: int = 65536) -> str:
     """The last lines of a log file: enough for servers that print their usage after the error."""
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
-            text = file.read().decode(errors="replace")
+        text = reading.tail(log, size).decode(errors="replace")
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-lines:])

@@ -27,5 +27,5 @@ def choose(directory: Path, instance_directory: Path, owner: tuple[int, int] | N
     short.mkdir(mode=0o700)
     if owner is not None:
         with directories.entered(short) as opened:
-            os.chown(opened, *owner)
+            os.fchown(opened, *owner)
     return str(short)

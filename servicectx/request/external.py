@@ -96,8 +96,12 @@ def _text_of(path: str, source: str) -> str:
         raise DetailsError(source=source, path=path, problem=problem) from None
 
 
-def reach(details: "ServiceDetails", source: str, cancelled: Callable[[], bool] = lambda: False) -> bool:
-    """Raise DetailsError where no server accepts connections at the address of `details`, within 2 s.
+def reach(
+    details: "ServiceDetails", source: str, greeting: str | None, cancelled: Callable[[], bool] = lambda: False
+) -> bool:
+    """Raise DetailsError where no server answers at the address of `details`, within 2 s.
+
+    `greeting`: see `Service.greeting`.
 
     False: no connection was tried, because the address is that of a Unix socket, or the check is disabled.
 
@@ -113,7 +117,9 @@ def reach(details: "ServiceDetails", source: str, cancelled: Callable[[], bool] 
         return False
     from servicectx.request import reachable
 
-    if problem := reachable.problem(details.host, details.port, wait, patient=bool(setting), cancelled=cancelled):
+    if problem := reachable.problem(
+        details.host, details.port, wait, greeting=greeting, patient=bool(setting), cancelled=cancelled
+    ):
         host = f"[{details.host}]" if ":" in details.host else details.host
         raise DetailsError(
             source=source,

@@ -1,32 +1,42 @@
-"""A check whether a server accepts connections, in bounded time even if its name does not resolve."""
+"""A check whether a server answers, in bounded time even if its name does not resolve.
+
+A stopped server, and a proxy without a server, accept connections and stay silent. So the check sends the `greeting` of
+the service, and waits for any reply. A closed connection counts as one: a server that expects TLS may close it.
+"""
 
 import queue
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from servicectx.system.originals import time
 
 PAUSE = 0.05  # seconds between two attempts
+MARGIN = 0.05  # seconds from the end of an attempt to the end of the wait for it
 
 
-def problem(host: str, port: int, wait: float, *, patient: bool, cancelled: Callable[[], bool]) -> str:
-    """The reason why no connection to `host` and `port` succeeds within `wait` seconds; "" on success.
+def problem(
+    host: str, port: int, wait: float, *, greeting: str | None, patient: bool, cancelled: Callable[[], bool]
+) -> str:
+    """The reason why no server at `host` and `port` answers within `wait` seconds; "" on success.
 
-    A failed attempt is repeated for `wait` seconds if `patient`. Once `cancelled` returns true, the result is "".
+    `greeting`: see `Service.greeting`; with None a connection is enough. A failed attempt is repeated for `wait`
+    seconds if `patient`. Once `cancelled` returns true, the result is "".
     """
     deadline = time.monotonic() + wait
     while True:
-        found = _attempt(host, port, deadline, cancelled)
+        found = _attempt(host, port, greeting, deadline, cancelled)
         if not found or cancelled() or not patient or time.monotonic() + PAUSE > deadline:
             return "" if cancelled() else found
         time.sleep(PAUSE)
 
 
-def _attempt(host: str, port: int, deadline: float, cancelled: Callable[[], bool]) -> str:
+def _attempt(host: str, port: int, greeting: str | None, deadline: float, cancelled: Callable[[], bool]) -> str:
     """Try one connection, in a thread: a resolver may block for longer than any time-out of a socket."""
     outcomes: queue.SimpleQueue[str] = queue.SimpleQueue()
     left = max(0.1, deadline - time.monotonic())
-    threading.Thread(target=lambda: outcomes.put(_connect(host, port, min(left, 3e6))), daemon=True).start()
+    wait = min(left, 3e6)
+    threading.Thread(target=lambda: outcomes.put(_connect(host, port, greeting, wait)), daemon=True).start()
     while True:
         left = deadline - time.monotonic()
         try:
@@ -38,13 +48,29 @@ def _attempt(host: str, port: int, deadline: float, cancelled: Callable[[], bool
                 return "no answer in time"
 
 
-def _connect(host: str, port: int, wait: float) -> str:
+def _connect(host: str, port: int, greeting: str | None, wait: float) -> str:
     from servicectx.system.originals import socket
 
+    until = time.monotonic() + wait - MARGIN
     try:
-        socket.create_connection((host, port), wait).close()
+        with socket.create_connection((host, port), wait) as connection:
+            if greeting is not None and not _answers(connection, greeting, max(MARGIN, until - time.monotonic())):
+                return "it accepts connections, and sends no reply"
     except TimeoutError:
         return "no answer in time"
     except (OSError, UnicodeError) as error:
         return getattr(error, "strerror", None) or "its name cannot be resolved"
     return ""
+
+
+def _answers(connection: Any, greeting: str, wait: float) -> bool:
+    """Whether the server replies to `greeting`, or closes the connection, within `wait` seconds."""
+    connection.settimeout(wait)
+    try:
+        connection.sendall(greeting.encode("latin-1"))
+        connection.recv(1)
+    except TimeoutError:
+        return False
+    except OSError:  # the server closed the connection
+        pass
+    return True

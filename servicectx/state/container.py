@@ -70,11 +70,11 @@ def begin(path: Path, home: Path, passable: bool) -> None:
 def read(path: Path) -> Record | None:
     """The record of a container, or None without a readable one."""
     try:
-        raw = json.loads(reading.read_text(path / RECORD, 65536) or "")
+        raw = reading.read_json(path / RECORD, 65536)
         home, home_inode, key, id = (str(raw[name]) for name in ("home", "home_inode", "key", "id"))
         if f"{key}.{id}" == path.name:
             return Record(home, home_inode, key, id, origin.decode(raw["origin"]), raw["kept"] is True)
-    except (reading.Unreadable, ValueError, KeyError, TypeError, RecursionError):
+    except (reading.Unreadable, ValueError, KeyError, TypeError):
         pass
     return None
 

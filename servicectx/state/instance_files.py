@@ -146,9 +146,9 @@ class InstanceFiles:
     def _holder(self, id: str, role: str) -> tuple[Process, origin.Origin] | None:
         """The process that holds or held the lock of that role, from the text of the file."""
         try:
-            (pid, start), raw = json.loads(reading.read_text(self.directory(id) / role, 65536) or "")
+            (pid, start), raw = reading.read_json(self.directory(id) / role, 65536)
             return Process(int(pid), str(start)), origin.decode(raw)
-        except (reading.Unreadable, ValueError, TypeError, RecursionError):
+        except (reading.Unreadable, ValueError, TypeError):
             return None
 
     def traffic(self, id: str) -> int:

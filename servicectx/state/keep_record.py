@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servicectx.errors import KeptDataError
+from servicectx.system import reading
 from servicectx.system.originals import json, open, time
 
 FILE = "kept.json"
@@ -40,7 +41,7 @@ def encode(record: KeepRecord) -> str:
 
 def decode(text: str) -> KeepRecord:
     """The record in `text`. Raises ValueError for a text that `encode` of this version did not write."""
-    raw = json.loads(text)
+    raw = reading.parse_json(text)
     if not isinstance(raw, dict) or raw.pop("version", None) != VERSION:
         raise ValueError("another version of servicectx or another program wrote it")
     try:
@@ -108,7 +109,7 @@ def read(container: Path) -> KeepRecord:
 def lock(container: Path) -> int:
     """Lock the data, until no process has the returned descriptor open. Raises KeptDataError: in use."""
     with _opened(container) as parent:
-        descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -123,7 +124,7 @@ def is_locked(container: Path) -> bool:
     """Whether an instance runs on the data; returns at once."""
     try:
         with _opened(container) as parent:
-            descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
     except OSError:
         return False
     try:
@@ -223,6 +224,6 @@ def new(service: str, name: str, options: dict[str, Any], program: str, program_
     plain: dict[str, Any] | None
     try:
         plain = json.loads(json.dumps(options, default=dict))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         plain = None
     return KeepRecord(service, name, plain, program, program_state, secret, since=time.time())

@@ -66,7 +66,7 @@ class KeyLock:
     def holder(self) -> str:
         """A description of the process that holds the lock, for messages."""
         try:
-            record = json.loads(reading.read_text(self.path, 65536) or "")
+            record = reading.read_json(self.path, 65536)
             age = time.time() - record["since"]
             return f"process {record['pid']} ({' '.join(record['command'])}) has held the lock for {age:.1f} s"
         except (reading.Unreadable, ValueError, KeyError, TypeError):

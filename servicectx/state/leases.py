@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from servicectx.errors import HomeError
-from servicectx.system import faults
+from servicectx.system import faults, reading
 from servicectx.system.descriptors import Descriptor
 from servicectx.system.originals import json, time
 from servicectx.system.own_command import own_command
 
-_NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or a foreign file
+NO_LEASE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed meanwhile, or a foreign file
 
 LOCK_TIMEOUT = 5.0  # seconds; a process that counts or checks holds the lock for an instant
 
@@ -196,7 +196,7 @@ def _open(path: Path) -> int | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in _NO_LEASE:
+        if error.errno in NO_LEASE:
             return None
         raise
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -215,8 +215,19 @@ def _is_free(descriptor: int) -> bool:
 
 def _user_record(descriptor: int, path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(os.read(descriptor, 65536))
+        record = reading.parse_json(os.read(descriptor, 65536))
     except ValueError:
-        record = {}  # its user has not written the text yet
+        record = None  # its user has not written the text yet
     pid = path.name.partition("-")[0]
-    return record if isinstance(record, dict) and "pid" in record else {"pid": int(pid) if pid.isdigit() else 0}
+    named = {"pid": int(pid) if pid.isascii() and pid.isdigit() else 0}
+    items = record.items() if isinstance(record, dict) else ()
+    return named | {name: value for name, value in items if _is_valid(name, value)}
+
+
+_KINDS: dict[str, Any] = {"pid": int, "start": str, "command": list, "since": (int, float)}
+
+
+def _is_valid(name: str, value: object) -> bool:
+    if name not in _KINDS or not isinstance(value, _KINDS[name]):
+        return False
+    return not isinstance(value, list) or all(isinstance(item, str) for item in value)

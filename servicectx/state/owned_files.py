@@ -85,8 +85,8 @@ def _lines(listing: Path) -> list[tuple[str, str]]:
 def _path(text: str) -> str | None:
     """A listed path, or None for a line that a killed process left incomplete."""
     try:
-        path = json.loads(text)
-    except (ValueError, RecursionError):
+        path = reading.parse_json(text)
+    except ValueError:
         return None
     return path if isinstance(path, str) and "\0" not in path and len(path) < LONGEST else None
 

@@ -170,12 +170,12 @@ def read(path: Path) -> PersistentRecord | None:
     problem = "another version of servicectx or another program wrote it"
     try:
         marked.check_owner(path, os.lstat(path), "move it away")
-        raw = json.loads(reading.read_text(path / FILE, 1 << 20) or "")
+        raw = reading.read_json(path / FILE, 1 << 20)
         if isinstance(raw, dict) and raw.pop("version", None) == VERSION:
             return PersistentRecord(**raw)
     except (reading.Unreadable, HomeError) as error:
         problem = str(error)
-    except (ValueError, TypeError, RecursionError):
+    except TypeError:
         pass
     cure = "use the version of servicectx that made the data, or restore the file"
     raise KeptDataError(path=str(path / FILE), problem=f"it cannot be read: {problem}", cure=cure)

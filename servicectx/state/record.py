@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from servicectx.state import names, origin
 from servicectx.state.origin import Origin
+from servicectx.system import reading
 from servicectx.system.originals import json
 from servicectx.system.processes import Process
 
@@ -57,13 +58,13 @@ def encode(state: State) -> str:
 def decode(text: str) -> State:
     """The record in `text`. Raises StateError for anything that `encode` of this version did not write."""
     try:
-        raw = json.loads(text)
+        raw = reading.parse_json(text)
         if raw.pop("version") != VERSION:
             raise StateError("another version of servicectx wrote it")
         state = State(**raw | {"starter": _process(raw["starter"])})
     except StateError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StateError(f"it is not a state file: {error!r:.200}") from None
     if state.phase not in PHASES or not names.is_id(state.id) or not _has_valid_fields(state):
         raise StateError("it is not a state file: a field has an invalid value")
@@ -77,10 +78,10 @@ def encode_processes(processes: Processes) -> str:
 def decode_processes(text: str) -> Processes | None:
     """The processes in `text`; None for a text that `encode_processes` did not write."""
     try:
-        raw = json.loads(text)
+        raw = reading.parse_json(text)
         watchdog, server = (raw[name] and _process(raw[name]) for name in ("watchdog", "server"))
         return Processes(_process(raw["keeper"]), watchdog, server, origin.decode(raw["origin"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         return None
 
 

@@ -30,6 +30,11 @@ class Pending(NamedTuple):
     name: str
     record: dict[str, Any]
 
+    def is_valid(self) -> bool:
+        """Whether the record has the fields that a requester of this version writes."""
+        kill, empty, timeout = (self.record.get(name) for name in ("kill", "empty", "timeout"))
+        return isinstance(kill, bool) and isinstance(empty, bool) and isinstance(timeout, int | float) and timeout >= 0
+
 
 class RestartRequests:
     """The requests of one instance."""
@@ -111,8 +116,8 @@ def _remove(path: Path) -> None:
 def _read(path: Path) -> dict[str, Any] | None:
     """The record in a file; None for a missing or an incomplete one."""
     try:
-        record = json.loads(reading.read_text(path, MOST) or "")
-    except (reading.Unreadable, ValueError):
+        record = reading.read_json(path, MOST)
+    except reading.Unreadable:
         return None
     return record if isinstance(record, dict) else None
 

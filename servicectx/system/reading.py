@@ -1,9 +1,16 @@
 """Bounded reading of this library's own small files, for any kind of entry at their path."""
 
+import errno
 import os
 import stat
+from typing import Any, BinaryIO
+
+from servicectx.system.originals import json, open
 
 LIMIT = 4 * 2**20  # bytes; details with certificates take some thousands
+
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Unreadable(Exception):
@@ -17,7 +24,7 @@ def read(path: str | os.PathLike[str], limit: int = LIMIT, folder: int | None = 
     descriptor of the directory that `path` is relative to. Raises Unreadable.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        descriptor = os.open(path, _FLAGS, dir_fd=folder)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -36,12 +43,58 @@ def read_text(path: str | os.PathLike[str], limit: int = LIMIT, folder: int | No
     return None if content is None else content.decode("utf-8", errors="replace")
 
 
-def _content(descriptor: int, limit: int) -> bytes:
+def read_json(path: str | os.PathLike[str], limit: int = LIMIT, folder: int | None = None) -> Any:
+    """The JSON in the file of `read`. Raises Unreadable, also for a missing file, which `read` reports as None."""
+    text = read_text(path, limit, folder)
+    if text is None:
+        raise Unreadable("there is no such file")
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise Unreadable(f"it is not JSON: {error}") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value in `text`, which another program may have written. Raises ValueError, also for too deep nesting."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def open_log(path: str | os.PathLike[str], start: int = 0) -> BinaryIO:
+    """Open a regular file of this user's for reading from `start`, or, if that is negative, as far from its end.
+
+    Raises OSError for any other entry, and FileNotFoundError for a missing one.
+    """
+    descriptor = os.open(path, _FLAGS)
+    file = open(descriptor, "rb")
+    try:
+        size = _checked(descriptor).st_size
+        file.seek(start if start >= 0 else max(0, size + start))
+    except Unreadable as error:
+        file.close()
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
+    return file
+
+
+def tail(path: str | os.PathLike[str], size: int) -> bytes:
+    """The last `size` bytes of a log, or all of a shorter one. Raises OSError as `open_log`."""
+    with open_log(path, -size) as file:
+        return file.read(size)
+
+
+def _checked(descriptor: int) -> os.stat_result:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise Unreadable("it is not a regular file")
     if status.st_uid != os.geteuid():
         raise Unreadable(f"it belongs to user id {status.st_uid}")
+    return status
+
+
+def _content(descriptor: int, limit: int) -> bytes:
+    status = _checked(descriptor)
     if status.st_size > limit:
         raise Unreadable(f"it has {status.st_size} bytes, and such a file has no more than {limit}")
     content = os.read(descriptor, status.st_size + 1)

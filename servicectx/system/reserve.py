@@ -21,10 +21,31 @@ class Reserve:
                 self._kept.append(os.open(os.devnull, os.O_RDONLY))
 
     def release(self) -> None:
-        """Close the reserved descriptors, and raise the soft limit of this process."""
+        """Close the reserved descriptors, and raise the soft limit of this process.
+
+        Under a hard limit that is lower than their numbers, closing them does not help: then standard input and output
+        are closed, too, if they are the null device. They suffice to lock the key and to count the users.
+        """
         while self._kept:
             os.close(self._kept.pop())
         _raise_limit()
+        if not _is_one_free():
+            for number in (0, 1):
+                _close_if_null(number)
+
+
+def _is_one_free() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
+
+
+def _close_if_null(number: int) -> None:
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.fstat(number), os.stat(os.devnull)):
+            os.close(number)
 
 
 def _raise_limit() -> None:

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from tests.caller.root import REQUIRED
 from tests.caller.script import output, run
 
 PATCHES = {
@@ -28,8 +29,12 @@ def patch(request: pytest.FixtureRequest) -> str:
 
 
 def require(package: str) -> None:
-    """Skip the test without the package. The package is not imported: the import may change this process."""
+    """Skip the test without the package; fail it where servers are required.
+
+    The package is not imported: the import may change this process.
+    """
     if find_spec(package) is None:
+        assert not REQUIRED, f"{package} is not installed"
         pytest.skip(f"{package} is not installed")
 
 

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,34 @@ def mounted(commands: str) -> tuple[str, ...]:
 
 def test_the_loopback_interface_is_down(home: Path) -> None:
     require_root("unshare")
-    began = time.monotonic()
-    printed = output(REDIS, "unshare", "--net")
-    assert time.monotonic() - began < 20
+    printed = output(REDIS, "unshare", "--net", seconds=100, SERVICECTX_TIMEOUT="250")
     assert printed.startswith("StartFailed")
     assert "ip link set lo up" in printed
     assert not wait_for_none(home, 0)
+
+
+DOWN_LATER = """
+import subprocess
+from servicectx import managed, StartFailed
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+with managed("redis"):
+    subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
+    try:
+        managed("redis", timeout=250).__enter__()
+    except StartFailed as error:
+        print(error)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with managed("redis") as redis:
+        print("works again")
+"""
+
+
+def test_the_loopback_interface_is_down_at_a_join() -> None:
+    """The kernel keeps the route of an interface that was up, so that connections time out."""
+    require_root("unshare", "ip")
+    printed = output(DOWN_LATER, "unshare", "--net", seconds=100)
+    assert "ip link set lo up" in printed
+    assert printed.endswith("works again")
 
 
 def test_the_loopback_interface_is_brought_up_by_the_cure() -> None:

@@ -69,7 +69,7 @@ def test_details_from_outside_get_a_connection(project: Path, monkeypatch: pytes
         monkeypatch.setenv("SERVICECTX_POSTGRES_DETAILS", f"postgresql://u:hidden@127.0.0.1:{port}/db")
         monkeypatch.setenv("SERVICECTX_KAFKA_DETAILS", "")
         found = {finding.text.partition(":")[0]: finding for finding in external_details()}
-    where = f"redis at 127.0.0.1:{redis.port} accepts connections"
+    where = f"redis at 127.0.0.1:{redis.port} answers"
     assert found["SERVICECTX_ORDERS_DETAILS"].text.endswith(where)
     assert found["SERVICECTX_SHOP_DETAILS"].text.endswith(where)
     assert {finding.what for finding in found.values()} == {"details"}

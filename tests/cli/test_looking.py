@@ -180,6 +180,13 @@ def test_prune_clears_the_dead_alone() -> None:
             assert re.match(r"dead-\w+: dead, to be cleared\n$", refused.stdout), refused.stdout
             assert (refused.returncode, "--yes" in refused.stderr) == (1, True)
             assert "dead-" in str(home.files()), "nothing is removed without confirmation"
+            with Terminal("prune", cwd=home.path.parent, SERVICECTX_HOME=str(home.path)) as terminal:
+                terminal.expect(r"dead-\w+: dead, to be cleared")
+                terminal.expect(r"Remove them\? \[y/N\]")
+                terminal.type("n\n")
+                assert terminal.end() == 1
+                assert "nothing was removed" in terminal.text
+            assert "dead-" in str(home.files()), "the answer was no"
             output = cli("prune", "--yes", cwd=home.path.parent, env=environment).stdout
             assert re.match(r"dead-\w+: dead, to be cleared\ncleared\n$", output), output
             assert living.ask("use")["used"] == "42"

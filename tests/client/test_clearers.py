@@ -1,5 +1,6 @@
 """A keeper is killed, then at each step the process that cleans up after it: a later visitor leaves nothing."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from servicectx.state import container
 from tests.actor import Actor
+from tests.cli.command import cli
 from tests.detector import Home, wait_for
 
 CLEARER_STEPS = ["clearing", "forgotten", "removing-data", "removed-data", "disowned"]
@@ -57,6 +59,24 @@ def test_keeper_and_then_its_clearer_killed(home: Home, place: Path, step: str, 
     visit(home)
     assert home.left() == []
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["clearing", "removing-data", "disowned"])
+def test_prune_finds_what_a_killed_clearer_left_in_memory(home: Home, step: str) -> None:
+    with Actor(home) as user:
+        user.enter("redis", storage="memory")
+        (state,) = home.own.glob("*.json")
+        data = Path(json.loads(state.read_text())["data_directory"])
+        assert list(data.rglob("redis.conf"))
+        kill_all(home)
+        user.kill()
+    killed_while_it_clears(home, step, "redis", storage="memory")
+    environment = {"SERVICECTX_HOME": str(home.path)}
+    done = cli("prune", "--yes", cwd=home.path.parent, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert home.left() == []
+    assert not data.exists()
+    assert cli("prune", cwd=home.path.parent, env=environment).stdout == "nothing to clear\n"
 
 
 def test_clearer_killed_in_the_middle_of_the_data_while_the_watchdog_is_late(home: Home) -> None:

@@ -16,6 +16,8 @@ import pytest
 
 from servicectx import managed
 from servicectx.client import claim as claims
+from servicectx.datadirs import prepared
+from servicectx.datadirs.cache import Cache
 from servicectx.state import container
 from servicectx.testing import FakeService
 from tests.cli.command import cli
@@ -191,6 +193,38 @@ def test_after_the_end_of_its_namespace_a_visitor_clears(lingering: Namespace, h
     assert list(home.glob("servicectx-home/*.json")), "no process was left to clean up"
     visit(*UNSHARE)
     assert sorted(path.name for path in (home / "servicectx-home").iterdir()) == ["SERVICECTX.TAG", "data"]
+
+
+STORE = """
+import sys
+from pathlib import Path
+from servicectx.datadirs import prepared
+prepared.store(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+@two_namespaces
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_half_made_copy_of_another_namespace_stays_while_its_maker_lives(killed: bool, tmp_path: Path) -> None:
+    cache, paused = Cache(tmp_path / "cache", 1 << 20), tmp_path / "paused"
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_text("content")
+    place = cache.place("templates", "fake-0123456789abcdef")
+    environment = os.environ | {"SERVICECTX_TEST_PAUSE": f"kept:{paused}"}
+    command = [*UNSHARE, sys.executable, "-c", STORE, str(tmp_path / "source"), str(place)]
+    with subprocess.Popen(command, env=environment) as maker:
+        wait_for(paused.exists, TIMEOUT)
+        cache.trim()
+        assert len(list(place.parent.iterdir())) == 2, "the copy and its lock"
+        if killed:
+            maker.kill()
+        paused.write_text("")
+    if killed:
+        assert not place.exists()
+        wait_for(lambda: not cache.clear() and not place.parent.exists(), TIMEOUT)
+    else:
+        assert os.listdir(place.parent) == [place.name]
+        assert prepared.is_prepared(place)
 
 
 # -- process ids alone prove nothing ---------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from servicectx import ConfigError, cache_entries, clear_cache, managed
-from servicectx.datadirs import prepared
+from servicectx.datadirs import prepared, scratch
 from servicectx.datadirs.cache import SNAPSHOTS, SPARES, TEMPLATES, Cache
 from servicectx.state import paths
+from tests.cli.command import cli
 
 SIZE = 100_000
 
@@ -81,30 +82,53 @@ def test_damaged_ones_count_and_go_too(bounded: Cache, source: Path) -> None:
     assert names(bounded) == ["good"]
 
 
-def test_what_the_dead_left_half_made_goes(bounded: Cache, source: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    fill(bounded, source, SNAPSHOTS, "whole")
-    (bounded.path / SNAPSHOTS / f".half.{dead.pid}").mkdir()
-    bounded.trim()
-    assert os.listdir(bounded.path / SNAPSHOTS) == ["whole"]
+HALF = ".half-0123456789abcdef"
 
 
-def test_files_that_the_dead_left_go_at_once(bounded: Cache, source: Path) -> None:
-    """Their names decide, not their kind: another program may have made them."""
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
+@pytest.mark.parametrize("mark", [scratch._MARK, scratch._MARK[:10], ""])
+def test_what_the_dead_left_half_made_goes(bounded: Cache, source: Path, mark: str) -> None:
+    """The kind of the entry does not matter: a killed process may have left a file, and a link is not followed."""
     fill(bounded, source, SNAPSHOTS, "whole")
-    (bounded.path / SNAPSHOTS / f".file.{dead.pid}").write_text("garbage")
-    (bounded.path / SNAPSHOTS / f".link.{dead.pid}").symlink_to(source)
+    folder = bounded.path / SNAPSHOTS
+    for number in range(4):
+        (folder / f"{HALF[:-1]}{number}.lock").write_text(mark)
+    (folder / f"{HALF[:-1]}0").mkdir()
+    (folder / f"{HALF[:-1]}1").touch()
+    (folder / f"{HALF[:-1]}2").symlink_to(source)
     began = time.monotonic()
     bounded.trim()
     assert time.monotonic() - began < 1.0
-    assert os.listdir(bounded.path / SNAPSHOTS) == ["whole"]
+    assert os.listdir(folder) == ["whole"]
     assert list(source.iterdir())
-    (bounded.path / SNAPSHOTS / f".file.{dead.pid}").write_text("garbage")
+    (folder / f"{HALF}.lock").write_text(mark)
     bounded.clear()
-    assert not (bounded.path / SNAPSHOTS).exists()
+    assert not folder.exists()
+
+
+def test_only_our_own_entries_are_removed(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    """A user's files in the cache survive a start, a trim and a clear, whatever their names end with."""
+    monkeypatch.setenv("SERVICECTX_CACHE", str(tmp_path / "cache"))
+    with managed("postgres"):
+        pass
+    cache = Cache(paths.cache(), 10 * SIZE)
+    foreign = [".backup.2023", "snapshots/.backup.2023", "snapshots/photos.2024", "templates/mine", f"templates/{HALF}"]
+    foreign += ["templates/mine-0123456789abcdef", f"{HALF}.lock.d", f"spares/.half-{'0' * 15}.lock", f"{HALF}.lock"]
+    files = [cache.path / name / "precious" for name in foreign]
+    files += [cache.path / TEMPLATES / name for name in (".half-00000000000000ff.lock", ".one.999999", ".x.tmp")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("precious")
+        os.utime(file.parent, (0, 0))
+        os.utime(file, (0, 0))
+    (cache.path / TEMPLATES / ".half-00000000000000ff").mkdir()
+    with managed("postgres", locale="C"):
+        pass
+    assert [cli("cache", option, cwd=tmp_path).returncode for option in ("--trim", "--clear")] == [0, 0]
+    assert [str(file) for file in files if not file.exists()] == []
+    assert (cache.path / TEMPLATES / ".half-00000000000000ff").is_dir()
+    assert [entry.name for entry in cache.entries()] == ["mine-0123456789abcdef"], "the templates are removed"
 
 
 def test_a_cache_that_is_not_there_is_empty(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from servicectx.datadirs import file_copy, prepared
+from servicectx.datadirs import file_copy, prepared, scratch
 from servicectx.datadirs import tree as copying
 
 
@@ -333,13 +333,15 @@ def test_many_may_keep_and_bring_at_once(tree: Path, tmp_path: Path) -> None:
 
 
 def test_half_made_copies_of_the_dead_are_dropped(tree: Path, tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
     cache = tmp_path / "cache"
-    for maker in (dead.pid, os.getppid()):
-        (cache / f".one.{maker}").mkdir(parents=True)
-    prepared.store(tree, cache / "one")
-    assert sorted(os.listdir(cache)) == [f".one.{os.getppid()}", "one"]
+    with scratch.half_made(cache) as living:
+        living.mkdir()
+        dead = cache / ".half-0123456789abcdef"
+        dead.mkdir()
+        dead.with_name(f"{dead.name}.lock").touch()
+        prepared.store(tree, cache / "one")
+        assert sorted(os.listdir(cache)) == [living.name, f"{living.name}.lock", "one"]
+    assert os.listdir(cache) == ["one"]
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tree: Path, tmp_path: Path) -> None:

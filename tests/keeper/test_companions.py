@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from servicectx import Plan, Service, ServiceDetails, StartFailed, managed
 from servicectx.services.base import Ports, environment
 from servicectx.services.plan import Companion
+from servicectx.testing import FakeService
 from tests import servers
+from tests.cli.command import cli
 
 LISTEN = "import socket, sys, time; s = socket.create_server((sys.argv[1], int(sys.argv[2]))); time.sleep(600)"
 
@@ -67,6 +70,30 @@ def test_it_ends_with_a_killed_keeper(pair: Pair, home: Path) -> None:
         beside, server = side(home), servers.owner(details.port)
         os.kill(beside.ppid(), signal.SIGKILL)
         assert psutil.wait_procs([beside, server], timeout=10)[1] == []
+
+
+@pytest.mark.parametrize("finder", ["a visitor", "prune"])
+def test_a_detached_one_ends_after_a_kill_of_keeper_and_watchdog(pair: Pair, home: Path, finder: str) -> None:
+    """No signal of the kernel reaches it: it leads a session of its own, below a process that was killed."""
+    pair.companion = f"import os, time\nif os.fork(): time.sleep(600)\nos.setsid()\n{LISTEN}"
+    with managed(pair, linger=3600) as details:
+        beside, server = side(home), servers.owner(details.port)
+        keeper = server.parent()
+        assert keeper is not None
+        watchdog = keeper.parent()
+        assert watchdog is not None
+    (port,) = [each.laddr.port for each in beside.net_connections() if each.status == psutil.CONN_LISTEN]
+    for process in (watchdog, keeper):
+        process.kill()
+    assert psutil.wait_procs([server], timeout=60)[1] == []
+    assert beside.is_running()
+    if finder == "prune":
+        assert cli("prune", "--yes", cwd=home).returncode == 0
+    else:
+        with managed(FakeService):
+            pass
+    assert psutil.wait_procs([beside], timeout=60)[1] == []
+    socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_a_server_that_fails_is_not_taken_for_one_that_lost_a_port(pair: Pair) -> None:

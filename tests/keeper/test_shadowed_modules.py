@@ -5,9 +5,12 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from servicectx.keeper import search_path
 
 # Backports on PyPI, and common names of files in projects.
 NAMES = ("uuid", "pathlib", "typing", "enum", "dataclasses", "select", "json", "queue", "socket", "tempfile", "glob")
@@ -71,6 +74,11 @@ def test_every_kind_of_service_starts_beside_files_named_like_standard_modules(t
     (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
     for name in NAMES:
         ((environment if location == "in the environment" else project) / f"{name}.py").write_text(SHADOW)
+    for name in search_path.DEPENDENCIES:  # the keeper's path then has the directory with the backports
+        spec = find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        (environment / name).symlink_to(Path(spec.origin).parent)
     done = subprocess.run(
         [sys.executable, str(tmp_path / "program.py"), str(project), str(environment)],
         cwd=project,

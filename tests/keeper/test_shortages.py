@@ -73,6 +73,20 @@ def test_a_keeper_without_descriptors_keeps_the_server_of_the_other_user(detecte
         assert not listens("127.0.0.1", port)
 
 
+def test_a_keeper_that_never_gets_a_descriptor_again_ends_after_the_last_user(detected: Home) -> None:
+    """Not even its hard limit permits one. It frees its standard descriptors, and the watchdog removes the files."""
+    with Actor(detected) as first, Actor(detected) as second:
+        port = first.enter()["port"]
+        second.enter()
+        (keeper,) = detected.keepers()
+        limit(keeper, "nofile", 3, 3)
+        first.leave()
+        assert second.ask("use")["used"] == "42"
+        second.kill()
+        detected.wait_until_empty(30)
+        assert not listens("127.0.0.1", port)
+
+
 def test_a_keeper_without_descriptors_raises_its_own_limit_and_stops_in_time(detected: Home) -> None:
     with Actor(detected) as user:
         user.enter()

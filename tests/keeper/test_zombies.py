@@ -87,17 +87,39 @@ print(json.dumps([zombies(), others()]))
 )
 
 
+USER = 54321  # without other processes, and with access to this Python: process limits do not apply to root
+FEW = [
+    *("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"),
+    *("--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+    *("prlimit", "--nproc=24:24"),
+]
+
+
 @pytest.mark.parametrize(
-    ("script", "starts"),
-    [(EACH, 20), (WORKERS, 3), (KILLED, 2), (CHILDREN, 2)],
+    ("script", "starts", "before"),
+    [(EACH, 20, FEW), (WORKERS, 3, []), (KILLED, 2, []), (CHILDREN, 2, [])],
     ids=["each start", "workers that end first", "keeper and watchdog killed", "children of its own stay its own"],
 )
-def test_no_start_leaves_a_zombie_to_process_1(home: Path, script: str, starts: int) -> None:
+def test_no_start_leaves_a_zombie_to_process_1(home: Path, script: str, starts: int, before: list[str]) -> None:
+    """Also under a limit of processes and threads that as many zombies would reach."""
     namespaces.require()
+    if before:
+        os.chown(home, USER, USER)
     if not platform.PROC:
         pytest.skip("process 1 is of interest in containers, where there is /proc")
     done = subprocess.run(
-        ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", script, str(starts)],
+        [
+            "unshare",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+            *before,
+            sys.executable,
+            "-c",
+            script,
+            str(starts),
+        ],
         cwd=namespaces.ROOT,
         env=dict(os.environ),
         capture_output=True,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -145,6 +146,39 @@ def test_a_server_that_does_not_answer_is_reported_soon(
     assert "s3cret" not in text
 
 
+def refusal() -> str:
+    began = time.monotonic()
+    with pytest.raises(DetailsError) as caught:
+        managed("redis").__enter__()
+    assert time.monotonic() - began < 10, "2 s, and time for a busy machine"
+    return str(caught.value)
+
+
+def test_a_mute_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener that accepts and sends nothing, as a proxy without a server, and a Redis that is stopped."""
+    problem = "(it accepts connections, and sends no reply); start it"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", given(*listener.getsockname()))
+        assert problem in refusal()
+    monkeypatch.delenv("SERVICECTX_REDIS_DETAILS")
+    server = managed("redis", scope="private")
+    with server as redis:
+        assert server.pid is not None
+        monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", given(redis.host, redis.port))
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            assert problem in refusal()
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        external = managed("redis")
+        with external as details:
+            assert details.port == redis.port
+            assert external.alive
+            os.kill(server.pid, signal.SIGSTOP)
+            assert not external.alive
+            os.kill(server.pid, signal.SIGCONT)
+
+
 @pytest.mark.parametrize(
     ("host", "problem"), [("127.0.0.1", "Connection refused"), ("no-such-host.invalid", "("), ("a" * 70, "(")]
 )
@@ -168,6 +202,7 @@ def test_a_server_that_starts_later_is_waited_for(monkeypatch: pytest.MonkeyPatc
         def start() -> None:
             listener.bind(("127.0.0.1", port))
             listener.listen()
+            listener.accept()[0].close()
 
         later = threading.Timer(0.5, start)
         later.start()

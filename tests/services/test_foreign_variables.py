@@ -19,6 +19,7 @@ import servicectx
 from servicectx import MotoDetails, PostgresDetails, managed
 from servicectx.services import binaries, libpq, registry
 from servicectx.services.postgres.service import Postgres
+from tests.caller.root import REQUIRED
 from tests.cli.command import cli
 
 # Programs that connect with a URL, with the keyword form, or with the environment alone; each prints the server's port.
@@ -329,7 +330,7 @@ def test_redis_cli_has_no_password_of_another_server(monkeypatch: pytest.MonkeyP
     assert ours.environment()["REDISCLI_AUTH"] == "ours"
 
 
-@pytest.mark.skipif(shutil.which("mariadb") is None, reason="needs the program mariadb")
+@pytest.mark.skipif(shutil.which("mariadb") is None and not REQUIRED, reason="needs the program mariadb")
 def test_mariadb_s_client_is_not_led_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "my.cnf").write_text("[client]\nhost=10.0.0.1\nport=1\nuser=other\n")
     (tmp_path / "pyproject.toml").touch()

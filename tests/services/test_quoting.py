@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 from servicectx.services import plan, quoting, registry
 from tests.services import accounts, table
@@ -54,7 +55,6 @@ def test_what_is_quoted_is_read_as_it_was(form: str, text: str) -> None:
 
 @pytest.mark.parametrize("text", TEXTS + CONTROLS)
 def test_yaml_reads_it_as_it_was(text: str) -> None:
-    yaml = pytest.importorskip("yaml")
     assert yaml.safe_load(f'key: "{quoting.in_json(text)}"') == {"key": text}
 
 

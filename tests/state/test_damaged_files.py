@@ -1,20 +1,29 @@
 """Damaged or replaced files of an instance: users enter and leave, and all files are removed."""
 
+import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from servicectx import HomeError, managed
-from servicectx.state import container, marked
+from servicectx import HomeError, KeptDataError, ServiceCtxError, managed
+from servicectx.cli.app import app
+from servicectx.isolation.pool import Pool
+from servicectx.state import container, keep_record, leases, marked, persistent
 from servicectx.state.instance import Instance
 from servicectx.state.record import READY, State, StateError, decode, decode_processes
+from servicectx.state.restart_requests import RestartRequests
 from servicectx.system import processes, reading
 from servicectx.testing import FakeService
 
-FILES = ("state.json", "processes.json", "keeper.lock", "watchdog.lock", "handouts", "leftovers", "linger-x", "keep")
+FILES = (
+    *("state.json", "processes.json", "keeper.lock", "watchdog.lock", "handouts", "leftovers", "linger-x", "keep"),
+    *("cleanup.json", "kept.json"),
+)
 DEEP = "[" * 100_000
 
 
@@ -64,6 +73,41 @@ def test_users_enter_and_leave_and_all_is_cleared(damage: Callable[[Path], None]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
+def test_logs_and_records_that_are_something_else(damage: Callable[[Path], None], home: Path) -> None:
+    """Logs are read in part, and without a wait for a writer. The data go, although no record names their owner."""
+    service = managed(FakeService)
+    with service as first:
+        (instance,) = home.glob("servicectx-home/*.*/")
+        (record,) = home.glob("servicectx-home/data/*/record.json")
+        for path in (*(instance / name for name in ("up", "service.log", "keeper.log", "directories")), record):
+            damage(path)
+        if damage in (garbage, nested, gigabyte):
+            assert len(service.logs()) <= 1 << 26
+        else:
+            with pytest.raises(HomeError, match=r"service\.log: "):
+                service.logs()
+            refused = CliRunner().invoke(app, ["logs", "-n", "1"], standalone_mode=False).exception
+            assert "service.log cannot be read" in getattr(refused, "message", "")
+            with pytest.raises(ServiceCtxError):  # the server's output has no place
+                service.restart(empty=True)
+        with managed(FakeService) as second:
+            assert second.ask("SET a 1") == "1"
+        del first
+    assert left(home) == []
+
+
+@pytest.mark.parametrize("damage", [garbage, directory, fifo, link])
+def test_files_of_a_pool_that_are_something_else(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    pool.taken.mkdir(parents=True)
+    damage(pool.taken / f"{'a' * 8}-1")
+    assert all(len(taken.source) == 0 for taken in pool.returned())
+    (tmp_path / "kept").mkdir()
+    damage(tmp_path / "kept" / "kept.json")
+    assert not keep_record.is_locked(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_state_file_that_is_something_else(damage: Callable[[Path], None], home: Path) -> None:
     with managed(FakeService) as first:
         (state,) = home.glob("servicectx-home/*.json")
@@ -90,6 +134,57 @@ def test_remains_that_are_something_else(damage: Callable[[Path], None], home: P
 def left(home: Path) -> list[str]:
     own = home / "servicectx-home"
     return sorted(path.name for path in own.iterdir() if path.name not in ("SERVICECTX.TAG", "data"))
+
+
+def test_damaged_requests_for_a_restart_do_not_end_the_server(home: Path) -> None:
+    """Their requesters hold them, so they count. A complete record with other fields is answered."""
+    texts = ["", "{", "[]", DEEP, "{}", '{"kill": true}', '{"kill": 1, "empty": [], "timeout": "x"}']
+    service = managed(FakeService)
+    with service as fake, contextlib.ExitStack() as held:
+        (instance,) = home.glob("servicectx-home/*.*/")
+        requests = RestartRequests(instance)
+        submitted = [held.enter_context(requests.submit({})) for _ in texts]
+        for request, text in zip(submitted, texts, strict=True):
+            request._path.write_text(text)
+        service.restart(empty=True)
+        assert fake.ask("SET a 1") == "1"
+        answers = [request.answer() for request in submitted]
+        assert [answer is not None for answer in answers] == [False, False, False, False, True, True, True]
+        assert all("another version of servicectx" in str(answer["failed"]) for answer in answers if answer)
+        assert service.alive
+
+
+def test_damaged_leases_and_locks_are_listed_by_the_cli(home: Path) -> None:
+    texts = [DEEP, "{}", "[]", '{"pid": [], "command": 5, "since": "x"}']
+    with managed(FakeService, linger=60) as _, contextlib.ExitStack() as held:
+        (instance,) = home.glob("servicectx-home/*.*/")
+        for number, text in enumerate(texts):
+            lease = instance / "leases" / f"7-{number:08x}"
+            held.callback(os.close, leases.open_locked(lease))
+            lease.write_text(text)
+        found = CliRunner().invoke(app, ["status", "--json"])
+        pids = [user["pid"] for user in json.loads(found.stdout)[0]["holders"]]
+        assert sorted(pids) == [7, 7, 7, 7, os.getpid()]
+        assert CliRunner().invoke(app, ["status"]).exit_code == 0
+        refused = CliRunner().invoke(app, ["down"], standalone_mode=False)
+        assert "\n  7 an unknown program" in str(refused.exception)
+        lock = instance.with_suffix(".lock")
+        for text in texts:
+            lock.write_text(text)
+            assert Instance(instance.parent, instance.stem).holder() == "the lock file does not name its holder"
+    assert CliRunner().invoke(app, ["down"], standalone_mode=False).exception is None
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", DEEP])
+def test_a_damaged_record_of_kept_data_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "kept.json").write_text(text)
+    with pytest.raises(KeptDataError, match="not a record that this version can read"):
+        keep_record.read(tmp_path)
+    (tmp_path / "persistent.json").write_text(text)
+    with pytest.raises(KeptDataError, match="it cannot be read"):
+        persistent.read(tmp_path)
+    refused = CliRunner().invoke(app, ["open", str(tmp_path)], standalone_mode=False)
+    assert isinstance(refused.exception, ServiceCtxError)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -10,10 +10,15 @@ class Budget:
 
     def __init__(self, minutes: float, kills: int | None = None) -> None:
         self._kills = kills
+        self._began = time.monotonic()
         self._end = math.inf if kills else time.monotonic() + minutes * 60
 
     def is_spent(self, kills: int) -> bool:
         return time.monotonic() >= self._end or (self._kills is not None and kills >= self._kills)
+
+    def minutes(self) -> float:
+        """Minutes since the beginning."""
+        return (time.monotonic() - self._began) / 60
 
     def seconds(self, most: float) -> float:
         """The length of the next round."""
@@ -25,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser, minutes: float) -> None:
     parser.add_argument("--kills", type=int, metavar="N", help="end after N kills, instead of the minutes")
 
 
-def last_line(kills: int, joins: int, waits: int, worst: float, faults: int) -> str:
+def last_line(minutes: float, kills: int, joins: int, waits: int, worst: float, faults: int) -> str:
     """The last line of each storm."""
-    return f"sum: {kills} kills, {joins} joins, {waits} waits, worst wait {worst:.2f} s, {faults} faults"
+    sums = f"{kills} kills, {joins} joins, {waits} waits, worst wait {worst:.2f} s, {faults} faults"
+    return f"sum of {minutes:.1f} minutes: {sums}"

@@ -59,5 +59,5 @@ class Tally:
             f"worst wait {self.worst[0]:.2f} s ({self.worst[1]}); {len(self.faults)} faults"
         )
 
-    def last_line(self) -> str:
-        return budget.last_line(self.kills.total(), self.joined, self.waits, self.worst[0], len(self.faults))
+    def last_line(self, minutes: float) -> str:
+        return budget.last_line(minutes, self.kills.total(), self.joined, self.waits, self.worst[0], len(self.faults))

@@ -52,6 +52,7 @@ class Mqtt(Prefixed["MqttDetails"]):
     """
 
     name: ClassVar[str] = "mqtt"
+    greeting = "\xc0\0"  # a ping before the login: the broker closes the connection
     Options: ClassVar[type] = MqttOptions
     Details: ClassVar[Any] = "servicectx.services.mqtt.details:MqttDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

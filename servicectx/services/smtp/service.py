@@ -37,6 +37,7 @@ class Smtp(Service["SmtpDetails"]):
     """
 
     name: ClassVar[str] = "smtp"
+    greeting = "QUIT\r\n"
     Options: ClassVar[type] = SmtpOptions
     Details: ClassVar[Any] = "servicectx.services.smtp.details:SmtpDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

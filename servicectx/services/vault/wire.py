@@ -3,9 +3,10 @@
 import re
 from typing import Any
 
-from servicectx.system.originals import open
+from servicectx.system import reading
 from servicectx.wire import http
 
+LOG_LIMIT = 2**24  # bytes of the output of a start
 LONGEST = 10.0  # seconds for a request that must not be lost
 
 
@@ -22,9 +23,8 @@ def is_usable(
         return None
     if is_ours(host, port, wait, first) is None:
         return {"version": health.data["version"]} if is_ours(host, port, wait, token) is not None else None
-    with open(log, encoding="utf-8", errors="replace") as file:
-        file.seek(log_start)  # the key of an earlier run is void
-        logged = re.search(r"^Unseal Key: (\S+)$", file.read(), re.MULTILINE)
+    with reading.open_log(log, log_start) as file:  # the key of an earlier run is void
+        logged = re.search(r"^Unseal Key: (\S+)$", file.read(LOG_LIMIT).decode(errors="replace"), re.MULTILINE)
     if not logged:
         return None
     properties = {"id": token, "policies": ["root"], "no_parent": True, "display_name": "root"}

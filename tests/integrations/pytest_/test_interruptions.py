@@ -60,6 +60,34 @@ def test_a_start_that_was_interrupted_is_begun_again(tmp_path: Path, interruptio
     assert "NoneType" not in run.output
 
 
+BOTH = """
+    from helping import note, use
+
+    def test_first(request):
+        note("asks")
+        use(request.getfixturevalue("cache_db"))
+
+    def test_second(request):
+        note("asks")
+        use(request.getfixturevalue("cache_db"))
+"""
+FAILS = """
+            import pathlib, pytest
+            while pathlib.Path(os.environ["JOURNAL"]).read_text().count('"asks"') < 2:
+                time.sleep(0.05)
+            pytest.fail('the set-up says so')
+"""
+
+
+def test_a_worker_that_waits_for_an_interrupted_start_begins_its_own(tmp_path: Path) -> None:
+    """Two workers request the same service, and the first start is interrupted while the other one waits for it."""
+    project = Project(tmp_path, conftest=SLOW_ONCE.replace("\n            INTERRUPT", FAILS), test_cache=BOTH)
+    run = project.run("-n2", status=1)
+    assert "1 failed, 1 passed" in run.output, run.output
+    assert len(run.notes("set-up")) == 2
+    assert "NoneType" not in run.output
+
+
 def test_a_time_out_that_ends_the_process_leaves_nothing(tmp_path: Path) -> None:
     project = Project(
         tmp_path, conftest=SLOW_ONCE.replace("INTERRUPT", "time.sleep(60)"), test_cache=TESTS.replace("TIMEOUT", "15")

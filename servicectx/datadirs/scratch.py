@@ -1,0 +1,67 @@
+"""Half-made entries of the cache, each locked by its maker until it is renamed or removed.
+
+    .half-RANDOM.lock    made and locked before the entry, removed after it
+    .half-RANDOM         the entry: a copy in progress, or one that is being removed
+
+The kernel frees the lock at any death of the maker, in every PID namespace: no process id is compared. An entry without
+a lock file of this library is never removed.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from servicectx.state import leases
+from servicectx.system import directories, reading
+from servicectx.system.descriptors import Descriptor
+from servicectx.system.removal import remove_entry, remove_tree
+
+LOCK = ".lock"
+_NAME = re.compile(r"(\.half-[0-9a-f]{16})\.lock", re.ASCII)
+_MARK = "servicectx: the lock of a half-made entry\n"
+
+
+@contextlib.contextmanager
+def half_made(folder: Path) -> Iterator[Path]:
+    """A new path in `folder`, which is created, for the block. What is there at the end is removed.
+
+    Entries of dead makers are removed first. Raises OSError.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    remove_abandoned(folder)
+    path = folder / f".half-{os.urandom(8).hex()}"
+    lock = path.with_name(f"{path.name}{LOCK}")
+    locked = Descriptor(leases.open_locked(lock))
+    try:
+        os.write(locked.number, _MARK.encode())
+        yield path
+    finally:
+        remove_tree(path)
+        with contextlib.suppress(OSError):
+            lock.unlink()
+        locked.close()
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the half-made entries of dead makers in `folder`. Raises OSError where it cannot be read."""
+    for name in os.listdir(folder):
+        if found := _NAME.fullmatch(name):
+            with contextlib.suppress(OSError, reading.Unreadable), directories.parent_of(folder / name) as parent:
+                _remove(parent, name, found[1])
+
+
+def _remove(parent: int, lock: str, entry: str) -> None:
+    """Remove an entry and its lock, unless the maker lives. A maker that was killed early wrote a part of the mark."""
+    text = reading.read_text(lock, 4096, parent)
+    if text is None or not _MARK.startswith(text):
+        return
+    descriptor = directories.open_file(lock, parent, [os.geteuid()])
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its maker lives
+        remove_entry(parent, entry)
+        os.unlink(lock, dir_fd=parent)
+    finally:
+        os.close(descriptor)
