@@ -125,6 +125,26 @@ def test_two_worktrees_have_servers_of_their_own(place: Path, monkeypatch: pytes
             assert one.port != two.port
 
 
+def test_the_set_up_step_of_a_sandbox_runs(place: Path) -> None:
+    """pip finds all packages of the extras here, without an index."""
+    project = copy(EXAMPLES / "coding_agent", place / "sandbox")
+    output = run("sh setup.sh", project, PIP_NO_INDEX="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
+    assert "Requirement already satisfied: servicectx" in output
+    assert "ok     redis" in output
+
+
+def test_the_commands_for_coding_agents_run(place: Path) -> None:
+    project = copy(EXAMPLES / "coding_agent", place / "sandbox")
+    shown = [*commands(project)]
+    paragraph = " ".join((project / "AGENTS.md").read_text(encoding="utf-8").split())
+    for command in re.findall(r"`((?:servicectx|eval) [^`]+)`", paragraph):
+        assert any(line.startswith(command.removesuffix("COMMAND")) for line in shown), command
+    output = run(" && ".join(shown), project, shared=False)
+    assert output.count("postgresql://") >= 2
+    assert "ready to accept connections" in output
+    assert "postgres: stopped" in output
+
+
 def test_direnv_sets_the_variables_of_the_project(place: Path) -> None:
     project = copy(EXAMPLES / "direnv", place / "shop")
     script = "watch_file() { test -e $1; }; . ./.envrc && python cache.py && servicectx down"  # as direnv defines it
