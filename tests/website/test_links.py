@@ -11,6 +11,8 @@ from tests.house.test_docs import FENCE, PAGES, ROOT
 
 LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)|\bsrc=\"([^\"]+)\"")
 ASSETS = ROOT / "docs/assets"
+BESIDE = [ROOT / name for name in ("RELEASING.md", "SECURITY.md", "CHANGELOG.md")]  # no pages of the site
+LINKING = [*PAGES, *BESIDE, *sorted((ROOT / "examples").glob("*/*.md"))]
 
 
 def anchors(page: Path) -> set[str]:
@@ -28,7 +30,7 @@ def links(page: Path) -> list[str]:
     return [first or second for first, second in LINK.findall(text)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_and_anchors_exist(page: Path) -> None:
     dead = [link for link in links(page) if not exists(link, page)]
     assert not dead
