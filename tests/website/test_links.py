@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.house.test_docs import FENCE, PAGES, ROOT
+from tests.website import terminal
 
 LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)|\bsrc=\"([^\"]+)\"")
 ASSETS = ROOT / "docs/assets"
@@ -58,6 +59,11 @@ def test_pictures_stand_alone(picture: Path) -> None:
     root = ElementTree.fromstring(text)
     assert root.get("viewBox")
     assert not re.search(r"<script|@import|@font-face|url\(\s*['\"]?http|href=\"http", text)
+
+
+def test_the_recorded_terminal_has_the_commands_of_its_script() -> None:
+    shown = terminal.PICTURE.read_text(encoding="utf-8").replace("&#160;", " ")
+    assert re.findall(r">(servicectx [^<]*)<", shown) == [*terminal.COMMANDS]
 
 
 def test_pictures_are_used() -> None:
