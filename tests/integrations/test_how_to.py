@@ -82,14 +82,14 @@ def test_pytest_django_migrates_once_for_all_workers_and_runs(place: Path) -> No
     project = copy(EXAMPLES / "django_pytest", place / "shop")
     addopts = plugins("django", "no:cacheprovider")
     first = run("python -m pytest -W error -n 2 --servicectx-linger 10m", project, shared=False, **addopts)
-    assert re.search(r"postgres: started in .* by gw\d, joined in .* by gw\d; set-up .*DjangoSetup", first), first
+    assert re.search(r"postgres: started in .* by gw\d, joined in .* by gw\d; set-up Django's migrations", first), first
     second = run(
         "python -m pytest -W error --reuse-db --servicectx-linger 10m && servicectx down",
         project,
         shared=False,
         **addopts,
     )
-    assert re.search(r"postgres: joined in .*; set-up .*DjangoSetup", second), second
+    assert re.search(r"postgres: joined in .*; set-up Django's migrations", second), second
     assert "5 passed" in first
     assert "5 passed" in second
     assert "postgres: stopped" in second
