@@ -49,7 +49,7 @@ DEV := $(VENV)/.installed-for-development
 SITE := $(VENV)/.installed-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-portable coverage storm bench bench-scale docs system-servers release try-wheel clean
+.PHONY: help quickstart check test test-portable coverage storm bench bench-scale terminal docs system-servers release try-wheel clean
 
 help: ## this list
 	@echo "servicectx: real services for tests and scripts"
@@ -99,6 +99,9 @@ bench: $(DEV) ## how fast it is, beside floors and peers; ends with a table in M
 
 bench-scale: $(DEV) ## how the cost grows with users, instances, databases, tables and workers
 	$(BIN)/python -m benchmarks scale --plot docs/scale.svg
+
+terminal: $(DEV) ## record the terminal of README and site anew: docs/assets/terminal.svg
+	$(BIN)/python -m tests.website.terminal
 
 docs: $(SITE) ## the documentation as web pages, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

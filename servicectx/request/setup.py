@@ -60,18 +60,22 @@ def called(setup: Any, files: list[Path] | None) -> str:
     """The label of a set-up in messages."""
     if key.is_stack(setup, files):
         return ", ".join(called(*step) for step in key.setup_steps(setup))
-    from servicectx.request import fingerprint
-
-    return fingerprint.called(setup) if files is None else ", ".join(str(file) for file in files)
+    return _name(setup) if files is None else ", ".join(str(file) for file in files)
 
 
 def labels(setup: Any, files: list[Path] | None) -> list[str]:
     """The names of the steps of a set-up, for people: files relative to the project."""
     if key.is_stack(setup, files):
         return [label for step in key.setup_steps(setup) for label in labels(*step)]
+    return [_name(setup)] if files is None else [_short_path(file) for file in files]
+
+
+def _name(step: Any) -> str:
+    """The text `setup_label` of a callable, else its name."""
     from servicectx.request import fingerprint
 
-    return [fingerprint.called(setup)] if files is None else [_short_path(file) for file in files]
+    label = getattr(step, "setup_label", None)
+    return label if isinstance(label, str) else fingerprint.called(step)
 
 
 def _short_path(file: Path) -> str:

@@ -18,6 +18,11 @@ class AlembicSetup:
     config: str
     revision: str
 
+    @property
+    def setup_label(self) -> str:
+        """The name of the set-up in messages."""
+        return f"Alembic's upgrade to {self.revision} ({self.config})"
+
     def __call__(self, details: Any) -> None:
         """Upgrade the database. The URL of the configuration is replaced by `details.sqlalchemy_url`.
 
@@ -66,6 +71,11 @@ class DjangoSetup:
 
     settings: str
     depends: tuple[str, ...]
+
+    @property
+    def setup_label(self) -> str:
+        """The name of the set-up in messages."""
+        return f"Django's migrations ({self.settings})"
 
     def __call__(self, details: Any) -> None:
         """Run `migrate` in a process of its own, because the settings may be imported only once in a process.

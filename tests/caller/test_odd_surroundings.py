@@ -1,5 +1,6 @@
 """Odd surroundings: the service works, or a ServiceCtxError with a cure is raised at once, and nothing is left."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import ordinary
 from tests.caller.root import require_root
 from tests.caller.script import ROOT, output, run
 from tests.leftovers import wait_for_none
@@ -87,6 +89,22 @@ def test_processes_of_others_are_hidden(level: int) -> None:
         output(REDIS, "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "sh", "-c", commands)
         == WORKS
     )
+
+
+def test_a_user_id_without_passwd_entry() -> None:
+    """Redis works. Postgres refuses to run, and the error has the missing line."""
+    require_root()
+    uid = 54321
+    with ordinary.user() as user:
+        user.switch = {"user": uid, "group": uid, "extra_groups": []}
+        for name in ("home", "cache"):
+            os.chown(user.home.parent / name, uid, uid)
+        done = user.run(REDIS + POSTGRES)
+        assert not wait_for_none(user.home, 2.0)
+    works, refused = done.stdout.splitlines()
+    assert works == WORKS
+    assert refused.startswith("StartFailed postgres")
+    assert refused.endswith(f"add one to /etc/passwd: test:x:{uid}:{uid}::/tmp:/bin/sh")
 
 
 def test_the_working_directory_was_removed(tmp_path: Path, home: Path) -> None:

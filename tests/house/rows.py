@@ -44,15 +44,12 @@ def pytest_sessionfinish():
     for name, fixture in DETAILS.items()
 )
 
-# A service of a row starts its server, which stays for equal rows of other pages. The server
-# of MongoDB is not on PyPI, nor in Debian. `up` and `down` are for the project: without the scope of the rows.
+# A service of a row starts its server, which stays for equal rows of other pages. `up` and `down` are for the project:
+# without the scope of the rows.
 HELPER = """
 def run(value):
     if isinstance(value, Managed):
-        try:
-            held.enter_context(value)
-        except BinaryNotFound as error:
-            assert error.service == "mongodb"
+        held.enter_context(value)
 
 
 def shell(command):
@@ -100,6 +97,13 @@ def rows(page: Path) -> Iterator[Row]:
             yield Row(page, number, had, written)
 
 
+def kinds(page: Path) -> list[str]:
+    """The names in the right column of the table "tool / servicectx", which has the names of services."""
+    _, found, after = page.read_text(encoding="utf-8").partition("| servicectx |\n|---|---|\n")
+    lines = after.partition("\n\n")[0].splitlines() if found else []
+    return [name for line in lines for name in re.findall(r"`([^`]+)`", line.split(" | ")[1])]
+
+
 def commands(code: str) -> list[str]:
     """The commands of a cell: lines that begin with `$`."""
     return [line.removeprefix("$ ") for line in code.splitlines() if line.startswith("$ ")]
@@ -112,6 +116,18 @@ def parsed(code: str) -> ast.Module:
         f"{line} pass" if line.endswith(":") and not lines[n + 1 : n + 2] else line for n, line in enumerate(lines)
     ]
     return ast.parse("\n".join(open_ends))
+
+
+def without_effect(code: str) -> bool:
+    """Whether a cell with Python code only sets variables, so that a test of it shows nothing."""
+    sets = (ast.Import, ast.ImportFrom, ast.Assign)
+    tree = parsed(code)
+    idle = [
+        isinstance(node, sets) or (isinstance(node, ast.Expr) and "monkeypatch.setenv(" in ast.unparse(node))
+        for node in tree.body
+        if not _fixtures(node)
+    ]
+    return all(idle) and not all(isinstance(node, ast.ImportFrom) for node in tree.body) and bool(idle)
 
 
 def module(page: Path) -> str:

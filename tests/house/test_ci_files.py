@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from servicectx import managed
+
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "examples/ci").glob("*.yml"))
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
@@ -71,23 +73,55 @@ def test_workflows_run_targets_of_make(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_commands_are_those_that_run_here(path: Path) -> None:
     found = lines(yaml.safe_load(path.read_text(encoding="utf-8")))
-    assert [line.split()[0] for line in found] == ["pip", "servicectx", "pytest"]
-    text = found[0].replace("${{ matrix.postgres }}", "18")
-    (named,) = re.findall(r"servicectx\[([\w,]+)\]", text)
-    assert set(named.split(",")) <= extras()
-    assert f"$ {found[1]}\n" in (ROOT / "examples/ci/README.md").read_text(encoding="utf-8")
+    carried = ["test"] if path.name == "gitlab-ci.yml" else []  # the next test runs it
+    assert [line.split()[0] for line in found] == ["pip", *carried, "servicectx", "pytest"]
+    text = path.read_text(encoding="utf-8")
+    versions = re.findall(r"(?i:postgres): (\[.*\])", text)
+    (named,) = re.findall(r"servicectx\[(.+)\]['\"]", found[0])
+    *others, versioned = named.split(",")
+    assert re.fullmatch(r"postgres(\$POSTGRES|\$\{\{ matrix\.postgres \}\}|<< parameters\.postgres >>)", versioned)
+    assert {*others, *(f"postgres{version}" for version in yaml.safe_load(versions[0]))} <= extras()
+    assert f"$ {found[-2]}\n" in (ROOT / "examples/ci/README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["github.yml", "gitlab-ci.yml"])
-def test_shards_are_all_tests(name: str, tmp_path: Path) -> None:
+def test_gitlab_carries_prepared_data_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = yaml.safe_load((ROOT / "examples/ci/gitlab-ci.yml").read_text(encoding="utf-8"))["test"]
+    (store,) = job["after_script"]
+    assert store.split()[-1] in job["cache"]["paths"]
+    monkeypatch.setenv("SERVICECTX_CACHE", str(tmp_path / "first"))
+    with managed("postgres", scope="private"):
+        pass
+    shell(store, tmp_path)
+    variables = {"SERVICECTX_CACHE": str(tmp_path / "second")}
+    shell(job["script"][1], tmp_path, **variables)
+    assert "postgres" in shell("servicectx cache", tmp_path, **variables)
+
+
+# `circleci tests` in a job: the files of a pattern, and the share of this node.
+CIRCLECI = """#!/bin/sh
+case "$2" in
+    glob) ls $3 ;;
+    split) awk "NR % $CIRCLE_NODE_TOTAL == $CIRCLE_NODE_INDEX" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_shards_are_all_tests(path: Path, tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"test_{number}.py").touch()
-    command = lines(yaml.safe_load((ROOT / "examples/ci" / name).read_text(encoding="utf-8")))[-1]
+    program = tmp_path / "bin/circleci"
+    program.parent.mkdir()
+    program.write_text(CIRCLECI)
+    program.chmod(0o755)
+    command = lines(yaml.safe_load(path.read_text(encoding="utf-8")))[-1]
     shards = []
     for index in ("1", "2"):
         script = command.replace("pytest -n 4", "echo").replace("${{ matrix.shard }}", index)
-        shards += shell(script, tmp_path, CI_NODE_TOTAL="2", CI_NODE_INDEX=index).split()
-    assert sorted(shards) == sorted(path.name for path in tmp_path.iterdir())
+        variables = {"SHARD": index, "CIRCLE_NODE_TOTAL": "2", "CIRCLE_NODE_INDEX": str(int(index) - 1)}
+        shards.append(shell(f"PATH={program.parent}:$PATH\n{script}", tmp_path, **variables).split())
+    assert all(shards)
+    assert sorted(name for shard in shards for name in shard) == sorted(path.name for path in tmp_path.glob("*.py"))
 
 
 def test_the_steps_of_the_action_run(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ All rows run in one pytest, so that they share the servers of a scope.
 import functools
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from servicectx import service_names
 from tests.house import rows as table
 from tests.house.test_docs import FENCE
 from tests.integrations.runs import plugins
 from tests.leftovers import wait_for_none
+from tests.services import standins
 
 PORTS = re.compile(r"\bport=(\d{4,5})\b")
 
@@ -29,6 +32,15 @@ def test_each_row_runs(tmp_path: Path, home: Path) -> None:
     results = run(tmp_path)
     assert not wait_for_none(home, 2.0)
     assert not failures([row for page in table.pages() for row in table.rows(page)], results)
+
+
+def servers(folder: Path) -> dict[str, str]:
+    """Variables that name stand-ins for the servers that are not on PyPI, nor in Debian, and not on this machine."""
+    missing = [name for name in ("mongod", "cockroach") if shutil.which(name) is None]
+    return {
+        f"SERVICECTX_{name.replace('mongod', 'mongodb').upper()}_BIN": str(standins.install(folder / name, name))
+        for name in missing
+    }
 
 
 def failures(rows: list[table.Row], results: dict[tuple[str, str], str]) -> str:
@@ -67,7 +79,10 @@ def run(folder: Path) -> dict[tuple[str, str], str]:
     done = subprocess.run(
         [sys.executable, *command.split(), "-o", "python_files=rows_*.py"],
         cwd=folder,
-        env=os.environ | plugins() | {"PATH": path, "SERVICECTX_SCOPE": "rows", "PYTHONPATH": str(folder)},
+        env=os.environ
+        | plugins()
+        | servers(folder / "servers")
+        | {"PATH": path, "SERVICECTX_SCOPE": "rows", "PYTHONPATH": str(folder)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -97,7 +112,30 @@ def test_each_row_that_you_had_is_valid() -> None:
         for row in rows:
             assert row.had, row
             assert row.written, row
+            assert table.commands(row.written) or not table.without_effect(row.written), (
+                f"{row}: it only sets variables"
+            )
             check(row)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ('monkeypatch.setenv("REDIS_URL", cache.url)', True),
+        ("import redis\nurl = cache.url", True),
+        ('monkeypatch.setenv("REDIS_URL", cache.url)\nassert visits.count() == 1', False),
+        ("from servicectx import RedisDetails", False),
+        ('orders_db = service_fixture("postgres", isolated=True)', False),
+    ],
+)
+def test_a_row_that_only_sets_variables_is_found(code: str, expected: bool) -> None:
+    assert table.without_effect(code) == expected
+
+
+def test_tables_of_kinds_have_the_names_of_services() -> None:
+    found = {page.name: table.kinds(page) for page in table.pages()}
+    assert {name for name, kinds in found.items() if kinds} == {"pifpaf.md", "testcontainers.md"}
+    assert {kind for kinds in found.values() for kind in kinds} <= {*service_names()}
 
 
 def check(row: table.Row) -> None:

@@ -126,7 +126,10 @@ def test_the_source_distribution_has_every_file_of_the_project(
 
 
 def test_files_of_the_project_without_git(dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an unpacked source distribution the same files are found, so that its tests build the same archive."""
+    """In an unpacked source distribution the same files are found, so that its tests build the same archive.
+
+    The configuration of its tests and what they import are there, too.
+    """
     (path,) = dist.glob("*.tar.gz")
     expected = release.source_files()
     with tarfile.open(path) as archive:
@@ -136,6 +139,9 @@ def test_files_of_the_project_without_git(dist: Path, tmp_path: Path, monkeypatc
     (unpacked / "build/generated.py").touch()
     monkeypatch.setattr(release, "ROOT", unpacked)
     assert release.source_files() == expected
+    collect = ("-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/request/test_config.py")
+    printed = run(sys.executable, *collect, cwd=unpacked, PYTHONPATH=f"{unpacked}:{unpacked / 'integrations'}")
+    assert "tests/request/test_config.py::" in printed
 
 
 def test_the_metadata(wheel: Path) -> None:

@@ -82,14 +82,14 @@ def test_pytest_django_migrates_once_for_all_workers_and_runs(place: Path) -> No
     project = copy(EXAMPLES / "django_pytest", place / "shop")
     addopts = plugins("django", "no:cacheprovider")
     first = run("python -m pytest -W error -n 2 --servicectx-linger 10m", project, shared=False, **addopts)
-    assert re.search(r"postgres: started in .* by gw\d, joined in .* by gw\d; set-up .*DjangoSetup", first), first
+    assert re.search(r"postgres: started in .* by gw\d, joined in .* by gw\d; set-up Django's migrations", first), first
     second = run(
         "python -m pytest -W error --reuse-db --servicectx-linger 10m && servicectx down",
         project,
         shared=False,
         **addopts,
     )
-    assert re.search(r"postgres: joined in .*; set-up .*DjangoSetup", second), second
+    assert re.search(r"postgres: joined in .*; set-up Django's migrations", second), second
     assert "5 passed" in first
     assert "5 passed" in second
     assert "postgres: stopped" in second
@@ -123,6 +123,26 @@ def test_two_worktrees_have_servers_of_their_own(place: Path, monkeypatch: pytes
         monkeypatch.chdir(place / "two")
         with managed("redis") as two:
             assert one.port != two.port
+
+
+def test_the_set_up_step_of_a_sandbox_runs(place: Path) -> None:
+    """pip finds all packages of the extras here, without an index."""
+    project = copy(EXAMPLES / "coding_agent", place / "sandbox")
+    output = run("sh setup.sh", project, PIP_NO_INDEX="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
+    assert "Requirement already satisfied: servicectx" in output
+    assert "ok     redis" in output
+
+
+def test_the_commands_for_coding_agents_run(place: Path) -> None:
+    project = copy(EXAMPLES / "coding_agent", place / "sandbox")
+    shown = [*commands(project)]
+    paragraph = " ".join((project / "AGENTS.md").read_text(encoding="utf-8").split())
+    for command in re.findall(r"`((?:servicectx|eval) [^`]+)`", paragraph):
+        assert any(line.startswith(command.removesuffix("COMMAND")) for line in shown), command
+    output = run(" && ".join(shown), project, shared=False)
+    assert output.count("postgresql://") >= 2
+    assert "ready to accept connections" in output
+    assert "postgres: stopped" in output
 
 
 def test_direnv_sets_the_variables_of_the_project(place: Path) -> None:

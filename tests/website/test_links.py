@@ -8,9 +8,12 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.house.test_docs import FENCE, PAGES, ROOT
+from tests.website import terminal
 
 LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)|\bsrc=\"([^\"]+)\"")
 ASSETS = ROOT / "docs/assets"
+BESIDE = [ROOT / name for name in ("RELEASING.md", "SECURITY.md", "CHANGELOG.md")]  # no pages of the site
+LINKING = [*PAGES, *BESIDE, *sorted((ROOT / "examples").glob("*/*.md"))]
 
 
 def anchors(page: Path) -> set[str]:
@@ -28,7 +31,7 @@ def links(page: Path) -> list[str]:
     return [first or second for first, second in LINK.findall(text)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_and_anchors_exist(page: Path) -> None:
     dead = [link for link in links(page) if not exists(link, page)]
     assert not dead
@@ -56,6 +59,11 @@ def test_pictures_stand_alone(picture: Path) -> None:
     root = ElementTree.fromstring(text)
     assert root.get("viewBox")
     assert not re.search(r"<script|@import|@font-face|url\(\s*['\"]?http|href=\"http", text)
+
+
+def test_the_recorded_terminal_has_the_commands_of_its_script() -> None:
+    shown = terminal.PICTURE.read_text(encoding="utf-8").replace("&#160;", " ")
+    assert re.findall(r">(servicectx [^<]*)<", shown) == [*terminal.COMMANDS]
 
 
 def test_pictures_are_used() -> None:

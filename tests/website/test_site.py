@@ -1,10 +1,12 @@
 """The built site in a real browser: no page scrolls sideways, the table of services fits, the search finds."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from tests.website import site
 from tests.website.browser import Page, browser, program
@@ -69,6 +71,38 @@ def test_no_page_scrolls_sideways(built: Path, page: Page, address: str) -> None
     with page.without_scripts():
         suspects = wide(page, address, site.pages(built))
     assert not wide(page, address, suspects)
+
+
+# The rules of GitHub and PyPI that keep the content of a README within its page.
+README_STYLE = """<meta name=viewport content="width=device-width"><style>
+    body { overflow-wrap: break-word } img { max-width: 100% } pre { overflow: auto }
+    table { display: block; overflow: auto }
+</style>"""
+
+
+def test_the_readme_as_rendered_does_not_scroll_sideways(page: Page, tmp_path: Path) -> None:
+    text = (site.ROOT / "README.md").read_text(encoding="utf-8")
+    rendered = MarkdownIt("commonmark").enable("table").render(text)
+    (tmp_path / "readme.html").write_text(README_STYLE + rendered, encoding="utf-8")
+    shutil.copytree(site.ROOT / "docs/assets", tmp_path / "docs/assets")
+    with site.serve(tmp_path) as address:
+        assert not wide(page, address, ["readme.html"])
+    pictures = "[...document.images].map(picture => picture.naturalWidth)"
+    widths = page.run(pictures)
+    assert len(widths) == text.count("<img ") + text.count("![")
+    assert all(widths)
+
+
+def test_the_colours_follow_the_system(page: Page, address: str) -> None:
+    background = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
+    found = {}
+    for scheme in ("light", "dark"):
+        page.colours(scheme)
+        page.open(f"{address}/support/")
+        found[scheme] = sum(page.run(background)) / 3
+    page.colours("light")
+    assert found["light"] > 200
+    assert found["dark"] < 60
 
 
 def test_a_page_that_scrolls_sideways_is_found(page: Page, address: str) -> None:

@@ -213,8 +213,13 @@ def test_databases_of_failed_tests_are_kept_where_that_is_wished(home: Path, tmp
 
 
 def test_a_namespace_of_a_module_is_kept_if_a_test_that_names_it_failed(tmp_path: Path) -> None:
+    """The extra `cli` is not installed: the report has no command of it."""
     conftest = """
+        import sys
+
         from servicectx_pytest import service_fixture
+
+        sys.modules["click"] = sys.modules["rich"] = None
 
         used = service_fixture("postgres", isolated=True, fixture_scope="module")
         other = service_fixture("postgres", isolated=True, fixture_scope="module")
@@ -235,6 +240,8 @@ def test_a_namespace_of_a_module_is_kept_if_a_test_that_names_it_failed(tmp_path
         with psycopg.connect(url) as connection:
             assert connection.execute("select what from found").fetchall() == [("module",)]
         assert run.output.count("kept for you -") == 1
+        assert "(its server stays up for 60 minutes" in run.output
+        assert "servicectx down" not in run.output
     finally:
         for each in running():
             each.down(force=True)

@@ -141,6 +141,11 @@ class Session(socketserver.StreamRequestHandler):
             rows.append({"_id": bson.ObjectId(), **each["q"], **each["u"]["$set"]})
         return {"n": len(command["updates"]), "nModified": 0}
 
+    def insert(self, store: Store, command: Document) -> Document:
+        rows = store.databases.setdefault(command["$db"], {}).setdefault(command["insert"], [])
+        rows += command["documents"]
+        return {"n": len(command["documents"])}
+
     def find(self, store: Store, command: Document) -> Document:
         rows = store.databases.get(command["$db"], {}).get(command["find"], [])
         found = [row for row in rows if command["filter"].items() <= row.items()]
