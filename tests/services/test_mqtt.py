@@ -205,7 +205,9 @@ def test_the_version_of_mosquitto_is_told() -> None:
 
 
 def test_settings_reach_mosquitto() -> None:
-    with running("mosquitto", settings={"max_packet_size": 100, "retain_available": True}) as details:
+    listener = {"max_connections": 50, "max_qos": 1}
+    with running("mosquitto", settings={"max_packet_size": 100, "retain_available": True, **listener}) as details:
+        assert servers.listening(servers.owner(details.port)) == {("127.0.0.1", details.port)}
         put(details, "a", "1")
         with pytest.raises((OSError, EOFError)), contextlib.closing(connect(details)) as connection:
             connection.retain("long" * 100)
