@@ -19,7 +19,10 @@ def another(service: Service[Any]) -> bool:
 
 
 def plan_of(service: Service[Any], **options: Any) -> Plan:
-    """The plan of a service for root, with required options and `options`. No server is needed: a tree with files of the right names suffices."""
+    """The plan of a service for root, with required options and `options`.
+
+    No server is needed: a tree with files of the right names suffices.
+    """
     with (
         tempfile.TemporaryDirectory() as place,
         mock.patch.object(os, "geteuid", return_value=0),

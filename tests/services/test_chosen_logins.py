@@ -258,7 +258,7 @@ def test_settings_that_contradict_it_are_refused_before_the_start(service: str) 
 
 @pytest.mark.parametrize("service", ["elasticsearch", "opensearch"])
 def test_a_nested_setting_has_the_name_of_a_dotted_one(service: str) -> None:
-    with pytest.raises(InvalidOption, match="'network.bind_host' is set by servicectx"):
+    with pytest.raises(InvalidOption, match=r"'network\.bind_host' is set by servicectx"):
         accounts.plan_of(registry.find(service), settings={"network": {"bind_host": "0.0.0.0"}})
 
 
