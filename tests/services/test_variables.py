@@ -215,8 +215,11 @@ SOCKETS: dict[str, dict[str, str | None]] = {
         "DATABASE_URL": "mysql://USER:PASSWORD@HOST:6543/DBNAME?unix_socket=/run/s.6543",
     },
     "memcached": {
-        **{"MEMCACHED_SERVERS": "/run/s.6543", "MEMCACHE_SERVERS": "/run/s.6543", "MEMCACHED_URL": "unix:/run/s.6543"},
-        **{"MEMCACHED_HOST": None, "MEMCACHED_PORT": None},
+        "MEMCACHED_SERVERS": "/run/s.6543",
+        "MEMCACHE_SERVERS": "/run/s.6543",
+        "MEMCACHED_URL": "unix:/run/s.6543",
+        "MEMCACHED_HOST": None,
+        "MEMCACHED_PORT": None,
     },
 }
 
