@@ -110,8 +110,14 @@ def kill_all(service: Any) -> None:
         process.suspend()
     for process in tree:
         process.kill()
-    for process in tree:
-        wait_for(lambda process=process: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 60.0)
+    wait_for(lambda: not any(map(is_running, tree)), 60.0)
+
+
+def is_running(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.mark.parametrize("row", PERSISTENT.values(), ids=PERSISTENT)

@@ -43,7 +43,7 @@ def test_libraries_are_loaded_in_order(
 
 
 def test_the_name_of_the_setting_stays_as_the_caller_wrote_it(tmp_path: Path) -> None:
-    given = {"Shared_Preload_Libraries": "auto_explain", "fsync": True}
+    given: dict[str, preload.Value] = {"Shared_Preload_Libraries": "auto_explain", "fsync": True}
     found = preload.merged(OURS, given, program(tmp_path), ["pg_cron"])
     assert found == {"fsync": True, "max_connections": 100, "Shared_Preload_Libraries": "auto_explain,pg_cron"}
 
