@@ -60,7 +60,7 @@ help: ## this list
 	@echo "  PYTHON=python3.12 takes another Python; 'make test ARGS=...' hands arguments to pytest"
 
 quickstart: $(USER) ## see it work: a real Postgres and a real Redis, used and gone again
-	@$(BIN)/python examples/quickstart.py
+	@$(BIN)/python examples/quickstart.py --wheels
 
 check: $(DEV) ## linters, types and the tests that need no server, in about a minute
 	$(LINT)

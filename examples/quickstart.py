@@ -1,4 +1,7 @@
-"""Start, use and end a real Postgres and a real Redis. Run it with `make quickstart`."""
+"""Start, use and end a real Postgres and a real Redis. Run it with `make quickstart`.
+
+With `--wheels` it fails if one of the servers is not from a wheel of this Python.
+"""
 
 import os
 import platform
@@ -23,6 +26,8 @@ def main() -> int:
     with postgres as pg, cache as rd:
         report("start", postgres.took, f"Postgres {pg.version} on {pg.host}:{pg.port}")
         report("start", cache.took, f"{redis_kind(rd)} {rd.version} on {rd.host}:{rd.port}")
+        for details in (pg, rd):
+            print(f"  {details.service}: {details.program}, {details.program_reason}")
         write_and_read_a_table(pg)
         write_and_read_a_key(rd)
         with again:
@@ -32,6 +37,10 @@ def main() -> int:
         began = time.perf_counter()
     report("leave", time.perf_counter() - began, "both services, and waited until they had ended")
 
+    if "--wheels" in sys.argv[1:] and not all("from the wheel" in str(each.program_reason) for each in (pg, rd)):
+        variables = "SERVICECTX_POSTGRES_BIN and SERVICECTX_REDIS_BIN"
+        print(f"\nNOT FROM A WHEEL: install servicectx[postgres,redis], and unset {variables}")
+        return 1
     left = [f"process {process.pid}" for process in processes if lives(process)]
     left += [f"directory {directory}" for directory in directories if os.path.exists(directory)]
     left += [f"port {details.port}" for details in (pg, rd) if listens(details.port)]

@@ -35,6 +35,13 @@ def owner(port: int) -> psutil.Process:
     return psutil.Process(found)
 
 
+def listening(process: psutil.Process) -> set[tuple[str, int]]:
+    """Addresses and ports on which a process and its children listen."""
+    tree = [process, *process.children(recursive=True)]
+    connections = [connection for member in tree for connection in member.net_connections("tcp")]
+    return {(found.laddr.ip, found.laddr.port) for found in connections if found.status == psutil.CONN_LISTEN}
+
+
 def command_lines() -> Iterator[str]:
     """All command lines of the machine."""
     for pid in psutil.pids():

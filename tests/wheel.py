@@ -76,7 +76,7 @@ def try_on(python: str, wheel: Path) -> str:
         version, origin = run(program, "-c", ORIGIN, cwd=folder, environment=environment).split()
         if not origin.startswith(str(folder / "venv")) or f"-{version}-" not in wheel.name:
             raise SystemExit(f"{wheel.name} was installed, and {origin} of version {version} was imported")
-        output = run(program, "quickstart.py", cwd=folder, environment=environment)
+        output = run(program, "quickstart.py", "--wheels", cwd=folder, environment=environment)
         return output.strip()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from servicectx import ConfigError, ServiceCtxError, managed
 from servicectx.cli import console, own_variables, surroundings
 from servicectx.cli.finding import ABSENT, FINE, WRONG, Finding
-from servicectx.cli.list import install_commands, known
+from servicectx.cli.list import Known, install_commands, known
 from servicectx.client import inventory
 from servicectx.datadirs.cache import Cache
 from servicectx.request import config
@@ -49,8 +49,7 @@ def programs(named: tuple[str, ...]) -> Iterator[Finding]:
     for name in registry.names():
         service = known(name)
         if service.found:
-            text = f"{service.version or 'found'}, {service.program}" if service.program else "any program"
-            text += f", {service.reason}" if service.reason else ""
+            text = _program(service)
             remark = registry.find(name).remark(service.version or "")
             yield Finding(name, FINE, f"{text}; {remark}" if remark else text)
             if service.program:
@@ -61,20 +60,31 @@ def programs(named: tuple[str, ...]) -> Iterator[Finding]:
             problem = (service.problem or "").splitlines()[0].partition(": ")[2]
             yield Finding(name, WRONG if name in named else ABSENT, problem, cure)
     try:
-        of_project = [name for name in config.names() if name not in registry.names()]
+        of_project = config.names()
     except ServiceCtxError as error:
         yield Finding("project", WRONG, str(error), "correct the file")
         of_project = []
     for name in (*of_project, *(name for name in named if name not in (*registry.names(), *of_project))):
         try:
-            key = managed(name).key
-            yield Finding(name, FINE, "named by this project" if key else "details from outside")
+            yield Finding(name, FINE, _named(name) if managed(name).key else "details from outside")
         except ServiceCtxError as error:
             problem, _, rest = str(error).partition("\n")
             cure = rest.partition("install it with one of:\n")[2]
             yield Finding(
                 name, WRONG, problem, cure or ("correct the file" if name in of_project else "servicectx list")
             )
+
+
+def _program(service: Known) -> str:
+    """The program that runs, its version, and why it was chosen."""
+    text = f"{service.version or 'found'}, {service.program}" if service.program else "any program"
+    return f"{text}, {service.reason}" if service.reason else text
+
+
+def _named(name: str) -> str:
+    """The program of a service that the project names, with the options of the project's file."""
+    entry = config.find(name)
+    return "named by this project" + (f": {_program(known(entry.service, entry.options))}" if entry else "")
 
 
 def _features(name: str, program: str) -> Iterator[Finding]:

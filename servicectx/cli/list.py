@@ -71,16 +71,17 @@ def _all(as_json: bool) -> None:
         console.say(line)
 
 
-def known(name: str) -> Known:
-    """A service with its program on this machine, found with default options."""
+def known(name: str, options: dict[str, Any] | None = None) -> Known:
+    """A service with its program on this machine, found with `options`, by default none."""
     service = registry.find(name)
+    given = service.options(options or {})
     try:
-        program = service.program(service.options({}))
+        program = service.program(given)
     except BinaryNotFound as error:
         return Known(name, False, None, None, str(error), dict(error.install or {}))
     except ServiceCtxError:  # the program depends on options, so any program will do
         return Known(name, True, None, None, None, {})
-    reason = version_choice.reason(service, service.options({}), program)
+    reason = version_choice.reason(service, given, program)
     return Known(name, True, program, service.version(program), None, {}, reason)
 
 

@@ -48,7 +48,8 @@ def _found(name: str) -> list[Found]:
     if default is None or default in [server.program for server in found]:
         return found
     version = service.version(default)  # the server is a package, and this Python runs it
-    return [Found(service.name, default, version, True, "its package is installed", None, {})]
+    reason = version_choice.reason(service, service.options({}), default) or ""
+    return [Found(service.name, default, version, True, reason, None, {})]
 
 
 def _server(service: Any, server: version_choice.Server, default: str | None) -> Found:

@@ -14,6 +14,7 @@ from servicectx.system.checkpoints import step
 from servicectx.system.originals import time
 
 REPEAT = 1.0  # seconds until the keeper is woken again
+REPORT_TIME = 5.0  # seconds after the deadline for the keeper's report: its own deadline begins after the end
 PAUSE = 0.005  # seconds between two looks for the answer
 EMPTY = "restart(empty=True) starts it again without its data"
 
@@ -58,7 +59,7 @@ def _answer(
         if state is None or state.id != id or state.phase == DIED or not liveness.is_attended(instance, id):
             raise claim.failure()
         now = time.monotonic()
-        if now > deadline + REPEAT:  # the keeper itself reports a late start of the server
+        if now > deadline + REPORT_TIME:  # the keeper itself reports a late start of the server
             what = "its keeper did not answer the request for a restart"
             raise StartTimeout(service=request.service.name, name=request.name, timeout=timeout, waiting_for=what)
         if now > woken + REPEAT and (processes := instance.processes(id)) is not None:

@@ -58,14 +58,18 @@ def problem(plan: Plan, name: str, chosen: dict[int, int], **facts: Any) -> Serv
 
 def in_use(service: str, name: str, port: int, **facts: Any) -> PortInUse:
     """The error for a chosen port that another program has. It names the process where this user can see it."""
-    pid = ports.owner(port)
-    command = command_of(pid) if pid is not None else None
-    if pid is None:
-        seen = f"a process that this user cannot see\nfind it as root: ss -tanp 'sport = :{port}'"
-    else:
-        seen = f"process {pid} ({command})\nend that process"
+    pid, command, seen = holder(port)
     reason = f"the chosen port {port} is in use by {seen}, {ANOTHER}"
     return PortInUse(service=service, name=name, reason=reason, port=port, pid=pid, owner=command, **facts)
+
+
+def holder(port: int) -> tuple[int | None, str | None, str]:
+    """The process that has a port, its command line, and a text that names it and begins the cure."""
+    pid = ports.owner(port)
+    if pid is None:
+        return None, None, f"a process that this user cannot see\nfind it as root: ss -tanp 'sport = :{port}'"
+    command = command_of(pid)
+    return pid, command, f"process {pid} ({command})\nend that process"
 
 
 def command_of(pid: int) -> str:

@@ -4,8 +4,8 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from servicectx.errors import NotSupported, ServiceCtxError
-from servicectx.keeper import snapshot
+from servicectx.errors import NotSupported, ServiceCtxError, StartTimeout
+from servicectx.keeper import chosen_ports, ports, snapshot
 from servicectx.keeper.restart_inbox import RestartInbox
 from servicectx.keeper.shutdown import LOCK_TIMEOUT
 from servicectx.keeper.startup import PortLost
@@ -112,16 +112,29 @@ def _is_flushed(start: "Startup") -> bool:
 
 
 def _start_again(start: "Startup") -> None:
+    """Start the server on its former ports. Try until the deadline while another program has one of them."""
     while True:
         try:
             start.run_once()
             return
-        except PortLost:
+        except (PortLost, StartTimeout) as error:
             start.end()
             if time.monotonic() > start.deadline:
-                port = start.facts["port"]
-                raise start.failure(f"another program took its port {port} during the restart") from None
+                if reason := _lost_port(start):
+                    raise start.failure(reason) from None
+                if isinstance(error, StartTimeout):
+                    raise
+                raise start.failure("another program had one of its ports during the restart") from None
             time.sleep(PORT_PAUSE)
+
+
+def _lost_port(start: "Startup") -> str | None:
+    """The port of the ended server that another program has now, and that program."""
+    for name, port in start.facts.items():
+        if name.partition("_")[0] == "port" and port and not ports.is_free(plans.HOST, port):
+            seen = chosen_ports.holder(port)[2]
+            return f"its port {port} is in use by {seen}, and enter managed() again: the server has ended"
+    return None
 
 
 def _refusal(start: "Startup", reason: str) -> NotSupported:

@@ -47,6 +47,11 @@ class Depends(NamedTuple):
         """Raise InvalidOption for a pattern without a match."""
         self._files()
 
+    def covers(self, directory: str) -> bool:
+        """Whether the patterns match all Python modules directly in a directory. Raises InvalidOption, as `check`."""
+        found = set(map(os.path.realpath, self._files()))
+        return all(os.path.realpath(file) in found for file in _matches(directory, ("*.py",)))
+
     def of(self, step: Any) -> "Depends":
         """The files of a callable itself: the patterns in its attribute `depends`. Raises InvalidOption."""
         return self._replace(patterns=patterns(self.service, _own(step), f"the attribute `depends` of {step!r}: "))

@@ -9,7 +9,7 @@ import base64
 import os
 import re
 import signal
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -31,6 +31,7 @@ USER = "servicectx"
 OURS = (
     *("discovery.type", "http.host", "http.port", "network.host", "path.data", "path.logs", "transport.host"),
     *("transport.port", "xpack.security.enabled", "plugins.security.disabled"),
+    *("http.bind_host", "network.bind_host", "transport.bind_host"),
 )
 # Other logins, and TLS: the probe and the clients that read the details would have no access.
 LOCKS = ("xpack.security.", "plugins.security.")
@@ -94,8 +95,9 @@ class SearchServer(Prefixed[D]):
 
     def plan(self, options: SearchOptions, program: str, secret: str) -> Plan:
         user, password = self.given_login(options, secret)
-        locks = [name.lower() for name in options.settings if name.lower().startswith(LOCKS)]
-        settings.check(self, options.settings, [*OURS, *locks])
+        names = list(_names(options.settings))
+        locks = [name.lower() for name in names if name.lower().startswith(LOCKS)]
+        settings.check(self, names, [*OURS, *locks])
         home = Path(program).parents[1]
         lines = {
             "cluster.name": "servicectx",
@@ -183,6 +185,15 @@ class IndexPrefixes(Prefixes[D]):
             return super().create()
         except _Refused as refusal:
             raise NotIsolable(service=self.service.name, reason=f"the server refuses: {refusal}") from None
+
+
+def _names(given: Mapping[str, Any]) -> Iterator[str]:
+    """The dotted names of settings. The value of a setting may be a mapping of further names."""
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{rest}" for rest in _names(value))
+        else:
+            yield name
 
 
 def _text(path: Path) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from servicectx.errors import BinaryNotFound, InvalidOption
 from servicectx.services import binaries
 from servicectx.services.binaries import Located, Search
+from servicectx.system import interpreter
 
 FORMS = 'give a version such as "16" or "16.2", or a range such as ">=16" or ">=15,<18"'
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
@@ -133,7 +134,8 @@ def misfit(service: Chooser, search: Search, options: Any, path: str) -> str | N
 
 def wishes(options: Any) -> list[str]:
     """What the options ask of a server, in words: "version >=16 asked"."""
-    asked = [("version", getattr(version_range(options), "text", None)), ("flavour", getattr(options, "flavour", None))]
+    asked = [("version", getattr(version_range(options), "text", None))]
+    asked += [(name, getattr(options, name, None)) for name in ("flavour", "server")]
     asked.append(("extensions", ", ".join(getattr(options, "extensions", ()))))
     return [f"{name} {value} asked" for name, value in asked if value]
 
@@ -149,7 +151,10 @@ def none_fits(
 
 
 def reason(service: Chooser, options: Any, program: str) -> str | None:
-    """Why `program` is the one that runs: its origin, and what the options ask. None for a program of no search."""
+    """Why `program` is the one that runs: its origin, and what the options ask. None for a program of no search.
+
+    For a server that is a Python package, `program` is a Python.
+    """
     search: Search | None = getattr(service, "search", None)
     if search is None:
         return None
@@ -157,7 +162,14 @@ def reason(service: Chooser, options: Any, program: str) -> str | None:
         found = next((located for located in _each(search, []) if located.path == program), None)
     except BinaryNotFound:
         return None
-    return None if found is None else ", ".join([found.origin, *wishes(options)])
+    origin = _origin_of_package(search, program) if found is None else found.origin
+    return None if origin is None else ", ".join([origin, *wishes(options)])
+
+
+def _origin_of_package(search: Search, program: str) -> str | None:
+    if not interpreter.PYTHON.fullmatch(os.path.basename(program)):
+        return None
+    return f"set by {search.variable}" if os.environ.get(search.variable) else "its package is installed"
 
 
 def servers(service: Chooser) -> list[Server]:

@@ -1,21 +1,37 @@
-"""Django's `migrate`, on one database only: `python -m servicectx.testing.django_migrate PORT NAME HOST...`.
+"""Django's `migrate`, on one database only: `python -m servicectx.testing.django_migrate PATTERNS PORT NAME HOST...`.
 
-Settings may name another server, such as a developer's own. Then nothing is migrated.
+Settings may name another server, such as a developer's own, or directories of migrations that PATTERNS, the `depends`
+of the set-up in JSON, do not match. Then nothing is migrated.
 """
 
+import json
 import os
 import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from servicectx.request.depends import depends_of
 from servicectx.testing.targets import Target
 
+PACKAGES = {"site-packages", "dist-packages"}  # directories of installed packages
 
-def main(port: str, name: str, *hosts: str) -> None:
+
+def main(patterns: str, port: str, name: str, *hosts: str) -> None:
     import django
     from django.core.management import call_command
     from django.db import connection
 
     django.setup()
+    depends = depends_of("django", json.loads(patterns))
+    if missing := [(app, place) for app, place in _directories() if not depends.covers(place)]:
+        lines = "\n".join(f"  app {app}: {place}" for app, place in missing)
+        sys.exit(
+            f"nothing was migrated: no pattern of depends={list(depends.patterns)} matches these migrations, so a "
+            f"change there would go unnoticed:\n{lines}\n"
+            f"add each directory, relative to {depends.root}: django_setup(..., depends=[..., 'path/to/it'])"
+        )
     wanted, found = [Target(host, port, name) for host in hosts], _target(connection)
     if not any(found.equals(target) for target in wanted):
         sys.exit(
@@ -24,6 +40,25 @@ def main(port: str, name: str, *hosts: str) -> None:
             f"PGPORT, PGUSER, PGPASSWORD and PGDATABASE of postgres"
         )
     call_command("migrate", interactive=False)
+
+
+def _directories() -> Iterator[tuple[str, str]]:
+    """Each app with migrations, and their directory, as `MIGRATION_MODULES` and the app name it.
+
+    Directories of installed packages are left out: they change with their package.
+    """
+    from django.apps import apps
+    from django.db.migrations.loader import MigrationLoader
+
+    for app in apps.get_app_configs():
+        module, _ = MigrationLoader.migrations_module(app.label)
+        try:
+            spec = find_spec(module) if module else None
+        except ImportError:  # the migration reports it
+            continue
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            if PACKAGES.isdisjoint(Path(place).parts):
+                yield app.label, place
 
 
 def _target(connection: Any) -> Target:

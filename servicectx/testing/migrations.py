@@ -1,5 +1,6 @@
 """Set-ups for the migrations of Alembic and Django, with the files that they depend on."""
 
+import json
 import os
 import subprocess
 import sys
@@ -80,7 +81,8 @@ class DjangoSetup:
     def __call__(self, details: Any) -> None:
         """Run `migrate` in a process of its own, because the settings may be imported only once in a process.
 
-        Raises RuntimeError if it fails, and, before it changes anything, if the settings name another database.
+        Raises RuntimeError if it fails, and, before it changes anything, if the settings name another database, or
+        migrations that no pattern of `depends` matches.
         """
         name = "".join(letter if letter.isalnum() else "_" for letter in details.name.upper())
         variables = {
@@ -89,7 +91,7 @@ class DjangoSetup:
             "PYTHONPATH": os.pathsep.join(filter(None, [str(project()), os.environ.get("PYTHONPATH")])),
         }
         wanted = targets(details)
-        target = (wanted[0].port, wanted[0].name, *(each.host for each in wanted))
+        target = (json.dumps(self.depends), wanted[0].port, wanted[0].name, *(each.host for each in wanted))
         done = subprocess.run(
             [sys.executable, "-m", "servicectx.testing.django_migrate", *target],
             env=details.environment() | variables,
@@ -106,12 +108,13 @@ def django_setup(settings: str, depends: tuple[str, ...] | list[str] = ("**/migr
     """A set-up that runs Django's `migrate`, for `managed(setup=...)`.
 
     The settings get the details in `SERVICECTX_<NAME>_DETAILS`, so that `managed()` in them uses the server that is
-    being set up, and in the usual variables of the service. If they name another database, the set-up fails before it
-    changes anything.
+    being set up, and in the usual variables of the service. If they name another database, or an app has migrations
+    that no pattern matches, the set-up fails before it changes anything. Migrations in installed packages need no
+    pattern.
 
     Args:
         settings: the module of the settings, such as "project.settings", importable from the project directory.
-        depends: patterns of the files that the migrations read. Add a lock file if apps of other packages have
-            migrations.
+        depends: patterns of the migrations and of the files that they read. Add the directories that
+            `MIGRATION_MODULES` names, and a lock file if apps of other packages have migrations.
     """
     return DjangoSetup(settings, tuple(depends))

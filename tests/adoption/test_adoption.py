@@ -13,13 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from servicectx.services import registry
 from tests.integrations.runs import LIMIT, copy, plugins
 from tests.leftovers import wait_for_none
+from tests.services import table
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs/adoption.md"
 RECIPES = dict(re.findall(r"`tests/adoption/(\w+)`.*?```console\n\$ (.*?)\n```", PAGE.read_text(), re.DOTALL))
 PASSED = {"django_variables": "Ran 2 tests", "rq_queue": "2 passed", "two_databases": "2 passed"}
+# The services that each recipe starts; the project with the fixture of Docker's server starts its own in conftest.py.
+SERVERS = {name: [word for word in registry.BUILT_IN if f" {word} " in command] for name, command in RECIPES.items()}
+SERVERS["docker_fixture"] = ["kafka"]
 FIXED = ("6379", "5672", "5441")  # ports in the code of suites
 
 
@@ -27,10 +32,14 @@ def test_every_project_has_a_recipe() -> None:
     projects = {path.name for path in HERE.iterdir() if path.is_dir() and not path.name.startswith("__")}
     assert set(RECIPES) == projects
     assert len(RECIPES) == 8
+    assert all(SERVERS.values()), SERVERS
+    assert SERVERS["two_databases"] == ["mariadb", "postgres"]
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_a_suite_runs_as_it_is(name: str, tmp_path: Path, home: Path) -> None:
+    for service in SERVERS[name]:
+        table.require(service)
     project = copy(HERE / name, tmp_path / name)
     command = on_free_ports(RECIPES[name], project)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

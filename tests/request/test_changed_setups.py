@@ -193,6 +193,28 @@ def test_alembic_s_migrations_are_found(tmp_path: Path, monkeypatch: pytest.Monk
             assert "notes" in tables(new)
 
 
+def test_each_directory_of_versions_of_alembic_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = project_copy("sqlalchemy_alembic", tmp_path, monkeypatch)
+    (root / "more").mkdir()
+    places = "version_locations = %(here)s/migrations/versions:%(here)s/more\npath_separator = :\n"
+    (root / "alembic.ini").write_text((root / "alembic.ini").read_text() + places)
+    files = [root / "migrations" / "versions" / "b0.py", root / "more" / "b1.py"]
+    for number, file in enumerate(files):
+        file.write_text(BRANCH.format(number=number))
+    keys = {managed("postgres", setup=alembic_setup()).key for _ in files}
+    for file in files:
+        file.write_text(f"{file.read_text()}\nLATER = 1\n")
+        keys.add(managed("postgres", setup=alembic_setup()).key)
+    assert len(keys) == 3
+
+
+BRANCH = """
+revision, down_revision, branch_labels = "b{number}", None, ("branch{number}",)
+
+def upgrade(): ...
+"""
+
+
 def project_copy(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of an example, as the current project."""
     root = tmp_path / name
@@ -212,6 +234,18 @@ def test_migrations_change_no_other_database(tmp_path: Path, monkeypatch: pytest
         problem = f"nothing was migrated: .*'{own.dbname}', and this instance is .*'{instance.dbname}'"
         with pytest.raises(RuntimeError, match=problem):
             django_setup("project.settings")(instance)
+        root = django.parents[1]
+        text = django.read_text()
+        (root / "shop" / "migrations").rename(root / "changes")
+        django.write_text(text + "MIGRATION_MODULES = {'shop': 'changes'}\n")
+        (root / "other" / "migrations").mkdir(parents=True)
+        (root / "other" / "migrations" / "0001.py").touch()  # the default pattern has a match
+        with pytest.raises(RuntimeError) as caught:
+            django_setup("project.settings")(instance)
+        assert "nothing was migrated: no pattern of depends=['**/migrations'] matches these migrat" in str(caught.value)
+        assert f"\n  app shop: {root}/changes\nadd each directory, relative to {root}: django_" in str(caught.value)
+        with pytest.raises(RuntimeError, match=problem):
+            django_setup("project.settings", depends=["changes"])(instance)
         alembic = project_copy("sqlalchemy_alembic", tmp_path, monkeypatch) / "migrations" / "env.py"
         start, usual = (
             f"context.config.set_main_option('sqlalchemy.url', {own.sqlalchemy_url!r})\n",

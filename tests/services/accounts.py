@@ -18,8 +18,11 @@ def another(service: Service[Any]) -> bool:
     return plan_of(service).account is not None
 
 
-def plan_of(service: Service[Any]) -> Plan:
-    """The plan of a service for root. No server is needed: a tree with files of the right names suffices."""
+def plan_of(service: Service[Any], server: str | None = None, **options: Any) -> Plan:
+    """The plan of a service for root, with required options and `options`. `server`: the name of its program.
+
+    No server is needed: a tree with files of the right names suffices.
+    """
     with (
         tempfile.TemporaryDirectory() as place,
         mock.patch.object(os, "geteuid", return_value=0),
@@ -27,12 +30,13 @@ def plan_of(service: Service[Any]) -> Plan:
     ):
         for name in ("plugins/rabbit-1", "plugins/rabbitmq_management-1", "bin"):
             (Path(place) / name).mkdir(parents=True)
-        program = Path(place, "bin", *sources.programs(service)[:1] or ["program"])
+        program = Path(place, "bin", server or [*sources.programs(service), "program"][0])
         for path in (program, program.with_name("java")):
             path.touch(mode=0o700)
-        return service.plan(options_of(service), str(program), "secret")
+        return service.plan(options_of(service, **options), str(program), "secret")
 
 
-def options_of(service: Service[Any]) -> Any:
-    """The default options, and values for the required ones."""
-    return service.options({name: value for name, value in NEEDED.items() if name in option_names(service.Options)})
+def options_of(service: Service[Any], **options: Any) -> Any:
+    """The default options, values for the required ones, and `options`."""
+    needed = {name: value for name, value in NEEDED.items() if name in option_names(service.Options)}
+    return service.options(needed | options)

@@ -37,7 +37,7 @@ def services() -> list[Service[Any]]:
 def further_ports(service: Service[Any]) -> list[str]:
     """The names for `ports=`, from the page of the service, which `test_address` compares with its plans."""
     page = (FOLDER / f"{service.name}.md").read_text(encoding="utf-8")
-    found = re.search("^Further ports, for `ports=`: (.*)", page, re.MULTILINE)
+    found = re.search("^Further ports, for `ports=`: (.*?)\n\n", page, re.MULTILINE | re.DOTALL)
     return re.findall(r"`(\w+)`", found[1]) if found else []
 
 

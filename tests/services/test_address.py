@@ -1,10 +1,7 @@
 """The address and the login that a caller chooses, for every row of the conformance table, with real clients."""
 
 import os
-import re
-import socket
 import stat
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,19 +9,14 @@ import pytest
 from servicectx import isolated, managed
 from servicectx.services import registry
 from tests import servers
-from tests.services import table
+from tests.client.test_chosen_ports import free_ports
+from tests.services import accounts, choices, sources, table
 from tests.services.row import Login, Row
 
-PAGES = Path(__file__).parents[2] / "docs/services"
+MORE_PORTS = {"temporal": {"ui": True}}  # options for further ports
 ROWS = pytest.mark.parametrize("row", table.rows(), ids=str)
 LOGINS = [pytest.param(row, login, id=f"{row}-{login.name}") for row in table.rows() for login in row.logins]
 SOCKETS = [pytest.param(row, id=str(row)) for row in table.rows() if row.socket]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def check_usage(service: str, details: Any) -> None:
@@ -47,27 +39,33 @@ def is_refused(service: str, details: Any) -> bool:
 
 @ROWS
 @pytest.mark.timeout(300)
-def test_it_starts_on_a_chosen_port(row: Row) -> None:
+def test_it_starts_on_the_chosen_ports(row: Row) -> None:
+    """The port of the service, and all further ones, which a restart keeps."""
     table.require(str(row))
-    port = free_port()
-    with table.chosen(row), managed(row.service, port=port, timeout=100, **row.options) as details:
-        assert details.port == port
-        assert servers.listeners(port)
-        check_usage(row.service, details)
-    assert not servers.listeners(port)
-
-
-@ROWS
-def test_the_page_lists_the_further_ports(row: Row) -> None:
-    table.require(str(row))
-    service = registry.find(row.service)
-    options = service.options(row.options)
+    options = {**row.options, **MORE_PORTS.get(row.service, {})}
     with table.chosen(row):
-        plan = service.plan(options, service.program(options), "secret")
-    page = (PAGES / f"{row.service}.md").read_text(encoding="utf-8")
-    found = re.search("^Further ports, for `ports=`: (.*)", page, re.MULTILINE)
-    listed = re.findall("`(.*?)`", found[1]) if found else []
-    assert set(plan.ports.extra) <= set(listed)
+        service = registry.find(row.service)
+        parsed = service.options(options)
+        names = service.plan(parsed, service.program(parsed), "secret").ports.extra
+        numbers = free_ports(1 + len(names))
+        ports = dict(zip(names, numbers[1:], strict=True))
+        running = managed(row.service, port=numbers[0], ports=ports, timeout=100, **options)
+        with running as details:
+            assert details.port == numbers[0]
+            assert [port for port in numbers if not servers.listens_on_loopback_only(port)] == []
+            check_usage(row.service, details)
+            if names:
+                running.restart()
+                assert [port for port in numbers if not servers.listens_on_loopback_only(port)] == []
+    assert not any(map(servers.listeners, numbers))
+
+
+@pytest.mark.parametrize("service", choices.services(), ids=lambda service: service.name)
+def test_the_page_lists_the_further_ports(service: Any) -> None:
+    options = MORE_PORTS.get(service.name, {})
+    programs: list[str | None] = [*sources.programs(service)] or [None]
+    plans = [accounts.plan_of(service, program, **options) for program in programs]
+    assert {name for plan in plans for name in plan.ports.extra} == set(choices.further_ports(service))
 
 
 @pytest.mark.parametrize(("row", "login"), LOGINS)
@@ -76,6 +74,10 @@ def test_a_client_logs_in_with_the_chosen_login_only(row: Row, login: Login) -> 
     table.require(str(row))
     options = {**row.options, **login.options}
     with table.chosen(row), managed(row.service, timeout=100, **options) as details:
+        if login.name == "no-password":  # then the loopback interface is the protection
+            addresses = servers.listening(servers.owner(details.port))
+            assert details.port in {port for _, port in addresses}
+            assert {host for host, _ in addresses} <= {"127.0.0.1", "::1"}
         assert {name: getattr(details, name) for name in login.fields} == login.fields
         check_usage(row.service, details)
         for change in login.refused:

@@ -18,8 +18,9 @@ from servicectx import (
     managed,
 )
 from servicectx.cli.selection import members
+from servicectx.services import registry
 from tests.keeper.test_kept_data import kept_path
-from tests.services import table
+from tests.services import accounts, table
 from tests.services.row import ODD_PASSWORD
 from tests.services.test_mariadb import query
 
@@ -210,6 +211,55 @@ def test_settings_that_contradict_the_address_or_the_login(
     assert caught.value.option == "settings"
     assert problem in caught.value.problem
     assert list(home.glob("*/*.json")) == []
+
+
+# Other addresses, protocols and logins, files with any setting, and data outside the data directory.
+REFUSED: dict[str, tuple[str, ...]] = {
+    "asgi": ("host", "port", "fd", "uds"),
+    "cockroach": ("server.host_based_authentication.configuration",),
+    "elasticsearch": ("http.bind_host", "network.bind_host", "transport.bind_host"),
+    "etcd": (
+        *("config-file", "enable-grpc-gateway", "listen-client-http-urls", "host-whitelist", "proxy", "wal-dir"),
+        *("listen-client-urls", "cert-file"),
+    ),
+    "mariadb": (
+        *("require-secure-transport", "loose_require_secure_transport"),
+        *("enable-skip-networking", "loose-enable-skip_grant_tables", "skip-bind-address"),
+    ),
+    "memcached": ("protocol", "proto"),
+    "mongodb": ("requireApiVersion",),
+    "moto": ("MOTO_PORT",),
+    "mqtt": (
+        *("mount_point", "protocol", "socket_domain", "bind_interface", "crlfile", "include_dir", "clientid_prefixes"),
+        *("use_username_as_clientid", "listener"),
+    ),
+    "nats": ("listen", "tls"),
+    "opensearch": ("http.bind_host", "network.bind_host", "transport.bind_host"),
+    "postgres": ("db_user_namespace",),
+    "rabbitmq": ("management.listener.port", "listeners.tcp.local"),
+    "s3": ("ip.bind", "config"),
+    "smtp": (
+        *("handler", "loop", "authenticator", "auth_required", "auth_require_tls", "tls_context"),
+        *("require_starttls", "proxy_protocol_timeout"),
+    ),
+    "vault": ("listener", "storage"),
+    "wsgi": ("bind", "listen", "host", "port", "sockets", "unix_socket", "post_worker_init", "reload", "daemon"),
+    "zookeeper": ("sessionRequireClientSASLAuth", "enforce.auth.enabled", "enforce.auth.schemes", "secureClientPort"),
+}
+
+
+@pytest.mark.parametrize("service", REFUSED)
+def test_settings_that_contradict_it_are_refused_before_the_start(service: str) -> None:
+    for name in REFUSED[service]:
+        with pytest.raises(InvalidOption, match="is set by servicectx") as caught:
+            accounts.plan_of(registry.find(service), settings={name: "1"})
+        assert caught.value.option == "settings"
+
+
+@pytest.mark.parametrize("service", ["elasticsearch", "opensearch"])
+def test_a_nested_setting_has_the_name_of_a_dotted_one(service: str) -> None:
+    with pytest.raises(InvalidOption, match=r"'network\.bind_host' is set by servicectx"):
+        accounts.plan_of(registry.find(service), settings={"network": {"bind_host": "0.0.0.0"}})
 
 
 @pytest.mark.parametrize("line", ["default on", "ada off"])

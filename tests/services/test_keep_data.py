@@ -10,6 +10,7 @@ from typing import Any
 
 import botocore.exceptions
 import pika
+import psutil
 import pytest
 
 from servicectx import InvalidOption, NotSupported, RabbitmqDetails, S3Details, managed
@@ -18,6 +19,7 @@ from servicectx.services.quoting import FORMATS
 from servicectx.state import persistent
 from servicectx.testing import Usage
 from tests import leftovers, ordinary
+from tests.detector import wait_for
 from tests.services import table, test_s3
 from tests.services.row import Row
 
@@ -97,20 +99,48 @@ OWN_TESTS = ("postgres", "mariadb", "rabbitmq")  # in tests/client/test_persist.
 PERSISTENT = {row.service: row for row in reversed(table.rows()) if not row.volatile and row.service not in OWN_TESTS}
 
 
+def kill_all(service: Any) -> None:
+    """Kill the server, its keeper and its watchdog at once, as the end of a container or machine does."""
+    keeper = psutil.Process(service.pid).parent()
+    assert keeper is not None
+    watchdog = keeper.parent()
+    assert watchdog is not None
+    tree = [watchdog, *watchdog.children(recursive=True)]
+    for process in tree:
+        process.suspend()
+    for process in tree:
+        process.kill()
+    wait_for(lambda: not any(map(is_running, tree)), 60.0)
+
+
+def is_running(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.parametrize("row", PERSISTENT.values(), ids=PERSISTENT)
 @pytest.mark.timeout(300)
 def test_persistent_data_is_found_again(row: Row, home: Path) -> None:
-    """Written, stopped, started again, read: with the same address and the same login."""
+    """Written, stopped or killed, started again, read: with the same address and the same login."""
     table.require(str(row))
     used = usage(row)
     with table.chosen(row):
         with managed(row.service, persist=True, scope="keeps", timeout=100, **row.options) as details:
             used.put(details, "colour", "green")
         assert leftovers.processes(home) == []
-        with managed(row.service, persist=True, scope="keeps", timeout=100, **row.options) as again:
+        service = managed(row.service, persist=True, scope="keeps", timeout=100, **row.options)
+        with service as again:
             assert used.get(again, "colour") == "green"
             assert again.url == details.url
             assert getattr(again, "password", None) == getattr(details, "password", None)
+            used.put(again, "shape", "round")
+            kill_all(service)
+        assert leftovers.processes(home) == []
+        with managed(row.service, persist=True, scope="keeps", timeout=100, **row.options) as third:
+            assert used.get(third, "shape") == "round"
+            assert third.url == details.url
         (found,) = persistent.scan()
         assert (found.record.service, found.in_use) == (row.service, False)
         persistent.remove(found.path)

@@ -204,8 +204,18 @@ def test_the_version_of_mosquitto_is_told() -> None:
         assert f"version {details.version}\n" in output
 
 
+def test_mosquitto_comes_before_the_package_amqtt() -> None:
+    """The extra brings amqtt, too: unlike other servers of extras, it does not come before the system."""
+    table.require("mqtt-mosquitto")
+    service = registry.find("mqtt")
+    assert service.program(service.options({})).endswith("/mosquitto")
+    assert service.program(service.options({"server": "amqtt"})) == sys.executable
+
+
 def test_settings_reach_mosquitto() -> None:
-    with running("mosquitto", settings={"max_packet_size": 100, "retain_available": True}) as details:
+    listener = {"max_connections": 50, "max_qos": 1}
+    with running("mosquitto", settings={"max_packet_size": 100, "retain_available": True, **listener}) as details:
+        assert servers.listening(servers.owner(details.port)) == {("127.0.0.1", details.port)}
         put(details, "a", "1")
         with pytest.raises((OSError, EOFError)), contextlib.closing(connect(details)) as connection:
             connection.retain("long" * 100)

@@ -33,7 +33,7 @@ SERVICES = ("postgres", "redis", "mariadb", "memcached")
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresDetails]:
-    with managed("postgres", scope="private", socket=True) as details:
+    with managed("postgres", scope="private", socket=True, scram_iterations=4096) as details:  # pg8000's least
         yield details
 
 
@@ -58,7 +58,11 @@ def test_postgres_clients_are_on_the_socket(postgres: PostgresDetails) -> None:
             assert made.execute(sqlalchemy.text(PEER)).scalar() is True
         engine.dispose()
     assert f"//127.0.0.1:{postgres.port}/" in postgres.url_for("jdbc")
-    assert postgres.url_for("pg8000").endswith(f"?unix_sock={postgres.socket}")
+    for url in (postgres.url_for("pg8000"), postgres.model_copy(update={"socket": ""}).url_for("pg8000")):
+        engine = sqlalchemy.create_engine(url)
+        with engine.connect() as made:
+            assert made.execute(sqlalchemy.text(PEER)).scalar() is ("unix_sock=" in url)
+        engine.dispose()
 
 
 def test_asyncpg_is_on_the_socket(postgres: PostgresDetails) -> None:
@@ -130,22 +134,25 @@ def test_mariadb_clients_are_on_the_socket(mariadb: MariadbDetails) -> None:
         with engine.connect() as made:
             assert made.execute(sqlalchemy.text("select user()")).scalar() == "root@localhost"
         engine.dispose()
-    for driver in ("mysqlclient", "mysqlconnector", "aiomysql", "asyncmy"):
+    for driver in ("mysqlclient", "mysqlconnector"):
         assert mariadb.url_for(driver).endswith(f"?unix_socket={mariadb.socket}")
     assert f"{mariadb.host}:{mariadb.port}" in mariadb.url_for("jdbc")
 
 
-def test_asyncmy_is_on_the_socket(mariadb: MariadbDetails) -> None:
+def test_asyncmy_and_aiomysql_are_on_the_socket(mariadb: MariadbDetails) -> None:
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    async def use() -> Any:
-        engine = create_async_engine(mariadb.async_sqlalchemy_url)
+    async def use(url: str) -> Any:
+        engine = create_async_engine(url)
         async with engine.connect() as made:
             found = (await made.execute(sqlalchemy.text("select user()"))).scalar()
         await engine.dispose()
         return found
 
-    assert asyncio.run(use()) == "root@localhost"
+    for url in (mariadb.async_sqlalchemy_url, *map(mariadb.url_for, ("asyncmy", "aiomysql"))):
+        assert asyncio.run(use(url)) == "root@localhost"
+    by_port = mariadb.model_copy(update={"socket": ""}).url_for("aiomysql")
+    assert asyncio.run(use(by_port)) == "root@127.0.0.1"
 
 
 def test_the_mariadb_program_is_on_the_socket(mariadb: MariadbDetails) -> None:

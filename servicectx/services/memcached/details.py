@@ -12,7 +12,7 @@ class MemcachedDetails(ServiceDetails):
     A server with a Unix socket has no port: `port` is 0.
     """
 
-    foreign: ClassVar[tuple[str, ...]] = ("MEMCACHED_PREFIX",)
+    foreign: ClassVar[tuple[str, ...]] = ("MEMCACHED_PREFIX", "MEMCACHED_HOST", "MEMCACHED_PORT")
     url_form: ClassVar[urls.Form] = urls.Form(
         schemes={"memcached": {}, "memcache": {}}, port=11211, query={"prefix": "prefix"}
     )

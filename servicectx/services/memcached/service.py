@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 OURS = (
     *("port", "udp-port", "listen", "unix-socket", "unix-mask", "user", "daemon", "pidfile"),
     *("auth-file", "enable-sasl", "enable-ssl", "help", "license", "version"),
+    "protocol",  # clients and the probe use the text protocol, which the server detects
 )
 SOCKET = "memcached.sock"
 

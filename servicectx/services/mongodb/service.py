@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WIRE = "servicectx.services.mongodb.wire"
 USER = "root"
-OURS = ("enablelocalhostauthbypass", "authenticationmechanisms")
+OURS = ("enablelocalhostauthbypass", "authenticationmechanisms", "requireapiversion")
 LONGEST_NAME = 63  # bytes of a database's name
 
 

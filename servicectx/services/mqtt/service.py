@@ -28,7 +28,10 @@ OURS = {
         *("log_dest", "persistence", "persistence_location", "autosave_interval", "per_listener_settings"),
         # Other logins, TLS and rights: the probe and the clients that read the details would have no access.
         *("acl_file", "auth_plugin", "plugin", "psk_file", "psk_hint", "cafile", "capath", "certfile", "keyfile"),
-        *("require_certificate", "use_identity_as_username", "use_subject_as_username"),
+        *("require_certificate", "use_identity_as_username", "use_subject_as_username", "crlfile"),
+        # Further addresses, other protocols, other topics, and files with any of these lines.
+        *("bind_interface", "socket_domain", "protocol", "mount_point", "clientid_prefixes", "include_dir"),
+        "use_username_as_clientid",  # all clients have one user: each connection would end the one before
     ),
     "amqtt": ("listeners", "plugins"),
 }
@@ -141,8 +144,8 @@ class Mqtt(Prefixed["MqttDetails"]):
         settings.check_lines(self, options.settings)
         lines = {
             "log_type": "error",
+            "listener": "{port} {host}",  # before settings of listeners, which would open one on port 1883
             **options.settings,
-            "listener": "{port} {host}",
             **({"allow_anonymous": False, "password_file": "users"} if password else {"allow_anonymous": True}),
             "log_dest": "stderr",
             "persistence": True,

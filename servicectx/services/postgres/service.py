@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 
 WIRE = "servicectx.services.postgres.wire"
 AFTER_KILL = "servicectx.services.postgres.shared_memory:free_after_kill"
-OURS = ("port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file", "external_pid_file")
+OURS = (
+    *("port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file", "external_pid_file"),
+    "db_user_namespace",  # until version 16: a user belongs to one database
+)
 LONGEST_NAME = 63  # bytes; the server cuts longer names
 
 # Access without a password: from the loopback interface and through the socket, which is in a private directory.

@@ -26,7 +26,8 @@ OURS = (
     *("listeners.tcp", "listeners.tcp.1", "listeners.tcp.default", "management.tcp.ip", "management.tcp.port"),
 )
 LOCKS = re.compile(
-    r"(auth_(mechanisms|backends)|default_(permissions|user_tags|users)|(loopback_users|listeners\.tcp|management\.tcp)\.)"
+    r"(auth_(mechanisms|backends)|default_(permissions|user_tags|users)"
+    r"|(loopback_users|listeners\.tcp|management\.tcp|management\.listener)\.)"
 )
 NO_ANONYMOUS = 'clients of RabbitMQ always log in, by default as guest; use user="guest", password="guest"'
 LONGEST = 255  # bytes of a name in AMQP

@@ -16,7 +16,10 @@ from servicectx.services.smtp.users import SmtpUsers
 if TYPE_CHECKING:
     from servicectx.services.smtp.details import SmtpDetails  # the type parameter below
 
-OURS = ("handler", "loop", "authenticator", "auth_required", "auth_require_tls", "tls_context", "require_starttls")
+OURS = (
+    *("handler", "loop", "authenticator", "auth_required", "auth_require_tls", "tls_context", "require_starttls"),
+    "proxy_protocol_timeout",  # with it, the server refuses clients that are not proxies
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OURS = (
     *("datadir", "datalogdir", "clientport", "clientportaddress", "secureclientport", "secureclientportaddress"),
     *("server", "admin", "metricsprovider", "dynamicconfigfile", "quorumlistenonallips"),
+    *("sessionrequireclientsaslauth", "enforce"),  # clients have no login
 )
 COMMANDS = "4lw.commands.whitelist"
 
