@@ -12,6 +12,7 @@ from typing import Any
 from servicectx.system.originals import time
 
 PAUSE = 0.05  # seconds between two attempts
+LATE = "no answer in time"
 MARGIN = 0.05  # seconds from the end of an attempt to the end of the wait for it
 
 
@@ -24,10 +25,15 @@ def problem(
     seconds if `patient`. Once `cancelled` returns true, the result is "".
     """
     deadline = time.monotonic() + wait
+    before = ""
     while True:
         found = _attempt(host, port, greeting, deadline, cancelled)
-        if not found or cancelled() or not patient or time.monotonic() + PAUSE > deadline:
-            return "" if cancelled() else found
+        if not found or cancelled():
+            return ""
+        found = before if before and found == LATE else found  # the last attempt has little time
+        if not patient or time.monotonic() + PAUSE > deadline:
+            return found
+        before = found
         time.sleep(PAUSE)
 
 
@@ -45,7 +51,7 @@ def _attempt(host: str, port: int, greeting: str | None, deadline: float, cancel
             if cancelled():
                 return ""
             if left <= 0:
-                return "no answer in time"
+                return LATE
 
 
 def _connect(host: str, port: int, greeting: str | None, wait: float) -> str:
@@ -57,7 +63,7 @@ def _connect(host: str, port: int, greeting: str | None, wait: float) -> str:
             if greeting is not None and not _answers(connection, greeting, max(MARGIN, until - time.monotonic())):
                 return "it accepts connections, and sends no reply"
     except TimeoutError:
-        return "no answer in time"
+        return LATE
     except (OSError, UnicodeError) as error:
         return getattr(error, "strerror", None) or "its name cannot be resolved"
     return ""

@@ -132,7 +132,7 @@ def test_data_live_where_the_run_says(run_directory: Path, tmp_path: Path, how: 
 def test_an_option_that_makes_no_sense_is_refused_at_once(tmp_path: Path) -> None:
     project = Project(tmp_path, **CACHE)
     run = project.run("--servicectx-linger=soon", status=4)
-    assert "servicectx linger: 'soon' is not a number of seconds, such as 300" in run.output
+    assert "servicectx linger: 'soon' is not a number of seconds, such as 1.5, or a duration" in run.output
     assert "Traceback" not in run.output
 
 
