@@ -81,7 +81,7 @@ test-portable: $(DEV) ## the core's tests without what only Linux gives, as on a
 	$(BYTECODE)
 	SERVICECTX_TEST_PORTABLE=1 $(BIN)/python -m pytest -n $(WORKERS) $(PORTABLE) $(ARGS)
 
-# Accounts of servers write their lines into the directory, too.
+# Processes of other accounts, such as servers, write their data into the directory, too.
 coverage: $(DEV) ## the share of lines that the tests reach, in all their processes; takes an hour
 	rm -rf .coverage-data && mkdir -m 1777 .coverage-data
 	$(BYTECODE)

@@ -185,11 +185,11 @@ def managed(
             for a set-up of files; otherwise a text that you change whenever the set-up changes.
         linger: seconds to stay up after the last user has left, or a duration such as "2h". The longest time of all
             users counts.
-        keep_data: leave the data, and log the command that opens them again. An instance that this call starts has
-            durable settings, so that the data survive a crash; an instance that it joins is stopped cleanly. "where
+        keep_data: leave the data, and log the command that opens it again. An instance that this call starts has
+            durable settings, so that the data survives a crash; an instance that it joins is stopped cleanly. "where
             possible" logs a warning, in place of the error, for a service without data.
-        data: a directory that `keep_data` left: run on these data, as the account that owns them and with their
-            password. The data stay at the end. Equal calls share one instance.
+        data: a directory that `keep_data` left: run on this data, as the account that owns it and with its
+            password. The data stays at the end. Equal calls share one instance.
         storage: the place of the data: "memory", "disk", or a directory. It is a part of the key. Default: memory if
             there is room, otherwise disk; below `SERVICECTX_HOME` if that is set.
         timeout: seconds for the whole start, or a duration such as "2m", including the wait for a start by another

@@ -72,7 +72,7 @@ def _all(as_json: bool) -> None:
 
 
 def known(name: str, options: dict[str, Any] | None = None) -> Known:
-    """A service with its program on this machine, found with `options`, by default none."""
+    """A service and its installed program, found with `options`, by default with the default options."""
     service = registry.find(name)
     given = service.options(options or {})
     try:

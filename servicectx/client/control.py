@@ -90,7 +90,7 @@ class ServerControl(Generic[D]):
     def logs(self, lines: int | None = None) -> str:
         """The output of the server so far, or its last `lines` lines: at most the last 64 MiB.
 
-        Raises HomeError for a log that was replaced by something else than a file of this user's, NotSupported for an
+        Raises HomeError if the entry at the log's path is not a regular file of this user. Raises NotSupported for an
         external service, ServiceDied for an instance that is gone, RuntimeError when this object is not entered.
         """
         claim = self._local("logs()")

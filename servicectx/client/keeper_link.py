@@ -19,7 +19,8 @@ from servicectx.system.originals import json, time
 
 GRACE = 3.0  # seconds after a deadline for a keeper to read a command or to write a report
 
-# A caller in the background of a shell, or under nohup, ignores some of these; its keeper and its server must not.
+# Signals whose effect is reset: a caller under nohup or in the background of a shell ignores some of them, and a keeper
+# and its server must not.
 USUAL_EFFECT = tuple(
     getattr(signal, f"SIG{name}") for name in ("INT", "QUIT", "TERM", "HUP", "CHLD", "PIPE", "ALRM", "USR1", "USR2")
 )

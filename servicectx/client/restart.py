@@ -14,7 +14,7 @@ from servicectx.system.checkpoints import step
 from servicectx.system.originals import time
 
 REPEAT = 1.0  # seconds until the keeper is woken again
-REPORT_TIME = 5.0  # seconds after the deadline for the keeper's report: its own deadline begins after the end
+REPORT_TIME = 5.0  # seconds for the keeper's report: the keeper counts the time-out from the end of the old server
 PAUSE = 0.005  # seconds between two looks for the answer
 EMPTY = "restart(empty=True) starts it again without its data"
 

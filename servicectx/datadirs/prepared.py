@@ -143,7 +143,7 @@ def _drop_unused(folder: Path) -> None:
 
 
 def has_manifest(place: Path) -> bool:
-    """Whether `place` is a directory with a manifest, which may be damaged. Any other entry is foreign."""
+    """Whether `place` is a directory with a manifest, which may be damaged. This library did not make other entries."""
     try:
         return stat.S_ISREG((place / MANIFEST).lstat().st_mode)
     except OSError:

@@ -26,9 +26,9 @@ _MARK = "servicectx: the lock of a half-made entry\n"
 
 @contextlib.contextmanager
 def half_made(folder: Path) -> Iterator[Path]:
-    """A new path in `folder`, which is created, for the block. What is there at the end is removed.
+    """A new path in `folder` for the block. At the end an entry at this path is removed, unless it was renamed.
 
-    Entries of dead makers are removed first. Raises OSError.
+    `folder` is created if it is missing. Entries of dead makers in it are removed first. Raises OSError.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     remove_abandoned(folder)

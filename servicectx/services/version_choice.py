@@ -151,9 +151,9 @@ def none_fits(
 
 
 def reason(service: Chooser, options: Any, program: str) -> str | None:
-    """Why `program` is the one that runs: its origin, and what the options ask. None for a program of no search.
+    """Why `program` is the one that runs: its origin, and what the options ask. None for a program without a search.
 
-    For a server that is a Python package, `program` is a Python.
+    For a server that is a Python package, `program` is the Python interpreter.
     """
     search: Search | None = getattr(service, "search", None)
     if search is None:

@@ -55,7 +55,7 @@ def read_json(path: str | os.PathLike[str], limit: int = LIMIT, folder: int | No
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value in `text`, which another program may have written. Raises ValueError, also for too deep nesting."""
+    """The value in `text`, which another program may have written. Raises ValueError, also for deep nesting."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -63,7 +63,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def open_log(path: str | os.PathLike[str], start: int = 0) -> BinaryIO:
-    """Open a regular file of this user's for reading from `start`, or, if that is negative, as far from its end.
+    """Open a regular file of this user for reading from `start`, in bytes. A negative `start` counts from the end.
 
     Raises OSError for any other entry, and FileNotFoundError for a missing one.
     """

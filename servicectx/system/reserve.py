@@ -23,8 +23,8 @@ class Reserve:
     def release(self) -> None:
         """Close the reserved descriptors, and raise the soft limit of this process.
 
-        Under a hard limit that is lower than their numbers, closing them does not help: then standard input and output
-        are closed, too, if they are the null device. They suffice to lock the key and to count the users.
+        A hard limit below the numbers of the closed descriptors still forbids new ones. Then standard input and output
+        are closed, too, if they are the null device. Two descriptors suffice to lock the key and to count the users.
         """
         while self._kept:
             os.close(self._kept.pop())

@@ -1,7 +1,7 @@
 """Django's `migrate`, on one database only: `python -m servicectx.testing.django_migrate PATTERNS PORT NAME HOST...`.
 
-Settings may name another server, such as a developer's own, or directories of migrations that PATTERNS, the `depends`
-of the set-up in JSON, do not match. Then nothing is migrated.
+PATTERNS is the `depends` of the set-up, in JSON. Nothing is migrated if the settings name another server, such as a
+developer's own, or a directory of migrations that no pattern matches.
 """
 
 import json

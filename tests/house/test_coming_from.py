@@ -35,7 +35,7 @@ def test_each_row_runs(tmp_path: Path, home: Path) -> None:
 
 
 def servers(folder: Path) -> dict[str, str]:
-    """Variables that name stand-ins for the servers that are not on PyPI, nor in Debian, and not on this machine."""
+    """Variables that name stand-ins for servers that are neither on PyPI nor in Debian, where they are missing."""
     missing = [name for name in ("mongod", "cockroach") if shutil.which(name) is None]
     return {
         f"SERVICECTX_{name.replace('mongod', 'mongodb').upper()}_BIN": str(standins.install(folder / name, name))

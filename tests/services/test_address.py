@@ -55,7 +55,7 @@ def test_it_starts_on_the_chosen_ports(row: Row) -> None:
             assert [port for port in numbers if not servers.listens_on_loopback_only(port)] == []
             check_usage(row.service, details)
             if names:
-                running.restart(empty=row.service == "rabbitmq")  # without keep_data its data do not stay
+                running.restart(empty=row.service == "rabbitmq")  # without keep_data its data does not stay
                 assert [port for port in numbers if not servers.listens_on_loopback_only(port)] == []
     assert not any(map(servers.listeners, numbers))
 

@@ -27,7 +27,7 @@ OURS = (
     *("skip-networking", "skip-name-resolve", "extra-port", "log-error", "skip-grant-tables"),
     "require-secure-transport",  # the server has no certificate
 )
-PREFIXES = re.compile("(loose|enable|disable|skip|maximum)-")  # of the name of any option
+PREFIXES = re.compile("(loose|enable|disable|skip|maximum)-")  # the server accepts them before the name of any option
 
 # Temporary data: it does not need to survive a crash. Settings with "loose" do not exist in every version.
 SETTINGS: dict[str, str | int | float | bool] = {
