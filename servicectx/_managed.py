@@ -63,7 +63,7 @@ class Managed(ServerControl[D]):
                 if source is not None:
                     details: D = _external.read(source, self._request.service, self._request.name)
                     _external.check_version(details, source, self._request.options)
-                    _external.reach(details, source, self._request.service.greeting, self._cancelled.is_set)
+                    _external.reach(details, source, self._request.service.probe_request, self._cancelled.is_set)
                 else:
                     self._claim = acquire(self._request, began, self._cancelled, held)
                     details = self._built(self._claim)
@@ -170,8 +170,7 @@ class Managed(ServerControl[D]):
     def _answers(self, host: str, port: int) -> bool:
         from servicectx.request import reachable
 
-        greeting = self._request.service.greeting
-        return not reachable.problem(host, port, 2.0, greeting=greeting, patient=False, cancelled=lambda: False)
+        return not reachable.problem(host, port, 2.0, probe_request=self._request.service.probe_request)
 
     if not TYPE_CHECKING:  # type checkers shall report unknown attributes
 

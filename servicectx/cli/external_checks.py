@@ -34,7 +34,7 @@ def _tried(variable: str, name: str, service: str) -> Finding:
     try:
         found = registry.find(service)
         details = external.read(variable, found, name)
-        connected = external.reach(details, variable, found.greeting)
+        connected = external.reach(details, variable, found.probe_request)
     except ServiceCtxError as error:
         return Finding(NAME, WRONG, str(error), f"correct the value, or unset {variable}")
     result = "answers" if connected else "is described; no connection was tried"

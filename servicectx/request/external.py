@@ -97,11 +97,11 @@ def _text_of(path: str, source: str) -> str:
 
 
 def reach(
-    details: "ServiceDetails", source: str, greeting: str | None, cancelled: Callable[[], bool] = lambda: False
+    details: "ServiceDetails", source: str, probe_request: str | None, cancelled: Callable[[], bool] = lambda: False
 ) -> bool:
     """Raise DetailsError where no server answers at the address of `details`, within 2 s.
 
-    `greeting`: see `Service.greeting`.
+    `probe_request`: see `Service.probe_request`.
 
     False: no connection was tried, because the address is that of a Unix socket, or the check is disabled.
 
@@ -118,7 +118,7 @@ def reach(
     from servicectx.request import reachable
 
     if problem := reachable.problem(
-        details.host, details.port, wait, greeting=greeting, patient=bool(setting), cancelled=cancelled
+        details.host, details.port, wait, probe_request=probe_request, patient=bool(setting), cancelled=cancelled
     ):
         host = f"[{details.host}]" if ":" in details.host else details.host
         raise DetailsError(

@@ -71,7 +71,7 @@ class Service(Generic[D]):
     images: ClassVar[dict[str, str]] = {}  # container images with {version}, by flavour; "" where there is one flavour
     search: ClassVar[Search]  # the places of the server, for the default `program`
     namespace: ClassVar[str | None] = None  # what `isolated()` returns, as a noun: "a database"
-    greeting: ClassVar[str | None] = None  # latin-1 text that every server answers, without a login; see `reachable`
+    probe_request: ClassVar[str | None] = None  # latin-1; every server answers it without a login. See `reachable`
     volatile: ClassVar[str] = "it writes nothing to its data directory; leave keep_data out"  # why `kept_plan` is None
 
     def program(self, options: Any) -> str:

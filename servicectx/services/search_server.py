@@ -69,7 +69,7 @@ class SearchServer(Prefixed[D]):
     """One node with its own configuration directory. It refuses root, and is killed at the end."""
 
     Options: ClassVar[type] = SearchOptions
-    greeting = "GET / HTTP/1.0\r\n\r\n"
+    probe_request = "GET / HTTP/1.0\r\n\r\n"
     namespace: ClassVar[str | None] = "a prefix for indices, which are removed"
     separator: ClassVar[str] = "-"
     variables: ClassVar[str]

@@ -1,7 +1,6 @@
 """Conformance checks of a service against a real server: `check_service`."""
 
 import contextlib
-import functools
 import os
 import pickle
 import socket
@@ -147,10 +146,9 @@ def _check_details(service: Service[Any], details: Any, folder: Path) -> None:
     for name, value in details.env().items():
         demand(isinstance(name, str) and isinstance(value, str), f"env() holds texts: {name} = {value!r}")
     demand(str(details.port) in details.url, "url contains the port")
-    if service.greeting is not None and not details.host.startswith("/"):
-        refusal = functools.partial(reachable.problem, details.host, details.port, 30.0, patient=False)
-        problem = refusal(greeting=service.greeting, cancelled=lambda: False)
-        demand(not problem, f"the server answers `greeting`, which checks the address of an external server: {problem}")
+    if service.probe_request is not None and not details.host.startswith("/"):
+        problem = reachable.problem(details.host, details.port, 30.0, probe_request=service.probe_request)
+        demand(not problem, f"the server answers `probe_request`, the check of an external server: {problem}")
     for secret in privacy.secrets(details):
         demand(secret not in f"{details!r} {details}", "no secret shows in repr() or str()")
 

@@ -126,7 +126,6 @@ def test_another_program_is_another_instance(tmp_path: Path, monkeypatch: pytest
 
 USER = """
 from servicectx import managed
-from servicectx.client import inventory
 from servicectx.testing import FakeService
 import sys
 with managed(FakeService) as fake:
@@ -194,7 +193,6 @@ def test_the_scope_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
 MIGRATION = """\
 import functools, sys
 from servicectx import managed
-from servicectx.client import inventory
 from servicectx.testing import FakeService
 def migrate(fake): fake.ask("SET a 1")
 class Steps:

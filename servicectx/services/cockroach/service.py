@@ -60,7 +60,7 @@ class Cockroach(Service["CockroachDetails"]):
     """
 
     name: ClassVar[str] = "cockroach"
-    greeting = "\0\0\0\x08\x04\xd2\x16\x2f"  # SSLRequest
+    probe_request = "\0\0\0\x08\x04\xd2\x16\x2f"  # SSLRequest
     Options: ClassVar[type] = CockroachOptions
     Details: ClassVar[Any] = "servicectx.services.cockroach.details:CockroachDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

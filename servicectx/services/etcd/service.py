@@ -41,7 +41,7 @@ class Etcd(Prefixed["EtcdDetails"]):
     """A server with one user, by default root with a random password, set before it is ready. Killed at the end."""
 
     name: ClassVar[str] = "etcd"
-    greeting = "GET / HTTP/1.0\r\n\r\n"
+    probe_request = "GET / HTTP/1.0\r\n\r\n"
     Options: ClassVar[type] = EtcdOptions
     Details: ClassVar[Any] = "servicectx.services.etcd.details:EtcdDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

@@ -38,7 +38,7 @@ class Moto(Service["MotoDetails"]):
     """A server in memory. It accepts every key, so a key only selects an account. Killed at the end."""
 
     name: ClassVar[str] = "moto"
-    greeting = "GET / HTTP/1.0\r\n\r\n"
+    probe_request = "GET / HTTP/1.0\r\n\r\n"
     Options: ClassVar[type] = MotoOptions
     Details: ClassVar[Any] = "servicectx.services.moto.details:MotoDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

@@ -45,7 +45,7 @@ class Nats(Prefixed["NatsDetails"]):
     """
 
     name: ClassVar[str] = "nats"
-    greeting = ""  # the server sends first
+    probe_request = ""  # the server sends first
     Options: ClassVar[type] = NatsOptions
     Details: ClassVar[Any] = "servicectx.services.nats.details:NatsDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

@@ -111,7 +111,7 @@ class Postgres(Service["PostgresDetails"]):
     """Durability is off and the password is random. SIGQUIT ends the server at once and frees its shared memory."""
 
     name: ClassVar[str] = "postgres"
-    greeting = "\0\0\0\x08\x04\xd2\x16\x2f"  # SSLRequest
+    probe_request = "\0\0\0\x08\x04\xd2\x16\x2f"  # SSLRequest
     Options: ClassVar[type] = PostgresOptions
     Details: ClassVar[Any] = "servicectx.services.postgres.details:PostgresDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

@@ -62,7 +62,7 @@ class S3(Service["S3Details"]):
     """A server that checks signatures, by default with random keys. A snapshot holds all buckets. Killed at the end."""
 
     name: ClassVar[str] = "s3"
-    greeting = "GET / HTTP/1.0\r\n\r\n"
+    probe_request = "GET / HTTP/1.0\r\n\r\n"
     Options: ClassVar[type] = S3Options
     Details: ClassVar[Any] = "servicectx.services.s3.details:S3Details"
     not_possible: ClassVar[Mapping[str, str]] = {

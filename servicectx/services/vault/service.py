@@ -34,7 +34,7 @@ class Vault(Service["VaultDetails"]):
     """A server in memory, unsealed, by default with a random root token. Killed at the end."""
 
     name: ClassVar[str] = "vault"
-    greeting = "GET / HTTP/1.0\r\n\r\n"
+    probe_request = "GET / HTTP/1.0\r\n\r\n"
     Options: ClassVar[type] = VaultOptions
     Details: ClassVar[Any] = "servicectx.services.vault.details:VaultDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

@@ -61,7 +61,7 @@ class Zookeeper(Service["ZookeeperDetails"]):
     """A server without a login, as clients expect, and without syncs to disk. Killed at the end."""
 
     name: ClassVar[str] = "zookeeper"
-    greeting = "ruok"
+    probe_request = "ruok"
     namespace: ClassVar[str | None] = "a path"
     Options: ClassVar[type] = ZookeeperOptions
     Details: ClassVar[Any] = "servicectx.services.zookeeper.details:ZookeeperDetails"
