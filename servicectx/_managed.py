@@ -93,6 +93,7 @@ class Managed(ServerControl[D]):
                 with RealFiles():
                     self._claim.leave()
         finally:
+            self._request = self._request.renewed()
             self._busy.release()
 
     async def __aenter__(self) -> D:
@@ -155,7 +156,10 @@ class Managed(ServerControl[D]):
 
     @property
     def alive(self) -> bool:
-        """Whether the instance answers now. For an external service: whether it replies within 2 s."""
+        """Whether the instance answers now.
+
+        For an external service: whether it replies within 2 s, or whether the path exists where the host is one.
+        """
         if self._claim is not None:
             with RealFiles():
                 return self._claim.alive()
@@ -168,6 +172,8 @@ class Managed(ServerControl[D]):
             return None if self._claim is None or self.alive else self._claim.failure()
 
     def _answers(self, host: str, port: int) -> bool:
+        if host.startswith("/"):  # the directory of a socket, as in libpq
+            return os.path.exists(host)
         from servicectx.request import reachable
 
         return not reachable.problem(host, port, 2.0, probe_request=self._request.service.probe_request)

@@ -1,6 +1,7 @@
 """The cache of prepared copies as a whole: its entries and its size limit."""
 
 import contextlib
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -92,7 +93,7 @@ class Cache(NamedTuple):
             total -= entry.size
 
     def clear(self) -> list[Entry]:
-        """Remove all entries and the half-made copies of dead processes. Return the removed entries."""
+        """Remove all entries and the half-made copies of dead processes. Return the entries that are gone."""
         entries = self._removable()
         for entry in entries:
             prepared.drop(entry.path)
@@ -100,7 +101,7 @@ class Cache(NamedTuple):
         for kind in KINDS:
             with contextlib.suppress(OSError):
                 (self.path / kind).rmdir()  # fails while a process is storing a copy there
-        return entries
+        return [entry for entry in entries if not os.path.lexists(entry.path)]
 
 
 def _folders(place: Path) -> list[Path]:

@@ -7,7 +7,6 @@ damage by the disk, without any write.
 """
 
 import contextlib
-import errno
 import os
 import stat
 import time
@@ -122,9 +121,10 @@ def drop(place: Path) -> None:
         with _half_made(place.parent) as renamed:
             os.rename(place, renamed)
             step("dropping")
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # no room for the lock: a reader may find half of it
-            remove_tree(place)
+    except FileNotFoundError:  # another process drops it
+        pass
+    except OSError:  # no room for the lock, or a file system without locks: a reader may find half of it
+        remove_tree(place)
 
 
 def drop_abandoned(folder: Path) -> None:

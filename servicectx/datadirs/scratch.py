@@ -21,6 +21,7 @@ from servicectx.system.removal import remove_entry, remove_tree
 
 LOCK = ".lock"
 _NAME = re.compile(r"(\.half-[0-9a-f]{16})\.lock", re.ASCII)
+_WRITABLE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NFS locks no file that is read-only
 _MARK = "servicectx: the lock of a half-made entry\n"
 
 
@@ -34,14 +35,19 @@ def half_made(folder: Path) -> Iterator[Path]:
     remove_abandoned(folder)
     path = folder / f".half-{os.urandom(8).hex()}"
     lock = path.with_name(f"{path.name}{LOCK}")
-    locked = Descriptor(leases.open_locked(lock))
+    try:
+        locked = Descriptor(leases.open_locked(lock))
+    except OSError:  # a file system without locks: without one, the file cannot be recognised as abandoned
+        lock.unlink(missing_ok=True)
+        raise
     try:
         os.write(locked.number, _MARK.encode())
         yield path
     finally:
         remove_tree(path)
-        with contextlib.suppress(OSError):
-            lock.unlink()
+        if not os.path.lexists(path):  # otherwise the next user of the folder removes it by its lock file
+            with contextlib.suppress(OSError):
+                lock.unlink()
         locked.close()
 
 
@@ -58,10 +64,21 @@ def _remove(parent: int, lock: str, entry: str) -> None:
     text = reading.read_text(lock, 4096, parent)
     if text is None or not _MARK.startswith(text):
         return
-    descriptor = directories.open_file(lock, parent, [os.geteuid()])
+    descriptor = os.open(lock, _WRITABLE, dir_fd=parent)
     try:
+        directories.check_file(lock, os.fstat(descriptor), [os.geteuid()])
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its maker lives
-        remove_entry(parent, entry)
-        os.unlink(lock, dir_fd=parent)
+        if os.fstat(descriptor).st_nlink:  # otherwise removed meanwhile, and perhaps made anew by a living maker
+            remove_entry(parent, entry)
+            if not _is_there(parent, entry):
+                os.unlink(lock, dir_fd=parent)
     finally:
         os.close(descriptor)
+
+
+def _is_there(parent: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True

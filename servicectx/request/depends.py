@@ -48,9 +48,13 @@ class Depends(NamedTuple):
         self._files()
 
     def covers(self, directory: str) -> bool:
-        """Whether the patterns match all Python modules directly in a directory. Raises InvalidOption, as `check`."""
+        """Whether the patterns match all migrations of Django directly in a directory: no name begins with `_` or `~`.
+
+        Raises InvalidOption, as `check`.
+        """
         found = set(map(os.path.realpath, self._files()))
-        return all(os.path.realpath(file) in found for file in _matches(directory, ("*.py",)))
+        files = [file for file in _matches(directory, ("*.py",)) if os.path.basename(file)[0] not in "_~"]
+        return all(os.path.realpath(file) in found for file in files)
 
     def of(self, step: Any) -> "Depends":
         """The files of a callable itself: the patterns in its attribute `depends`. Raises InvalidOption."""

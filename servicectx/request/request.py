@@ -102,6 +102,10 @@ class Request(NamedTuple, Generic[D]):
         options |= self.address.for_key()
         return _key.key(self._scope_of_key(), self.name, self.service.name, options, setup, program)
 
+    def renewed(self) -> "Request[D]":
+        """This request for another instance of the scope `private`, for example after the first was left."""
+        return self._replace(nonce=os.urandom(8).hex()) if self.scope == "private" else self
+
     def _scope_of_key(self) -> str:
         """A private request has one key in each process: a forked child that enters it gets an instance of its own."""
         return f"private:{self.nonce}:{os.getpid()}" if self.scope == "private" else self.scope

@@ -148,7 +148,7 @@ class InstanceFiles:
         try:
             (pid, start), raw = reading.read_json(self.directory(id) / role, 65536)
             return Process(int(pid), str(start)), origin.decode(raw)
-        except (reading.Unreadable, ValueError, TypeError):
+        except (reading.Unreadable, ValueError, TypeError, OverflowError):
             return None
 
     def traffic(self, id: str) -> int:

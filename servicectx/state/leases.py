@@ -230,4 +230,6 @@ _KINDS: dict[str, Any] = {"pid": int, "start": str, "command": list, "since": (i
 def _is_valid(name: str, value: object) -> bool:
     if name not in _KINDS or not isinstance(value, _KINDS[name]):
         return False
+    if name == "since":
+        return reading.is_bounded(value)
     return not isinstance(value, list) or all(isinstance(item, str) for item in value)

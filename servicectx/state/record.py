@@ -64,7 +64,7 @@ def decode(text: str) -> State:
         state = State(**raw | {"starter": _process(raw["starter"])})
     except StateError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise StateError(f"it is not a state file: {error!r:.200}") from None
     if state.phase not in PHASES or not names.is_id(state.id) or not _has_valid_fields(state):
         raise StateError("it is not a state file: a field has an invalid value")
@@ -81,7 +81,7 @@ def decode_processes(text: str) -> Processes | None:
         raw = reading.parse_json(text)
         watchdog, server = (raw[name] and _process(raw[name]) for name in ("watchdog", "server"))
         return Processes(_process(raw["keeper"]), watchdog, server, origin.decode(raw["origin"]))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):  # the integer of an infinite number
         return None
 
 
@@ -96,7 +96,7 @@ _KINDS: tuple[tuple[str, Any], ...] = (
 
 def _has_valid_fields(state: State) -> bool:
     """Whether the fields that this library reads have the types that it writes."""
-    return all(isinstance(getattr(state, name), kind) for name, kind in _KINDS)
+    return all(isinstance(getattr(state, name), kind) for name, kind in _KINDS) and reading.is_bounded(state.since)
 
 
 def _process(raw: Any) -> Process:

@@ -62,6 +62,11 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
+def is_bounded(number: Any) -> bool:
+    """Whether a number of JSON is finite and below 2**63, so that times can be computed with it."""
+    return isinstance(number, int | float) and abs(number) < 2**63  # false for NaN
+
+
 def open_log(path: str | os.PathLike[str], start: int = 0) -> BinaryIO:
     """Open a regular file of this user for reading from `start`, in bytes. A negative `start` counts from the end.
 

@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from servicectx.request.depends import depends_of
+from servicectx.errors import InvalidOption
+from servicectx.request.depends import ENVIRONMENT, Depends, depends_of
 from servicectx.testing.targets import Target
 
 PACKAGES = {"site-packages", "dist-packages"}  # directories of installed packages
@@ -25,7 +26,7 @@ def main(patterns: str, port: str, name: str, *hosts: str) -> None:
 
     django.setup()
     depends = depends_of("django", json.loads(patterns))
-    if missing := [(app, place) for app, place in _directories() if not depends.covers(place)]:
+    if missing := list(_unmatched(depends)):
         lines = "\n".join(f"  app {app}: {place}" for app, place in missing)
         sys.exit(
             f"nothing was migrated: no pattern of depends={list(depends.patterns)} matches these migrations, so a "
@@ -42,11 +43,28 @@ def main(patterns: str, port: str, name: str, *hosts: str) -> None:
     call_command("migrate", interactive=False)
 
 
-def _directories() -> Iterator[tuple[str, str]]:
-    """Each app with migrations, and their directory, as `MIGRATION_MODULES` and the app name it.
+def _unmatched(depends: Depends) -> Iterator[tuple[str, str]]:
+    """Each app of the project whose migrations no pattern matches, and their directory."""
+    try:
+        depends.check()
+    except InvalidOption:  # the patterns are relative to another project: managed(..., scope="project:DIR")
+        return
+    for app, place in _directories():
+        if _is_of_project(place, depends.root) and not depends.covers(place):
+            yield app, place
 
-    Directories of installed packages are left out: they change with their package.
-    """
+
+def _is_of_project(directory: str, root: Path) -> bool:
+    """Whether a directory is below the project, and not in an environment or among packages, which have versions."""
+    path = Path(os.path.realpath(directory))
+    if not path.is_relative_to(os.path.realpath(root)) or not PACKAGES.isdisjoint(path.parts):
+        return False
+    between = path.relative_to(os.path.realpath(root)).parents
+    return not any((Path(os.path.realpath(root)) / folder / ENVIRONMENT).exists() for folder in [*between][:-1])
+
+
+def _directories() -> Iterator[tuple[str, str]]:
+    """Each app with migrations, and their directory, as `MIGRATION_MODULES` and the app name it."""
     from django.apps import apps
     from django.db.migrations.loader import MigrationLoader
 
@@ -57,8 +75,7 @@ def _directories() -> Iterator[tuple[str, str]]:
         except ImportError:  # the migration reports it
             continue
         for place in (spec.submodule_search_locations or ()) if spec else ():
-            if PACKAGES.isdisjoint(Path(place).parts):
-                yield app.label, place
+            yield app.label, place
 
 
 def _target(connection: Any) -> Target:

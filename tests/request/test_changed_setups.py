@@ -245,7 +245,16 @@ def test_migrations_change_no_other_database(tmp_path: Path, monkeypatch: pytest
         assert "nothing was migrated: no pattern of depends=['**/migrations'] matches these migrat" in str(caught.value)
         assert f"\n  app shop: {root}/changes\nadd each directory, relative to {root}: django_" in str(caught.value)
         with pytest.raises(RuntimeError, match=problem):
-            django_setup("project.settings", depends=["changes"])(instance)
+            django_setup("project.settings", depends=["changes/0*.py"])(instance)
+        (root / "env").mkdir()
+        (root / "env" / "pyvenv.cfg").touch()
+        (root / "changes").rename(root / "env" / "changes")
+        django.write_text(text + "MIGRATION_MODULES = {'shop': 'env.changes'}\n")
+        with pytest.raises(RuntimeError, match=problem):  # a package of an environment has a version
+            django_setup("project.settings")(instance)
+        (root / "other" / "migrations" / "0001.py").unlink()
+        with pytest.raises(RuntimeError, match=problem):  # the patterns are those of another project
+            django_setup("project.settings")(instance)
         alembic = project_copy("sqlalchemy_alembic", tmp_path, monkeypatch) / "migrations" / "env.py"
         start, usual = (
             f"context.config.set_main_option('sqlalchemy.url', {own.sqlalchemy_url!r})\n",

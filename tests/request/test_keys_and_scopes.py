@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from servicectx import managed
+from servicectx.cli.app import app
 from servicectx.client import inventory
 from servicectx.request.fingerprint import called, coded
 from servicectx.request.project import project
@@ -88,8 +90,9 @@ def test_private_is_private_even_for_one_object() -> None:
 def test_a_private_key_is_that_of_its_instance() -> None:
     one, other = managed(FakeService, scope="private"), managed(FakeService, scope="private")
     assert one.key == one.key != other.key
+    before = one.key
     with one:
-        assert one.key == inventory.running()[0].key
+        assert one.key == before == inventory.running()[0].key
     key_of_child = os.pipe()
     child = os.fork()
     if child == 0:
@@ -99,6 +102,15 @@ def test_a_private_key_is_that_of_its_instance() -> None:
     os.close(key_of_child[1])
     with open(key_of_child[0]) as read:
         assert read.read() not in ("", one.key)
+
+
+def test_a_private_instance_that_lingers_is_not_joined() -> None:
+    one = managed(FakeService, scope="private", linger=60)
+    with one as first:
+        pass
+    with one as second:
+        assert second.port != first.port
+    assert CliRunner().invoke(app, ["down", "--all"], standalone_mode=False).exception is None
 
 
 def test_names_that_look_alike_in_a_file_name_differ() -> None:

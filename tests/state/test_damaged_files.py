@@ -15,8 +15,8 @@ from servicectx.cli.app import app
 from servicectx.isolation.pool import Pool
 from servicectx.state import container, keep_record, leases, marked, persistent
 from servicectx.state.instance import Instance
-from servicectx.state.record import READY, State, StateError, decode, decode_processes
-from servicectx.state.restart_requests import RestartRequests
+from servicectx.state.record import READY, State, StateError, decode, decode_processes, encode
+from servicectx.state.restart_requests import Pending, RestartRequests
 from servicectx.system import processes, reading
 from servicectx.testing import FakeService
 
@@ -155,7 +155,7 @@ def test_damaged_requests_for_a_restart_do_not_end_the_server(home: Path) -> Non
 
 
 def test_damaged_leases_and_locks_are_listed_by_the_cli(home: Path) -> None:
-    texts = [DEEP, "{}", "[]", '{"pid": [], "command": 5, "since": "x"}']
+    texts = [DEEP, "{}", "[]", '{"pid": [], "command": 5, "since": "x"}', '{"since": NaN}', '{"since": 1e999}']
     with managed(FakeService, linger=60) as _, contextlib.ExitStack() as held:
         (instance,) = home.glob("servicectx-home/*.*/")
         for number, text in enumerate(texts):
@@ -164,7 +164,7 @@ def test_damaged_leases_and_locks_are_listed_by_the_cli(home: Path) -> None:
             lease.write_text(text)
         found = CliRunner().invoke(app, ["status", "--json"])
         pids = [user["pid"] for user in json.loads(found.stdout)[0]["holders"]]
-        assert sorted(pids) == [7, 7, 7, 7, os.getpid()]
+        assert sorted(pids) == [*[7] * len(texts), os.getpid()]
         assert CliRunner().invoke(app, ["status"]).exit_code == 0
         refused = CliRunner().invoke(app, ["down"], standalone_mode=False)
         assert "\n  7 an unknown program" in str(refused.exception)
@@ -209,6 +209,18 @@ def test_no_text_breaks_a_decoder(text: str) -> None:
     with pytest.raises(StateError):
         decode(text)
     assert decode_processes(text) is None
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" + "0" * 400, str(2**63)])
+def test_numbers_are_bounded(number: str, tmp_path: Path) -> None:
+    found = f'{{"keeper": [{number}, "1"], "watchdog": null, "server": null, "origin": null}}'
+    assert decode_processes(found) is None or number.isdigit()
+    state = json.loads(encode(State("01234567", READY, "redis", "redis", 0.0, processes.me())))
+    text = json.dumps(state | {"since": "SINCE"}).replace('"SINCE"', number)
+    with pytest.raises(StateError, match="a field has an invalid value"):
+        decode(text)
+    record = json.loads(f'{{"kill": true, "empty": false, "timeout": {number}}}')
+    assert Pending("1", record).is_valid() == (number == "1e999")  # a user may wait for ever
 
 
 def test_reading_is_bounded(tmp_path: Path) -> None:
