@@ -1,11 +1,26 @@
 """Observation of running servers without the library: listening addresses, command lines and environments."""
 
+import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 LOOPBACK = ("0100007F", "00000000000000000000000001000000")  # as /proc/net/tcp and tcp6 write it
+
+
+def free_port() -> int:
+    return free_ports(1)[0]
+
+
+def free_ports(number: int) -> list[int]:
+    """Different ports of the loopback interface on which nothing listens now."""
+    with contextlib.ExitStack() as held:
+        holders = [held.enter_context(socket.socket()) for _ in range(number)]
+        for holder in holders:
+            holder.bind(("127.0.0.1", 0))
+        return [int(holder.getsockname()[1]) for holder in holders]
 
 
 def listeners(port: int) -> list[str]:

@@ -32,7 +32,7 @@ class Pending(NamedTuple):
 
     def is_valid(self) -> bool:
         """Whether the record has the fields that a requester of this version writes."""
-        kill, empty, timeout = (self.record.get(name) for name in ("kill", "empty", "timeout"))
+        kill, empty, timeout = (self.record.get(name, "") for name in ("kill", "empty", "timeout"))
         has_time = timeout == float("inf") or (reading.is_bounded(timeout) and timeout >= 0)
         return isinstance(kill, bool) and isinstance(empty, bool) and has_time
 

@@ -6,7 +6,6 @@ place of the usual ones, in the command and in the project alike: other programs
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from servicectx.services import registry
+from tests import servers
 from tests.integrations.runs import LIMIT, copy, plugins
 from tests.leftovers import wait_for_none
 from tests.services import table
@@ -60,14 +60,8 @@ def on_free_ports(command: str, project: Path) -> str:
     """The command, with free ports in place of fixed ones there and in the project's files."""
     for port in FIXED:
         if port in command:
-            free = free_port()
+            free = str(servers.free_port())
             command = command.replace(port, free)
             for path in project.rglob("*.py"):
                 path.write_text(path.read_text().replace(port, free))
     return command
-
-
-def free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])

@@ -20,17 +20,9 @@ from tests import leftovers, ordinary, servers
 HOST = "127.0.0.1"
 
 
-def free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        holders = [held.enter_context(socket.socket()) for _ in range(number)]
-        for holder in holders:
-            holder.bind((HOST, 0))
-        return [int(holder.getsockname()[1]) for holder in holders]
-
-
 @pytest.fixture
 def port() -> int:
-    return free_ports(1)[0]
+    return servers.free_port()
 
 
 class TwoPortsDetails(FakeDetails):
@@ -85,7 +77,7 @@ def test_ports_are_part_of_the_key(port: int) -> None:
 
 
 def test_further_ports_are_chosen_by_name() -> None:
-    first, second = free_ports(2)
+    first, second = servers.free_ports(2)
     with managed(TwoPorts, ports={"admin": first}) as details:
         assert admin(details) == first
         assert details.port != first

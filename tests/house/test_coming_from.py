@@ -7,7 +7,6 @@ import functools
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.house import rows as table
 from tests.house.test_docs import FENCE
 from tests.integrations.runs import plugins
 from tests.leftovers import wait_for_none
+from tests.servers import free_port
 from tests.services import standins
 
 PORTS = re.compile(r"\bport=(\d{4,5})\b")
@@ -68,7 +68,7 @@ def write(folder: Path) -> None:
                 (folder / title).write_text(text)  # the working directory of the rows
         source = table.module(page)
         (below / f"rows_{page.stem.replace('-', '_')}.py").write_text(
-            PORTS.sub(lambda found: f"port={free_port(found[1])}", source)
+            PORTS.sub(lambda found: f"port={port_for(found[1])}", source)
         )
 
 
@@ -98,11 +98,9 @@ def run(folder: Path) -> dict[tuple[str, str], str]:
 
 
 @functools.cache
-def free_port(_: str) -> int:
+def port_for(_: str) -> int:
     """A free port in place of a fixed one: equal rows of several pages share one server."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return free_port()
 
 
 def test_each_row_that_you_had_is_valid() -> None:

@@ -9,7 +9,6 @@ import pytest
 from servicectx import isolated, managed
 from servicectx.services import registry
 from tests import servers
-from tests.client.test_chosen_ports import free_ports
 from tests.services import accounts, choices, sources, table
 from tests.services.row import Login, Row
 
@@ -47,7 +46,7 @@ def test_it_starts_on_the_chosen_ports(row: Row) -> None:
         service = registry.find(row.service)
         parsed = service.options(options)
         names = service.plan(parsed, service.program(parsed), "secret").ports.extra
-        numbers = free_ports(1 + len(names))
+        numbers = servers.free_ports(1 + len(names))
         ports = dict(zip(names, numbers[1:], strict=True))
         running = managed(row.service, port=numbers[0], ports=ports, timeout=100, **options)
         with running as details:

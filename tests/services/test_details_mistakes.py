@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from servicectx import DetailsError, RedisDetails, managed, managed_all
+from tests import servers
 
 
 def refused(text: str) -> DetailsError:
@@ -120,13 +121,6 @@ def silent() -> Iterator[tuple[str, int]]:
             client.close()
 
 
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def given(host: str, port: int) -> str:
     return json.dumps({"host": host, "port": port, "password": "s3cret"})
 
@@ -183,7 +177,7 @@ def test_a_mute_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     ("host", "problem"), [("127.0.0.1", "Connection refused"), ("no-such-host.invalid", "("), ("a" * 70, "(")]
 )
 def test_a_server_that_is_not_there_is_reported(host: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", given(host, closed_port()))
+    monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", given(host, servers.free_port()))
     began = time.monotonic()
     with pytest.raises(DetailsError) as caught:
         managed("redis").__enter__()
@@ -193,7 +187,7 @@ def test_a_server_that_is_not_there_is_reported(host: str, problem: str, monkeyp
 
 
 def test_a_server_that_starts_later_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = closed_port()
+    port = servers.free_port()
     monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", given("127.0.0.1", port))
     monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "1m")
     with socket.socket() as listener:
@@ -212,7 +206,7 @@ def test_a_server_that_starts_later_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_wait_ends_and_zero_does_not_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", given("127.0.0.1", closed_port()))
+    monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", given("127.0.0.1", servers.free_port()))
     monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "0.3s")
     with pytest.raises(DetailsError, match="Connection refused"):
         managed("redis").__enter__()
@@ -227,7 +221,7 @@ def test_the_wait_ends_and_zero_does_not_look(monkeypatch: pytest.MonkeyPatch) -
 def test_a_cancelled_wait_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
 
-    monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", given("127.0.0.1", closed_port()))
+    monkeypatch.setenv("SERVICECTX_REDIS_DETAILS", given("127.0.0.1", servers.free_port()))
     monkeypatch.setenv("SERVICECTX_EXTERNAL_WAIT", "1h")
 
     async def enter() -> None:
