@@ -72,7 +72,8 @@ class Keeper:
                 self.requester.report({"failed": failure.record()})
                 self.requester.close()
                 self.clear_server()
-                remove_when_unused(self.instance, self.id)
+                if self.is_clean:
+                    remove_when_unused(self.instance, self.id)
         except TerminationRequested:
             self.clear_server()
             self._remove_directory()
@@ -149,9 +150,9 @@ class Keeper:
         try:
             with self.instance.locked(LOCK_TIMEOUT):
                 state = current(self.instance, self.id)
-                if state is not None and state.phase != FAILED:
+                if state is not None and state.phase != FAILED and self.is_clean:
                     self.instance.remove(state)
-            if state is not None and state.phase == FAILED:
+            if state is not None and state.phase == FAILED and self.is_clean:
                 remove_when_unused(self.instance, self.id)
         except TerminationRequested:
             pass
@@ -244,7 +245,7 @@ class Keeper:
             self.stopping = True
             self.clear_server()
             step("cleaning")
-            if state is not None:
+            if state is not None and self.is_clean:
                 with contextlib.suppress(OSError, HomeError):  # read-only, for example: then the directory stays, too
                     self.instance.forget()
             self._remove_directory()
@@ -289,7 +290,12 @@ class Keeper:
                 self._attempt(self.start.data.keep_log, self.start.log)
 
     def _remove_directory(self) -> None:
-        """Remove the state file, then the directory. If that fails, the watchdog or a visitor repeats both."""
+        """Remove the state file, then the directory. If that fails, the watchdog or a visitor repeats both.
+
+        They name the data, so they stay as long as a part of the end failed: the watchdog needs them to repeat it.
+        """
+        if not self.is_clean:
+            return
         with contextlib.suppress(OSError, HomeError, StateError):
             self.instance.forget_unlocked(self.id)
             self.instance.remove_directory(self.id)
@@ -305,7 +311,8 @@ class Keeper:
         self._check_removed(path)
 
     def _attempt(self, action: Callable[..., Any], *arguments: Any) -> None:
-        self.is_clean &= persist(action, *arguments, shortage=faults.FAULT_TIME)
+        done = persist(action, *arguments, shortage=faults.FAULT_TIME)  # the action itself may find something left
+        self.is_clean = self.is_clean and done
 
     def _check_removed(self, path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
