@@ -1,6 +1,7 @@
 """Observation of running servers without the library: listening addresses, command lines and environments."""
 
 import contextlib
+import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,17 @@ def free_port() -> int:
 
 
 def free_ports(number: int) -> list[int]:
-    """Different ports of the loopback interface on which nothing listens now."""
-    with contextlib.ExitStack() as held:
-        holders = [held.enter_context(socket.socket()) for _ in range(number)]
-        for holder in holders:
-            holder.bind(("127.0.0.1", 0))
-        return [int(holder.getsockname()[1]) for holder in holders]
+    """Different ports of the loopback interface on which nothing listens now.
+
+    They are below 32768: the kernel gives higher ones to connections, also before the caller uses them.
+    """
+    found: set[int] = set()
+    while len(found) < number:
+        port = random.randrange(20000, 32768)
+        with socket.socket() as trial, contextlib.suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            found.add(port)
+    return [*found]
 
 
 def listeners(port: int) -> list[str]:
