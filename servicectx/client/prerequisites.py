@@ -9,7 +9,7 @@ import sys
 from servicectx.errors import ConfigError, HomeError, ServiceCtxError, StartFailed
 from servicectx.request import key
 from servicectx.services.plan import HOST
-from servicectx.system import faults, processes
+from servicectx.system import faults, platform, processes
 from servicectx.system.originals import open, socket
 
 LOOPBACK_IS_DOWN = (
@@ -27,7 +27,7 @@ NEEDED = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_KILL": 5, "CAP_SETGID": 6,
 
 def check_processes(service: str, name: str) -> None:
     """Raise StartFailed, with the cure, where no process can be looked up."""
-    if sys.platform == "linux" and processes.own_identity() is None:
+    if platform.LINUX and processes.own_identity() is None:
         raise StartFailed(service=service, name=name, reason=NO_PROC)
 
 
@@ -49,7 +49,7 @@ def check_loopback(service: str, name: str) -> None:
 
 def _is_down(descriptor: int) -> bool:
     """Whether the loopback interface is down (Linux). The kernel keeps the route of an interface that was up before."""
-    if sys.platform != "linux":
+    if not platform.LINUX:
         return False
     try:
         flags = fcntl.ioctl(descriptor, _GET_FLAGS, b"lo".ljust(40, b"\0"))[16:18]

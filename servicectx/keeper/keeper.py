@@ -147,12 +147,14 @@ class Keeper:
 
     def _withdraw(self) -> None:
         """Remove a start without a requester. A recorded failure stays until its last reader has left."""
+        if not self.is_clean:  # the watchdog repeats the end
+            return
         try:
             with self.instance.locked(LOCK_TIMEOUT):
                 state = current(self.instance, self.id)
-                if state is not None and state.phase != FAILED and self.is_clean:
+                if state is not None and state.phase != FAILED:
                     self.instance.remove(state)
-            if state is not None and state.phase == FAILED and self.is_clean:
+            if state is not None and state.phase == FAILED:
                 remove_when_unused(self.instance, self.id)
         except TerminationRequested:
             pass

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 from servicectx.errors import NotIsolable
 from servicectx.isolation import owner_names
-from servicectx.services import binaries, login_checks, settings
+from servicectx.services import binaries, login_checks, probe_requests, settings
 from servicectx.services.base import VersionOptions, account_for_root, environment
 from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.plan import PathLimits, Plan, Ports, SnapshotSupport
@@ -69,7 +69,7 @@ class SearchServer(Prefixed[D]):
     """One node with its own configuration directory. It refuses root, and is killed at the end."""
 
     Options: ClassVar[type] = SearchOptions
-    probe_request = "GET / HTTP/1.0\r\n\r\n"
+    probe_request: ClassVar[str | None] = probe_requests.HTTP
     namespace: ClassVar[str | None] = "a prefix for indices, which are removed"
     separator: ClassVar[str] = "-"
     variables: ClassVar[str]

@@ -56,11 +56,11 @@ def _unmatched(depends: Depends) -> Iterator[tuple[str, str]]:
 
 def _is_of_project(directory: str, root: Path) -> bool:
     """Whether a directory is below the project, and not in an environment or among packages, which have versions."""
-    path = Path(os.path.realpath(directory))
-    if not path.is_relative_to(os.path.realpath(root)) or not PACKAGES.isdisjoint(path.parts):
+    path, project = Path(directory).resolve(), root.resolve()
+    if not path.is_relative_to(project) or not PACKAGES.isdisjoint(path.parts):
         return False
-    between = path.relative_to(os.path.realpath(root)).parents
-    return not any((Path(os.path.realpath(root)) / folder / ENVIRONMENT).exists() for folder in [*between][:-1])
+    folders = [folder for folder in path.parents if folder != project and folder.is_relative_to(project)]
+    return not any((folder / ENVIRONMENT).exists() for folder in folders)
 
 
 def _directories() -> Iterator[tuple[str, str]]:

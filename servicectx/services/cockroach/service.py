@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login_checks, reasons, scripts, settings, templates
+from servicectx.services import binaries, login_checks, probe_requests, reasons, scripts, settings, templates
 from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.cockroach.databases import CockroachDatabases
 from servicectx.services.login import RANDOM, Password, chosen
@@ -60,7 +60,7 @@ class Cockroach(Service["CockroachDetails"]):
     """
 
     name: ClassVar[str] = "cockroach"
-    probe_request = "\0\0\0\x08\x04\xd2\x16\x2f"  # SSLRequest
+    probe_request: ClassVar[str | None] = probe_requests.POSTGRES
     Options: ClassVar[type] = CockroachOptions
     Details: ClassVar[Any] = "servicectx.services.cockroach.details:CockroachDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

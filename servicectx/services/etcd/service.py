@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation import owner_names
-from servicectx.services import binaries, login_checks, reasons, settings
+from servicectx.services import binaries, login_checks, probe_requests, reasons, settings
 from servicectx.services.base import Client, VersionOptions, environment
 from servicectx.services.etcd.wire import ROOT, Gateway, after
 from servicectx.services.login import RANDOM, Password, chosen
@@ -41,7 +41,7 @@ class Etcd(Prefixed["EtcdDetails"]):
     """A server with one user, by default root with a random password, set before it is ready. Killed at the end."""
 
     name: ClassVar[str] = "etcd"
-    probe_request = "GET / HTTP/1.0\r\n\r\n"
+    probe_request: ClassVar[str | None] = probe_requests.HTTP
     Options: ClassVar[type] = EtcdOptions
     Details: ClassVar[Any] = "servicectx.services.etcd.details:EtcdDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

@@ -40,7 +40,7 @@ class Kafka(Prefixed["KafkaDetails"]):
     """tansu has no login: it cannot combine authentication with data in memory. Killed at the end."""
 
     name: ClassVar[str] = "kafka"
-    probe_request = "\0\0\0\x0c\0\x12\0\0\0\0\0\x01\0\x02ok"  # ApiVersions
+    probe_request: ClassVar[str | None] = "\0\0\0\x0c\0\x12\0\0\0\0\0\x01\0\x02ok"  # ApiVersions
     Options: ClassVar[type] = KafkaOptions
     Details: ClassVar[Any] = "servicectx.services.kafka.details:KafkaDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

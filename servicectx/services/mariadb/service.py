@@ -74,7 +74,7 @@ class Mariadb(Service["MariadbDetails"]):
     """Durability is off and the password is random. The accounts of the installation cannot log in."""
 
     name: ClassVar[str] = "mariadb"
-    probe_request = ""  # the server sends first
+    probe_request: ClassVar[str | None] = ""  # the server sends first
     namespace: ClassVar[str | None] = "a database, empty"
     Options: ClassVar[type] = MariadbOptions
     Details: ClassVar[Any] = "servicectx.services.mariadb.details:MariadbDetails"

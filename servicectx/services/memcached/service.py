@@ -36,7 +36,7 @@ class Memcached(Prefixed["MemcachedDetails"]):
     """A cache without a password, since common clients do not support one. Killed at the end."""
 
     name: ClassVar[str] = "memcached"
-    probe_request = "version\r\n"
+    probe_request: ClassVar[str | None] = "version\r\n"
     volatile: ClassVar[str] = "it is a cache in memory; omit keep_data"
     namespace: ClassVar[str | None] = "a prefix for keys"
     separator: ClassVar[str] = ":"

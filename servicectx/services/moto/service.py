@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import aws_options, binaries, python_servers, reasons, settings
+from servicectx.services import aws_options, binaries, probe_requests, python_servers, reasons, settings
 from servicectx.services.base import Service, environment
 from servicectx.services.login import RANDOM, Password
 from servicectx.services.moto.accounts import MotoAccounts
@@ -38,7 +38,7 @@ class Moto(Service["MotoDetails"]):
     """A server in memory. It accepts every key, so a key only selects an account. Killed at the end."""
 
     name: ClassVar[str] = "moto"
-    probe_request = "GET / HTTP/1.0\r\n\r\n"
+    probe_request: ClassVar[str | None] = probe_requests.HTTP
     Options: ClassVar[type] = MotoOptions
     Details: ClassVar[Any] = "servicectx.services.moto.details:MotoDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

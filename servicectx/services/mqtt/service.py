@@ -55,7 +55,8 @@ class Mqtt(Prefixed["MqttDetails"]):
     """
 
     name: ClassVar[str] = "mqtt"
-    probe_request = "\x10\x0e\0\x04MQTT\x04\x02\0\x3c\0\x02ok"  # CONNECT; a broker also answers one that it refuses
+    # CONNECT; a broker also answers one that it refuses.
+    probe_request: ClassVar[str | None] = "\x10\x0e\0\x04MQTT\x04\x02\0\x3c\0\x02ok"
     Options: ClassVar[type] = MqttOptions
     Details: ClassVar[Any] = "servicectx.services.mqtt.details:MqttDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

@@ -45,7 +45,7 @@ class Nats(Prefixed["NatsDetails"]):
     """
 
     name: ClassVar[str] = "nats"
-    probe_request = "PING\r\n"  # most servers send first
+    probe_request: ClassVar[str | None] = "PING\r\n"  # most servers send first
     Options: ClassVar[type] = NatsOptions
     Details: ClassVar[Any] = "servicectx.services.nats.details:NatsDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

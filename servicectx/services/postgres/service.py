@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from servicectx.errors import InvalidOption
-from servicectx.services import binaries, login, login_checks, reasons, scripts, settings, templates, version_choice
+from servicectx.services import (
+    binaries,
+    login,
+    login_checks,
+    probe_requests,
+    reasons,
+    scripts,
+    settings,
+    templates,
+    version_choice,
+)
 from servicectx.services.base import (
     Client,
     Service,
@@ -111,7 +121,7 @@ class Postgres(Service["PostgresDetails"]):
     """Durability is off and the password is random. SIGQUIT ends the server at once and frees its shared memory."""
 
     name: ClassVar[str] = "postgres"
-    probe_request = "\0\0\0\x08\x04\xd2\x16\x2f"  # SSLRequest
+    probe_request: ClassVar[str | None] = probe_requests.POSTGRES
     Options: ClassVar[type] = PostgresOptions
     Details: ClassVar[Any] = "servicectx.services.postgres.details:PostgresDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

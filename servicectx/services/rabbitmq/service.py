@@ -65,7 +65,7 @@ class Rabbitmq(Service["RabbitmqDetails"]):
     """
 
     name: ClassVar[str] = "rabbitmq"
-    probe_request = "AMQP\0\0\x09\x01"
+    probe_request: ClassVar[str | None] = "AMQP\0\0\x09\x01"
     Options: ClassVar[type] = RabbitmqOptions
     Details: ClassVar[Any] = "servicectx.services.rabbitmq.details:RabbitmqDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

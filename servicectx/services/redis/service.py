@@ -45,7 +45,7 @@ class Redis(Service["RedisDetails"]):
     """
 
     name: ClassVar[str] = "redis"
-    probe_request = "PING\r\n"
+    probe_request: ClassVar[str | None] = "PING\r\n"
     Options: ClassVar[type] = RedisOptions
     Details: ClassVar[Any] = "servicectx.services.redis.details:RedisDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.errors import InvalidOption
 from servicectx.isolation.interface import Isolation
-from servicectx.services import aws_options, binaries, login_checks, reasons, settings
+from servicectx.services import aws_options, binaries, login_checks, probe_requests, reasons, settings
 from servicectx.services.base import Service, VersionOptions, environment
 from servicectx.services.login import RANDOM, Password
 from servicectx.services.options import option_names
@@ -62,7 +62,7 @@ class S3(Service["S3Details"]):
     """A server that checks signatures, by default with random keys. A snapshot holds all buckets. Killed at the end."""
 
     name: ClassVar[str] = "s3"
-    probe_request = "GET / HTTP/1.0\r\n\r\n"
+    probe_request: ClassVar[str | None] = probe_requests.HTTP
     Options: ClassVar[type] = S3Options
     Details: ClassVar[Any] = "servicectx.services.s3.details:S3Details"
     not_possible: ClassVar[Mapping[str, str]] = {

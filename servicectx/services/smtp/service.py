@@ -40,7 +40,7 @@ class Smtp(Service["SmtpDetails"]):
     """
 
     name: ClassVar[str] = "smtp"
-    probe_request = "QUIT\r\n"
+    probe_request: ClassVar[str | None] = "QUIT\r\n"
     Options: ClassVar[type] = SmtpOptions
     Details: ClassVar[Any] = "servicectx.services.smtp.details:SmtpDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

@@ -39,7 +39,7 @@ class Temporal(Service["TemporalDetails"]):
     """A development server without passwords. A snapshot holds namespaces and workflows. Killed at the end."""
 
     name: ClassVar[str] = "temporal"
-    probe_request = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"  # with empty settings
+    probe_request: ClassVar[str | None] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"  # with empty settings
     Options: ClassVar[type] = TemporalOptions
     Details: ClassVar[Any] = "servicectx.services.temporal.details:TemporalDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

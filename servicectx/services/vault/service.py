@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from servicectx.isolation.interface import Isolation
-from servicectx.services import binaries, login_checks, reasons, settings
+from servicectx.services import binaries, login_checks, probe_requests, reasons, settings
 from servicectx.services.base import Client, Service, VersionOptions, environment
 from servicectx.services.login import RANDOM, Password, chosen
 from servicectx.services.plan import Plan, Ports, literal
@@ -34,7 +34,7 @@ class Vault(Service["VaultDetails"]):
     """A server in memory, unsealed, by default with a random root token. Killed at the end."""
 
     name: ClassVar[str] = "vault"
-    probe_request = "GET / HTTP/1.0\r\n\r\n"
+    probe_request: ClassVar[str | None] = probe_requests.HTTP
     Options: ClassVar[type] = VaultOptions
     Details: ClassVar[Any] = "servicectx.services.vault.details:VaultDetails"
     not_possible: ClassVar[Mapping[str, str]] = {

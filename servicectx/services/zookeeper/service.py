@@ -61,7 +61,7 @@ class Zookeeper(Service["ZookeeperDetails"]):
     """A server without a login, as clients expect, and without syncs to disk. Killed at the end."""
 
     name: ClassVar[str] = "zookeeper"
-    probe_request = "ruok\n"  # longer than the head of a record of TLS
+    probe_request: ClassVar[str | None] = "ruok\n"  # longer than the head of a record of TLS
     namespace: ClassVar[str | None] = "a path"
     Options: ClassVar[type] = ZookeeperOptions
     Details: ClassVar[Any] = "servicectx.services.zookeeper.details:ZookeeperDetails"
